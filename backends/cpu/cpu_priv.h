@@ -1,0 +1,86 @@
+/*
+ * cpu_priv.h: CPU levels and the choice among them.
+ *
+ * A kernel source is compiled once per level (ref, avx2, avx512), each time with other flags
+ * and one of LUC_LEVEL_REF, LUC_LEVEL_AVX2, LUC_LEVEL_AVX512 defined. It ends in a table of
+ * function pointers named with LUC_LEVEL_NAME; a dispatching source declares the three tables
+ * with LUC_DECLARE_TABLES and picks one with luc_cpu_pick:
+ *
+ *     // relu.h
+ *     typedef struct { void (*relu_f32)(float *y, const float *x, int64_t n); } luc_relu_table;
+ *     LUC_DECLARE_TABLES(luc_relu_table, luc_relu)
+ *
+ *     // relu_kernel.c, compiled per level
+ *     const luc_relu_table LUC_LEVEL_NAME(luc_relu) = { relu_f32 };
+ *
+ *     // anywhere
+ *     luc_relu_get()->relu_f32(y, x, n);
+ */
+#ifndef LUC_CPU_PRIV_H
+#define LUC_CPU_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum {
+    LUC_CPU_REF = 0,
+    LUC_CPU_AVX2 = 1,
+    LUC_CPU_AVX512 = 2,
+} luc_cpu_level;
+
+/* The highest level that both this CPU and this build have. */
+luc_cpu_level luc_cpu_best(void);
+
+/* The level in use: luc_cpu_best(), capped by the environment's LUCID_CPU when first asked. */
+luc_cpu_level luc_cpu_current(void);
+
+/* Use a level from now on, in every thread. False, and no change, if the CPU or the build lacks
+   it. For tests and benchmarks; not to be called while kernels run. */
+bool luc_cpu_force(luc_cpu_level level);
+
+/* "ref", "avx2", "avx512". */
+const char *luc_cpu_level_name(luc_cpu_level level);
+
+/* Bytes of data cache that one core has for itself, level 1 and level 2 (guessed where unknown). */
+size_t luc_cpu_l1d_bytes(void);
+size_t luc_cpu_l2_bytes(void);
+
+/* The name of a function or table as this level's compilation calls it. */
+#define LUC_JOIN_(a, b) a##b
+#define LUC_JOIN(a, b)  LUC_JOIN_(a, b)
+#if defined(LUC_LEVEL_AVX512)
+#define LUC_LEVEL_NAME(name) LUC_JOIN(name, _avx512)
+#elif defined(LUC_LEVEL_AVX2)
+#define LUC_LEVEL_NAME(name) LUC_JOIN(name, _avx2)
+#else
+#define LUC_LEVEL_NAME(name) LUC_JOIN(name, _ref)
+#endif
+
+/* The tables that this build holds, lowest level first; absent ones repeat the one below. */
+#if defined(LUC_HAVE_LEVEL_AVX512)
+#define LUC_TABLES(name)                          \
+    {                                             \
+        &name##_ref, &name##_avx2, &name##_avx512 \
+    }
+#elif defined(LUC_HAVE_LEVEL_AVX2)
+#define LUC_TABLES(name)                        \
+    {                                           \
+        &name##_ref, &name##_avx2, &name##_avx2 \
+    }
+#else
+#define LUC_TABLES(name)                      \
+    {                                         \
+        &name##_ref, &name##_ref, &name##_ref \
+    }
+#endif
+
+/* Declares the three tables and name_get(), which returns the one of the level in use. */
+#define LUC_DECLARE_TABLES(type, name)                        \
+    extern const type name##_ref, name##_avx2, name##_avx512; \
+    static inline const type *name##_get(void)                \
+    {                                                         \
+        const type *const tables[3] = LUC_TABLES(name);       \
+        return tables[luc_cpu_current()];                     \
+    }
+
+#endif

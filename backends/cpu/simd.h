@@ -1,0 +1,44 @@
+/*
+ * simd.h: one vector vocabulary for every CPU level.
+ *
+ * A kernel written with it is compiled once per level (see cpu_priv.h): with LUC_LEVEL_AVX512
+ * vectors of 16 floats, with LUC_LEVEL_AVX2 of 8, else plain C and vectors of one element.
+ *
+ *   vf / vd    a vector of LUC_VF float or LUC_VD double
+ *   vi         as many int32 as a vf has floats
+ *   vm / vmd   a mask for vf and vi / for vd
+ *
+ * Loads and stores take any alignment; only *_stream wants the address aligned to the vector's
+ * size. *_load_n and *_store_n touch the first n elements, 0 <= n <= lanes; the missing ones of a
+ * load are zero. min(a, b) is a < b ? a : b and max(a, b) is a > b ? a : b, so a NaN on either
+ * side gives b. Comparisons with a NaN are false, except ne. *_sum folds lanes in a fixed order.
+ *
+ *   for (; i + LUC_VF <= n; i += LUC_VF) vf_store(y + i, vf_max(vf_load(x + i), vf_zero()));
+ *   vf_store_n(y + i, vf_max(vf_load_n(x + i, n - i), vf_zero()), n - i);
+ */
+#ifndef LUC_SIMD_H
+#define LUC_SIMD_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LUC_INLINE static inline __attribute__((always_inline, unused))
+
+#include "backends/cpu/simd_half.h"
+#if defined(LUC_LEVEL_AVX512)
+#include "backends/cpu/simd_avx512.h"
+#elif defined(LUC_LEVEL_AVX2)
+#include "backends/cpu/simd_avx2.h"
+#else
+#include "backends/cpu/simd_ref.h"
+#endif
+
+/* A hint to bring the line at p into the first-level cache. */
+LUC_INLINE void luc_prefetch(const void *p)
+{
+    __builtin_prefetch(p, 0, 3);
+}
+
+#endif
