@@ -1,0 +1,57 @@
+# Reads C files and prints every include that is not in the table below.
+# Arguments: the files, relative to the root, which is also the current folder.
+
+BEGIN {
+    # A room may include what begins with one of these; nothing points back up.
+    allowed["nn"] = "nn/ autograd/ lucid/"
+    allowed["autograd"] = "autograd/ lucid/"
+    allowed["lucid"] = "lucid/"
+    allowed["backends"] = "backends/ lucid/api lucid/dtype lucid/shape lucid/error lucid/backend"
+    # The one header that brings everything.
+    allowed_file["lucid/lucid.h"] = "lucid/ autograd/ nn/"
+    ours = "^(lucid|autograd|nn|backends)/"
+}
+
+function exists(path,    line, there) {
+    there = (getline line < path) >= 0
+    close(path)
+    return there
+}
+
+function folder(path) {
+    sub(/[^\/]*$/, "", path)
+    return path
+}
+
+function may(list, target,    i, n, prefixes) {
+    n = split(list, prefixes, " ")
+    for (i = 1; i <= n; i++)
+        if (index(target, prefixes[i]) == 1) return 1
+    return 0
+}
+
+/^[ \t]*#[ \t]*include[ \t]*["<]/ {
+    written = $0
+    sub(/^[ \t]*#[ \t]*include[ \t]*/, "", written)
+    quoted = substr(written, 1, 1) == "\""
+    target = substr(written, 2)
+    sub(/[">].*$/, "", target)
+
+    if (quoted && exists(folder(FILENAME) target)) target = folder(FILENAME) target
+    else if (target !~ ours && !quoted) next
+    else if (!exists(target)) {
+        print FILENAME ":" FNR ": includes " target ", which does not exist"
+        next
+    }
+    if (target ~ /\.\./) {
+        print FILENAME ":" FNR ": includes " target "; write the path from the root"
+        next
+    }
+    room = FILENAME
+    sub(/\/.*$/, "", room)
+    list = FILENAME in allowed_file ? allowed_file[FILENAME] : allowed[room]
+    if (!may(list, target))
+        print FILENAME ":" FNR ": includes " target "; may only include " list
+    if (FILENAME ~ /\.h$/ && FILENAME !~ /_priv\.h$/ && room != "backends" && target ~ /_priv\.h$/)
+        print FILENAME ":" FNR ": a public header includes the private " target
+}
