@@ -6,7 +6,8 @@ BEGIN {
     allowed["nn"] = "nn/ autograd/ lucid/"
     allowed["autograd"] = "autograd/ lucid/"
     allowed["lucid"] = "lucid/"
-    allowed["backends"] = "backends/ lucid/api lucid/dtype lucid/shape lucid/error lucid/backend"
+    allowed["backends"] = "backends/ lucid/api lucid/attrs lucid/backend lucid/device lucid/dtype"
+    allowed["backends"] = allowed["backends"] " lucid/error lucid/memory lucid/ops.def lucid/shape"
     # The one header that brings everything.
     allowed_file["lucid/lucid.h"] = "lucid/ autograd/ nn/"
     ours = "^(lucid|autograd|nn|backends)/"
