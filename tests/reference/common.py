@@ -157,6 +157,7 @@ class Area:
         pairs = dict(self.cases[of].pairs, layout=layout)
         del pairs["case"]
         self.cases[name] = Case(self, name, pairs.pop("op"), {**pairs, "tensors": of})
+        self.cases[name].children = self.cases[of].children
 
     def write(self, folder):
         data = save(self.tensors)

@@ -11,7 +11,8 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-AREAS = ["ops_pointwise", "ops_reduce", "ops_matrix", "ops_spatial", "ops_loss"]
+AREAS = ["ops_pointwise", "ops_reduce", "ops_matrix", "ops_spatial", "ops_loss", "modules",
+         "batchnorm"]
 
 
 def differing(folder):
