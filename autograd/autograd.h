@@ -1,0 +1,137 @@
+/* autograd.h: gradients: recording, backward, hooks, checking.
+ *
+ * While gradient mode is on (the default), every operator applied to a tensor that requires a
+ * gradient records a node. lucid_backward walks the nodes from a result back to the leaves and adds
+ * up d(result)/d(leaf) in each leaf's .grad. The graph is released as it is walked, unless
+ * retain_graph. Semantics are PyTorch's, see docs/autograd.md. */
+#ifndef LUCID_AUTOGRAD_AUTOGRAD_H
+#define LUCID_AUTOGRAD_AUTOGRAD_H
+
+#include "lucid/api.h"
+#include "lucid/tensor.h"
+
+LUCID_BEGIN_DECLS
+
+/* ---- gradient mode (thread-local) ------------------------------------------------------------ */
+
+LUCID_API bool lucid_is_grad_enabled(void);
+/* Sets the mode of this thread and returns the one before. */
+LUCID_API bool lucid_set_grad_enabled(bool enabled);
+LUCID_API void lucid_grad_mode_cleanup(bool *previous);
+
+#ifndef __cplusplus
+#define LUC_GRAD_MODE(mode)                                                                        \
+    __attribute__((cleanup(lucid_grad_mode_cleanup), unused))                                      \
+    bool LUCID_CAT(lucid_grad_mode_, __COUNTER__) = lucid_set_grad_enabled(mode)
+/* Declarations: from here to the closing brace nothing / everything is recorded. */
+#define LUCID_NO_GRAD     LUC_GRAD_MODE(false)
+#define LUCID_ENABLE_GRAD LUC_GRAD_MODE(true)
+#endif
+
+/* ---- tensors in the graph -------------------------------------------------------------------- */
+
+/* Marks a leaf of floating dtype; returns the tensor. Refused on a result (use lucid_detach). */
+LUCID_API lucid_tensor *lucid_requires_grad_(lucid_tensor *tensor, bool requires_grad);
+LUCID_API bool lucid_requires_grad(const lucid_tensor *tensor);
+LUCID_API bool lucid_is_leaf(const lucid_tensor *tensor);
+/* The accumulated gradient: borrowed from the tensor, NULL (nothing raised) when there is none. */
+LUCID_API lucid_tensor *lucid_tensor_grad(const lucid_tensor *tensor);
+/* Sets (takes a reference) or, with NULL, removes the gradient. Same sizes, dtype and device. */
+LUCID_API bool lucid_set_grad(lucid_tensor *tensor, lucid_tensor *grad);
+/* Makes a result keep its .grad in backward. Nothing to do on a leaf. */
+LUCID_API bool lucid_retain_grad(lucid_tensor *tensor);
+/* The same data outside the graph: a view that requires no gradient. */
+LUCID_API lucid_tensor *lucid_detach(lucid_tensor *tensor);
+/* The name of the operator that made the tensor ("conv2d"), or "" for a leaf. */
+LUCID_API const char *lucid_grad_fn_name(const lucid_tensor *tensor);
+
+/* ---- backward -------------------------------------------------------------------------------- */
+
+typedef struct lucid_backward_options {
+    lucid_tensor *gradient;    /* d(final)/d(root); needed unless the root has one element */
+    bool retain_graph;         /* keep saved tensors for another backward; create_graph implies it */
+    bool create_graph;         /* record the backward itself, for higher derivatives */
+    lucid_tensor *const *inputs; /* accumulate into these only; NULL: into all leaves */
+    size_t n_inputs;
+} lucid_backward_options;
+#define LUCID_BACKWARD_DEFAULTS                                                                    \
+    .gradient = NULL, .retain_graph = false, .create_graph = false, .inputs = NULL, .n_inputs = 0
+LUCID_API extern const lucid_backward_options lucid_backward_defaults;
+
+/* Adds d(root)/d(leaf) to the .grad of every leaf that root depends on. Errors: root requires no
+ * gradient; root has several elements and no gradient is given; the graph was released; a saved
+ * tensor was changed in place. Several threads may run it, also into shared leaves. */
+LUCID_API bool lucid_backward_opt(lucid_tensor *root, const lucid_backward_options *options);
+/* For several roots at once; gradients may be NULL, or have NULL entries for one-element roots.
+ * options->gradient must be NULL. */
+LUCID_API bool lucid_backward_multi(lucid_tensor *const *roots, lucid_tensor *const *gradients,
+                                    size_t n, const lucid_backward_options *options);
+
+typedef struct lucid_grad_options {
+    lucid_tensor *const *gradients; /* per output; NULL entries for one-element outputs */
+    bool retain_graph, create_graph;
+    bool allow_unused; /* an input that the outputs do not depend on gives NULL, not an error */
+} lucid_grad_options;
+#define LUCID_GRAD_DEFAULTS                                                                        \
+    .gradients = NULL, .retain_graph = false, .create_graph = false, .allow_unused = false
+LUCID_API extern const lucid_grad_options lucid_grad_defaults;
+
+/* Computes the gradients of the outputs with respect to the inputs (leaves or results) into
+ * grads[n_inputs], and touches no .grad. */
+LUCID_API bool lucid_grad_opt(lucid_tensor *const *outputs, size_t n_outputs,
+                                   lucid_tensor *const *inputs, size_t n_inputs,
+                                   lucid_tensor **grads, const lucid_grad_options *options);
+
+#ifndef __cplusplus
+/* lucid_backward(loss);  lucid_backward(y, .gradient = g, .retain_graph = true) */
+#define lucid_backward(...)                                                                        \
+    LUCID_CALL(bool, lucid_backward_opt(LUCID_HEAD(__VA_ARGS__),                                   \
+                                        &(lucid_backward_options){LUCID_BACKWARD_DEFAULTS,         \
+                                                                  LUCID_TAIL(__VA_ARGS__)}))
+/* lucid_grad(outputs, n_outputs, inputs, n_inputs, grads, .create_graph = true) */
+#define lucid_grad(outputs, n_outputs, inputs, n_inputs, ...)                                 \
+    LUCID_CALL(bool, lucid_grad_opt(outputs, n_outputs, inputs, n_inputs,                     \
+                                         LUCID_HEAD(__VA_ARGS__),                                  \
+                                         &(lucid_grad_options){LUCID_GRAD_DEFAULTS,                \
+                                                               LUCID_TAIL(__VA_ARGS__)}))
+#endif
+
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+/* Called with a tensor's gradient when it has been computed in full, before it is accumulated or
+ * passed on. Returns NULL to leave it, or a tensor of the same sizes to replace it. Hooks run in the
+ * order in which they were added, in the thread that runs backward. */
+typedef lucid_tensor *(*lucid_tensor_hook)(lucid_tensor *grad, void *user);
+/* Returns a handle (> 0) for lucid_remove_hook; 0 on an error. */
+LUCID_API uint64_t lucid_register_hook(lucid_tensor *tensor, lucid_tensor_hook hook, void *user);
+LUCID_API bool lucid_remove_hook(lucid_tensor *tensor, uint64_t handle);
+
+/* ---- finding mistakes ------------------------------------------------------------------------ */
+
+/* Anomaly mode (all threads): backward checks every gradient for NaN and names the forward operator,
+ * its module and its inputs' sizes where the first one arose. Slow. */
+LUCID_API void lucid_set_detect_anomaly(bool enabled);
+LUCID_API bool lucid_is_anomaly_enabled(void);
+
+/* A function to check: fills outputs[*n_outputs] (at most LUCID_MAX_OUTPUTS) from inputs. */
+typedef bool (*lucid_check_fn)(lucid_tensor *const *inputs, size_t n_inputs, lucid_tensor **outputs,
+                               size_t *n_outputs, void *user);
+typedef struct lucid_gradcheck_options {
+    double eps, atol, rtol;
+    double nondet_tol; /* two backwards may differ by this */
+} lucid_gradcheck_options;
+#define LUCID_GRADCHECK_DEFAULTS .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3, .nondet_tol = 0
+LUCID_API extern const lucid_gradcheck_options lucid_gradcheck_defaults;
+/* Compares the gradients of float64 inputs that require them with central differences. True when
+ * they agree; otherwise raises an error with the input, the index and both numbers. */
+LUCID_API bool lucid_gradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inputs,
+                               size_t n_inputs, const lucid_gradcheck_options *options);
+/* The same for the second derivative: the gradients' gradients. */
+LUCID_API bool lucid_gradgradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inputs,
+                                   size_t n_inputs, const lucid_gradcheck_options *options);
+
+/* Writes the graph behind a tensor in Graphviz's language (dot -Tsvg). */
+LUCID_API bool lucid_write_graph(const lucid_tensor *root, FILE *file);
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,83 @@
+/* elementwise.h: operators that work element by element, with NumPy's broadcasting and PyTorch's type
+ * promotion. Results keep the inputs' memory format. Errors: shapes that do not broadcast, dtypes
+ * that the operator refuses, inputs on different devices. */
+#ifndef LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
+#define LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
+
+#include "autograd/op.h"
+
+LUCID_BEGIN_DECLS
+
+/* ---- two tensors (lucid_scalar(v) stands for a number) ---- */
+LUCID_API lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_mul(lucid_tensor *a, lucid_tensor *b);
+/* True division: integers give float32. */
+LUCID_API lucid_tensor *lucid_div(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_pow(lucid_tensor *a, lucid_tensor *b);
+/* NaN where either is NaN; at ties the gradient is shared in halves. */
+LUCID_API lucid_tensor *lucid_minimum(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_maximum(lucid_tensor *a, lucid_tensor *b);
+/* Comparisons give LUCID_BOOL and no gradient. */
+LUCID_API lucid_tensor *lucid_eq(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_ne(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_lt(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_le(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_gt(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_ge(lucid_tensor *a, lucid_tensor *b);
+/* condition (LUCID_BOOL) ? a : b, all three broadcast. */
+LUCID_API lucid_tensor *lucid_where(lucid_tensor *condition, lucid_tensor *a, lucid_tensor *b);
+
+/* ---- a tensor and a number: the tensor's dtype (an integer with a fraction gives float32) ---- */
+LUCID_API lucid_tensor *lucid_add_scalar(lucid_tensor *x, double value);
+LUCID_API lucid_tensor *lucid_sub_scalar(lucid_tensor *x, double value);
+LUCID_API lucid_tensor *lucid_mul_scalar(lucid_tensor *x, double value);
+LUCID_API lucid_tensor *lucid_div_scalar(lucid_tensor *x, double value);
+LUCID_API lucid_tensor *lucid_pow_scalar(lucid_tensor *x, double exponent);
+
+/* ---- one tensor (integers give float32 where the result is not an integer) ---- */
+LUCID_API lucid_tensor *lucid_neg(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_abs(lucid_tensor *x); /* derivative 0 at 0 */
+LUCID_API lucid_tensor *lucid_sign(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_exp(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_log(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_sqrt(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_rsqrt(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_square(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_reciprocal(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_tanh(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_sigmoid(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_relu(lucid_tensor *x); /* derivative 0 at 0; NaN stays NaN */
+LUCID_API lucid_tensor *lucid_silu(lucid_tensor *x); /* x * sigmoid(x) */
+/* x * Phi(x) (Hendrycks and Gimpel, 2016); tanh_approximation: its tanh form. */
+LUCID_API lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation);
+/* min and max may be -INFINITY and INFINITY; derivative 1 inside and on the bounds. NaN stays. */
+LUCID_API lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max);
+LUCID_API lucid_tensor *lucid_isnan(lucid_tensor *x);
+
+/* ---- in place: the result is written into the first argument, which is returned ---- */
+/* Refused for a leaf that requires a gradient while recording, and where the result's sizes or
+ * dtype differ from the argument's. The storage's version goes up. */
+LUCID_API lucid_tensor *lucid_add_(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_sub_(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_mul_(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_div_(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_add_scalar_(lucid_tensor *x, double value);
+LUCID_API lucid_tensor *lucid_mul_scalar_(lucid_tensor *x, double value);
+LUCID_API lucid_tensor *lucid_neg_(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_exp_(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_sqrt_(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_tanh_(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_sigmoid_(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_relu_(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max);
+LUCID_API lucid_tensor *lucid_fill_(lucid_tensor *x, double value);
+LUCID_API lucid_tensor *lucid_zero_(lucid_tensor *x);
+/* Copies source (broadcast, converted, from any device) into x. */
+LUCID_API lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source);
+/* x is filled with random numbers of the default generator. */
+LUCID_API lucid_tensor *lucid_uniform_(lucid_tensor *x, double low, double high);
+LUCID_API lucid_tensor *lucid_normal_(lucid_tensor *x, double mean, double std);
+
+LUCID_END_DECLS
+#endif

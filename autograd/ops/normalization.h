@@ -1,0 +1,45 @@
+/* normalization.h: batch normalisation and dropout, as functions. */
+#ifndef LUCID_AUTOGRAD_OPS_NORMALIZATION_H
+#define LUCID_AUTOGRAD_OPS_NORMALIZATION_H
+
+#include "autograd/op.h"
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_batch_norm_options {
+    lucid_tensor *weight, *bias;              /* [C] or NULL: 1 and 0 */
+    lucid_tensor *running_mean, *running_var; /* [C] or NULL */
+    bool training;   /* use the batch's statistics and, with momentum, update the running ones */
+    double momentum; /* new = (1 - momentum) old + momentum batch */
+    double eps;
+    const char *name; /* of the caller in error messages: "BatchNorm2d" */
+} lucid_batch_norm_options;
+#define LUCID_BATCH_NORM_DEFAULTS                                                                  \
+    .weight = NULL, .bias = NULL, .running_mean = NULL, .running_var = NULL, .training = false,    \
+    .momentum = 0.1, .eps = 1e-5, .name = "batch_norm"
+LUCID_API extern const lucid_batch_norm_options lucid_batch_norm_defaults;
+
+/* Batch normalisation (Ioffe and Szegedy, 2015) of x [N,C] or [N,C,...]:
+ *     y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias,  Var biased, per channel
+ * running_mean and running_var change in place when training (Var unbiased there). Without training,
+ * the running statistics are used and are constants for the gradient; without them, the batch's.
+ * Errors: n == 1 value per channel with batch statistics; sizes; integer dtypes; running statistics
+ * missing in eval. 16-bit x: parameters and statistics may be float32. */
+LUCID_API lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x,
+                                             const lucid_batch_norm_options *options);
+
+/* Zeroes elements with probability p and scales the others by 1/(1-p) when training (Srivastava et
+ * al., 2014); returns x itself otherwise. p in [0, 1]. Uses the default generator. */
+LUCID_API lucid_tensor *lucid_dropout(lucid_tensor *x, double p, bool training);
+
+#ifndef __cplusplus
+/* lucid_batch_norm(x, .weight = w, .bias = b, .training = true) */
+#define lucid_batch_norm(...)                                                                      \
+    LUCID_CALL(lucid_tensor *,                                                                     \
+               lucid_batch_norm_opt(LUCID_HEAD(__VA_ARGS__),                                       \
+                                    &(lucid_batch_norm_options){LUCID_BATCH_NORM_DEFAULTS,         \
+                                                                LUCID_TAIL(__VA_ARGS__)}))
+#endif
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,117 @@
+/* attrs.h: the attributes that operations hand to kernels: plain structs, one an operation family.
+ * A struct holds no pointers (but for the optimizer's lists): a graph node copies it bytewise. */
+#ifndef LUCID_ATTRS_H
+#define LUCID_ATTRS_H
+
+#include "lucid/api.h"
+#include "lucid/backend.h"
+#include "lucid/shape.h"
+
+LUCID_BEGIN_DECLS
+
+/* add_scalar, mul_scalar, pow_scalar, fill */
+typedef struct lucid_scalar_attrs {
+    double value;
+} lucid_scalar_attrs;
+
+/* clamp, clamp_backward: min may be -inf, max +inf */
+typedef struct lucid_clamp_attrs {
+    double min, max;
+} lucid_clamp_attrs;
+
+/* gelu, gelu_backward */
+typedef struct lucid_gelu_attrs {
+    bool tanh; /* the tanh approximation instead of erf */
+} lucid_gelu_attrs;
+
+/* sum, mean, var, amax, amin, argmax, argmin. Bit d of mask: dimension d is reduced. The output has
+ * the kept dimensions only, or all with size 1 in the reduced ones (keepdim). */
+typedef struct lucid_reduce_attrs {
+    uint32_t mask;
+    bool keepdim;
+    int64_t correction; /* var: divide by n - correction */
+} lucid_reduce_attrs;
+
+/* softmax and its kin, cat, gather, scatter_add, index_select, index_add; `size` is the size of
+ * dim in the result of index_add and scatter_add */
+typedef struct lucid_dim_attrs {
+    int dim;
+    int64_t size;
+} lucid_dim_attrs;
+
+/* view, expand, permute (dims = the order), copy, alias, as_strided and the view backwards */
+typedef struct lucid_view_attrs {
+    lucid_shape shape;               /* of the result; permute: the order */
+    int64_t strides[LUCID_MAX_DIMS]; /* as_strided */
+    int64_t offset;                  /* as_strided: elements from the storage's begin */
+    int dim;                         /* slice, select */
+    int64_t start, step;             /* slice; select: start is the index */
+    lucid_memory_format format;      /* copy */
+    lucid_device device;             /* to_device */
+    lucid_dtype dtype;               /* cast */
+} lucid_view_attrs;
+
+/* conv2d [N,C,H,W] x [O,C/groups,kH,kW] and its two gradients; [0] is height, [1] is width.
+ * Inputs: conv2d (input, weight, bias?); conv2d_backward_input (grad_out, weight);
+ * conv2d_backward_weight (grad_out, input). */
+typedef struct lucid_conv2d_attrs {
+    int64_t stride[2], padding[2], dilation[2], groups;
+    int64_t size[4]; /* the backwards: the sizes of the input or weight that is made */
+} lucid_conv2d_attrs;
+
+/* max_pool2d (input) -> (output, index i64: h*W+w of the winner); max_pool2d_backward (grad_out,
+ * index) -> grad_in; max_pool2d_gather (x, index) -> x at the winners.
+ * avg_pool2d, adaptive_avg_pool2d (only `size` of the output counts there) and their backwards. */
+typedef struct lucid_pool2d_attrs {
+    int64_t kernel[2], stride[2], padding[2], dilation[2];
+    bool ceil_mode, count_include_pad;
+    int64_t divisor; /* avg_pool2d: divide by this; 0: by the window */
+    int64_t size[2]; /* H and W of the output; of grad_in for the backwards */
+} lucid_pool2d_attrs;
+
+/* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?), outputs (y,
+ * mean [C], invstd [C]). mean and invstd are float64 whatever x is: the statistics that were used,
+ * batch or running. Running statistics change in place when training and momentum >= 0.
+ * batch_norm_backward: inputs (grad_y, x, weight?, mean, invstd), outputs (grad_x, grad_weight,
+ * grad_bias); bits 1, 2, 4 of `want` say which, and one that is not wanted has size [0]. */
+typedef struct lucid_batch_norm_attrs {
+    double eps, momentum; /* momentum: the factor of this call; < 0: do not update */
+    bool training;        /* use batch statistics */
+    bool relu;            /* the output goes through ReLU (fusion) */
+    uint32_t want;
+} lucid_batch_norm_attrs;
+
+/* nll_loss: inputs (log_probs [N,C] or [N,C,...], target i64 [N] or [N,...], weight? [C]), outputs
+ * (loss, total_weight). */
+enum { LUCID_REDUCTION_NONE = 0, LUCID_REDUCTION_MEAN = 1, LUCID_REDUCTION_SUM = 2 };
+typedef struct lucid_nll_attrs {
+    int reduction;
+    int64_t ignore_index;
+} lucid_nll_attrs;
+
+/* Philox4x32-10: element i takes lane i % 4 of block offset + i / 4, so the numbers do not depend
+ * on threads, device or vector width. dropout: inputs (x), outputs (y, mask u8). */
+typedef struct lucid_random_attrs {
+    uint64_t seed, offset; /* offset counts blocks of four 32-bit numbers */
+    double a, b;           /* uniform [a,b); normal mean, std; bernoulli and dropout: p = a */
+    int64_t low, high;     /* randint [low, high) */
+} lucid_random_attrs;
+
+/* arange, linspace: start + i * step (the last element of linspace is end exactly) */
+typedef struct lucid_range_attrs {
+    double start, step, end;
+    bool linspace;
+} lucid_range_attrs;
+
+/* The optimizers' kernels: n parameters at once. Lists of views: param, grad, state (which). */
+typedef struct lucid_optim_attrs {
+    int64_t n;
+    lucid_view *param, *grad, *state[3];
+    const bool *first;      /* sgd: this parameter's momentum buffer is not set yet */
+    const int64_t *step;    /* adam: the step each parameter is at, from 1 */
+    double lr, momentum, dampening, weight_decay, beta1, beta2, eps, rho;
+    bool nesterov, maximize, amsgrad, decoupled; /* decoupled: AdamW's weight decay */
+} lucid_optim_attrs;
+
+LUCID_END_DECLS
+#endif

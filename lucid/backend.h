@@ -1,0 +1,88 @@
+/* backend.h: what a device must provide: memory, copies and a table of kernels.
+ *
+ * A backend is one constant-after-start table. The CPU's is backends/cpu/cpu.c; see
+ * docs/add_a_backend.md. Kernels see plain views and attributes, never tensors: they allocate
+ * nothing, know nothing of gradients, and are looked up by operation and dtype. */
+#ifndef LUCID_BACKEND_H
+#define LUCID_BACKEND_H
+
+#include "lucid/api.h"
+#include "lucid/device.h"
+#include "lucid/dtype.h"
+#include "lucid/memory.h"
+#include "lucid/shape.h"
+
+LUCID_BEGIN_DECLS
+
+/* The operations (see ops.def): LUCID_OP_ADD is written LUCID_OP_add here, as the list spells it. */
+typedef enum lucid_op_id {
+#define LUC_OP(name)     LUCID_OP_##name,
+#define LUC_KERNEL(name) LUCID_OP_##name,
+#include "lucid/ops.def"
+#undef LUC_OP
+#undef LUC_KERNEL
+    LUCID_OP_COUNT,
+    LUCID_OP_CUSTOM = -1 /* a user's own operator: it brings its kernels with it */
+} lucid_op_id;
+
+/* A kernel's sight of a tensor. Strides are in elements and may be 0 (expanded) or any order. */
+typedef struct lucid_view {
+    void *data; /* the first element; NULL allowed when a dimension is 0 */
+    lucid_dtype dtype;
+    int ndim;
+    int64_t dims[LUCID_MAX_DIMS];
+    int64_t strides[LUCID_MAX_DIMS];
+} lucid_view;
+
+#define LUCID_MAX_INPUTS  8
+#define LUCID_MAX_OUTPUTS 4
+
+/* The arguments of one kernel call. Elementwise kernels get inputs that are already expanded to
+ * the output's sizes; an input that was not given is NULL. Outputs are allocated, uninitialised,
+ * and do not overlap inputs unless an output is an input (in-place: same data and strides). */
+typedef struct lucid_kernel_args {
+    lucid_op_id op;
+    int n_in, n_out;
+    const lucid_view *const *in;
+    const lucid_view *const *out;
+    const void *attrs;    /* the operation's struct of attrs.h, or the user op's own */
+    void *workspace;      /* as many bytes as .workspace asked for, 64-byte aligned */
+    size_t workspace_size;
+    void *stream; /* of the device; NULL on the CPU */
+    int device;   /* index */
+} lucid_kernel_args;
+
+/* Computes the outputs. False after raising an error. */
+typedef bool (*lucid_kernel)(const lucid_kernel_args *args);
+/* Bytes of workspace that the kernel of the same slot needs. */
+typedef size_t (*lucid_workspace_fn)(const lucid_kernel_args *args);
+
+typedef struct lucid_backend {
+    const char *name; /* "cpu", "cuda" */
+    lucid_device_type type;
+    int (*device_count)(void);
+    /* Memory of device `index`; alloc returns NULL, without raising, when it is out. */
+    void *(*alloc)(int index, size_t bytes);
+    void (*free)(int index, void *data, size_t bytes);
+    /* Copies bytes between a device of this backend and itself or the host. */
+    bool (*copy)(void *dst, lucid_device dst_device, const void *src, lucid_device src_device,
+                 size_t bytes);
+    bool (*synchronize)(int index);
+    lucid_memory_stats (*memory)(int index);
+    void (*memory_reset_peak)(int index);
+    void (*memory_release_cache)(int index);
+    void *(*stream)(int index); /* the current stream of the device; NULL slot: none */
+    /* The table: NULL where there is no kernel. The dtype is the computing dtype: that of input 0,
+     * or of output 0 for operations without inputs. */
+    lucid_kernel kernels[LUCID_OP_COUNT][LUCID_DTYPE_COUNT];
+    lucid_workspace_fn workspace[LUCID_OP_COUNT];
+} lucid_backend;
+
+/* The backend of a device type, started on first use. NULL (with an error raised) where the device
+ * cannot be used: no driver, no GPU, plug-in missing. Thread-safe. */
+LUCID_API const lucid_backend *lucid_backend_get(lucid_device_type type);
+/* Registers a backend for its type, instead of lucid's own. Call it before the first tensor. */
+LUCID_API bool lucid_backend_register(const lucid_backend *backend);
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,22 @@
+/* error_priv.h: the birthplace of errors, for the library's own files. */
+#ifndef LUCID_ERROR_PRIV_H
+#define LUCID_ERROR_PRIV_H
+
+#include "lucid/error.h"
+
+/* The only place where an error is born. Returns false. */
+bool luc_raise(lucid_code code, const char *op, const char *fmt, ...) LUCID_PRINTF(3, 4);
+/* For `return luc_raise_null(...)` in functions that return a pointer. */
+#define luc_raise_null(...) (luc_raise(__VA_ARGS__), NULL)
+
+/* The module whose forward runs in this thread: a frame on the C stack of lucid_forward. When an
+ * error is born, `path` writes the innermost module's path ("net.features.0") for the message. */
+typedef struct luc_module_frame {
+    const void *module;
+    void (*path)(const struct luc_module_frame *frame, char *text, size_t size);
+    struct luc_module_frame *parent;
+} luc_module_frame;
+void luc_module_frame_push(luc_module_frame *frame);
+void luc_module_frame_pop(luc_module_frame *frame);
+
+#endif

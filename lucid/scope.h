@@ -1,0 +1,39 @@
+/* scope.h: how long a tensor lives.
+ *
+ * The one rule: a tensor that you receive lives until the enclosing LUCID_SCOPE ends. To keep it
+ * longer, give it to an owner (a module, an optimizer), take a reference with lucid_retain, or pass
+ * it to the enclosing scope with lucid_scope_return. Never free what you did not retain.
+ *
+ * A tensor made while no scope is open belongs to the thread's root scope, which ends with
+ * lucid_finish or with the thread. Scopes are thread-local and nest. */
+#ifndef LUCID_SCOPE_H
+#define LUCID_SCOPE_H
+
+#include "lucid/api.h"
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_tensor lucid_tensor;
+
+/* Opens a scope and returns its depth (>= 1), to be given to lucid_scope_end. 0 on an error. */
+LUCID_API size_t lucid_scope_begin(void);
+/* Ends the scope of that depth and every one inside it: releases what they hold. 0 does nothing. */
+LUCID_API void lucid_scope_end(size_t depth);
+/* Moves a tensor of the innermost scope to the scope around it, and returns it. A tensor that the
+ * innermost scope does not hold is returned as it is. NULL gives NULL. */
+LUCID_API lucid_tensor *lucid_scope_return(lucid_tensor *tensor);
+/* How many tensors the open scopes of this thread hold. */
+LUCID_API size_t lucid_scope_count(void);
+
+LUCID_API void lucid_scope_cleanup(size_t *depth);
+
+#ifndef __cplusplus
+/* A declaration: from here to the closing brace, results live in this scope. return, break,
+ * continue and goto out of the block are safe. */
+#define LUCID_SCOPE                                                                                \
+    __attribute__((cleanup(lucid_scope_cleanup), unused))                                          \
+    size_t LUCID_CAT(lucid_scope_, __COUNTER__) = lucid_scope_begin()
+#endif
+
+LUCID_END_DECLS
+#endif

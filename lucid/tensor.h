@@ -1,0 +1,190 @@
+/* tensor.h: tensors: creation, properties, data, printing.
+ *
+ * A tensor is a view (sizes, strides, offset, dtype) of a storage on a device. Views share storage.
+ * A function that returns a tensor gives it to the current scope (see scope.h): it lives until the
+ * scope ends. All functions accept NULL tensors, which come from an earlier error, and then return
+ * NULL, false, 0 or NAN without replacing the error. Tensors may be read from several threads at
+ * once; writing one needs the caller's own order. */
+#ifndef LUCID_TENSOR_H
+#define LUCID_TENSOR_H
+
+#include "lucid/api.h"
+#include "lucid/device.h"
+#include "lucid/dtype.h"
+#include "lucid/scope.h"
+#include "lucid/shape.h"
+
+#include <stdio.h>
+
+LUCID_BEGIN_DECLS
+
+/* ---- creation ------------------------------------------------------------------------------- */
+
+typedef struct lucid_tensor_options {
+    lucid_dtype dtype;
+    lucid_device device;
+    lucid_memory_format memory_format; /* LUCID_CHANNELS_LAST needs 4 or 5 dimensions */
+    bool requires_grad;                /* floating dtypes only */
+} lucid_tensor_options;
+#define LUCID_TENSOR_DEFAULTS                                                                      \
+    .dtype = LUCID_F32, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS,               \
+    .requires_grad = false
+#define LUCID_INDEX_DEFAULTS                                                                       \
+    .dtype = LUCID_I64, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS,               \
+    .requires_grad = false
+LUCID_API extern const lucid_tensor_options lucid_tensor_defaults; /* float32 on the CPU */
+LUCID_API extern const lucid_tensor_options lucid_index_defaults;  /* int64 on the CPU */
+
+/* The functions. options may be NULL: the defaults (int64 for arange, randint and randperm).
+ * Sizes must be >= 0 and their product, in bytes, must fit in size_t. */
+LUCID_API lucid_tensor *lucid_empty_opt(lucid_shape shape, const lucid_tensor_options *options);
+LUCID_API lucid_tensor *lucid_zeros_opt(lucid_shape shape, const lucid_tensor_options *options);
+LUCID_API lucid_tensor *lucid_ones_opt(lucid_shape shape, const lucid_tensor_options *options);
+LUCID_API lucid_tensor *lucid_full_opt(lucid_shape shape, double value,
+                                       const lucid_tensor_options *options);
+/* [start, end) in steps: ceil((end - start) / step) elements. With an integer dtype all three must
+ * be integers. */
+LUCID_API lucid_tensor *lucid_arange_opt(double start, double end, double step,
+                                         const lucid_tensor_options *options);
+/* `steps` values from start to end, both included. */
+LUCID_API lucid_tensor *lucid_linspace_opt(double start, double end, int64_t steps,
+                                           const lucid_tensor_options *options);
+/* The n x m matrix with ones on the diagonal. */
+LUCID_API lucid_tensor *lucid_eye_opt(int64_t n, int64_t m, const lucid_tensor_options *options);
+/* Copies data: numel elements of options->dtype, row-major. */
+LUCID_API lucid_tensor *lucid_from_data_opt(lucid_shape shape, const void *data,
+                                            const lucid_tensor_options *options);
+/* Converts count doubles, row-major, to options->dtype. count must be the shape's product. */
+LUCID_API lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *values,
+                                               size_t count, const lucid_tensor_options *options);
+/* Uses memory of the caller's own, row-major on the CPU, without copying. `free` (may be NULL) is
+ * called with user and data when the last view of it is gone. */
+LUCID_API lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
+                                        void (*free)(void *user, void *data), void *user);
+/* A 0-d float64 tensor on the CPU that, as a number does in PyTorch, takes on the dtype of the
+ * tensor it meets: lucid_mul(x, lucid_scalar(2)). */
+LUCID_API lucid_tensor *lucid_scalar(double value);
+
+/* Random numbers come from the thread-safe default generator (random.h). */
+LUCID_API lucid_tensor *lucid_randn_opt(lucid_shape shape, const lucid_tensor_options *options);
+LUCID_API lucid_tensor *lucid_rand_opt(lucid_shape shape, const lucid_tensor_options *options);
+/* Integers in [low, high). */
+LUCID_API lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
+                                          const lucid_tensor_options *options);
+/* A permutation of 0..n-1. */
+LUCID_API lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_tensor_options *options);
+/* 1 with probability p, else 0. */
+LUCID_API lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p,
+                                            const lucid_tensor_options *options);
+
+#ifndef __cplusplus
+/* The same with a parenthesised shape and named options:
+ *     lucid_randn((8, 64, 32, 32), .device = dev)      lucid_full((3), 0.5, .dtype = LUCID_F64) */
+#define LUC_TENSOR_OPTIONS(...) (&(lucid_tensor_options){LUCID_TENSOR_DEFAULTS, __VA_ARGS__})
+#define LUC_INDEX_OPTIONS(...)  (&(lucid_tensor_options){LUCID_INDEX_DEFAULTS, __VA_ARGS__})
+#define LUC_CREATE(fn, ...)                                                                        \
+    LUCID_CALL(lucid_tensor *, fn(LUCID_SHAPE_OF(LUCID_HEAD(__VA_ARGS__)),                         \
+                                  LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#define lucid_empty(...) LUC_CREATE(lucid_empty_opt, __VA_ARGS__)
+#define lucid_zeros(...) LUC_CREATE(lucid_zeros_opt, __VA_ARGS__)
+#define lucid_ones(...)  LUC_CREATE(lucid_ones_opt, __VA_ARGS__)
+#define lucid_randn(...) LUC_CREATE(lucid_randn_opt, __VA_ARGS__)
+#define lucid_rand(...)  LUC_CREATE(lucid_rand_opt, __VA_ARGS__)
+/* lucid_full(shape, value, ...), lucid_from_data(shape, pointer, ...), lucid_bernoulli(shape, p,...) */
+#define lucid_full(shape, ...)                                                                     \
+    LUCID_CALL(lucid_tensor *, lucid_full_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__),      \
+                                              LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#define lucid_from_data(shape, ...)                                                                \
+    LUCID_CALL(lucid_tensor *, lucid_from_data_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
+                                                   LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#define lucid_bernoulli(shape, ...)                                                                \
+    LUCID_CALL(lucid_tensor *, lucid_bernoulli_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
+                                                   LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+/* lucid_values((2, 2), 1, 2, 3, 4): float32 from a list of numbers. */
+#define lucid_values(shape, ...)                                                                   \
+    lucid_from_doubles_opt(LUCID_SHAPE_OF(shape), (const double[]){__VA_ARGS__},                   \
+                           sizeof((const double[]){__VA_ARGS__}) / sizeof(double), NULL)
+#define lucid_arange(start, end, ...)                                                              \
+    LUCID_CALL(lucid_tensor *, lucid_arange_opt(start, end, LUCID_HEAD(__VA_ARGS__),               \
+                                                LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#define lucid_linspace(start, end, ...)                                                            \
+    LUCID_CALL(lucid_tensor *, lucid_linspace_opt(start, end, LUCID_HEAD(__VA_ARGS__),             \
+                                                  LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#define lucid_eye(n, ...)                                                                          \
+    LUCID_CALL(lucid_tensor *, lucid_eye_opt(n, LUCID_HEAD(__VA_ARGS__),                           \
+                                             LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#define lucid_randint(shape, low, ...)                                                             \
+    LUCID_CALL(lucid_tensor *,                                                                     \
+               lucid_randint_opt(LUCID_SHAPE_OF(shape), low, LUCID_HEAD(__VA_ARGS__),              \
+                                 LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#define lucid_randperm(...)                                                                        \
+    LUCID_CALL(lucid_tensor *, lucid_randperm_opt(LUCID_HEAD(__VA_ARGS__),                         \
+                                                  LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+#endif
+
+/* ---- ownership ------------------------------------------------------------------------------- */
+
+/* Takes a reference: the tensor outlives its scope until lucid_release. Returns it. */
+LUCID_API lucid_tensor *lucid_retain(lucid_tensor *tensor);
+/* Gives a reference of lucid_retain back. NULL does nothing. */
+LUCID_API void lucid_release(lucid_tensor *tensor);
+
+/* ---- properties ------------------------------------------------------------------------------ */
+
+LUCID_API int lucid_ndim(const lucid_tensor *tensor);
+/* The size of dimension dim; negative dims count from the end. Raises when out of range. */
+LUCID_API int64_t lucid_size(const lucid_tensor *tensor, int dim);
+LUCID_API int64_t lucid_stride(const lucid_tensor *tensor, int dim);
+LUCID_API lucid_shape lucid_tensor_shape(const lucid_tensor *tensor);
+LUCID_API int64_t lucid_numel(const lucid_tensor *tensor);
+LUCID_API int64_t lucid_storage_offset(const lucid_tensor *tensor);
+LUCID_API lucid_dtype lucid_tensor_dtype(const lucid_tensor *tensor);
+LUCID_API lucid_device lucid_tensor_device(const lucid_tensor *tensor);
+/* LUCID_CONTIGUOUS or LUCID_CHANNELS_LAST: is the memory in that order, without gaps? */
+LUCID_API bool lucid_is_contiguous(const lucid_tensor *tensor, lucid_memory_format format);
+/* True when the two share storage (views of one another). */
+LUCID_API bool lucid_shares_storage(const lucid_tensor *a, const lucid_tensor *b);
+/* Counts the in-place changes of the storage, of all its views together. */
+LUCID_API uint64_t lucid_version(const lucid_tensor *tensor);
+/* A name for messages and printed graphs; copied. NULL removes it. */
+LUCID_API bool lucid_set_name(lucid_tensor *tensor, const char *name);
+LUCID_API const char *lucid_name(const lucid_tensor *tensor); /* "" when unset */
+
+/* ---- data ------------------------------------------------------------------------------------ */
+
+/* The first element, for reading, on the tensor's device. Strides say where the others are. */
+LUCID_API const void *lucid_data(const lucid_tensor *tensor);
+/* The same for writing: counts as an in-place change (the version goes up). */
+LUCID_API void *lucid_mutable_data(lucid_tensor *tensor);
+/* The one element of a tensor with numel 1, as double; NAN (with an error) otherwise. Waits for the
+ * device. */
+LUCID_API double lucid_item(const lucid_tensor *tensor);
+/* The element at an index list, e.g. lucid_at(x, LUCID_SHAPE(0, 3)); negative indices count from
+ * the end. */
+LUCID_API double lucid_at(const lucid_tensor *tensor, lucid_shape index);
+/* Writes all elements, row-major, in the tensor's dtype, to memory of the caller's. `bytes` must be
+ * numel * element size. */
+LUCID_API bool lucid_copy_to(const lucid_tensor *tensor, void *data, size_t bytes);
+/* The same, converted to double; count must be numel. */
+LUCID_API bool lucid_to_doubles(const lucid_tensor *tensor, double *values, size_t count);
+/* True when sizes and all elements are equal (NaN equals nothing). */
+LUCID_API bool lucid_equal(const lucid_tensor *a, const lucid_tensor *b);
+/* True when sizes are equal and |a - b| <= atol + rtol * |b| everywhere; equal infinities agree,
+ * NaNs agree when equal_nan. Any dtypes. */
+LUCID_API bool lucid_allclose(const lucid_tensor *a, const lucid_tensor *b, double rtol,
+                              double atol, bool equal_nan);
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+/* Prints like PyTorch, `tensor([[1., 2.], [3., 4.]])`, and a newline. */
+LUCID_API void lucid_print(const lucid_tensor *tensor);
+LUCID_API void lucid_fprint(FILE *file, const lucid_tensor *tensor);
+/* The same text, without the newline, in memory of the caller's to free(). NULL on an error. */
+LUCID_API char *lucid_to_string(const lucid_tensor *tensor);
+/* How many digits after the point (default 4), how many elements before a tensor is summarised
+ * (1000), how many items at each edge then (3), characters a line (80). For all threads. */
+LUCID_API void lucid_set_print_options(int precision, int64_t threshold, int64_t edge_items,
+                                       int line_width);
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,103 @@
+/* tensor_priv.h: the inside of tensors and storages. */
+#ifndef LUCID_TENSOR_PRIV_H
+#define LUCID_TENSOR_PRIV_H
+
+#include "lucid/backend.h"
+#include "lucid/tensor.h"
+
+#include <stdatomic.h>
+
+/* A block of device memory, shared by the views of it. */
+typedef struct luc_storage {
+    atomic_int refs;
+    lucid_device device;
+    void *data;
+    size_t size;                     /* bytes */
+    atomic_uint_fast64_t version;    /* in-place changes */
+    void (*free)(void *user, void *data); /* memory of the caller's own: how to free it */
+    void *user;
+    bool foreign; /* data is not the backend's */
+} luc_storage;
+
+typedef struct lucid_node lucid_node;          /* autograd/node_priv.h */
+typedef struct luc_tensor_extra luc_tensor_extra; /* autograd/tensor_extra: hooks, view base */
+
+struct lucid_tensor {
+    lucid_view view; /* data pointer, dtype, sizes, strides: what kernels get */
+    atomic_int refs;
+    bool requires_grad; /* of a leaf, as set; of a result, true */
+    bool is_scalar;     /* made by lucid_scalar: promotes like a number */
+    bool retains_grad;  /* a result that keeps .grad */
+    int output_nr;      /* which output of grad_fn */
+    luc_storage *storage;
+    int64_t offset; /* elements */
+    int64_t numel;
+    lucid_node *grad_fn;     /* owned; NULL for leaves. Read it with luc_grad_fn (views!) */
+    lucid_tensor *grad;      /* owned */
+    luc_tensor_extra *extra; /* owned by autograd; NULL for most */
+    char *name;
+};
+
+/* What autograd adds to the end of a tensor's life; set by autograd at load. */
+typedef struct luc_tensor_hooks {
+    void (*release)(lucid_tensor *t); /* frees grad_fn, grad and extra */
+} luc_tensor_hooks;
+extern luc_tensor_hooks luc_tensor_autograd;
+
+/* -- storage -- */
+luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op); /* refs 1 */
+luc_storage *luc_storage_retain(luc_storage *s);
+void luc_storage_release(luc_storage *s);
+static inline void luc_storage_bump(luc_storage *s)
+{
+    atomic_fetch_add_explicit(&s->version, 1, memory_order_relaxed);
+}
+
+/* -- tensors: all give the new tensor to the current scope -- */
+/* A tensor on fresh memory. Strides as in meta; they must be dense and non-overlapping. */
+lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op);
+/* A tensor on a storage that exists (retained): offset as in meta. */
+lucid_tensor *luc_tensor_on(luc_storage *s, const lucid_meta *meta, const char *op);
+/* Sets sizes, strides, offset, data and numel of a tensor from meta and its storage. */
+void luc_tensor_set_meta(lucid_tensor *t, const lucid_meta *meta);
+/* Points t at another storage (and meta): for lucid_to of parameters, which keeps their identity. */
+void luc_tensor_swap_data(lucid_tensor *t, lucid_tensor *from);
+void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta);
+
+/* Puts a tensor with one reference into the current scope. False (and the tensor is released) when
+ * memory is out. */
+bool luc_scope_add(lucid_tensor *t);
+void luc_scope_end_all(void);
+
+/* -- strides -- */
+void luc_contiguous_strides(int ndim, const int64_t *dims, int64_t *strides);
+void luc_channels_last_strides(int ndim, const int64_t *dims, int64_t *strides); /* ndim 4 or 5 */
+/* False, with an error raised by op, when a size is negative or the bytes overflow. */
+bool luc_check_shape(const lucid_shape *shape, lucid_dtype dtype, const char *op);
+int64_t luc_dims_numel(int ndim, const int64_t *dims); /* unchecked */
+bool luc_dims_equal(int na, const int64_t *a, int nb, const int64_t *b);
+bool luc_is_contiguous(int ndim, const int64_t *dims, const int64_t *strides);
+bool luc_is_channels_last(int ndim, const int64_t *dims, const int64_t *strides);
+bool luc_is_dense(int ndim, const int64_t *dims, const int64_t *strides); /* no gaps, no overlap */
+/* dim in [-ndim, ndim) to [0, ndim); raises and returns -1 otherwise. ndim 0 counts as 1. */
+int luc_wrap_dim(int64_t dim, int ndim, const char *op, const char *argument);
+/* "[8,64,32,32]" of a tensor, for messages: a struct, so that it lives as long as the expression. */
+typedef struct luc_text {
+    char s[160];
+} luc_text;
+luc_text luc_dims_text(int ndim, const int64_t *dims);
+luc_text luc_shape_text(const lucid_tensor *t);
+
+/* -- kernels -- */
+/* Runs a kernel of a backend with workspace, by operation and dtype; raises where there is none. */
+bool luc_kernel_run(lucid_device device, lucid_op_id op, lucid_dtype dtype, lucid_kernel_args *args);
+const char *luc_op_id_name(lucid_op_id op);
+/* dst[...] = src[...] with conversion, any strides, same sizes, same or different devices. */
+bool luc_copy_data(lucid_tensor *dst, const lucid_tensor *src, const char *op);
+bool luc_fill_data(lucid_tensor *t, double value, const char *op);
+
+/* The default generator: takes `blocks` blocks and returns where they begin. */
+#include "lucid/random.h"
+lucid_generator luc_random_take(uint64_t blocks);
+
+#endif
