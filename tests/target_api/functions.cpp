@@ -1,0 +1,89 @@
+// lucid from C++17: the option macros are C only, the functions beneath them are for everyone.
+#include <lucid/lucid.h>
+
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+namespace
+{
+
+// A scope that ends with the block, as LUCID_SCOPE does in C.
+class Scope
+{
+  public:
+    Scope() : depth(lucid_scope_begin()) {}
+    ~Scope() { lucid_scope_end(depth); }
+    Scope(const Scope &) = delete;
+    Scope &operator=(const Scope &) = delete;
+
+  private:
+    size_t depth;
+};
+
+lucid_shape shape(const std::vector<int64_t> &dims)
+{
+    lucid_shape s = {};
+    for (int64_t dim : dims) s.dims[s.ndim++] = dim;
+    return s;
+}
+
+// d(sum(x * x)) / dx is 2 x.
+bool gradient_of_square()
+{
+    Scope scope;
+    lucid_tensor_options options = lucid_tensor_defaults;
+    options.requires_grad = true;
+    const std::vector<float> values = {1, -2, 3, -4, 5, -6};
+    lucid_tensor *x = lucid_from_data_opt(shape({2, 3}), values.data(), &options);
+    lucid_tensor *y = lucid_sum_opt(lucid_mul(x, x), nullptr);
+    if (lucid_item(y) != 91 || !lucid_backward_opt(y, nullptr)) return false;
+    lucid_tensor *expected = lucid_mul(lucid_detach(x), lucid_scalar(2));
+    return lucid_equal(lucid_tensor_grad(x), expected);
+}
+
+// Per channel, batch_norm in training gives mean 0 and variance 1.
+bool normalised()
+{
+    Scope scope;
+    lucid_tensor *x = lucid_randn_opt(shape({8, 4, 6, 6}), nullptr);
+    lucid_batch_norm_options options = lucid_batch_norm_defaults;
+    options.training = true;
+    options.eps = 0;
+    lucid_tensor *y = lucid_batch_norm_opt(x, &options);
+    lucid_reduce_options channel = lucid_reduce_defaults;
+    channel.dims[0] = 0;
+    channel.dims[1] = 2;
+    channel.dims[2] = 3;
+    channel.n_dims = 3;
+    channel.correction = 0;
+    return lucid_allclose(lucid_mean_opt(y, &channel), lucid_zeros_opt(shape({4}), nullptr), 0,
+                          1e-6, false) &&
+           lucid_allclose(lucid_var_opt(y, &channel), lucid_ones_opt(shape({4}), nullptr), 1e-5, 0,
+                          false);
+}
+
+// Errors come back as values where the program asks for it.
+bool errors_return()
+{
+    Scope scope;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_tensor *a = lucid_ones_opt(shape({2, 3}), nullptr);
+    lucid_tensor *b = lucid_ones_opt(shape({2, 4}), nullptr);
+    const bool refused = lucid_add(a, b) == nullptr && lucid_error_code() == LUCID_ERR_ARGUMENT;
+    lucid_clear_error();
+    lucid_set_error_mode(LUCID_ERRORS_STOP);
+    return refused;
+}
+
+} // namespace
+
+int main()
+{
+    lucid_manual_seed(1);
+    if (!gradient_of_square() || !normalised() || !errors_return()) {
+        std::fprintf(stderr, "unexpected values\n");
+        return 1;
+    }
+    return lucid_finish();
+}
