@@ -19,6 +19,8 @@
 #ifndef LUC_CPU_PRIV_H
 #define LUC_CPU_PRIV_H
 
+#include "lucid/backend.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -44,6 +46,14 @@ const char *luc_cpu_level_name(luc_cpu_level level);
 /* Bytes of data cache that one core has for itself, level 1 and level 2 (guessed where unknown). */
 size_t luc_cpu_l1d_bytes(void);
 size_t luc_cpu_l2_bytes(void);
+
+/* The CPU's backend, filled by the families of families.def when it is first asked for. */
+const lucid_backend *luc_cpu_backend(void);
+
+/* luc_cpu_register_<family>: sets the family's slots of b->kernels (and b->workspace). */
+#define LUC_FAMILY(name) void luc_cpu_register_##name(lucid_backend *b);
+#include "backends/cpu/families.def"
+#undef LUC_FAMILY
 
 /* The name of a function or table as this level's compilation calls it. */
 #define LUC_JOIN_(a, b) a##b
