@@ -159,13 +159,15 @@ class Area:
         self.cases[name] = Case(self, name, pairs.pop("op"), {**pairs, "tensors": of})
         self.cases[name].children = self.cases[of].children
 
-    def write(self, folder):
+    def write(self, folder, manifest=True):
         data = save(self.tensors)
         again = load(data)
         assert again.keys() == self.tensors.keys()
         for key, value in self.tensors.items():
             same_bits(key, value, again[key])
         write_bytes(os.path.join(folder, f"{self.name}.safetensors"), data)
+        if not manifest:
+            return
         lines = [f"# {self.about}", "# Written by make.py; README.md describes the format."]
         for case in self.cases.values():
             lines.append(line(**case.pairs))
