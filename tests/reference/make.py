@@ -12,7 +12,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AREAS = ["ops_pointwise", "ops_reduce", "ops_matrix", "ops_spatial", "ops_loss", "modules",
-         "batchnorm", "optim", "printing", "init"]
+         "batchnorm", "optim", "lockstep", "printing",
+         "init"]
 
 
 def differing(folder):

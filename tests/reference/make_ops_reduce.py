@@ -21,7 +21,7 @@ def sums(area):
     for name, function in (("sum", torch.sum), ("mean", torch.mean)):
         for i, dims in enumerate(DIMS):
             for keepdim in (False, True):
-                for dtype in ("f32", "f64") if i < 5 else ("f32",):
+                for dtype in ("f32", "f64") if i < 5 and not keepdim else ("f32",):
                     tag = "all" if dims is None else "_".join(map(str, dims))
                     case = f"{name}_{tag}_{'keep_' if keepdim else ''}{dtype}"
                     x = Source(case).normal(*SHAPE, dtype=dtype)
