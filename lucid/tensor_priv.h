@@ -3,6 +3,7 @@
 #define LUCID_TENSOR_PRIV_H
 
 #include "lucid/backend.h"
+#include "lucid/random.h"
 #include "lucid/tensor.h"
 
 #include <stdatomic.h>
@@ -12,14 +13,14 @@ typedef struct luc_storage {
     atomic_int refs;
     lucid_device device;
     void *data;
-    size_t size;                     /* bytes */
-    atomic_uint_fast64_t version;    /* in-place changes */
+    size_t size;                          /* bytes */
+    atomic_uint_fast64_t version;         /* in-place changes */
     void (*free)(void *user, void *data); /* memory of the caller's own: how to free it */
     void *user;
     bool foreign; /* data is not the backend's */
 } luc_storage;
 
-typedef struct lucid_node lucid_node;          /* autograd/node_priv.h */
+typedef struct lucid_node lucid_node;             /* autograd/node_priv.h */
 typedef struct luc_tensor_extra luc_tensor_extra; /* autograd/tensor_extra: hooks, view base */
 
 struct lucid_tensor {
@@ -90,14 +91,19 @@ luc_text luc_shape_text(const lucid_tensor *t);
 
 /* -- kernels -- */
 /* Runs a kernel of a backend with workspace, by operation and dtype; raises where there is none. */
-bool luc_kernel_run(lucid_device device, lucid_op_id op, lucid_dtype dtype, lucid_kernel_args *args);
+bool luc_kernel_run(lucid_device device, lucid_op_id op, lucid_dtype dtype,
+                    lucid_kernel_args *args);
 const char *luc_op_id_name(lucid_op_id op);
 /* dst[...] = src[...] with conversion, any strides, same sizes, same or different devices. */
 bool luc_copy_data(lucid_tensor *dst, const lucid_tensor *src, const char *op);
 bool luc_fill_data(lucid_tensor *t, double value, const char *op);
 
+/* Fills t with numbers of the default generator; returns t, or NULL after an error. */
+lucid_tensor *luc_fill_uniform(lucid_tensor *t, double low, double high);
+lucid_tensor *luc_fill_normal(lucid_tensor *t, double mean, double std);
+
 /* The default generator: takes `blocks` blocks and returns where they begin. */
-#include "lucid/random.h"
+
 lucid_generator luc_random_take(uint64_t blocks);
 
 #endif

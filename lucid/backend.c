@@ -1,0 +1,204 @@
+/* backend.c: which backends there are, and running their kernels. */
+#include "lucid/backend_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(const lucid_backend *) backends[LUCID_DEVICE_TYPE_COUNT];
+static char cuda_reason[512]; /* why the plug-in cannot be used; "" before it was tried */
+
+/* The plug-in: LUCID_CUDA_PLUGIN, or beside this library, or wherever the loader looks. */
+static void *open_plugin(void)
+{
+    const char *name = "liblucid_cuda.so", *given = getenv("LUCID_CUDA_PLUGIN");
+    if (given && *given) return dlopen(given, RTLD_NOW | RTLD_LOCAL);
+    Dl_info info;
+    char path[1024];
+    if (dladdr((void *)backends, &info) && info.dli_fname) {
+        const char *slash = strrchr(info.dli_fname, '/');
+        int dir = slash ? (int)(slash - info.dli_fname) : 1;
+        int n = snprintf(path, sizeof path, "%.*s/%s", dir, slash ? info.dli_fname : ".", name);
+        void *lib = n > 0 && (size_t)n < sizeof path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+        if (lib) return lib;
+    }
+    return dlopen(name, RTLD_NOW | RTLD_LOCAL);
+}
+
+/* Tried once; the reason of a failure is kept. Called under the lock. */
+static const lucid_backend *load_cuda(void)
+{
+    if (cuda_reason[0]) return NULL;
+    void *lib = open_plugin();
+    if (!lib) {
+        const char *why = dlerror();
+        snprintf(cuda_reason, sizeof cuda_reason, "the CUDA plug-in cannot be loaded (%s)",
+                 why ? why : "no reason given");
+        return NULL;
+    }
+    typedef const lucid_backend *(*entry_fn)(char *reason, size_t size);
+    entry_fn entry;
+    void *symbol = dlsym(lib, "lucid_cuda_backend");
+    memcpy(&entry, &symbol, sizeof entry);
+    const lucid_backend *b = entry ? entry(cuda_reason, sizeof cuda_reason) : NULL;
+    if (!b && !cuda_reason[0])
+        snprintf(cuda_reason, sizeof cuda_reason, "the CUDA plug-in has no lucid_cuda_backend");
+    return b;
+}
+
+static const lucid_backend *find(lucid_device_type type)
+{
+    if ((unsigned)type >= LUCID_DEVICE_TYPE_COUNT) return NULL;
+    const lucid_backend *b = atomic_load_explicit(&backends[type], memory_order_acquire);
+    if (b) return b;
+    pthread_mutex_lock(&lock);
+    b = atomic_load(&backends[type]);
+    if (!b) {
+        b = type == LUCID_CPU ? luc_cpu_backend() : load_cuda();
+        atomic_store(&backends[type], b);
+    }
+    pthread_mutex_unlock(&lock);
+    return b;
+}
+
+const lucid_backend *lucid_backend_get(lucid_device_type type)
+{
+    const lucid_backend *b = find(type);
+    if (b) return b;
+    if (type == LUCID_CUDA)
+        return luc_raise_null(LUCID_ERR_DEVICE, "cuda", "device: expected a usable GPU, but %s",
+                              cuda_reason);
+    return luc_raise_null(LUCID_ERR_ARGUMENT, "device", "type: expected cpu or cuda, got %d",
+                          (int)type);
+}
+
+bool lucid_backend_register(const lucid_backend *backend)
+{
+    if (!backend || (unsigned)backend->type >= LUCID_DEVICE_TYPE_COUNT)
+        return luc_raise(LUCID_ERR_ARGUMENT, "backend_register",
+                         "backend: expected a table with a known device type");
+    if (!backend->alloc || !backend->free || !backend->copy || !backend->device_count)
+        return luc_raise(LUCID_ERR_ARGUMENT, "backend_register",
+                         "backend: %s: expected alloc, free, copy and device_count to be set",
+                         backend->name ? backend->name : "(no name)");
+    pthread_mutex_lock(&lock);
+    atomic_store(&backends[backend->type], backend);
+    pthread_mutex_unlock(&lock);
+    return true;
+}
+
+/* ---- devices --------------------------------------------------------------------------------- */
+
+lucid_device lucid_cpu(void)
+{
+    return (lucid_device){LUCID_CPU, 0};
+}
+
+lucid_device lucid_cuda(int index)
+{
+    return (lucid_device){LUCID_CUDA, index};
+}
+
+int lucid_device_count(lucid_device_type type)
+{
+    const lucid_backend *b = find(type);
+    return b ? b->device_count() : 0;
+}
+
+lucid_device lucid_best_device(void)
+{
+    return lucid_device_count(LUCID_CUDA) > 0 ? lucid_cuda(0) : lucid_cpu();
+}
+
+const char *lucid_device_name(lucid_device device)
+{
+    static const char *const cuda[] = {
+        "cuda:0", "cuda:1", "cuda:2",  "cuda:3",  "cuda:4",  "cuda:5",  "cuda:6",  "cuda:7",
+        "cuda:8", "cuda:9", "cuda:10", "cuda:11", "cuda:12", "cuda:13", "cuda:14", "cuda:15"};
+    if (device.type == LUCID_CPU) return "cpu";
+    if (device.type != LUCID_CUDA || device.index < 0) return "no device";
+    return (size_t)device.index < sizeof cuda / sizeof *cuda ? cuda[device.index] : "cuda:16+";
+}
+
+bool lucid_device_parse(const char *text, lucid_device *device)
+{
+    int index = 0, end = 0;
+    if (text && device) {
+        if (strcmp(text, "cpu") == 0) {
+            *device = lucid_cpu();
+            return true;
+        }
+        if (strcmp(text, "cuda") == 0 ||
+            (sscanf(text, "cuda:%4d%n", &index, &end) == 1 && text[end] == '\0' && index >= 0)) {
+            *device = lucid_cuda(index);
+            return true;
+        }
+    }
+    return luc_raise(LUCID_ERR_ARGUMENT, "device_parse",
+                     "text: expected \"cpu\", \"cuda\" or \"cuda:N\", got \"%s\"",
+                     text ? text : "(NULL)");
+}
+
+bool lucid_device_equal(lucid_device a, lucid_device b)
+{
+    return a.type == b.type && a.index == b.index;
+}
+
+bool lucid_synchronize(lucid_device device)
+{
+    const lucid_backend *b = lucid_backend_get(device.type);
+    if (!b) return false;
+    return b->synchronize ? b->synchronize(device.index) : true;
+}
+
+/* ---- kernels --------------------------------------------------------------------------------- */
+
+const char *luc_op_id_name(lucid_op_id op)
+{
+    static const char *const names[] = {
+#define LUC_OP(name)     #name,
+#define LUC_KERNEL(name) #name,
+#include "lucid/ops.def"
+#undef LUC_OP
+#undef LUC_KERNEL
+    };
+    return (unsigned)op < LUCID_OP_COUNT ? names[op] : "custom";
+}
+
+bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel kernel,
+                     lucid_workspace_fn workspace, const char *op, lucid_kernel_args *args)
+{
+    args->stream = b->stream ? b->stream(device.index) : NULL;
+    args->device = device.index;
+    args->workspace = NULL;
+    args->workspace_size = 0;
+    if (!workspace) return kernel(args);
+    size_t size = workspace(args);
+    if (size == 0) return kernel(args);
+    args->workspace = b->alloc(device.index, size);
+    if (!args->workspace)
+        return luc_raise(LUCID_ERR_MEMORY, op, "out of memory on %s: %zu bytes of workspace",
+                         lucid_device_name(device), size);
+    args->workspace_size = size;
+    bool ok = kernel(args);
+    b->free(device.index, args->workspace, size);
+    return ok;
+}
+
+bool luc_kernel_run(lucid_device device, lucid_op_id op, lucid_dtype dtype, lucid_kernel_args *args)
+{
+    const lucid_backend *b = lucid_backend_get(device.type);
+    if (!b) return false;
+    lucid_kernel kernel = b->kernels[op][dtype];
+    if (!kernel)
+        return luc_raise(LUCID_ERR_UNSUPPORTED, luc_op_id_name(op), "no kernel for %s on %s",
+                         lucid_dtype_name(dtype), lucid_device_name(device));
+    args->op = op;
+    return luc_kernel_call(b, device, kernel, b->workspace[op], luc_op_id_name(op), args);
+}

@@ -1,0 +1,225 @@
+/* cache.c: the caching allocator of host memory for tensor data.
+ *
+ * Fresh pages cost more than the arithmetic of most layers, so blocks are kept and handed out
+ * again. Sizes are rounded up to classes, eight to a doubling; a block carries its class in the 64
+ * bytes before it. Small blocks come from lists of the thread's own; larger ones from lists under
+ * one lock, where a block of up to twice the size is taken before the system is asked. */
+#include "lucid/memory_priv.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    ALIGN = 64,
+    HEADER = 64,
+    SMALL_MAX = 4096,
+    SMALL_CLASSES = SMALL_MAX / ALIGN,
+    SMALL_KEEP = 64, /* blocks of one class that a thread keeps */
+    HUGE_PAGE = 2 << 20,
+    HUGE_FROM = 4 << 20, /* blocks from here on ask for huge pages */
+    CLASSES = 8 * 64,
+    STEPS = 8
+};
+
+typedef struct block {
+    size_t size; /* of the data, as the class has it */
+    size_t kind; /* class; SMALL_CLASSES + class for large ones */
+    bool exact;  /* made while the hook was on: goes straight back to the system */
+    struct block *next;
+} block;
+_Static_assert(sizeof(block) <= HEADER, "the header must fit before the data");
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static block *large[CLASSES];
+static struct {
+    atomic_size_t current, peak, reserved;
+    atomic_uint_fast64_t allocations, hits;
+    atomic_int_fast64_t live;
+} stats;
+
+static __thread struct {
+    block *head[SMALL_CLASSES];
+    uint32_t count[SMALL_CLASSES];
+    bool registered;
+} small __attribute__((tls_model("initial-exec")));
+static pthread_key_t thread_end;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* The class of a large size and, in *rounded, the size that the class has. */
+static size_t large_class(size_t size, size_t *rounded)
+{
+    unsigned top = 63u - (unsigned)__builtin_clzll((unsigned long long)(size - 1));
+    size_t step = ((size_t)1 << top) / STEPS;
+    size_t k = (size - 1 - ((size_t)1 << top)) / step + 1; /* 1..8 steps above the power */
+    *rounded = ((size_t)1 << top) + k * step;
+    return (size_t)top * STEPS + k - 1;
+}
+
+static block *system_alloc(size_t size)
+{
+    size_t bytes;
+    if (__builtin_add_overflow(size, (size_t)HEADER, &bytes)) return NULL;
+    size_t align = size >= HUGE_FROM ? HUGE_PAGE : ALIGN;
+    void *p = NULL;
+    if (posix_memalign(&p, align, bytes) != 0) return NULL;
+    if (size >= HUGE_FROM) madvise(p, bytes, MADV_HUGEPAGE);
+    atomic_fetch_add(&stats.reserved, size);
+    block *b = p;
+    b->size = size;
+    return b;
+}
+
+static void system_free(block *b)
+{
+    atomic_fetch_sub(&stats.reserved, b->size);
+    free(b);
+}
+
+static void release_small(void *unused)
+{
+    (void)unused;
+    for (size_t k = 0; k < SMALL_CLASSES; k++) {
+        while (small.head[k]) {
+            block *b = small.head[k];
+            small.head[k] = b->next;
+            system_free(b);
+        }
+        small.count[k] = 0;
+    }
+    small.registered = false;
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&thread_end, release_small);
+}
+
+static void count_in(size_t size)
+{
+    size_t now = atomic_fetch_add_explicit(&stats.current, size, memory_order_relaxed) + size;
+    size_t peak = atomic_load_explicit(&stats.peak, memory_order_relaxed);
+    while (now > peak && !atomic_compare_exchange_weak_explicit(
+                             &stats.peak, &peak, now, memory_order_relaxed, memory_order_relaxed)) {
+    }
+    atomic_fetch_add_explicit(&stats.allocations, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stats.live, 1, memory_order_relaxed);
+}
+
+static block *take_small(size_t k)
+{
+    block *b = small.head[k];
+    if (!b) return NULL;
+    small.head[k] = b->next;
+    small.count[k]--;
+    return b;
+}
+
+/* A cached block of the class, or of one up to twice the size. */
+static block *take_large(size_t k)
+{
+    block *b = NULL;
+    pthread_mutex_lock(&lock);
+    for (size_t i = k; i <= k + STEPS && i < CLASSES && !b; i++) {
+        b = large[i];
+        if (b) large[i] = b->next;
+    }
+    pthread_mutex_unlock(&lock);
+    return b;
+}
+
+void *luc_cache_alloc(size_t size)
+{
+    if (luc_alloc_should_fail()) return NULL;
+    bool exact = luc_alloc_is_watched();
+    if (size == 0) size = 1;
+    if (size > PTRDIFF_MAX) return NULL;
+    size_t k, rounded;
+    block *b;
+    if (size <= SMALL_MAX) {
+        k = (size - 1) / ALIGN;
+        rounded = (k + 1) * ALIGN;
+        b = exact ? NULL : take_small(k);
+    } else {
+        k = large_class(size, &rounded);
+        b = exact ? NULL : take_large(k);
+        k += SMALL_CLASSES;
+    }
+    if (b) {
+        atomic_fetch_add_explicit(&stats.hits, 1, memory_order_relaxed);
+    } else {
+        b = system_alloc(rounded);
+        if (!b) {
+            luc_cache_release();
+            b = system_alloc(rounded);
+        }
+        if (!b) return NULL;
+        b->kind = k;
+    }
+    b->exact = exact;
+    count_in(b->size);
+    return (char *)b + HEADER;
+}
+
+void luc_cache_free(void *p, size_t size)
+{
+    (void)size;
+    if (!p) return;
+    block *b = (block *)(void *)((char *)p - HEADER);
+    atomic_fetch_sub_explicit(&stats.current, b->size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&stats.live, 1, memory_order_relaxed);
+    if (b->exact) {
+        system_free(b);
+    } else if (b->kind < SMALL_CLASSES) {
+        if (!small.registered) {
+            pthread_once(&once, make_key);
+            pthread_setspecific(thread_end, &small);
+            small.registered = true;
+        }
+        if (small.count[b->kind] >= SMALL_KEEP) {
+            system_free(b);
+            return;
+        }
+        b->next = small.head[b->kind];
+        small.head[b->kind] = b;
+        small.count[b->kind]++;
+    } else {
+        pthread_mutex_lock(&lock);
+        b->next = large[b->kind - SMALL_CLASSES];
+        large[b->kind - SMALL_CLASSES] = b;
+        pthread_mutex_unlock(&lock);
+    }
+}
+
+lucid_memory_stats luc_cache_stats(void)
+{
+    return (lucid_memory_stats){
+        .current_bytes = atomic_load(&stats.current),
+        .peak_bytes = atomic_load(&stats.peak),
+        .reserved_bytes = atomic_load(&stats.reserved),
+        .allocations = atomic_load(&stats.allocations),
+        .cache_hits = atomic_load(&stats.hits),
+        .live_blocks = atomic_load(&stats.live),
+    };
+}
+
+void luc_cache_reset_peak(void)
+{
+    atomic_store(&stats.peak, atomic_load(&stats.current));
+}
+
+void luc_cache_release(void)
+{
+    release_small(NULL);
+    pthread_mutex_lock(&lock);
+    for (size_t k = 0; k < CLASSES; k++) {
+        while (large[k]) {
+            block *b = large[k];
+            large[k] = b->next;
+            system_free(b);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,147 @@
+/* error.c: the birthplace of errors. */
+#include "lucid/error_priv.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MESSAGE_SIZE = 1024 };
+
+static _Thread_local struct {
+    lucid_code code;
+    char message[MESSAGE_SIZE];
+} pending;
+static _Thread_local luc_module_frame *module_frame;
+
+static atomic_int error_mode = LUCID_ERRORS_STOP;
+static pthread_mutex_t handler_lock = PTHREAD_MUTEX_INITIALIZER;
+static lucid_error_handler handler;
+static void *handler_user;
+
+static const char *const code_names[] = {
+    [LUCID_OK] = "ok",
+    [LUCID_ERR_ARGUMENT] = "argument",
+    [LUCID_ERR_STATE] = "state",
+    [LUCID_ERR_UNSUPPORTED] = "unsupported",
+    [LUCID_ERR_MEMORY] = "memory",
+    [LUCID_ERR_IO] = "io",
+    [LUCID_ERR_FORMAT] = "format",
+    [LUCID_ERR_DEVICE] = "device",
+    [LUCID_ERR_INTERNAL] = "internal",
+};
+
+const char *lucid_code_name(lucid_code code)
+{
+    if ((unsigned)code >= sizeof code_names / sizeof *code_names) return "unknown";
+    return code_names[code];
+}
+
+void lucid_set_error_mode(lucid_error_mode mode)
+{
+    atomic_store(&error_mode, mode);
+}
+
+lucid_error_mode lucid_get_error_mode(void)
+{
+    return (lucid_error_mode)atomic_load(&error_mode);
+}
+
+void lucid_set_error_handler(lucid_error_handler fn, void *user)
+{
+    pthread_mutex_lock(&handler_lock);
+    handler = fn;
+    handler_user = user;
+    pthread_mutex_unlock(&handler_lock);
+}
+
+const char *lucid_error(void)
+{
+    return pending.message;
+}
+
+lucid_code lucid_error_code(void)
+{
+    return pending.code;
+}
+
+void lucid_clear_error(void)
+{
+    pending.code = LUCID_OK;
+    pending.message[0] = '\0';
+}
+
+void luc_module_frame_push(luc_module_frame *frame)
+{
+    frame->parent = module_frame;
+    module_frame = frame;
+}
+
+void luc_module_frame_pop(luc_module_frame *frame)
+{
+    module_frame = frame->parent;
+}
+
+static void write_message(const char *op, const char *fmt, va_list args)
+{
+    char *text = pending.message;
+    int n = snprintf(text, MESSAGE_SIZE, "%s: ", op);
+    if (n < 0) n = 0;
+    if (n < MESSAGE_SIZE) {
+        int m = vsnprintf(text + n, MESSAGE_SIZE - (size_t)n, fmt, args);
+        n += m > 0 ? m : 0;
+    }
+    if (module_frame && n < MESSAGE_SIZE) {
+        char path[256] = "";
+        module_frame->path(module_frame, path, sizeof path);
+        snprintf(text + n, MESSAGE_SIZE - (size_t)n, "; module %s", path);
+    }
+}
+
+/* Misuse is a bug in the program: abort leaves a core to look into. The rest is the environment's. */
+static bool is_misuse(lucid_code code)
+{
+    return code == LUCID_ERR_ARGUMENT || code == LUCID_ERR_STATE || code == LUCID_ERR_UNSUPPORTED ||
+           code == LUCID_ERR_INTERNAL;
+}
+
+static bool raise_va(lucid_code code, const char *op, const char *fmt, va_list args)
+{
+    if (pending.code != LUCID_OK) return false; /* the first error wins */
+    pending.code = code;
+    write_message(op, fmt, args);
+
+    pthread_mutex_lock(&handler_lock);
+    lucid_error_handler fn = handler;
+    void *user = handler_user;
+    pthread_mutex_unlock(&handler_lock);
+    if (fn) fn(code, pending.message, user);
+
+    if (lucid_get_error_mode() == LUCID_ERRORS_STOP) {
+        fflush(stdout);
+        fprintf(stderr, "lucid: %s error: %s\n", lucid_code_name(code), pending.message);
+        if (is_misuse(code)) abort();
+        exit(1);
+    }
+    return false;
+}
+
+bool luc_raise(lucid_code code, const char *op, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    raise_va(code, op, fmt, args);
+    va_end(args);
+    return false;
+}
+
+bool lucid_raise(lucid_code code, const char *op, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    raise_va(code == LUCID_OK ? LUCID_ERR_INTERNAL : code, op ? op : "lucid", fmt, args);
+    va_end(args);
+    return false;
+}

@@ -1,0 +1,282 @@
+/* memory.c: general allocation, pools of small objects, the fail-the-nth hook, live counts. */
+#include "lucid/memory_priv.h"
+#include "lucid/backend.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the hook -------------------------------------------------------------------------------- */
+
+static atomic_bool watched;
+static atomic_uint_fast64_t fail_at, counted;
+
+void lucid_memory_fail_nth(uint64_t n)
+{
+    luc_pool_release_thread();
+    atomic_store(&counted, 0);
+    atomic_store(&fail_at, n);
+    atomic_store(&watched, n != 0);
+}
+
+uint64_t lucid_memory_fail_count(void)
+{
+    return atomic_load(&counted);
+}
+
+bool luc_alloc_is_watched(void)
+{
+    return atomic_load_explicit(&watched, memory_order_relaxed);
+}
+
+bool luc_alloc_should_fail(void)
+{
+    if (!luc_alloc_is_watched()) return false;
+    return atomic_fetch_add(&counted, 1) + 1 == atomic_load(&fail_at);
+}
+
+/* ---- general memory -------------------------------------------------------------------------- */
+
+static void *out_of_memory(size_t size, const char *what)
+{
+    return luc_raise_null(LUCID_ERR_MEMORY, what, "out of memory: %zu bytes asked for", size);
+}
+
+void *luc_alloc(size_t size, const char *what)
+{
+    void *p = luc_alloc_should_fail() ? NULL : malloc(size ? size : 1);
+    return p ? p : out_of_memory(size, what);
+}
+
+void *luc_calloc(size_t count, size_t size, const char *what)
+{
+    size_t bytes;
+    if (!luc_mul_size(count, size, &bytes)) return out_of_memory(SIZE_MAX, what);
+    void *p = luc_alloc_should_fail() ? NULL : calloc(bytes ? bytes : 1, 1);
+    return p ? p : out_of_memory(bytes, what);
+}
+
+void *luc_realloc(void *old, size_t size, const char *what)
+{
+    void *p = luc_alloc_should_fail() ? NULL : realloc(old, size ? size : 1);
+    return p ? p : out_of_memory(size, what);
+}
+
+void luc_free(void *p)
+{
+    free(p);
+}
+
+char *luc_strdup(const char *text, const char *what)
+{
+    size_t n = strlen(text) + 1;
+    char *copy = luc_alloc(n, what);
+    if (copy) memcpy(copy, text, n);
+    return copy;
+}
+
+/* ---- pools: free lists of small objects, a thread's own --------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POOLS_ON 0 /* let the sanitizer see every object */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOLS_ON 0
+#endif
+#endif
+#ifndef POOLS_ON
+#define POOLS_ON 1
+#endif
+
+enum { POOL_STEP = 64, POOL_CLASSES = LUC_POOL_MAX / POOL_STEP, POOL_KEEP = 1 << 20 };
+
+typedef struct pool_item {
+    struct pool_item *next;
+} pool_item;
+
+static __thread struct {
+    pool_item *head[POOL_CLASSES];
+    uint32_t count[POOL_CLASSES];
+} pool __attribute__((tls_model("initial-exec")));
+
+static size_t pool_class(size_t size)
+{
+    return size ? (size - 1) / POOL_STEP : 0;
+}
+
+void *luc_pool_alloc(size_t size, const char *what)
+{
+    if (!POOLS_ON || size > LUC_POOL_MAX) return luc_alloc(size, what);
+    size_t k = pool_class(size);
+    pool_item *p = luc_alloc_is_watched() ? NULL : pool.head[k];
+    if (!p) return luc_alloc((k + 1) * POOL_STEP, what);
+    pool.head[k] = p->next;
+    pool.count[k]--;
+    return p;
+}
+
+void luc_pool_free(void *memory, size_t size)
+{
+    if (!memory) return;
+    size_t k = pool_class(size);
+    if (!POOLS_ON || size > LUC_POOL_MAX || luc_alloc_is_watched() ||
+        pool.count[k] >= POOL_KEEP / ((k + 1) * POOL_STEP)) {
+        free(memory);
+        return;
+    }
+    pool_item *p = memory;
+    p->next = pool.head[k];
+    pool.head[k] = p;
+    pool.count[k]++;
+}
+
+void luc_pool_release_thread(void)
+{
+    for (size_t k = 0; k < POOL_CLASSES; k++) {
+        while (pool.head[k]) {
+            pool_item *p = pool.head[k];
+            pool.head[k] = p->next;
+            free(p);
+        }
+        pool.count[k] = 0;
+    }
+}
+
+/* ---- live counts: a thread's own cells, summed when asked ------------------------------------- */
+
+typedef struct live_cell {
+    _Atomic int64_t n[LUC_LIVE_KINDS]; /* written by its thread only */
+    struct live_cell *next;
+} live_cell;
+
+static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
+static live_cell *live_cells;  /* of running threads */
+static live_cell live_of_dead; /* sum of the threads that ended, and the fallback */
+static pthread_key_t live_key;
+static pthread_once_t live_once = PTHREAD_ONCE_INIT;
+static __thread live_cell *live_mine __attribute__((tls_model("initial-exec")));
+static __thread live_cell live_storage __attribute__((tls_model("initial-exec")));
+
+static void live_thread_end(void *p)
+{
+    live_cell *cell = p;
+    pthread_mutex_lock(&live_lock);
+    for (live_cell **at = &live_cells; *at; at = &(*at)->next) {
+        if (*at != cell) continue;
+        *at = cell->next;
+        break;
+    }
+    for (int k = 0; k < LUC_LIVE_KINDS; k++) live_of_dead.n[k] += cell->n[k];
+    pthread_mutex_unlock(&live_lock);
+    memset(cell, 0, sizeof *cell);
+    live_mine = NULL; /* destructors that run later register it anew */
+}
+
+static void live_make_key(void)
+{
+    pthread_key_create(&live_key, live_thread_end);
+}
+
+static void live_register(void)
+{
+    pthread_once(&live_once, live_make_key);
+    live_mine = &live_storage;
+    pthread_mutex_lock(&live_lock);
+    live_mine->next = live_cells;
+    live_cells = live_mine;
+    pthread_mutex_unlock(&live_lock);
+    pthread_setspecific(live_key, live_mine);
+}
+
+void luc_live_add(luc_live_kind kind, int64_t delta)
+{
+    if (!live_mine) live_register();
+    _Atomic int64_t *n = &live_mine->n[kind];
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + delta,
+                          memory_order_relaxed);
+}
+
+lucid_live_counts lucid_live(void)
+{
+    int64_t sum[LUC_LIVE_KINDS];
+    pthread_mutex_lock(&live_lock);
+    for (int k = 0; k < LUC_LIVE_KINDS; k++) {
+        sum[k] = live_of_dead.n[k];
+        for (live_cell *c = live_cells; c; c = c->next)
+            sum[k] += atomic_load_explicit(&c->n[k], memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&live_lock);
+    return (lucid_live_counts){
+        .tensors = sum[LUC_LIVE_TENSORS],
+        .storages = sum[LUC_LIVE_STORAGES],
+        .nodes = sum[LUC_LIVE_NODES],
+        .modules = sum[LUC_LIVE_MODULES],
+        .optimizers = sum[LUC_LIVE_OPTIMIZERS],
+        .loaders = sum[LUC_LIVE_LOADERS],
+        .other = sum[LUC_LIVE_OTHER],
+    };
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static bool report_live(void)
+{
+    lucid_live_counts n = lucid_live();
+    const struct {
+        const char *what;
+        int64_t count;
+    } rows[] = {{"tensors", n.tensors},    {"storages", n.storages},     {"graph nodes", n.nodes},
+                {"modules", n.modules},    {"optimizers", n.optimizers}, {"loaders", n.loaders},
+                {"other objects", n.other}};
+    bool clean = true;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].count == 0) continue;
+        fprintf(stderr, "%s %lld %s", clean ? "lucid: never freed:" : ",", (long long)rows[i].count,
+                rows[i].what);
+        clean = false;
+    }
+    if (!clean) fputc('\n', stderr);
+    return clean;
+}
+
+int lucid_finish(void)
+{
+    bool ok = lucid_error_code() == LUCID_OK;
+    if (!ok)
+        fprintf(stderr, "lucid: %s error: %s\n", lucid_code_name(lucid_error_code()),
+                lucid_error());
+    luc_scope_end_all();
+    if (!report_live()) ok = false;
+    luc_pool_release_thread();
+    luc_cache_release();
+    lucid_clear_error();
+    return ok ? 0 : 1;
+}
+
+/* ---- figures of a device ---------------------------------------------------------------------- */
+
+lucid_memory_stats lucid_memory(lucid_device device)
+{
+    lucid_memory_stats none = {0};
+    if (lucid_device_count(device.type) <= device.index || device.index < 0) return none;
+    const lucid_backend *b = lucid_backend_get(device.type);
+    return b ? b->memory(device.index) : none;
+}
+
+void lucid_memory_reset_peak(lucid_device device)
+{
+    if (lucid_device_count(device.type) <= device.index || device.index < 0) return;
+    const lucid_backend *b = lucid_backend_get(device.type);
+    if (b) b->memory_reset_peak(device.index);
+}
+
+void lucid_memory_release_cache(lucid_device device)
+{
+    if (lucid_device_count(device.type) <= device.index || device.index < 0) return;
+    const lucid_backend *b = lucid_backend_get(device.type);
+    if (b) b->memory_release_cache(device.index);
+}

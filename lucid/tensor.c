@@ -1,0 +1,261 @@
+/* tensor.c: storages and tensors: making, keeping, freeing and asking them. */
+#include "lucid/backend_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+
+#include <string.h>
+
+luc_tensor_hooks luc_tensor_autograd;
+
+/* ---- storage --------------------------------------------------------------------------------- */
+
+luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
+{
+    const lucid_backend *b = lucid_backend_get(device.type);
+    if (!b) return NULL;
+    int count = b->device_count();
+    if (device.index < 0 || device.index >= count)
+        return luc_raise_null(LUCID_ERR_DEVICE, op, "device: expected one of %d %s devices, got %s",
+                              count, b->name, lucid_device_name(device));
+    luc_storage *s = luc_pool_alloc(sizeof *s, op);
+    if (!s) return NULL;
+    memset(s, 0, sizeof *s);
+    s->data = b->alloc(device.index, size ? size : 1);
+    if (!s->data) {
+        luc_pool_free(s, sizeof *s);
+        return luc_raise_null(LUCID_ERR_MEMORY, op, "out of memory on %s: %zu bytes asked for",
+                              lucid_device_name(device), size);
+    }
+    atomic_init(&s->refs, 1);
+    s->device = device;
+    s->size = size;
+    luc_live_add(LUC_LIVE_STORAGES, 1);
+    return s;
+}
+
+luc_storage *luc_storage_retain(luc_storage *s)
+{
+    if (s) atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void luc_storage_release(luc_storage *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (s->foreign) {
+        if (s->free) s->free(s->user, s->data);
+    } else {
+        lucid_backend_get(s->device.type)->free(s->device.index, s->data, s->size);
+    }
+    luc_live_add(LUC_LIVE_STORAGES, -1);
+    luc_pool_free(s, sizeof *s);
+}
+
+/* ---- tensors --------------------------------------------------------------------------------- */
+
+void luc_tensor_set_meta(lucid_tensor *t, const lucid_meta *meta)
+{
+    t->view.dtype = meta->dtype;
+    t->view.ndim = meta->ndim;
+    t->numel = 1;
+    for (int d = 0; d < meta->ndim; d++) {
+        t->view.dims[d] = meta->dims[d];
+        t->view.strides[d] = meta->strides[d];
+        t->numel *= meta->dims[d];
+    }
+    t->offset = meta->offset;
+    t->view.data = (char *)t->storage->data + meta->offset * (int64_t)lucid_dtype_size(meta->dtype);
+}
+
+void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta)
+{
+    meta->dtype = t->view.dtype;
+    meta->ndim = t->view.ndim;
+    for (int d = 0; d < t->view.ndim; d++) {
+        meta->dims[d] = t->view.dims[d];
+        meta->strides[d] = t->view.strides[d];
+    }
+    meta->offset = t->offset;
+}
+
+/* Takes over the caller's reference to the storage, also when it fails. */
+static lucid_tensor *tensor_on(luc_storage *s, const lucid_meta *meta, const char *op)
+{
+    lucid_tensor *t = luc_pool_alloc(sizeof *t, op);
+    if (!t) {
+        luc_storage_release(s);
+        return NULL;
+    }
+    /* Sizes and strides beyond ndim are never read: only the rest is cleared. */
+    memset((char *)t + sizeof t->view, 0, sizeof *t - sizeof t->view);
+    atomic_init(&t->refs, 1);
+    t->storage = s;
+    luc_tensor_set_meta(t, meta);
+    luc_live_add(LUC_LIVE_TENSORS, 1);
+    return luc_scope_add(t) ? t : NULL;
+}
+
+/* Elements from the first to behind the last, for strides >= 0; 0 where there is none. */
+static int64_t extent(const lucid_meta *meta)
+{
+    int64_t n = 1;
+    for (int d = 0; d < meta->ndim; d++) {
+        if (meta->dims[d] == 0) return 0;
+        n += (meta->dims[d] - 1) * meta->strides[d];
+    }
+    return n;
+}
+
+lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op)
+{
+    size_t bytes;
+    if (!luc_mul_size((size_t)extent(meta), lucid_dtype_size(meta->dtype), &bytes))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "shape: the size of %s overflows",
+                              luc_dims_text(meta->ndim, meta->dims).s);
+    luc_storage *s = luc_storage_new(device, bytes, op);
+    if (!s) return NULL;
+    lucid_tensor *t = tensor_on(s, meta, op);
+    if (t && meta->offset != 0) {
+        t->offset = 0;
+        t->view.data = s->data;
+    }
+    return t;
+}
+
+lucid_tensor *luc_tensor_on(luc_storage *s, const lucid_meta *meta, const char *op)
+{
+    return tensor_on(luc_storage_retain(s), meta, op);
+}
+
+void luc_tensor_swap_data(lucid_tensor *t, lucid_tensor *from)
+{
+    lucid_meta a, b;
+    luc_tensor_get_meta(t, &a);
+    luc_tensor_get_meta(from, &b);
+    luc_storage *s = t->storage;
+    t->storage = from->storage;
+    from->storage = s;
+    luc_tensor_set_meta(t, &b);
+    luc_tensor_set_meta(from, &a);
+}
+
+lucid_tensor *lucid_retain(lucid_tensor *t)
+{
+    if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void lucid_release(lucid_tensor *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
+    if ((t->grad_fn || t->grad || t->extra) && luc_tensor_autograd.release)
+        luc_tensor_autograd.release(t);
+    luc_storage_release(t->storage);
+    if (t->name) luc_free(t->name);
+    luc_live_add(LUC_LIVE_TENSORS, -1);
+    luc_pool_free(t, sizeof *t);
+}
+
+/* ---- properties ------------------------------------------------------------------------------ */
+
+int lucid_ndim(const lucid_tensor *t)
+{
+    return t ? t->view.ndim : 0;
+}
+
+int64_t lucid_size(const lucid_tensor *t, int dim)
+{
+    if (!t) return 0;
+    if (t->view.ndim == 0) {
+        luc_raise(LUCID_ERR_ARGUMENT, "size", "dim: a 0-d tensor has no dimensions, got %d", dim);
+        return 0;
+    }
+    int d = luc_wrap_dim(dim, t->view.ndim, "size", "dim");
+    return d < 0 ? 0 : t->view.dims[d];
+}
+
+int64_t lucid_stride(const lucid_tensor *t, int dim)
+{
+    if (!t) return 0;
+    if (t->view.ndim == 0) {
+        luc_raise(LUCID_ERR_ARGUMENT, "stride", "dim: a 0-d tensor has no dimensions, got %d", dim);
+        return 0;
+    }
+    int d = luc_wrap_dim(dim, t->view.ndim, "stride", "dim");
+    return d < 0 ? 0 : t->view.strides[d];
+}
+
+lucid_shape lucid_tensor_shape(const lucid_tensor *t)
+{
+    lucid_shape s = {0};
+    if (!t) return s;
+    s.ndim = t->view.ndim;
+    memcpy(s.dims, t->view.dims, (size_t)s.ndim * sizeof *s.dims);
+    return s;
+}
+
+int64_t lucid_numel(const lucid_tensor *t)
+{
+    return t ? t->numel : 0;
+}
+
+int64_t lucid_storage_offset(const lucid_tensor *t)
+{
+    return t ? t->offset : 0;
+}
+
+lucid_dtype lucid_tensor_dtype(const lucid_tensor *t)
+{
+    return t ? t->view.dtype : LUCID_F32;
+}
+
+lucid_device lucid_tensor_device(const lucid_tensor *t)
+{
+    return t ? t->storage->device : lucid_cpu();
+}
+
+bool lucid_is_contiguous(const lucid_tensor *t, lucid_memory_format format)
+{
+    if (!t) return false;
+    if (format == LUCID_CHANNELS_LAST)
+        return luc_is_channels_last(t->view.ndim, t->view.dims, t->view.strides);
+    return luc_is_contiguous(t->view.ndim, t->view.dims, t->view.strides);
+}
+
+bool lucid_shares_storage(const lucid_tensor *a, const lucid_tensor *b)
+{
+    return a && b && a->storage == b->storage;
+}
+
+uint64_t lucid_version(const lucid_tensor *t)
+{
+    return t ? atomic_load_explicit(&t->storage->version, memory_order_relaxed) : 0;
+}
+
+bool lucid_set_name(lucid_tensor *t, const char *name)
+{
+    if (!t) return false;
+    char *copy = NULL;
+    if (name && !(copy = luc_strdup(name, "set_name"))) return false;
+    luc_free(t->name);
+    t->name = copy;
+    return true;
+}
+
+const char *lucid_name(const lucid_tensor *t)
+{
+    return t && t->name ? t->name : "";
+}
+
+const void *lucid_data(const lucid_tensor *t)
+{
+    return t ? t->view.data : NULL;
+}
+
+void *lucid_mutable_data(lucid_tensor *t)
+{
+    if (!t) return NULL;
+    luc_storage_bump(t->storage);
+    return t->view.data;
+}
