@@ -119,8 +119,18 @@ class Area:
         self.cases[name] = case
         return case
 
-    def run(self, name, op, function, inputs, dtype=None, layout="contiguous", grad=True,
-            grad_out=None, **attributes):
+    def run(
+        self,
+        name,
+        op,
+        function,
+        inputs,
+        dtype=None,
+        layout="contiguous",
+        grad=True,
+        grad_out=None,
+        **attributes,
+    ):
         """Record function(*inputs): outputs, and the gradients of the floating inputs.
 
         grad: True for all floating inputs, False for none, or the indices of the inputs.
@@ -195,8 +205,11 @@ class Texts:
 
 def same_bits(key, a, b):
     assert a.dtype == b.dtype and a.shape == b.shape, key
-    equal = a.reshape(-1).view(torch.uint8).equal(b.reshape(-1).view(torch.uint8)) \
-        if a.numel() else True
+    equal = (
+        a.reshape(-1).view(torch.uint8).equal(b.reshape(-1).view(torch.uint8))
+        if a.numel()
+        else True
+    )
     assert equal, key
 
 

@@ -11,9 +11,19 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-AREAS = ["ops_pointwise", "ops_reduce", "ops_matrix", "ops_spatial", "ops_loss", "modules",
-         "batchnorm", "optim", "lockstep", "printing",
-         "init"]
+AREAS = [
+    "ops_pointwise",
+    "ops_reduce",
+    "ops_matrix",
+    "ops_spatial",
+    "ops_loss",
+    "modules",
+    "batchnorm",
+    "optim",
+    "lockstep",
+    "printing",
+    "init",
+]
 
 
 def differing(folder):

@@ -50,14 +50,18 @@ def case01_basic(area):
             name = f"case01_{rank}d_{dtype}"
             source = Source(name)
             module = layer(source, 3, dtype, rank)
-            steps = [(m, source.normal(*shape, dtype=dtype, mean=1, std=2))
-                     for m in ("train", "train", "eval")]
+            steps = [
+                (m, source.normal(*shape, dtype=dtype, mean=1, std=2))
+                for m in ("train", "train", "eval")
+            ]
             steps_case(area, name, module, steps, param_dtype=wide(dtype))
             if rank >= 4:
                 area.alias(f"{name}_channels_last", name, "channels_last")
     source = Source("case01_wide")
     module = layer(source, 19)
-    steps_case(area, "case01_wide", module, [(m, source.normal(2, 19, 3, 5)) for m in ("train", "eval")])
+    steps_case(
+        area, "case01_wide", module, [(m, source.normal(2, 19, 3, 5)) for m in ("train", "eval")]
+    )
     area.alias("case01_wide_channels_last", "case01_wide", "channels_last")
 
 
@@ -75,8 +79,11 @@ def error(area, name, kind, shape, mode, **pairs):
     shown = dict(pairs)
     dtype = shown.pop("input_dtype", "f32")
     if not pairs.get("better"):
-        module = getattr(nn, kind)(pairs["num_features"], affine=pairs["affine"],
-                                   track_running_stats=pairs["track_running_stats"])
+        module = getattr(nn, kind)(
+            pairs["num_features"],
+            affine=pairs["affine"],
+            track_running_stats=pairs["track_running_stats"],
+        )
         module.train(mode == "train")
         try:
             module(torch.ones(shape).to(DTYPES[dtype]))
@@ -93,8 +100,22 @@ def case04_single(area):
     source = Source("case04")
     steps_case(area, "case04_one_sample", layer(source, 3), [("train", source.normal(1, 3, 2, 3))])
     steps_case(area, "case04_eval", layer(source, 3), [("eval", source.normal(1, 3, 1, 1))])
-    error(area, "case05_one_value_train", "BatchNorm2d", (1, 3, 1, 1), "train", track_running_stats=False)
-    error(area, "case05_one_value_eval", "BatchNorm2d", (1, 3, 1, 1), "eval", track_running_stats=False)
+    error(
+        area,
+        "case05_one_value_train",
+        "BatchNorm2d",
+        (1, 3, 1, 1),
+        "train",
+        track_running_stats=False,
+    )
+    error(
+        area,
+        "case05_one_value_eval",
+        "BatchNorm2d",
+        (1, 3, 1, 1),
+        "eval",
+        track_running_stats=False,
+    )
     module = layer(source, 3, track_running_stats=False)
     steps = [(m, source.normal(2, 3, 2, 3)) for m in ("train", "eval")]
     steps_case(area, "case05_batch_statistics", module, steps)
@@ -103,26 +124,41 @@ def case04_single(area):
 def case06_untracked(area):
     source = Source("case06")
     words = ("train", "train-untracked", "eval-untracked")
-    steps_case(area, "case06_untracked", layer(source, 3),
-               [(m, source.normal(2, 3, 2, 3)) for m in words])
+    steps_case(
+        area, "case06_untracked", layer(source, 3), [(m, source.normal(2, 3, 2, 3)) for m in words]
+    )
 
 
 def case07_eval(area):
     for dtype in FLOATS:
         source = Source(f"case07_{dtype}")
         x = source.normal(2, 3, 3, 4, dtype=dtype)
-        steps_case(area, f"case07_eval_twice_{dtype}", layer(source, 3, dtype), [("eval", x), ("eval", x)],
-                   param_dtype=wide(dtype), grad_out=0.75)
-        area.alias(f"case07_eval_twice_{dtype}_channels_last", f"case07_eval_twice_{dtype}",
-                   "channels_last")
+        steps_case(
+            area,
+            f"case07_eval_twice_{dtype}",
+            layer(source, 3, dtype),
+            [("eval", x), ("eval", x)],
+            param_dtype=wide(dtype),
+            grad_out=0.75,
+        )
+        area.alias(
+            f"case07_eval_twice_{dtype}_channels_last",
+            f"case07_eval_twice_{dtype}",
+            "channels_last",
+        )
 
 
 def case09_interleaved(area):
     source = Source("case09")
     module = layer(source, 3)
     kind, pairs = describe(module)
-    case = area.case("case09_two_forwards", kind, **pairs, steps=["train", "train"],
-                     order=["forward", "forward", "backward", "backward"])
+    case = area.case(
+        "case09_two_forwards",
+        kind,
+        **pairs,
+        steps=["train", "train"],
+        order=["forward", "forward", "backward", "backward"],
+    )
     put_state(case, module)
     runs = []
     for k in range(2):
@@ -133,8 +169,9 @@ def case09_interleaved(area):
             case.put(f"s{k}.buffer.{name}", b)
     for k, (x, y, dy) in enumerate(runs):
         grads = torch.autograd.grad(y, [x, module.weight, module.bias], dy)
-        for role, value in zip(("in0", "out", "grad_out", "grad_in0", "grad.weight", "grad.bias"),
-                               (x, y, dy, *grads)):
+        for role, value in zip(
+            ("in0", "out", "grad_out", "grad_in0", "grad.weight", "grad.bias"), (x, y, dy, *grads)
+        ):
             case.put(f"s{k}.{role}", value)
 
 
@@ -163,8 +200,13 @@ def case10_offset(area):
     x = Source("case10_offset").normal(4, 2, 5, 5, mean=1e4, std=1)
     better_case(area, "case10_offset", x, momentum=1.0)
     x = Source("case11_mean1e5").normal(4, 2, 5, 5, mean=1e5, std=1)
-    better_case(area, "case11_mean1e5_weighted", x, weight=torch.tensor([1.5, -0.5]),
-                bias=torch.tensor([0.25, 3.0]))
+    better_case(
+        area,
+        "case11_mean1e5_weighted",
+        x,
+        weight=torch.tensor([1.5, -0.5]),
+        bias=torch.tensor([0.25, 3.0]),
+    )
     # Tiny variances: running_var must come from the variance itself.
     scale = torch.tensor([1e-6, 1e-4, 1e-3, 1.0]).view(1, 4, 1, 1)
     x = Source("case35_tiny").normal(3, 4, 3, 3) * scale
@@ -180,8 +222,14 @@ def case12_constant(area):
             x = c.to(DTYPES[dtype]).view(1, -1, 1, 1).expand(3, -1, 5, 7)
             module = layer(Source("case12"), len(c), dtype, eps=eps)
             kind, pairs = describe(module)
-            case = area.case(f"case{number}_constant_{dtype}", kind, dtype,
-                             param_dtype=wide(dtype), **pairs, steps=["train"])
+            case = area.case(
+                f"case{number}_constant_{dtype}",
+                kind,
+                dtype,
+                param_dtype=wide(dtype),
+                **pairs,
+                steps=["train"],
+            )
             put_state(case, module)
             case.put("s0.in0", x)
             out = module.bias.detach().view(1, -1, 1, 1).expand(x.shape)
@@ -195,10 +243,19 @@ def case14_to_17(area):
     module.running_var[1] = -0.5
     steps_case(area, "case14_negative_var", module, [("eval", source.normal(2, 3, 2, 2))])
 
-    steps_case(area, "case15_empty_batch", layer(source, 3),
-               [(m, torch.zeros(0, 3, 2, 2)) for m in ("train", "eval")])
-    case = area.case("case15_no_channels", "BatchNorm2d", **describe(nn.BatchNorm2d(0))[1],
-                     steps=["train", "eval"], better=True)
+    steps_case(
+        area,
+        "case15_empty_batch",
+        layer(source, 3),
+        [(m, torch.zeros(0, 3, 2, 2)) for m in ("train", "eval")],
+    )
+    case = area.case(
+        "case15_no_channels",
+        "BatchNorm2d",
+        **describe(nn.BatchNorm2d(0))[1],
+        steps=["train", "eval"],
+        better=True,
+    )
     empty = torch.zeros(2, 0, 3, 3)
     for k in range(2):
         for role in ("in0", "out", "grad_out", "grad_in0"):
@@ -212,8 +269,13 @@ def case14_to_17(area):
     for dtype in ("f16", "bf16"):
         source = Source(f"case17_{dtype}")
         x = source.normal(4, 3, 4, 4, dtype=dtype, mean=100, std=900)
-        steps_case(area, f"case17_large_var_{dtype}", layer(source, 3, dtype), [("train", x), ("eval", x)],
-                   param_dtype="f32")
+        steps_case(
+            area,
+            f"case17_large_var_{dtype}",
+            layer(source, 3, dtype),
+            [("train", x), ("eval", x)],
+            param_dtype="f32",
+        )
 
 
 def case20_layouts(area):
@@ -226,28 +288,44 @@ def case20_layouts(area):
             area.alias(f"{name}_{layout}", name, layout)
     source = Source("case20_expanded")
     x = source.normal(1, 3, 4, 5).expand(4, 3, 4, 5)
-    steps_case(area, "case20_expanded_x", layer(source, 3), [("train", x), ("eval", x)], layout="expanded")
+    steps_case(
+        area, "case20_expanded_x", layer(source, 3), [("train", x), ("eval", x)], layout="expanded"
+    )
 
 
 def functional(area, name, training, present, buffer_layout="contiguous", rank=4, eps=1e-5):
     """op=batch_norm with the arguments in present; the absent ones are NULL."""
     source = Source(name)
     x = source.normal(*SHAPES[rank], mean=1).requires_grad_()
-    values = {"weight": source.uniform(3, low=0.5, high=1.5), "bias": source.normal(3),
-              "running_mean": source.normal(3), "running_var": source.uniform(3, low=0.5, high=2)}
-    case = area.case(name, "batch_norm", training=training, momentum=0.1, eps=eps,
-                     given=list(present) or None, buffer_layout=buffer_layout)
+    values = {
+        "weight": source.uniform(3, low=0.5, high=1.5),
+        "bias": source.normal(3),
+        "running_mean": source.normal(3),
+        "running_var": source.uniform(3, low=0.5, high=2),
+    }
+    case = area.case(
+        name,
+        "batch_norm",
+        training=training,
+        momentum=0.1,
+        eps=eps,
+        given=list(present) or None,
+        buffer_layout=buffer_layout,
+    )
     case.put("in0", x)
     given = {}
     for key in present:
         kind = "buffer" if key.startswith("running") else "param"
         case.put(f"{kind}.{key}", values[key])
-        given[key] = lay_out(values[key].clone(), buffer_layout if kind == "buffer" else "contiguous")
+        given[key] = lay_out(
+            values[key].clone(), buffer_layout if kind == "buffer" else "contiguous"
+        )
         if kind == "param":
             given[key].requires_grad_()
     get = given.get
-    y = F.batch_norm(x, get("running_mean"), get("running_var"), get("weight"), get("bias"), training,
-                     0.1, eps)
+    y = F.batch_norm(
+        x, get("running_mean"), get("running_var"), get("weight"), get("bias"), training, 0.1, eps
+    )
     dy = source.normal(*y.shape)
     y.backward(dy)
     case.put("out", y)
@@ -264,7 +342,9 @@ def case21_22_25(area):
     running = ("running_mean", "running_var")
     for training in (True, False):
         mode = "train" if training else "eval"
-        functional(area, f"case21_strided_buffers_{mode}", training, ("weight", "bias") + running, "step2")
+        functional(
+            area, f"case21_strided_buffers_{mode}", training, ("weight", "bias") + running, "step2"
+        )
         for present in ((), ("weight",), ("bias",), ("weight", "bias")):
             tag = "_".join(present) or "neither"
             functional(area, f"case22_{tag}_{mode}", training, present + running)
@@ -280,8 +360,15 @@ def one_buffer(area):
         x = source.normal(3, 3, 3, 4, mean=1)
         both = torch.zeros(3), torch.ones(3)
         y = F.batch_norm(x, *both, training=True, momentum=0.1)
-        case = area.case(f"case22_only_{key}", "batch_norm", training=True, momentum=0.1, eps=1e-5,
-                         given=[key], buffer_layout="contiguous")
+        case = area.case(
+            f"case22_only_{key}",
+            "batch_norm",
+            training=True,
+            momentum=0.1,
+            eps=1e-5,
+            given=[key],
+            buffer_layout="contiguous",
+        )
         case.put("in0", x)
         case.put(f"buffer.{key}", torch.full((3,), start))
         case.put("out", y)
@@ -289,13 +376,19 @@ def one_buffer(area):
 
 
 def case23_many(area):
-    """x[i] = ((7919 i) mod 1009) / 16 - 31 with i the flat index of [880801,2,1,1]: exact in f32."""
+    """x[i] = ((7919 i) mod 1009) / 16 - 31 i the flat index in [880801,2,1,1]; exact in f32."""
     n = 880801
     i = torch.arange(2 * n, dtype=torch.int64)
     x = ((7919 * i % 1009).double() / 16 - 31).view(n, 2, 1, 1)
     module = nn.BatchNorm2d(2, momentum=1.0).double()
-    case = area.case("case23_many_samples", "BatchNorm2d", **describe(module)[1], input=x.shape,
-                     steps=["train", "eval"], values="formula")
+    case = area.case(
+        "case23_many_samples",
+        "BatchNorm2d",
+        **describe(module)[1],
+        input=x.shape,
+        steps=["train", "eval"],
+        values="formula",
+    )
     for k, mode in enumerate(("train", "eval")):
         module.train(mode == "train")
         y = module(x)
@@ -314,8 +407,9 @@ def case26_double_backward(area):
         weight = source.uniform(2, dtype="f64", low=0.5, high=1.5).requires_grad_()
         bias = source.normal(2, dtype="f64").requires_grad_()
         mean, var = source.normal(2, dtype="f64"), source.uniform(2, dtype="f64", low=0.5, high=2)
-        case = area.case(name, "batch_norm", "f64", training=training, momentum=0.1, eps=1e-5,
-                         second=True)
+        case = area.case(
+            name, "batch_norm", "f64", training=training, momentum=0.1, eps=1e-5, second=True
+        )
         case.put("buffer.running_mean", mean)
         case.put("buffer.running_var", var)
         y = F.batch_norm(x, mean, var, weight, bias, training)
@@ -323,9 +417,22 @@ def case26_double_backward(area):
         v = [source.normal(*g.shape, dtype="f64") for g in grads]
         total = sum((a * b).sum() for a, b in zip(grads, v))
         second = torch.autograd.grad(total, [x, weight, dy], materialize_grads=True)
-        roles = ("in0", "param.weight", "param.bias", "grad_out", "out", "grad_in0", "grad.weight",
-                 "grad.bias", "v.in0", "v.weight", "v.bias", "grad2.in0", "grad2.weight",
-                 "grad2.grad_out")
+        roles = (
+            "in0",
+            "param.weight",
+            "param.bias",
+            "grad_out",
+            "out",
+            "grad_in0",
+            "grad.weight",
+            "grad.bias",
+            "v.in0",
+            "v.weight",
+            "v.bias",
+            "grad2.in0",
+            "grad2.weight",
+            "grad2.grad_out",
+        )
         for role, value in zip(roles, (x, weight, bias, dy, y, *grads, *v, *second)):
             case.put(role, value)
 
@@ -333,7 +440,9 @@ def case26_double_backward(area):
 def case27_to_33(area):
     source = Source("case27")
     steps = [(m, source.normal(2, 3, 3, 4)) for m in ("train", "eval")]
-    steps_case(area, "case27_inplace_relu", layer(source, 3), steps, after=torch.relu_, then="relu_")
+    steps_case(
+        area, "case27_inplace_relu", layer(source, 3), steps, after=torch.relu_, then="relu_"
+    )
     steps = [("train+", source.normal(2, 3, 3, 4)), ("eval+", source.normal(2, 3, 3, 4))]
     steps_case(area, "case28_no_grad", layer(source, 3), steps)
     module = layer(source, 3)
@@ -351,22 +460,49 @@ def case27_to_33(area):
 
 
 def case34_errors(area):
-    for kind, shapes in (("BatchNorm1d", [(3,), (2, 3, 2, 2)]), ("BatchNorm2d", [(2, 3, 4), (2, 3)]),
-                         ("BatchNorm3d", [(2, 3, 2, 2)])):
+    for kind, shapes in (
+        ("BatchNorm1d", [(3,), (2, 3, 2, 2)]),
+        ("BatchNorm2d", [(2, 3, 4), (2, 3)]),
+        ("BatchNorm3d", [(2, 3, 2, 2)]),
+    ):
         for shape in shapes:
             error(area, f"case34_rank_{kind.lower()}_{len(shape)}", kind, shape, "train")
     for mode in ("train", "eval"):
         error(area, f"case34_channels_{mode}", "BatchNorm2d", (2, 4, 2, 2), mode)
-        error(area, f"case34_channels_plain_{mode}", "BatchNorm2d", (2, 4, 2, 2), mode, affine=False)
-        error(area, f"case34_channels_bare_{mode}", "BatchNorm2d", (2, 4, 2, 2), mode, affine=False,
-              track_running_stats=False, better=True)
+        error(
+            area, f"case34_channels_plain_{mode}", "BatchNorm2d", (2, 4, 2, 2), mode, affine=False
+        )
+        error(
+            area,
+            f"case34_channels_bare_{mode}",
+            "BatchNorm2d",
+            (2, 4, 2, 2),
+            mode,
+            affine=False,
+            track_running_stats=False,
+            better=True,
+        )
     error(area, "case34_integer", "BatchNorm2d", (2, 3, 2, 2), "train", input_dtype="i64")
 
 
 def make(folder):
     area = Area("batchnorm", "The numbered BatchNorm cases.")
-    for part in (case01_basic, case02_momentum, case04_single, case06_untracked, case07_eval,
-                 case09_interleaved, case10_offset, case12_constant, case14_to_17, case20_layouts,
-                 case21_22_25, case23_many, case26_double_backward, case27_to_33, case34_errors):
+    for part in (
+        case01_basic,
+        case02_momentum,
+        case04_single,
+        case06_untracked,
+        case07_eval,
+        case09_interleaved,
+        case10_offset,
+        case12_constant,
+        case14_to_17,
+        case20_layouts,
+        case21_22_25,
+        case23_many,
+        case26_double_backward,
+        case27_to_33,
+        case34_errors,
+    ):
         part(area)
     area.write(folder)

@@ -9,12 +9,16 @@ from torch import nn
 from common import line, write_text
 
 LAYERS = {
-    "linear_784_128": lambda: nn.Linear(784, 128), "linear_3136_128": lambda: nn.Linear(3136, 128),
-    "linear_128_10": lambda: nn.Linear(128, 10), "linear_1_1": lambda: nn.Linear(1, 1),
+    "linear_784_128": lambda: nn.Linear(784, 128),
+    "linear_3136_128": lambda: nn.Linear(3136, 128),
+    "linear_128_10": lambda: nn.Linear(128, 10),
+    "linear_1_1": lambda: nn.Linear(1, 1),
     "linear_6_5_no_bias": lambda: nn.Linear(6, 5, bias=False),
-    "conv_1_32_3": lambda: nn.Conv2d(1, 32, 3), "conv_32_64_3": lambda: nn.Conv2d(32, 64, 3),
+    "conv_1_32_3": lambda: nn.Conv2d(1, 32, 3),
+    "conv_32_64_3": lambda: nn.Conv2d(32, 64, 3),
     "conv_3_64_7_no_bias": lambda: nn.Conv2d(3, 64, 7, bias=False),
-    "conv_64_256_1": lambda: nn.Conv2d(64, 256, 1), "conv_4_6_3x2": lambda: nn.Conv2d(4, 6, (3, 2)),
+    "conv_64_256_1": lambda: nn.Conv2d(64, 256, 1),
+    "conv_4_6_3x2": lambda: nn.Conv2d(4, 6, (3, 2)),
     "conv_groups2": lambda: nn.Conv2d(8, 12, 3, groups=2),
     "conv_depthwise": lambda: nn.Conv2d(32, 32, 3, groups=32),
 }
@@ -40,12 +44,28 @@ def defaults(lines):
         fan_in = layer.weight[0].numel()
         for key, p in layer.named_parameters():
             fields = distribution(p.detach(), bound=1 / math.sqrt(fan_in))
-            lines.append(line(case=name, op=type(layer).__name__, param=key, shape=p.shape,
-                              fan_in=fan_in, **fields))
+            lines.append(
+                line(
+                    case=name,
+                    op=type(layer).__name__,
+                    param=key,
+                    shape=p.shape,
+                    fan_in=fan_in,
+                    **fields,
+                )
+            )
     for key, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
         assert getattr(nn.BatchNorm2d(4), key).eq(value).all()
-        lines.append(line(case="batch_norm", op="BatchNorm2d", param=key, shape=(4,), dist="constant",
-                          value=value))
+        lines.append(
+            line(
+                case="batch_norm",
+                op="BatchNorm2d",
+                param=key,
+                shape=(4,),
+                dist="constant",
+                value=value,
+            )
+        )
 
 
 def schemes(lines):
@@ -53,32 +73,67 @@ def schemes(lines):
         fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
         tag = "x".join(map(str, shape))
         for mode, fan in (("fan_in", fan_in), ("fan_out", fan_out)):
-            for a, nonlinearity in ((0.0, "relu"), (math.sqrt(5), "leaky_relu"), (0.1, "leaky_relu")):
+            for a, nonlinearity in (
+                (0.0, "relu"),
+                (math.sqrt(5), "leaky_relu"),
+                (0.1, "leaky_relu"),
+            ):
                 gain = nn.init.calculate_gain(nonlinearity, a)
-                pairs = {"shape": shape, "fan_in": fan_in, "fan_out": fan_out, "mode": mode, "a": a,
-                         "nonlinearity": nonlinearity, "gain": gain}
+                pairs = {
+                    "shape": shape,
+                    "fan_in": fan_in,
+                    "fan_out": fan_out,
+                    "mode": mode,
+                    "a": a,
+                    "nonlinearity": nonlinearity,
+                    "gain": gain,
+                }
                 std = gain / math.sqrt(fan)
-                for op, field in (("kaiming_uniform_", {"bound": math.sqrt(3) * std}),
-                                  ("kaiming_normal_", {"std": std})):
+                for op, field in (
+                    ("kaiming_uniform_", {"bound": math.sqrt(3) * std}),
+                    ("kaiming_normal_", {"std": std}),
+                ):
                     values = getattr(nn.init, op)(torch.empty(shape), a, mode, nonlinearity)
-                    lines.append(line(case=f"{op}{tag}_{mode}_{nonlinearity}_{a:.2g}", op=op, **pairs,
-                                      **distribution(values, **field)))
+                    lines.append(
+                        line(
+                            case=f"{op}{tag}_{mode}_{nonlinearity}_{a:.2g}",
+                            op=op,
+                            **pairs,
+                            **distribution(values, **field),
+                        )
+                    )
         for gain in (1.0, 5 / 3):
             std = gain * math.sqrt(2 / (fan_in + fan_out))
             pairs = {"shape": shape, "fan_in": fan_in, "fan_out": fan_out, "gain": gain}
-            for op, field in (("xavier_uniform_", {"bound": math.sqrt(3) * std}),
-                              ("xavier_normal_", {"std": std})):
+            for op, field in (
+                ("xavier_uniform_", {"bound": math.sqrt(3) * std}),
+                ("xavier_normal_", {"std": std}),
+            ):
                 values = getattr(nn.init, op)(torch.empty(shape), gain)
-                lines.append(line(case=f"{op}{tag}_{gain:.2g}", op=op, **pairs,
-                                  **distribution(values, **field)))
+                lines.append(
+                    line(
+                        case=f"{op}{tag}_{gain:.2g}",
+                        op=op,
+                        **pairs,
+                        **distribution(values, **field),
+                    )
+                )
 
 
 def make(folder):
-    lines = ["# Initial values: op's distribution for a shape. uniform: within +-bound; normal: std.",
-             "# Written by make.py; README.md describes the format."]
+    lines = [
+        "# Initial values: op's distribution for a shape. uniform: within +-bound; normal: std.",
+        "# Written by make.py; README.md describes the format.",
+    ]
     defaults(lines)
     schemes(lines)
     for name in GAINS:
-        lines.append(line(case=f"gain_{name}", op="calculate_gain", nonlinearity=name,
-                          gain=float(nn.init.calculate_gain(name))))
+        lines.append(
+            line(
+                case=f"gain_{name}",
+                op="calculate_gain",
+                nonlinearity=name,
+                gain=float(nn.init.calculate_gain(name)),
+            )
+        )
     write_text(os.path.join(folder, "init.txt"), lines)

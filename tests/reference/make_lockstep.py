@@ -17,9 +17,16 @@ SEED = 431
 
 def network():
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
-        nn.Linear(16 * (SIDE // 2) ** 2, CLASSES))
+        nn.Conv2d(1, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * (SIDE // 2) ** 2, CLASSES),
+    )
 
 
 def data(source):
@@ -54,8 +61,17 @@ def train(case, state, pictures, labels, dtype):
 
 def make(folder):
     area = Area("lockstep", "conv-bn-relu-pool-conv-bn-relu-flatten-linear, 30 steps of SGD.")
-    case = area.case("lockstep", "Sequential", "f32", lr=LR, momentum=MOMENTUM, steps=BATCHES,
-                     batch_size=BATCH, offset=128, divisor=64)
+    case = area.case(
+        "lockstep",
+        "Sequential",
+        "f32",
+        lr=LR,
+        momentum=MOMENTUM,
+        steps=BATCHES,
+        batch_size=BATCH,
+        offset=128,
+        divisor=64,
+    )
     torch.manual_seed(SEED)
     state = {key: value.clone() for key, value in network().state_dict().items()}
     for key, value in state.items():
@@ -63,8 +79,9 @@ def make(folder):
     pictures, labels = data(Source(f"lockstep{SEED}"))
     case.put("images", pictures)
     case.put("labels", labels)
-    (loss32, running32), (loss64, running64) = (train(case, state, pictures, labels, d)
-                                                for d in ("f32", "f64"))
+    (loss32, running32), (loss64, running64) = (
+        train(case, state, pictures, labels, d) for d in ("f32", "f64")
+    )
     apart = ((loss32 - loss64).abs() / loss64).max().item()
     drift = ((running32 - running64).abs() / running64.abs().clamp(min=1)).max().item()
     assert apart < 1e-5 and drift < 1e-6, fmt([apart, drift])

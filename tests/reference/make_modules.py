@@ -18,10 +18,14 @@ def batch_norms(area):
                     if not track and momentum != 0.1:
                         continue
                     for shape in shapes[rank] if momentum == 0.1 else shapes[rank][:1]:
-                        name = f"batch_norm{rank}d_{len(shape)}_{'affine' if affine else 'plain'}_" \
-                               f"{'track' if track else 'batch'}_{momentum}".lower()
+                        name = (
+                            f"batch_norm{rank}d_{len(shape)}_{'affine' if affine else 'plain'}_"
+                            f"{'track' if track else 'batch'}_{momentum}".lower()
+                        )
                         source = Source(name)
-                        module = make(3, momentum=momentum, affine=affine, track_running_stats=track)
+                        module = make(
+                            3, momentum=momentum, affine=affine, track_running_stats=track
+                        )
                         fill(module, source)
                         modes = ("train", "train", "eval") if rank == 2 else ("train", "eval")
                         steps = [(m, source.normal(*shape, mean=1, std=2)) for m in modes]
@@ -29,15 +33,19 @@ def batch_norms(area):
     source = Source("batch_norm2d_eps")
     for dtype in ("f32", "f64"):
         module = nn.BatchNorm2d(3, eps=1e-3, momentum=0.3).to(DTYPES[dtype])
-        steps = [(m, source.normal(2, 3, 4, 4, dtype=dtype)) for m in ("train", "train", "train", "eval")]
+        steps = [
+            (m, source.normal(2, 3, 4, 4, dtype=dtype)) for m in ("train", "train", "train", "eval")
+        ]
         steps_case(area, f"batch_norm2d_eps_{dtype}", module, steps)
 
 
 def layers(area):
     table = {
         "conv2d": (nn.Conv2d(3, 4, 3), (2, 3, 6, 7)),
-        "conv2d_all": (nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2),
-                       (2, 4, 7, 6)),
+        "conv2d_all": (
+            nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2),
+            (2, 4, 7, 6),
+        ),
         "conv2d_no_bias": (nn.Conv2d(2, 3, 3, padding=1, bias=False), (2, 2, 5, 5)),
         "conv2d_depthwise": (nn.Conv2d(4, 4, 3, groups=4, padding=1), (1, 4, 5, 5)),
         "linear": (nn.Linear(5, 4), (3, 5)),
@@ -52,10 +60,15 @@ def layers(area):
         "avg_pool2d_all": (nn.AvgPool2d(3, 2, 1, True, False), (2, 3, 6, 7)),
         "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d(1), (2, 3, 6, 7)),
         "adaptive_avg_pool2d_uneven": (nn.AdaptiveAvgPool2d((3, 4)), (2, 3, 7, 5)),
-        "relu": (nn.ReLU(), (3, 7)), "sigmoid": (nn.Sigmoid(), (3, 7)), "tanh": (nn.Tanh(), (3, 7)),
-        "gelu": (nn.GELU(), (3, 7)), "gelu_tanh": (nn.GELU(approximate="tanh"), (3, 7)),
-        "silu": (nn.SiLU(), (3, 7)), "leaky_relu": (nn.LeakyReLU(0.2), (3, 7)),
-        "elu": (nn.ELU(), (3, 7)), "softmax": (nn.Softmax(1), (3, 7)),
+        "relu": (nn.ReLU(), (3, 7)),
+        "sigmoid": (nn.Sigmoid(), (3, 7)),
+        "tanh": (nn.Tanh(), (3, 7)),
+        "gelu": (nn.GELU(), (3, 7)),
+        "gelu_tanh": (nn.GELU(approximate="tanh"), (3, 7)),
+        "silu": (nn.SiLU(), (3, 7)),
+        "leaky_relu": (nn.LeakyReLU(0.2), (3, 7)),
+        "elu": (nn.ELU(), (3, 7)),
+        "softmax": (nn.Softmax(1), (3, 7)),
         "log_softmax": (nn.LogSoftmax(1), (3, 7)),
         "se_block": (SEBlock(8, 2), (2, 8, 4, 3)),
     }
@@ -71,14 +84,32 @@ def layers(area):
 def sequentials(area):
     table = {
         "seq_mlp": (nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), (4, 6)),
-        "seq_conv_bn": (nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(4, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6, momentum=0.05), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)), (3, 1, 6, 6)),
-        "seq_nested": (nn.Sequential(
-            nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()),
-            nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Tanh()), nn.Dropout(0.0)),
-            SEBlock(4, 2), nn.Flatten(), nn.Linear(16, 2), nn.BatchNorm1d(2)), (3, 2, 4, 4)),
+        "seq_conv_bn": (
+            nn.Sequential(
+                nn.Conv2d(1, 4, 3, padding=1, bias=False),
+                nn.BatchNorm2d(4),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(4, 6, 3, padding=1, bias=False),
+                nn.BatchNorm2d(6, momentum=0.05),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(6, 3),
+            ),
+            (3, 1, 6, 6),
+        ),
+        "seq_nested": (
+            nn.Sequential(
+                nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()),
+                nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Tanh()), nn.Dropout(0.0)),
+                SEBlock(4, 2),
+                nn.Flatten(),
+                nn.Linear(16, 2),
+                nn.BatchNorm1d(2),
+            ),
+            (3, 2, 4, 4),
+        ),
         "seq_empty": (nn.Sequential(), (2, 3)),
     }
     for name, (module, shape) in table.items():
@@ -100,7 +131,8 @@ PRINTED = {
     "conv2d": "nn.Conv2d(3, 8, 3)",
     "conv2d_padding": "nn.Conv2d(1, 32, 3, padding=1, bias=False)",
     "conv2d_stride": "nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)",
-    "conv2d_all": "nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2)",
+    "conv2d_all": "nn.Conv2d(4, 6, (3, 2), stride=(2, 1), "
+    "padding=(1, 2), dilation=(1, 2), groups=2)",
     "conv2d_dilation": "nn.Conv2d(4, 4, 3, dilation=2)",
     "conv2d_depthwise": "nn.Conv2d(32, 32, 3, padding=1, groups=32)",
     "linear": "nn.Linear(128, 10)",
@@ -133,19 +165,36 @@ PRINTED = {
     "sequential": "nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))",
     "sequential_same": "nn.Sequential(*[nn.ReLU() for _ in range(3)])",
     "sequential_shared": "nn.Sequential(*[nn.Linear(3, 3)] * 2, nn.ReLU())",
-    "sequential_nested": "nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()), "
-                         "nn.Sequential(nn.Sequential(nn.MaxPool2d(2)), nn.Dropout(0.5)), nn.Flatten())",
+    "sequential_nested": "nn.Sequential("
+    "nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()), "
+    "nn.Sequential(nn.Sequential(nn.MaxPool2d(2)), nn.Dropout(0.5)), nn.Flatten())",
     "se_block": "SEBlock(32, 4)",
     "sequential_se": "nn.Sequential(nn.Conv2d(3, 8, 3), SEBlock(8, 2), nn.ReLU())",
-    "mnist": "nn.Sequential(nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), "
-             "nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1, bias=False), "
-             "nn.BatchNorm2d(64, momentum=0.05), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), "
-             "nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Dropout(p=0.25), nn.Linear(128, 10))",
+    "mnist": "nn.Sequential("
+    "nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), "
+    "nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1, bias=False), "
+    "nn.BatchNorm2d(64, momentum=0.05), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), "
+    "nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Dropout(p=0.25), nn.Linear(128, 10))",
 }
 STATES = {
-    **{k: PRINTED[k] for k in ("batch_norm2d", "batch_norm2d_args", "batch_norm2d_batch", "batch_norm1d",
-                               "conv2d", "conv2d_padding", "linear", "linear_no_bias", "se_block",
-                               "sequential_shared", "sequential_nested", "sequential_se", "mnist")},
+    **{
+        k: PRINTED[k]
+        for k in (
+            "batch_norm2d",
+            "batch_norm2d_args",
+            "batch_norm2d_batch",
+            "batch_norm1d",
+            "conv2d",
+            "conv2d_padding",
+            "linear",
+            "linear_no_bias",
+            "se_block",
+            "sequential_shared",
+            "sequential_nested",
+            "sequential_se",
+            "mnist",
+        )
+    },
     "batch_norm2d_half": "nn.BatchNorm2d(64).half()",
     "batch_norm2d_double": "nn.BatchNorm2d(64).double()",
     "mnist_bf16": PRINTED["mnist"] + ".bfloat16()",
@@ -164,16 +213,23 @@ def printed_form(module):
 
 def texts(folder):
     names = {"nn": nn, "SEBlock": SEBlock}
-    printed = Texts("module_repr", "Modules as PyTorch prints them; made= is the expression (~ for a "
-                                   "blank, : for the sign of equality).")
+    printed = Texts(
+        "module_repr",
+        "Modules as PyTorch prints them; made= is the expression (~ for a "
+        "blank, : for the sign of equality).",
+    )
     for name, code in PRINTED.items():
         printed.block(name, printed_form(eval(code, names)), made=word(code))
     printed.write(folder)
-    states = Texts("state_dict", "State dicts in order: name, dtype, shape (- for 0-d); made= as in "
-                                 "module_repr.txt.")
+    states = Texts(
+        "state_dict",
+        "State dicts in order: name, dtype, shape (- for 0-d); made= as in " "module_repr.txt.",
+    )
     for name, code in STATES.items():
-        rows = [f"{key} {NAMES[value.dtype]} {','.join(map(str, value.shape)) or '-'}"
-                for key, value in eval(code, names).state_dict().items()]
+        rows = [
+            f"{key} {NAMES[value.dtype]} {','.join(map(str, value.shape)) or '-'}"
+            for key, value in eval(code, names).state_dict().items()
+        ]
         states.block(name, "\n".join(rows) if rows else "none", made=word(code))
     states.write(folder)
 

@@ -8,8 +8,13 @@ from common import Area, Source, close
 
 def linear(area):
     for dtype in ("f32", "f64", "f16", "bf16"):
-        for shape, bias in (((4, 6), True), ((6,), True), ((2, 3, 6), True), ((4, 6), False),
-                            ((0, 6), True)):
+        for shape, bias in (
+            ((4, 6), True),
+            ((6,), True),
+            ((2, 3, 6), True),
+            ((4, 6), False),
+            ((0, 6), True),
+        ):
             case = f"linear_{'x'.join(map(str, shape))}_{'bias' if bias else 'plain'}_{dtype}"
             source = Source(case)
             inputs = [source.normal(*shape, dtype=dtype), source.normal(5, 6, dtype=dtype)]
@@ -17,20 +22,43 @@ def linear(area):
                 inputs.append(source.normal(5, dtype=dtype))
             area.run(case, "linear", F.linear, inputs)
     source = Source("linear_transposed")
-    area.run("linear_transposed", "linear", F.linear,
-             [source.normal(9, 17), source.normal(21, 17), source.normal(21)], layout="transposed")
+    area.run(
+        "linear_transposed",
+        "linear",
+        F.linear,
+        [source.normal(9, 17), source.normal(21, 17), source.normal(21)],
+        layout="transposed",
+    )
 
 
 def dropout(area):
     for p in (0.0, 0.5, 1.0):
         x = Source(f"dropout_eval_{p}").normal(3, 4)
-        area.run(f"dropout_eval_{p}", "dropout", lambda x: F.dropout(x, p, training=False), [x], p=p,
-                 training=False)
+        area.run(
+            f"dropout_eval_{p}",
+            "dropout",
+            lambda x: F.dropout(x, p, training=False),
+            [x],
+            p=p,
+            training=False,
+        )
     x = torch.tensor([1.0, -2, 3])
-    area.run("dropout_train_0", "dropout", lambda x: F.dropout(x, 0.0, training=True), [x], p=0.0,
-             training=True)
-    area.run("dropout_train_1", "dropout", lambda x: F.dropout(x, 1.0, training=True), [x], p=1.0,
-             training=True)
+    area.run(
+        "dropout_train_0",
+        "dropout",
+        lambda x: F.dropout(x, 0.0, training=True),
+        [x],
+        p=0.0,
+        training=True,
+    )
+    area.run(
+        "dropout_train_1",
+        "dropout",
+        lambda x: F.dropout(x, 1.0, training=True),
+        [x],
+        p=1.0,
+        training=True,
+    )
 
 
 def batch_norm(area):
@@ -52,9 +80,15 @@ def batch_norm_case(area, case, dtype, training, shape):
     weight, bias = source.uniform(3, dtype=wide, low=0.5, high=1.5), source.normal(3, dtype=wide)
     mean, var = source.normal(3, dtype=wide), source.uniform(3, dtype=wide, low=0.5, high=2)
     start = mean.clone(), var.clone()
-    record = area.run(case, "batch_norm",
-                      lambda x, w, b: F.batch_norm(x, mean, var, w, b, training, 0.1, 1e-5),
-                      [x, weight, bias], training=training, momentum=0.1, eps=1e-5)
+    record = area.run(
+        case,
+        "batch_norm",
+        lambda x, w, b: F.batch_norm(x, mean, var, w, b, training, 0.1, 1e-5),
+        [x, weight, bias],
+        training=training,
+        momentum=0.1,
+        eps=1e-5,
+    )
     record.put("buffer.running_mean", start[0])
     record.put("buffer.running_var", start[1])
     record.put("after.buffer.running_mean", mean)
@@ -70,11 +104,15 @@ def targets(case, logits, high, ignore=None):
 
 
 def cross_entropy(area):
-    table = {"plain": {}, "weight": {"weight": True}, "ignore": {"ignore_index": 2},
-             "ignore_default": {"ignore_index": -100, "use_ignored": True},
-             "smooth": {"label_smoothing": 0.1},
-             "all": {"weight": True, "ignore_index": 1, "label_smoothing": 0.2},
-             "smooth_ignore": {"ignore_index": 2, "label_smoothing": 0.1}}
+    table = {
+        "plain": {},
+        "weight": {"weight": True},
+        "ignore": {"ignore_index": 2},
+        "ignore_default": {"ignore_index": -100, "use_ignored": True},
+        "smooth": {"label_smoothing": 0.1},
+        "all": {"weight": True, "ignore_index": 1, "label_smoothing": 0.2},
+        "smooth_ignore": {"ignore_index": 2, "label_smoothing": 0.1},
+    }
     for name, options in table.items():
         for reduction in ("none", "mean", "sum"):
             for dtype in ("f32", "f64"):
@@ -84,13 +122,24 @@ def cross_entropy(area):
     cross_entropy_case(area, "half", {}, "mean", "f16", (6, 5))
     cross_entropy_case(area, "half", {}, "mean", "bf16", (6, 5))
     large = torch.tensor([[1e4, -1e4, 0.0], [0, 0, 0], [-1e4, -1e4, -1e4], [88.0, 89, 90]])
-    area.run("cross_entropy_large", "cross_entropy", F.cross_entropy,
-             [large, torch.tensor([0, 1, 2, 0])], ignore_index=-100, reduction="mean",
-             label_smoothing=0.0)
-    area.run("cross_entropy_all_ignored", "cross_entropy",
-             lambda x, t: F.cross_entropy(x, t, ignore_index=0),
-             [torch.ones(2, 3), torch.zeros(2, dtype=torch.int64)], ignore_index=0,
-             reduction="mean", label_smoothing=0.0)
+    area.run(
+        "cross_entropy_large",
+        "cross_entropy",
+        F.cross_entropy,
+        [large, torch.tensor([0, 1, 2, 0])],
+        ignore_index=-100,
+        reduction="mean",
+        label_smoothing=0.0,
+    )
+    area.run(
+        "cross_entropy_all_ignored",
+        "cross_entropy",
+        lambda x, t: F.cross_entropy(x, t, ignore_index=0),
+        [torch.ones(2, 3), torch.zeros(2, dtype=torch.int64)],
+        ignore_index=0,
+        reduction="mean",
+        label_smoothing=0.0,
+    )
 
 
 def cross_entropy_case(area, name, options, reduction, dtype, shape):
@@ -101,8 +150,11 @@ def cross_entropy_case(area, name, options, reduction, dtype, shape):
     inputs = [logits, targets(case, logits, 5, ignore)]
     if options.get("weight"):
         inputs.append(source.uniform(5, dtype=dtype, low=0.2, high=2))
-    attributes = {"ignore_index": -100 if ignore is None else ignore, "reduction": reduction,
-                  "label_smoothing": options.get("label_smoothing", 0.0)}
+    attributes = {
+        "ignore_index": -100 if ignore is None else ignore,
+        "reduction": reduction,
+        "label_smoothing": options.get("label_smoothing", 0.0),
+    }
     function = lambda x, t, w=None: F.cross_entropy(x, t, w, **attributes)
     area.run(case, "cross_entropy", function, inputs, grad=[0], **attributes)
     wide = [x.double() if x.is_floating_point() else x for x in inputs]
@@ -117,14 +169,22 @@ def probabilities(area):
                     kind = "weight" if weighted else "plain"
                     case = f"cross_entropy_prob_{kind}_{len(shape)}d_{smoothing}_{reduction}"
                     source = Source(case)
-                    inputs = [source.normal(*shape, std=2),
-                              torch.softmax(source.normal(*shape), 1)]
+                    inputs = [source.normal(*shape, std=2), torch.softmax(source.normal(*shape), 1)]
                     if weighted:
                         inputs.append(source.uniform(5, low=0.2, high=2))
                     function = lambda x, t, w=None: F.cross_entropy(
-                        x, t, w, reduction=reduction, label_smoothing=smoothing)
-                    area.run(case, "cross_entropy", function, inputs, grad=[0, 1], ignore_index=-100,
-                             reduction=reduction, label_smoothing=smoothing)
+                        x, t, w, reduction=reduction, label_smoothing=smoothing
+                    )
+                    area.run(
+                        case,
+                        "cross_entropy",
+                        function,
+                        inputs,
+                        grad=[0, 1],
+                        ignore_index=-100,
+                        reduction=reduction,
+                        label_smoothing=smoothing,
+                    )
 
 
 def nll_and_mse(area):
@@ -132,22 +192,37 @@ def nll_and_mse(area):
         for dtype in ("f32", "f64"):
             for shape in ((6, 5), (2, 5, 3, 2)) if dtype == "f32" else ((6, 5),):
                 for weighted, ignore in ((False, -100), (True, -100), (False, 3), (True, 3)):
-                    kind = f"{'weight' if weighted else 'plain'}_{'ignore' if ignore >= 0 else 'all'}"
+                    kind = (
+                        f"{'weight' if weighted else 'plain'}_{'ignore' if ignore >= 0 else 'all'}"
+                    )
                     case = f"nll_loss_{kind}_{len(shape)}d_{reduction}_{dtype}"
                     source = Source(case)
                     x = torch.log_softmax(source.normal(*shape, dtype=dtype), 1)
                     inputs = [x, targets(case, x, 5, ignore if ignore >= 0 else None)]
                     if weighted:
                         inputs.append(source.uniform(5, dtype=dtype, low=0.2, high=2))
-                    function = lambda x, t, w=None: F.nll_loss(x, t, w, ignore_index=ignore,
-                                                               reduction=reduction)
-                    area.run(case, "nll_loss", function, inputs, grad=[0], ignore_index=ignore,
-                             reduction=reduction)
+                    function = lambda x, t, w=None: F.nll_loss(
+                        x, t, w, ignore_index=ignore, reduction=reduction
+                    )
+                    area.run(
+                        case,
+                        "nll_loss",
+                        function,
+                        inputs,
+                        grad=[0],
+                        ignore_index=ignore,
+                        reduction=reduction,
+                    )
             case = f"mse_loss_{reduction}_{dtype}"
             source = Source(case)
             inputs = [source.normal(4, 5, dtype=dtype), source.normal(4, 5, dtype=dtype)]
-            area.run(case, "mse_loss", lambda x, y: F.mse_loss(x, y, reduction=reduction), inputs,
-                     reduction=reduction)
+            area.run(
+                case,
+                "mse_loss",
+                lambda x, y: F.mse_loss(x, y, reduction=reduction),
+                inputs,
+                reduction=reduction,
+            )
 
 
 def make(folder):

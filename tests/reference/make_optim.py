@@ -17,7 +17,10 @@ OPTIMIZERS = {
     "sgd_weight_decay": ("SGD", {"lr": 0.1, "weight_decay": 0.01}),
     "sgd_all": ("SGD", {"lr": 0.02, "momentum": 0.8, "weight_decay": 5e-4, "nesterov": True}),
     "sgd_maximize": ("SGD", {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.1, "maximize": True}),
-    "sgd_dampening_decay": ("SGD", {"lr": 0.1, "momentum": 0.5, "dampening": 0.5, "weight_decay": 0.1}),
+    "sgd_dampening_decay": (
+        "SGD",
+        {"lr": 0.1, "momentum": 0.5, "dampening": 0.5, "weight_decay": 0.1},
+    ),
     "adam": ("Adam", {"lr": 1e-3}),
     "adam_betas": ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6}),
     "adam_weight_decay": ("Adam", {"lr": 0.01, "weight_decay": 0.1}),
@@ -45,8 +48,11 @@ def optimizer_case(area, name, kind, options, dtype, second_group=None, missing=
     params = [case.source.normal(*s, dtype=dtype).requires_grad_() for s in SHAPES]
     for i, p in enumerate(params):
         case.put(f"param.{i}", p)
-    groups = params if second_group is None else \
-        [{"params": params[:1]}, {"params": params[1:], **second_group}]
+    groups = (
+        params
+        if second_group is None
+        else [{"params": params[:1]}, {"params": params[1:], **second_group}]
+    )
     optimizer = getattr(optim, kind)(groups, foreach=False, **options)
     for key in KEYS[kind]:
         case.pairs[key] = optimizer.param_groups[0][key]
@@ -77,13 +83,18 @@ def optimizers(area):
     for name, (kind, options) in OPTIMIZERS.items():
         for dtype in ("f32", "f64"):
             optimizer_case(area, f"{name}_{dtype}", kind, options, dtype)
-    for name, second in (("sgd_momentum", {"lr": 0.5, "momentum": 0.0, "weight_decay": 0.1}),
-                         ("adamw", {"lr": 0.1, "betas": (0.5, 0.9)}), ("adadelta", {"rho": 0.5})):
+    for name, second in (
+        ("sgd_momentum", {"lr": 0.5, "momentum": 0.0, "weight_decay": 0.1}),
+        ("adamw", {"lr": 0.1, "betas": (0.5, 0.9)}),
+        ("adadelta", {"rho": 0.5}),
+    ):
         kind, options = OPTIMIZERS[name]
         optimizer_case(area, f"{name}_groups", kind, options, "f32", second_group=second)
     for name in ("sgd_all", "adam", "adamw_amsgrad", "adadelta_all"):
         kind, options = OPTIMIZERS[name]
-        optimizer_case(area, f"{name}_missing", kind, options, "f32", missing=((0, 1), (4, 0), (5, 0)))
+        optimizer_case(
+            area, f"{name}_missing", kind, options, "f32", missing=((0, 1), (4, 0), (5, 0))
+        )
 
 
 def schedule(area, name, kind, steps, lrs=(0.1,), adam=False, **options):
@@ -91,8 +102,16 @@ def schedule(area, name, kind, steps, lrs=(0.1,), adam=False, **options):
     params = [{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in lrs]
     optimizer = optim.Adam(params) if adam else optim.SGD(params, momentum=0.9)
     scheduler = getattr(optim.lr_scheduler, kind)(optimizer, **options)
-    case = area.case(name, kind, "f64", optimizer="Adam" if adam else "SGD", lr=list(lrs),
-                     momentum=0.9, **options, steps=steps)
+    case = area.case(
+        name,
+        kind,
+        "f64",
+        optimizer="Adam" if adam else "SGD",
+        lr=list(lrs),
+        momentum=0.9,
+        **options,
+        steps=steps,
+    )
     rates, momenta = [], []
     for k in range(steps):
         rates.append([float(g["lr"]) for g in optimizer.param_groups])
@@ -111,20 +130,45 @@ def schedulers(area):
     schedule(area, "cosine", "CosineAnnealingLR", 11, T_max=10, eta_min=0.0)
     schedule(area, "cosine_min", "CosineAnnealingLR", 31, lrs=(0.5, 0.02), T_max=12, eta_min=0.001)
     schedule(area, "cosine_one", "CosineAnnealingLR", 4, T_max=1, eta_min=0.0)
-    usual = {"max_lr": 0.4, "total_steps": 40, "pct_start": 0.3, "anneal_strategy": "cos",
-             "cycle_momentum": True, "base_momentum": 0.85, "max_momentum": 0.95, "div_factor": 25.0,
-             "final_div_factor": 1e4, "three_phase": False}
-    variants = {"": {}, "_linear": {"anneal_strategy": "linear"}, "_three": {"three_phase": True},
-                "_three_linear": {"three_phase": True, "anneal_strategy": "linear", "pct_start": 0.4},
-                "_still": {"cycle_momentum": False},
-                "_odd": {"total_steps": 17, "pct_start": 0.25, "div_factor": 10.0,
-                         "final_div_factor": 100.0, "base_momentum": 0.7, "max_momentum": 0.9},
-                "_short": {"total_steps": 10, "pct_start": 0.15}}
+    usual = {
+        "max_lr": 0.4,
+        "total_steps": 40,
+        "pct_start": 0.3,
+        "anneal_strategy": "cos",
+        "cycle_momentum": True,
+        "base_momentum": 0.85,
+        "max_momentum": 0.95,
+        "div_factor": 25.0,
+        "final_div_factor": 1e4,
+        "three_phase": False,
+    }
+    variants = {
+        "": {},
+        "_linear": {"anneal_strategy": "linear"},
+        "_three": {"three_phase": True},
+        "_three_linear": {"three_phase": True, "anneal_strategy": "linear", "pct_start": 0.4},
+        "_still": {"cycle_momentum": False},
+        "_odd": {
+            "total_steps": 17,
+            "pct_start": 0.25,
+            "div_factor": 10.0,
+            "final_div_factor": 100.0,
+            "base_momentum": 0.7,
+            "max_momentum": 0.9,
+        },
+        "_short": {"total_steps": 10, "pct_start": 0.15},
+    }
     for tag, changes in variants.items():
         for adam in (False, True):
             options = {**usual, **changes}
-            schedule(area, f"one_cycle{tag}_{'adam' if adam else 'sgd'}", "OneCycleLR",
-                     options["total_steps"], adam=adam, **options)
+            schedule(
+                area,
+                f"one_cycle{tag}_{'adam' if adam else 'sgd'}",
+                "OneCycleLR",
+                options["total_steps"],
+                adam=adam,
+                **options,
+            )
 
 
 def clipping(area):

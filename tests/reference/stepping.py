@@ -8,8 +8,16 @@ from common import NAMES, lay_out
 # The constructor arguments that a manifest line gives for each class.
 ARGUMENTS = {
     "BatchNorm1d": ["num_features", "eps", "momentum", "affine", "track_running_stats"],
-    "Conv2d": ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups",
-               "bias"],
+    "Conv2d": [
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "bias",
+    ],
     "Linear": ["in_features", "out_features", "bias"],
     "MaxPool2d": ["kernel_size", "stride", "padding", "dilation", "ceil_mode"],
     "AvgPool2d": ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"],
@@ -110,8 +118,9 @@ def set_mode(module, mode):
         module.track_running_stats = False
 
 
-def steps_case(area, name, module, steps, dtype=None, layout="contiguous", grad_out=None, after=None,
-               **extra):
+def steps_case(
+    area, name, module, steps, dtype=None, layout="contiguous", grad_out=None, after=None, **extra
+):
     """Record a module over steps [(mode, x)]: forward, backward (gradients begin at zero), state.
 
     mode: train or eval; a + at its end runs under no_grad. after: a function on the output.
@@ -134,8 +143,11 @@ def steps_case(area, name, module, steps, dtype=None, layout="contiguous", grad_
         case.put(f"s{k}.out", y)
         dy = None
         if not no_grad:
-            dy = torch.full_like(y, grad_out) if grad_out is not None else \
-                case.source.normal(*y.shape, dtype=NAMES[y.dtype])
+            dy = (
+                torch.full_like(y, grad_out)
+                if grad_out is not None
+                else case.source.normal(*y.shape, dtype=NAMES[y.dtype])
+            )
             dy = dy.detach()
             y.backward(dy if layout == "expanded" or dy.dim() == 0 else lay_out(dy, layout))
         put_step(case, k, module, x, y, dy)
