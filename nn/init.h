@@ -1,0 +1,58 @@
+/* init.h: first values of parameters. Each writes its tensor in place, without recording, from the
+ * default generator (random.h), and returns it; NULL on an error. Any floating dtype; any strides. */
+#ifndef LUCID_NN_INIT_H
+#define LUCID_NN_INIT_H
+
+#include "lucid/api.h"
+#include "lucid/tensor.h"
+
+LUCID_BEGIN_DECLS
+
+/* Uniform in [low, high); normal; one value. */
+LUCID_API lucid_tensor *lucid_init_uniform(lucid_tensor *tensor, double low, double high);
+LUCID_API lucid_tensor *lucid_init_normal(lucid_tensor *tensor, double mean, double std);
+LUCID_API lucid_tensor *lucid_init_constant(lucid_tensor *tensor, double value);
+
+typedef enum lucid_nonlinearity {
+    LUCID_LINEAR,     /* gain 1: linear, convolution, sigmoid */
+    LUCID_TANH,       /* 5/3 */
+    LUCID_RELU,       /* sqrt(2) */
+    LUCID_LEAKY_RELU, /* sqrt(2 / (1 + a^2)) */
+} lucid_nonlinearity;
+/* The factor by which a layer before that nonlinearity is scaled. a: the leaky ReLU's slope. */
+LUCID_API double lucid_init_gain(lucid_nonlinearity nonlinearity, double a);
+
+/* How many values a weight [out,in,...] sums (fan-in: in times the window) and feeds (fan-out: out
+ * times the window). False, with an error, for fewer than 2 dimensions. */
+LUCID_API bool lucid_init_fans(const lucid_tensor *weight, int64_t *fan_in, int64_t *fan_out);
+
+typedef struct lucid_kaiming_options {
+    double a;                        /* the slope of a leaky ReLU */
+    bool fan_out;                    /* keep the variance of the backward instead of the forward */
+    lucid_nonlinearity nonlinearity; /* what comes after the layer */
+} lucid_kaiming_options;
+#define LUCID_KAIMING_DEFAULTS .a = 0, .fan_out = false, .nonlinearity = LUCID_LEAKY_RELU
+LUCID_API extern const lucid_kaiming_options lucid_kaiming_defaults;
+
+/* He et al., 2015: uniform in +-gain * sqrt(3 / fan), or normal with std gain / sqrt(fan). The
+ * layers' own default is kaiming_uniform with a = sqrt(5), that is +-1/sqrt(fan_in). */
+LUCID_API lucid_tensor *lucid_init_kaiming_uniform_opt(lucid_tensor *weight,
+                                                       const lucid_kaiming_options *options);
+LUCID_API lucid_tensor *lucid_init_kaiming_normal_opt(lucid_tensor *weight,
+                                                      const lucid_kaiming_options *options);
+/* Glorot and Bengio, 2010: std gain * sqrt(2 / (fan_in + fan_out)). */
+LUCID_API lucid_tensor *lucid_init_xavier_uniform(lucid_tensor *weight, double gain);
+LUCID_API lucid_tensor *lucid_init_xavier_normal(lucid_tensor *weight, double gain);
+
+#ifndef __cplusplus
+#define LUC_KAIMING(fn, ...)               \
+    LUCID_CALL(lucid_tensor *,             \
+               fn(LUCID_HEAD(__VA_ARGS__), \
+                  &(lucid_kaiming_options){LUCID_KAIMING_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
+/* lucid_init_kaiming_normal(conv->weight, .fan_out = true, .nonlinearity = LUCID_RELU) */
+#define lucid_init_kaiming_uniform(...) LUC_KAIMING(lucid_init_kaiming_uniform_opt, __VA_ARGS__)
+#define lucid_init_kaiming_normal(...)  LUC_KAIMING(lucid_init_kaiming_normal_opt, __VA_ARGS__)
+#endif
+
+LUCID_END_DECLS
+#endif

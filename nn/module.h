@@ -1,0 +1,220 @@
+/* module.h: what networks are made of.
+ *
+ * A module is a struct whose first member is `lucid_module base`, and a constant class struct that
+ * says what it does. It registers its parameters, buffers and children under names, and gets
+ * everything else from here: traversal, train and eval, devices and dtypes, state dicts, hooks,
+ * gradients and printing. docs/add_a_module.md shows one in thirty lines.
+ *
+ * Ownership. A parent frees its children: free the outermost module only. The caller who makes a
+ * module owns it until he registers it (or gives it to nn_Sequential); from then on it is its
+ * parent's, and of several parents together where it is registered several times. lucid_module_free
+ * on a module that belongs to a parent is an error; lucid_module_retain takes a reference of one's
+ * own. Parameters and buffers belong to their module and change in place.
+ *
+ * Errors. A NULL module or tensor comes from an earlier error and propagates: functions return NULL
+ * or false and leave that error as it is. Threads: a module may be used by one thread at a time, but
+ * lucid_forward in eval mode may run in several. */
+#ifndef LUCID_NN_MODULE_H
+#define LUCID_NN_MODULE_H
+
+#include "lucid/api.h"
+#include "lucid/device.h"
+#include "lucid/dtype.h"
+#include "lucid/tensor.h"
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_module lucid_module;
+typedef struct lucid_module_class lucid_module_class;
+typedef struct lucid_state_dict lucid_state_dict; /* state_dict.h */
+
+/* The part that every module begins with. A module of one's own embeds it:
+ *     typedef struct { lucid_module base; lucid_module *squeeze, *excite; } SEBlock; */
+struct lucid_module {
+    const lucid_module_class *cls;
+    bool training;                  /* set by lucid_train and lucid_eval; forward reads it */
+    struct luc_module_state *state; /* names, hooks, references: the library's own */
+};
+
+/* What a class of modules does. A slot that is NULL (or 0) is the super's. */
+struct lucid_module_class {
+    const char *name; /* "BatchNorm2d": printed, in messages, and what lucid_self checks */
+    size_t size;      /* of the struct; at least the super's */
+    const lucid_module_class *super; /* &lucid_module_class_base where there is no other */
+    /* Computes the output. Runs inside a scope of its own: only the result lives on. */
+    lucid_tensor *(*forward)(lucid_module *self, lucid_tensor *x);
+    /* Refuses an input before forward: raises an error and returns false. */
+    bool (*check_input)(lucid_module *self, lucid_tensor *x);
+    /* Sets parameters and buffers as they are at first. */
+    bool (*reset_parameters)(lucid_module *self);
+    /* Writes what is printed between the parentheses, as snprintf does. */
+    int (*extra_repr)(const lucid_module *self, char *text, size_t size);
+    /* Called before this module's own entries (those that begin with prefix, "features.0.") are
+     * loaded from a state dict that was saved by `version` of the class (-1: it does not say); may
+     * add, rename and remove entries of `state`, which is a copy. False after an error. */
+    bool (*load_state_hook)(lucid_module *self, lucid_state_dict *state, const char *prefix,
+                            int64_t version);
+    int64_t version; /* of the state, saved with it; 0: the super's. The base's is 1 */
+    /* Frees what the struct owns besides registered tensors and modules. A class's own is called
+     * first, then its supers'. */
+    void (*finalize)(lucid_module *self);
+};
+
+/* The root of all classes: no forward, version 1. */
+LUCID_API extern const lucid_module_class lucid_module_class_base;
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* A zeroed module of the class, in training mode, owned by the caller. NULL when memory is out, or
+ * when the class has no name, no super that leads to lucid_module_class_base, or is too small. */
+LUCID_API lucid_module *lucid_module_new(const lucid_module_class *cls);
+/* Takes a reference, to be given back with lucid_module_free. Returns the module. */
+LUCID_API lucid_module *lucid_module_retain(lucid_module *module);
+/* Gives the caller's reference back; with the last one the module, its children, parameters and
+ * buffers go. NULL does nothing. */
+LUCID_API void lucid_module_free(lucid_module *module);
+
+/* The module as a struct of a class: checks that the class or one of its supers has this name (an
+ * "nn_" before it does not count). Raises and returns NULL otherwise. */
+LUCID_API void *lucid_module_cast(const lucid_module *module, const char *class_name);
+/* The same question, without an error. */
+LUCID_API bool lucid_module_is(const lucid_module *module, const char *class_name);
+#ifndef __cplusplus
+/* SEBlock *se = lucid_self(m, SEBlock);   nn_BatchNorm2d *bn = lucid_self(m, nn_BatchNorm2d); */
+#define lucid_self(module, type) ((type *)lucid_module_cast(module, #type))
+#endif
+
+/* ---- registration ---------------------------------------------------------------------------- */
+
+/* Each keeps the address of a field of the struct and sets the field to value, so that registry and
+ * field cannot differ. A NULL field is allowed: the registry alone holds the value then. A NULL
+ * value is a registered absence (a layer without bias), unless an error is pending: then it comes
+ * from that error, nothing is registered, and false is returned. Names are not empty, hold no dot,
+ * and are unique in the module. Order of registration is the order of everything else. */
+
+/* A leaf of floating dtype: takes a reference and makes it require gradients. */
+LUCID_API bool lucid_register_parameter(lucid_module *self, const char *name, lucid_tensor **field,
+                                        lucid_tensor *value);
+
+typedef struct lucid_buffer_options {
+    bool persistent; /* part of the state dict */
+} lucid_buffer_options;
+#define LUCID_BUFFER_DEFAULTS .persistent = true
+LUCID_API extern const lucid_buffer_options lucid_buffer_defaults;
+/* A tensor that is state but no parameter (running statistics): takes a reference. */
+LUCID_API bool lucid_register_buffer_opt(lucid_module *self, const char *name, lucid_tensor **field,
+                                         lucid_tensor *value, const lucid_buffer_options *options);
+#ifndef __cplusplus
+/* lucid_register_buffer(m, "mask", &my->mask, mask, .persistent = false) */
+#define lucid_register_buffer(self, name, field, ...)                \
+    LUCID_CALL(bool, lucid_register_buffer_opt(                      \
+                         self, name, field, LUCID_HEAD(__VA_ARGS__), \
+                         &(lucid_buffer_options){LUCID_BUFFER_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
+#endif
+/* A child. It becomes self's; where it is refused and nobody else has it, it is freed. Refused:
+ * a module that would contain itself. */
+LUCID_API bool lucid_register_module(lucid_module *self, const char *name, lucid_module **field,
+                                     lucid_module *value);
+/* Puts another module (or NULL) in the place of the child at a path ("fc", "layer1.0"); the old one
+ * goes, unless it is held elsewhere. */
+LUCID_API bool lucid_replace_module(lucid_module *self, const char *path, lucid_module *value);
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+/* The module applied to x. Runs forward pre-hooks, check_input, forward and forward hooks in a scope
+ * of its own and lets only the result out. An error raised inside ends with the path of the module
+ * where it arose: "; module net.features.0". */
+LUCID_API lucid_tensor *lucid_forward(lucid_module *module, lucid_tensor *x);
+
+/* Sets the mode of the module and of all below it. */
+LUCID_API bool lucid_train(lucid_module *module);
+LUCID_API bool lucid_eval(lucid_module *module);
+LUCID_API bool lucid_set_training(lucid_module *module, bool training);
+
+/* A name for the outermost module in error messages, instead of "net"; copied. */
+LUCID_API bool lucid_module_set_name(lucid_module *module, const char *name);
+
+/* ---- all parameters and buffers at once ------------------------------------------------------- */
+
+/* Moves parameters, gradients and buffers to a device. The tensors stay the same ones, so that
+ * optimizers need not know. Nothing changes where it fails. */
+LUCID_API bool lucid_to(lucid_module *module, lucid_device device);
+/* Converts floating parameters, gradients and buffers; integer buffers stay as they are. */
+LUCID_API bool lucid_to_dtype(lucid_module *module, lucid_dtype dtype);
+/* Sets requires_grad of every parameter: false freezes the module. */
+LUCID_API bool lucid_module_requires_grad(lucid_module *module, bool requires_grad);
+/* Removes the gradient of every parameter. lucid_zero_grad (nn/optim/optimizer.h) calls it. */
+LUCID_API bool lucid_module_zero_grad(lucid_module *module);
+/* Calls fn with every module below and then with the module itself (children first). */
+LUCID_API bool lucid_module_apply(lucid_module *module, void (*fn)(lucid_module *m, void *user),
+                                  void *user);
+/* Calls the module's own reset_parameters and those of all below it. */
+LUCID_API bool lucid_module_reset_parameters(lucid_module *module);
+
+/* ---- traversal ------------------------------------------------------------------------------- */
+
+typedef struct lucid_named_tensor {
+    const char *name; /* "features.0.weight" */
+    lucid_tensor *tensor;
+} lucid_named_tensor;
+typedef struct lucid_named_module {
+    const char *name; /* "features.0"; "" for the module itself */
+    lucid_module *module;
+} lucid_named_module;
+
+/* All of a module and those below it, in order of registration, each module before its children;
+ * what is shared counts once, under its first name; absent ones do not count. The array belongs to
+ * the module and is valid until the module's structure changes or it is freed. *n (may be NULL) is
+ * how many. NULL on an error.
+ *
+ *     size_t n;
+ *     const lucid_named_tensor *p = lucid_named_parameters(net, &n);
+ *     for (size_t i = 0; i < n; i++) printf("%s\n", p[i].name); */
+LUCID_API const lucid_named_tensor *lucid_named_parameters(lucid_module *module, size_t *n);
+LUCID_API const lucid_named_tensor *lucid_named_buffers(lucid_module *module, size_t *n);
+LUCID_API const lucid_named_module *lucid_named_modules(lucid_module *module, size_t *n);
+/* The direct children only. */
+LUCID_API const lucid_named_module *lucid_named_children(lucid_module *module, size_t *n);
+
+/* One by its path; raises where there is none. "" is the module itself. An absent parameter or
+ * buffer gives NULL without an error. */
+LUCID_API lucid_module *lucid_get_module(lucid_module *module, const char *path);
+LUCID_API lucid_tensor *lucid_get_parameter(lucid_module *module, const char *path);
+LUCID_API lucid_tensor *lucid_get_buffer(lucid_module *module, const char *path);
+/* How many numbers its parameters hold; shared ones count once. -1 on an error. */
+LUCID_API int64_t lucid_parameter_count(lucid_module *module, bool trainable_only);
+
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+/* Hooks of one kind run in the order in which they were added. Registering returns a handle (> 0)
+ * for lucid_module_remove_hook; 0 on an error. A hook that raises an error ends the call. */
+
+/* Before forward: returns NULL to leave x, or what forward gets instead. */
+typedef lucid_tensor *(*lucid_forward_pre_hook)(lucid_module *module, lucid_tensor *x, void *user);
+/* After forward: returns NULL to leave the output, or what replaces it. */
+typedef lucid_tensor *(*lucid_forward_hook)(lucid_module *module, lucid_tensor *x,
+                                            lucid_tensor *output, void *user);
+/* In backward, when the gradient of the module's input has been computed: returns NULL to leave it,
+ * or what replaces it. grad_input is NULL where the input needs none; a hook's result is ignored
+ * then. Not called where the output needs no gradient. */
+typedef lucid_tensor *(*lucid_backward_hook)(lucid_module *module, lucid_tensor *grad_input,
+                                             lucid_tensor *grad_output, void *user);
+LUCID_API uint64_t lucid_register_forward_pre_hook(lucid_module *module,
+                                                   lucid_forward_pre_hook hook, void *user);
+LUCID_API uint64_t lucid_register_forward_hook(lucid_module *module, lucid_forward_hook hook,
+                                               void *user);
+LUCID_API uint64_t lucid_register_full_backward_hook(lucid_module *module, lucid_backward_hook hook,
+                                                     void *user);
+/* False (nothing raised) where there is no such hook. */
+LUCID_API bool lucid_module_remove_hook(lucid_module *module, uint64_t handle);
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+/* Prints the module and those below it as PyTorch does, and a newline. */
+LUCID_API void lucid_module_print(const lucid_module *module);
+LUCID_API void lucid_module_fprint(FILE *file, const lucid_module *module);
+/* The same text, without the newline, in memory of the caller's to free(). NULL on an error. */
+LUCID_API char *lucid_module_to_string(const lucid_module *module);
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,153 @@
+/* optimizer.h: optimizers: SGD, Adam, AdamW, Adadelta.
+ *
+ *     lucid_optimizer *opt = optim_SGD(net, .lr = 0.05, .momentum = 0.9);
+ *     ...
+ *     lucid_zero_grad(opt);
+ *     lucid_backward(loss);
+ *     lucid_step(opt);
+ *     ...
+ *     lucid_optimizer_free(opt);
+ *
+ * Formulas, defaults and names are PyTorch's. Parameters are in groups, each with options of its
+ * own; a new optimizer has group 0. An optimizer keeps references to its parameters, so that it and
+ * the module may be freed in any order. Threads: one at a time. */
+#ifndef LUCID_NN_OPTIM_OPTIMIZER_H
+#define LUCID_NN_OPTIM_OPTIMIZER_H
+
+#include "nn/module.h"
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_optimizer lucid_optimizer;
+
+/* The options of a group of parameters. An optimizer has those that its macro below names; setting
+ * another one is an error. All must be finite and >= 0. */
+typedef struct lucid_optim_options {
+    double lr; /* learning rate */
+    double
+        weight_decay; /* adds weight_decay * p to the gradient; AdamW: p *= 1 - lr * weight_decay */
+    bool maximize;    /* go up the gradient instead of down */
+    double momentum, dampening;
+    bool nesterov;
+    double beta1, beta2; /* decay of the averages of the gradient and its square, in [0, 1) */
+    double eps;          /* added to the denominator */
+    bool amsgrad;
+    double rho; /* decay of the averages of squares, in [0, 1] */
+} lucid_optim_options;
+
+#define LUCID_SGD_DEFAULTS                                                           \
+    .lr = 1e-3, .weight_decay = 0, .maximize = false, .momentum = 0, .dampening = 0, \
+    .nesterov = false
+#define LUCID_ADAM_DEFAULTS                                                                      \
+    .lr = 1e-3, .weight_decay = 0, .maximize = false, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, \
+    .amsgrad = false
+#define LUCID_ADAMW_DEFAULTS                                                           \
+    .lr = 1e-3, .weight_decay = 1e-2, .maximize = false, .beta1 = 0.9, .beta2 = 0.999, \
+    .eps = 1e-8, .amsgrad = false
+#define LUCID_ADADELTA_DEFAULTS \
+    .lr = 1.0, .weight_decay = 0, .maximize = false, .rho = 0.9, .eps = 1e-6
+LUCID_API extern const lucid_optim_options lucid_sgd_defaults;
+LUCID_API extern const lucid_optim_options lucid_adam_defaults;
+LUCID_API extern const lucid_optim_options lucid_adamw_defaults;
+LUCID_API extern const lucid_optim_options lucid_adadelta_defaults;
+
+/* ---- making one ------------------------------------------------------------------------------ */
+
+/* Each makes an optimizer of all parameters of a module; the caller's to lucid_optimizer_free.
+ *
+ * SGD, with g = gradient + weight_decay p:
+ *     v <- momentum v + (1 - dampening) g  (v = g at the first step)
+ *     p <- p - lr v                        (nesterov: p - lr (g + momentum v))
+ * Nesterov needs momentum > 0 and dampening 0. */
+LUCID_API lucid_optimizer *lucid_optim_sgd(lucid_module *module,
+                                           const lucid_optim_options *options);
+/* Adam (Kingma and Ba, 2015), with g as above, at step t:
+ *     m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2
+ *     p <- p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+ * amsgrad: with the largest v so far. */
+LUCID_API lucid_optimizer *lucid_optim_adam(lucid_module *module,
+                                            const lucid_optim_options *options);
+/* AdamW (Loshchilov and Hutter, 2019): Adam with p *= 1 - lr * weight_decay instead of weight decay
+ * in the gradient. */
+LUCID_API lucid_optimizer *lucid_optim_adamw(lucid_module *module,
+                                             const lucid_optim_options *options);
+/* Adadelta (Zeiler, 2012):
+ *     v <- rho v + (1 - rho) g^2;  d = sqrt(u + eps) / sqrt(v + eps) g
+ *     u <- rho u + (1 - rho) d^2;  p <- p - lr d */
+LUCID_API lucid_optimizer *lucid_optim_adadelta(lucid_module *module,
+                                                const lucid_optim_options *options);
+/* The same without parameters yet: kind is "SGD", "Adam", "AdamW" or "Adadelta"; add them with
+ * lucid_optim_add_group. */
+LUCID_API lucid_optimizer *lucid_optim_new(const char *kind, const lucid_optim_options *options);
+LUCID_API void lucid_optimizer_free(lucid_optimizer *optimizer);
+
+#ifndef __cplusplus
+#define LUC_OPTIM(fn, module, ...) \
+    LUCID_CALL(lucid_optimizer *, fn(module, &(lucid_optim_options){__VA_ARGS__}))
+/* optim_SGD(net, .lr = 0.05, .momentum = 0.9);  optim_AdamW(net) */
+#define optim_SGD(...) \
+    LUC_OPTIM(lucid_optim_sgd, LUCID_HEAD(__VA_ARGS__), LUCID_SGD_DEFAULTS, LUCID_TAIL(__VA_ARGS__))
+#define optim_Adam(...)                                                       \
+    LUC_OPTIM(lucid_optim_adam, LUCID_HEAD(__VA_ARGS__), LUCID_ADAM_DEFAULTS, \
+              LUCID_TAIL(__VA_ARGS__))
+#define optim_AdamW(...)                                                        \
+    LUC_OPTIM(lucid_optim_adamw, LUCID_HEAD(__VA_ARGS__), LUCID_ADAMW_DEFAULTS, \
+              LUCID_TAIL(__VA_ARGS__))
+#define optim_Adadelta(...)                                                           \
+    LUC_OPTIM(lucid_optim_adadelta, LUCID_HEAD(__VA_ARGS__), LUCID_ADADELTA_DEFAULTS, \
+              LUCID_TAIL(__VA_ARGS__))
+#endif
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+/* Adds a group with options of its own; NULL: those that the optimizer was made with. A parameter
+ * must be a leaf of floating dtype and be in one group only.
+ *
+ *     lucid_optim_options slow = lucid_optim_get_options(opt, 0);
+ *     slow.lr = 1e-4;
+ *     lucid_optim_add_group(opt, params, n, &slow); */
+LUCID_API bool lucid_optim_add_group(lucid_optimizer *optimizer, lucid_tensor *const *params,
+                                     size_t n, const lucid_optim_options *options);
+LUCID_API size_t lucid_optim_group_count(const lucid_optimizer *optimizer);
+/* How many parameters a group has, and one of them (borrowed). */
+LUCID_API size_t lucid_optim_group_size(const lucid_optimizer *optimizer, size_t group);
+LUCID_API lucid_tensor *lucid_optim_param(const lucid_optimizer *optimizer, size_t group, size_t i);
+LUCID_API lucid_optim_options lucid_optim_get_options(const lucid_optimizer *optimizer,
+                                                      size_t group);
+LUCID_API bool lucid_optim_set_options(lucid_optimizer *optimizer, size_t group,
+                                       const lucid_optim_options *options);
+/* The learning rate of group 0; and setting that of all groups. */
+LUCID_API double lucid_optim_lr(const lucid_optimizer *optimizer);
+LUCID_API bool lucid_optim_set_lr(lucid_optimizer *optimizer, double lr);
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+/* Changes every parameter that has a gradient; the others are left alone, their state too. Refused
+ * (false, nothing changed) while an error is pending. */
+LUCID_API bool lucid_step(lucid_optimizer *optimizer);
+/* Removes the gradients of all its parameters. */
+LUCID_API bool lucid_optimizer_zero_grad(lucid_optimizer *optimizer);
+#ifndef __cplusplus
+/* lucid_zero_grad(opt);  lucid_zero_grad(net) */
+#define lucid_zero_grad(target)                          \
+    _Generic((target), lucid_module *                    \
+             : lucid_module_zero_grad, lucid_optimizer * \
+             : lucid_optimizer_zero_grad)(target)
+#endif
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+/* All that a training run needs to go on, to the last bit: options of the groups, step counts and
+ * moments ("state.0.momentum_buffer", by parameter). The moments are copies. The caller's to
+ * lucid_state_dict_free. */
+LUCID_API lucid_state_dict *lucid_optimizer_state_dict(lucid_optimizer *optimizer);
+/* Takes such a state over. The groups must have the same numbers of parameters, with the same
+ * sizes, and the optimizer must be of the same kind. Where it is refused, nothing has changed. */
+LUCID_API bool lucid_optimizer_load_state_dict(lucid_optimizer *optimizer,
+                                               const lucid_state_dict *state);
+/* The same, to and from a safetensors file. */
+LUCID_API bool lucid_optimizer_save(lucid_optimizer *optimizer, const char *path);
+LUCID_API bool lucid_optimizer_load(lucid_optimizer *optimizer, const char *path);
+
+LUCID_END_DECLS
+#endif

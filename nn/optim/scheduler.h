@@ -1,0 +1,88 @@
+/* scheduler.h: learning rates that change as training goes on.
+ *
+ *     lucid_scheduler *s = optim_OneCycleLR(opt, 0.1, steps, .pct_start = 0.25);
+ *     ... after every lucid_step(opt): lucid_scheduler_step(s) ...
+ *     lucid_scheduler_free(s);
+ *
+ * Making one sets the optimizer's learning rates to those of step 0. Each group keeps its own. A
+ * scheduler does not own its optimizer: free it first. Formulas are PyTorch's. */
+#ifndef LUCID_NN_OPTIM_SCHEDULER_H
+#define LUCID_NN_OPTIM_SCHEDULER_H
+
+#include "nn/optim/optimizer.h"
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_scheduler lucid_scheduler;
+
+typedef struct lucid_step_lr_options {
+    double gamma;
+} lucid_step_lr_options;
+#define LUCID_STEP_LR_DEFAULTS .gamma = 0.1
+LUCID_API extern const lucid_step_lr_options lucid_step_lr_defaults;
+/* Multiplies the learning rates by gamma every step_size >= 1 steps. */
+LUCID_API lucid_scheduler *lucid_optim_step_lr(lucid_optimizer *optimizer, int64_t step_size,
+                                               const lucid_step_lr_options *options);
+
+typedef struct lucid_cosine_lr_options {
+    double eta_min; /* the lowest learning rate */
+} lucid_cosine_lr_options;
+#define LUCID_COSINE_LR_DEFAULTS .eta_min = 0
+LUCID_API extern const lucid_cosine_lr_options lucid_cosine_lr_defaults;
+/* Half a cosine from the learning rates as they are down to eta_min in t_max >= 1 steps (and up again
+ * after them): Loshchilov and Hutter, 2017, without restarts. */
+LUCID_API lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *optimizer,
+                                                           int64_t t_max,
+                                                           const lucid_cosine_lr_options *options);
+
+typedef struct lucid_one_cycle_lr_options {
+    double pct_start;        /* the part of the steps in which the rate rises, in [0, 1] */
+    bool linear;             /* straight lines instead of cosines */
+    bool cycle_momentum;     /* momentum (Adam: beta1) goes the other way */
+    double base_momentum;    /* at the highest rate */
+    double max_momentum;     /* at the begin and the end */
+    double div_factor;       /* the first rate is max_lr / div_factor */
+    double final_div_factor; /* the last is the first / final_div_factor */
+    bool three_phase;        /* up, down as long, and then to the last rate */
+} lucid_one_cycle_lr_options;
+#define LUCID_ONE_CYCLE_LR_DEFAULTS                                                   \
+    .pct_start = 0.3, .linear = false, .cycle_momentum = true, .base_momentum = 0.85, \
+    .max_momentum = 0.95, .div_factor = 25, .final_div_factor = 1e4, .three_phase = false
+LUCID_API extern const lucid_one_cycle_lr_options lucid_one_cycle_lr_defaults;
+/* Up to max_lr and down again within total_steps (Smith and Topin, 2018). Stepping beyond them is an
+ * error. */
+LUCID_API lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *optimizer, double max_lr,
+                                                    int64_t total_steps,
+                                                    const lucid_one_cycle_lr_options *options);
+
+/* Goes one step on and sets the optimizer's learning rates. Does nothing (false) while an error is
+ * pending. */
+LUCID_API bool lucid_scheduler_step(lucid_scheduler *scheduler);
+/* The steps gone so far; and going to a step at once, as when training is resumed: with the learning
+ * rates (and momenta) that it has there. */
+LUCID_API int64_t lucid_scheduler_position(const lucid_scheduler *scheduler);
+LUCID_API bool lucid_scheduler_seek(lucid_scheduler *scheduler, int64_t position);
+LUCID_API void lucid_scheduler_free(lucid_scheduler *scheduler);
+
+#ifndef __cplusplus
+/* optim_StepLR(opt, 10, .gamma = 0.5);  optim_CosineAnnealingLR(opt, 90) */
+#define optim_StepLR(optimizer, ...)                   \
+    LUCID_CALL(lucid_scheduler *,                      \
+               lucid_optim_step_lr(                    \
+                   optimizer, LUCID_HEAD(__VA_ARGS__), \
+                   &(lucid_step_lr_options){LUCID_STEP_LR_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
+#define optim_CosineAnnealingLR(optimizer, ...)        \
+    LUCID_CALL(lucid_scheduler *,                      \
+               lucid_optim_cosine_annealing_lr(        \
+                   optimizer, LUCID_HEAD(__VA_ARGS__), \
+                   &(lucid_cosine_lr_options){LUCID_COSINE_LR_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
+/* optim_OneCycleLR(opt, max_lr, total_steps, .pct_start = 0.25) */
+#define optim_OneCycleLR(optimizer, max_lr, ...)                                                   \
+    LUCID_CALL(lucid_scheduler *,                                                                  \
+               lucid_optim_one_cycle_lr(optimizer, max_lr, LUCID_HEAD(__VA_ARGS__),                \
+                                        &(lucid_one_cycle_lr_options){LUCID_ONE_CYCLE_LR_DEFAULTS, \
+                                                                      LUCID_TAIL(__VA_ARGS__)}))
+#endif
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,82 @@
+/* state_dict.h: the state of a module or an optimizer by name, loading it, and files of it.
+ *
+ * A state dict holds names with tensors in order, the versions of the modules they come from, and
+ * notes (text by name). The tensors of lucid_module_state_dict share memory with the module's, as in
+ * PyTorch: clone what must not change. Names, shapes and order are PyTorch's. Files are safetensors.
+ * Threads: one at a time. */
+#ifndef LUCID_NN_STATE_DICT_H
+#define LUCID_NN_STATE_DICT_H
+
+#include "nn/module.h"
+
+LUCID_BEGIN_DECLS
+
+/* ---- state dicts ----------------------------------------------------------------------------- */
+
+/* An empty one, or a module's: its parameters and persistent buffers, own ones before those of its
+ * children. The caller's to lucid_state_dict_free. NULL on an error. */
+LUCID_API lucid_state_dict *lucid_state_dict_new(void);
+LUCID_API lucid_state_dict *lucid_module_state_dict(lucid_module *module);
+/* The same entries; tensors are shared. */
+LUCID_API lucid_state_dict *lucid_state_dict_copy(const lucid_state_dict *state);
+LUCID_API void lucid_state_dict_free(lucid_state_dict *state);
+
+LUCID_API size_t lucid_state_dict_size(const lucid_state_dict *state);
+/* Entry i < size: borrowed from the state dict. NULL name or tensor where i is out of range. */
+LUCID_API lucid_named_tensor lucid_state_dict_at(const lucid_state_dict *state, size_t i);
+/* The tensor of a name, borrowed, or NULL (nothing raised). */
+LUCID_API lucid_tensor *lucid_state_dict_get(const lucid_state_dict *state, const char *name);
+/* Adds an entry, or replaces the tensor of one; takes a reference. */
+LUCID_API bool lucid_state_dict_set(lucid_state_dict *state, const char *name,
+                                    lucid_tensor *tensor);
+/* False (nothing raised) where there is none. */
+LUCID_API bool lucid_state_dict_remove(lucid_state_dict *state, const char *name);
+
+/* The version of the module at a path ("" is the outermost), -1 when unknown; and setting it
+ * (-1 removes it). */
+LUCID_API int64_t lucid_state_dict_version(const lucid_state_dict *state, const char *path);
+LUCID_API bool lucid_state_dict_set_version(lucid_state_dict *state, const char *path,
+                                            int64_t version);
+/* A note, borrowed, or NULL (nothing raised); and setting it (copied; NULL removes it). */
+LUCID_API const char *lucid_state_dict_note(const lucid_state_dict *state, const char *key);
+LUCID_API bool lucid_state_dict_set_note(lucid_state_dict *state, const char *key,
+                                         const char *value);
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+typedef struct lucid_load_options {
+    bool strict; /* missing and unexpected names are an error */
+} lucid_load_options;
+#define LUCID_LOAD_DEFAULTS .strict = true
+LUCID_API extern const lucid_load_options lucid_load_defaults;
+
+/* Copies the tensors of a state dict into the module's parameters and buffers, converting dtypes and
+ * devices. Sizes must be equal. All or nothing: where it is refused, nothing has changed. Errors name
+ * every missing name, every unexpected one and every one with other sizes. Without .strict only
+ * other sizes are errors. */
+LUCID_API bool lucid_load_state_dict_opt(lucid_module *module, const lucid_state_dict *state,
+                                         const lucid_load_options *options);
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* Writes a module's state as safetensors: to a temporary file that then takes the place of the old
+ * one. Refused while an error is pending. */
+LUCID_API bool lucid_save(lucid_module *module, const char *path);
+/* Reads a file of lucid_save, or any safetensors file with the right names and sizes. */
+LUCID_API bool lucid_load_opt(lucid_module *module, const char *path,
+                              const lucid_load_options *options);
+/* The same for a state dict alone. Tensors that were read lie on the CPU. */
+LUCID_API bool lucid_state_dict_save(const lucid_state_dict *state, const char *path);
+LUCID_API lucid_state_dict *lucid_state_dict_load(const char *path);
+
+#ifndef __cplusplus
+#define LUC_LOAD(fn, module, ...)                        \
+    LUCID_CALL(bool, fn(module, LUCID_HEAD(__VA_ARGS__), \
+                        &(lucid_load_options){LUCID_LOAD_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
+/* lucid_load_state_dict(net, state, .strict = false);  lucid_load(net, "mnist.safetensors") */
+#define lucid_load_state_dict(module, ...) LUC_LOAD(lucid_load_state_dict_opt, module, __VA_ARGS__)
+#define lucid_load(module, ...)            LUC_LOAD(lucid_load_opt, module, __VA_ARGS__)
+#endif
+
+LUCID_END_DECLS
+#endif
