@@ -1,0 +1,344 @@
+#include "lucid/data/loader_priv.h"
+
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+
+#include <string.h>
+
+static const char op[] = "data_Loader";
+
+const lucid_loader_options lucid_loader_defaults = {LUCID_LOADER_DEFAULTS};
+
+struct lucid_loader {
+    lucid_dataset *dataset;
+    lucid_loader_options options; /* seed: the one in use */
+    int64_t batches, size;        /* of an epoch */
+    int64_t *order;               /* the samples as this epoch goes through them */
+    bool running;                 /* an epoch has begun */
+    int64_t epoch, next;          /* the epoch that runs or comes; the next batch of it */
+    luc_epoch shared;
+    luc_job current; /* what the user has */
+    luc_pool pool;
+    luc_job *jobs; /* batch k of the epoch is job k % capacity */
+    int capacity;
+};
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+/* A batch of n samples must be a tensor that can exist. */
+static bool check_spec(const lucid_sample_spec *spec, int64_t n, const char *name)
+{
+    if (!lucid_dtype_size(spec->dtype))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: %s.dtype: %d is no dtype", name,
+                         (int)spec->dtype);
+    if (spec->shape.ndim < 0 || spec->shape.ndim >= LUCID_MAX_DIMS)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "dataset: %s.shape: expected 0 to %d dimensions, got %d", name,
+                         LUCID_MAX_DIMS - 1, spec->shape.ndim);
+    lucid_shape whole = {.ndim = spec->shape.ndim + 1, .dims = {n}};
+    for (int d = 0; d < spec->shape.ndim; d++) whole.dims[d + 1] = spec->shape.dims[d];
+    return luc_check_shape(&whole, spec->dtype, op);
+}
+
+static bool check_dataset(const lucid_dataset *dataset, int64_t batch_size)
+{
+    if (!dataset) return luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: got NULL");
+    if (!dataset->get) return luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: its .get is NULL");
+    if (dataset->size < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: expected a size >= 0, got %lld",
+                         (long long)dataset->size);
+    int64_t n = batch_size < dataset->size ? batch_size : dataset->size;
+    return check_spec(&dataset->x, n, "x") && check_spec(&dataset->y, n, "y");
+}
+
+static bool check_options(const lucid_loader_options *options)
+{
+    if (options->batch_size < 1)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "batch_size: expected >= 1, got %lld",
+                         (long long)options->batch_size);
+    if (options->workers < 0 || options->workers > 1024)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "workers: expected 0 to 1024, got %d",
+                         options->workers);
+    if (options->prefetch < 1 || options->prefetch > 65536)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "prefetch: expected 1 to 65536, got %d",
+                         options->prefetch);
+    if (options->device.index < 0 ||
+        options->device.index >= lucid_device_count(options->device.type))
+        return luc_raise(LUCID_ERR_DEVICE, op, "device: %s cannot be used here",
+                         lucid_device_name(options->device));
+    return true;
+}
+
+/* ---- making and freeing ---------------------------------------------------------------------- */
+
+static size_t sample_bytes(const lucid_sample_spec *spec)
+{
+    return (size_t)lucid_shape_numel(&spec->shape) * lucid_dtype_size(spec->dtype);
+}
+
+static uint64_t draw_seed(void)
+{
+    lucid_generator g = luc_random_take(1);
+    return lucid_random_u64(&g);
+}
+
+static void count_batches(lucid_loader *loader)
+{
+    int64_t n = loader->dataset->size, b = loader->options.batch_size;
+    loader->batches = n / b + (n % b && !loader->options.drop_last);
+    loader->size = loader->options.drop_last ? loader->batches * b : n;
+}
+
+lucid_loader *lucid_loader_new(lucid_dataset *dataset, const lucid_loader_options *options)
+{
+    if (!options) options = &lucid_loader_defaults;
+    lucid_loader *loader = NULL;
+    if (!check_dataset(dataset, options->batch_size) || !check_options(options)) goto fail;
+    loader = luc_calloc(1, sizeof *loader, op);
+    if (!loader) goto fail;
+    luc_live_add(LUC_LIVE_LOADERS, 1);
+    loader->dataset = dataset;
+    loader->options = *options;
+    if (options->seed == LUCID_SEED_DRAWN) loader->options.seed = draw_seed();
+    count_batches(loader);
+    loader->shared = (luc_epoch){.dataset = dataset,
+                                 .x_size = sample_bytes(&dataset->x),
+                                 .y_size = sample_bytes(&dataset->y)};
+    loader->order = luc_calloc((size_t)dataset->size, sizeof *loader->order, op);
+    if (!loader->order) goto fail;
+    if (options->workers) {
+        int64_t ahead = (int64_t)options->workers * options->prefetch;
+        if (ahead > loader->batches) ahead = loader->batches ? loader->batches : 1;
+        loader->capacity = (int)ahead;
+        loader->jobs = luc_calloc((size_t)ahead, sizeof *loader->jobs, op);
+        if (!loader->jobs) goto fail;
+    }
+    return loader;
+fail:
+    if (loader)
+        lucid_loader_free(loader);
+    else
+        lucid_dataset_free(dataset);
+    return NULL;
+}
+
+static void job_clear(luc_job *job)
+{
+    lucid_release(job->x);
+    lucid_release(job->y);
+    luc_free(job->message);
+    *job = (luc_job){0};
+}
+
+/* Takes back what the workers have and the user holds. */
+static void leave_epoch(lucid_loader *loader)
+{
+    if (loader->pool.workers) luc_pool_cancel(&loader->pool);
+    for (int i = 0; i < loader->capacity && loader->jobs; i++) job_clear(&loader->jobs[i]);
+    job_clear(&loader->current);
+    if (loader->running) loader->epoch++;
+    loader->running = false;
+}
+
+void lucid_loader_free(lucid_loader *loader)
+{
+    if (!loader) return;
+    if (loader->pool.workers) luc_pool_end(&loader->pool);
+    leave_epoch(loader);
+    lucid_dataset_free(loader->dataset);
+    luc_free(loader->jobs);
+    luc_free(loader->order);
+    luc_free(loader);
+    luc_live_add(LUC_LIVE_LOADERS, -1);
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+/* A tensor of n samples that belongs to no scope; its memory for writing. */
+static lucid_tensor *batch_tensor(const lucid_sample_spec *spec, int64_t n, char **data)
+{
+    size_t scope = lucid_scope_begin();
+    if (!scope) return NULL;
+    lucid_tensor_options options = lucid_tensor_defaults;
+    options.dtype = spec->dtype;
+    lucid_shape shape = {.ndim = spec->shape.ndim + 1, .dims = {n}};
+    for (int d = 0; d < spec->shape.ndim; d++) shape.dims[d + 1] = spec->shape.dims[d];
+    lucid_tensor *t = lucid_retain(lucid_empty_opt(shape, &options));
+    if (t) *data = lucid_mutable_data(t);
+    lucid_scope_end(scope);
+    return t;
+}
+
+/* Prepares the job of a batch of this epoch. */
+static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
+{
+    int64_t begin = number * loader->options.batch_size, left = loader->dataset->size - begin;
+    *job = (luc_job){
+        .number = number,
+        .indices = loader->order + begin,
+        .n = left < loader->options.batch_size ? left : loader->options.batch_size,
+    };
+    job->x = batch_tensor(&loader->dataset->x, job->n, &job->x_data);
+    if (job->x) job->y = batch_tensor(&loader->dataset->y, job->n, &job->y_data);
+    if (job->y) return true;
+    job_clear(job);
+    return false;
+}
+
+/* Replaces a CPU tensor by its copy on the device. */
+static bool to_device(lucid_tensor **t, lucid_device device)
+{
+    size_t scope = lucid_scope_begin();
+    if (!scope) return false;
+    lucid_tensor_options options = lucid_tensor_defaults;
+    options.dtype = lucid_tensor_dtype(*t);
+    options.device = device;
+    lucid_tensor *there = lucid_empty_opt(lucid_tensor_shape(*t), &options);
+    bool ok = there && luc_copy_data(there, *t, op);
+    if (ok) {
+        lucid_release(*t);
+        *t = lucid_retain(there);
+    }
+    lucid_scope_end(scope);
+    return ok;
+}
+
+/* Every epoch has an order of its own, and every sample numbers of its own. */
+static void order_samples(lucid_loader *loader)
+{
+    uint32_t key[4];
+    lucid_philox(loader->options.seed, (uint64_t)loader->epoch, key);
+    lucid_generator g = {.seed = (uint64_t)key[1] << 32 | key[0]};
+    loader->shared.sample_seed = (uint64_t)key[3] << 32 | key[2];
+    int64_t n = loader->dataset->size, *order = loader->order;
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    if (!loader->options.shuffle) return;
+    for (int64_t i = n - 1; i > 0; i--) {
+        int64_t k = (int64_t)lucid_random_below(&g, (uint64_t)i + 1), swapped = order[i];
+        order[i] = order[k];
+        order[k] = swapped;
+    }
+}
+
+static bool give(lucid_loader *loader, int64_t number)
+{
+    int slot = (int)(number % loader->capacity);
+    if (!job_open(loader, &loader->jobs[slot], number)) return false;
+    luc_pool_give(&loader->pool, slot);
+    return true;
+}
+
+static bool begin_epoch(lucid_loader *loader)
+{
+    loader->running = true;
+    loader->next = 0;
+    if (loader->options.workers) {
+        if (loader->pool.workers)
+            luc_pool_cancel(&loader->pool); /* the ring begins at job 0 again */
+        else if (!luc_pool_start(&loader->pool, &loader->shared, loader->jobs, loader->capacity,
+                                 loader->options.workers))
+            return false;
+    }
+    order_samples(loader);
+    for (int64_t k = 0; k < loader->capacity && k < loader->batches; k++)
+        if (!give(loader, k)) return false;
+    return true;
+}
+
+/* A worker's message begins with the name of what failed, as every message does. */
+static bool raise_kept(const luc_job *job)
+{
+    const char *text = job->message ? job->message : "data_Loader: a worker failed";
+    const char *colon = strstr(text, ": ");
+    char name[64] = "data_Loader";
+    if (colon && (size_t)(colon - text) < sizeof name) {
+        memcpy(name, text, (size_t)(colon - text));
+        name[colon - text] = 0;
+        text = colon + 2;
+    }
+    return luc_raise(job->code, name, "%s", text);
+}
+
+/* The next batch of the epoch to loader->current. */
+static bool make_batch(lucid_loader *loader)
+{
+    if (!loader->options.workers)
+        return job_open(loader, &loader->current, loader->next) &&
+               luc_job_run(&loader->shared, &loader->current, NULL);
+    int slot = (int)(loader->next % loader->capacity);
+    luc_pool_take(&loader->pool, slot);
+    loader->current = loader->jobs[slot];
+    loader->jobs[slot] = (luc_job){0};
+    if (loader->current.code != LUCID_OK) return raise_kept(&loader->current);
+    int64_t ahead = loader->next + loader->capacity;
+    return ahead >= loader->batches || give(loader, ahead);
+}
+
+bool lucid_next(lucid_loader *loader, lucid_batch *batch)
+{
+    if (batch) *batch = (lucid_batch){0};
+    if (!loader) return luc_raise(LUCID_ERR_ARGUMENT, "next", "loader: got NULL");
+    if (!batch) return luc_raise(LUCID_ERR_ARGUMENT, "next", "batch: got NULL");
+    job_clear(&loader->current);
+    if (lucid_error_code() != LUCID_OK) return false;
+    if (!loader->running && !begin_epoch(loader)) goto fail;
+    if (loader->next == loader->batches) {
+        leave_epoch(loader);
+        return false;
+    }
+    if (!make_batch(loader)) goto fail;
+    luc_job *job = &loader->current;
+    if (loader->options.device.type != LUCID_CPU &&
+        !(to_device(&job->x, loader->options.device) && to_device(&job->y, loader->options.device)))
+        goto fail;
+    *batch = (lucid_batch){.x = job->x,
+                           .y = job->y,
+                           .n = job->n,
+                           .number = job->number,
+                           .epoch = loader->epoch,
+                           .indices = job->indices};
+    loader->next++;
+    return true;
+fail:
+    leave_epoch(loader);
+    return false;
+}
+
+void lucid_loader_reset(lucid_loader *loader)
+{
+    if (loader) leave_epoch(loader);
+}
+
+bool lucid_loader_set_epoch(lucid_loader *loader, int64_t epoch)
+{
+    if (!loader) return luc_raise(LUCID_ERR_ARGUMENT, "loader_set_epoch", "loader: got NULL");
+    if (epoch < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, "loader_set_epoch", "epoch: expected >= 0, got %lld",
+                         (long long)epoch);
+    leave_epoch(loader);
+    loader->epoch = epoch;
+    return true;
+}
+
+/* ---- what a loader is ------------------------------------------------------------------------ */
+
+int64_t lucid_loader_size(const lucid_loader *loader)
+{
+    return loader ? loader->size : 0;
+}
+
+int64_t lucid_loader_batches(const lucid_loader *loader)
+{
+    return loader ? loader->batches : 0;
+}
+
+uint64_t lucid_loader_seed(const lucid_loader *loader)
+{
+    return loader ? loader->options.seed : 0;
+}
+
+const lucid_dataset *lucid_loader_dataset(const lucid_loader *loader)
+{
+    return loader ? loader->dataset : NULL;
+}

@@ -1,0 +1,87 @@
+/* loader.h: batches of a data set, shuffled and made ahead by worker threads.
+ *
+ *     lucid_loader *loader = data_Loader(data_MNIST(dir, LUCID_TRAIN), .shuffle = true);
+ *     lucid_batch b;
+ *     for (int epoch = 0; epoch < 3; epoch++)
+ *         while (lucid_next(loader, &b)) {
+ *             LUCID_SCOPE;
+ *             ...                                // b.x [64,1,28,28], b.y [64]
+ *         }
+ *     lucid_loader_free(loader);
+ *
+ * The order of the samples depends on the seed and the epoch alone: not on the number of workers.
+ * A loader is used by one thread at a time. */
+#ifndef LUCID_DATA_LOADER_H
+#define LUCID_DATA_LOADER_H
+
+#include "lucid/api.h"
+#include "lucid/data/dataset.h"
+#include "lucid/device.h"
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_loader lucid_loader;
+
+/* .seed = LUCID_SEED_DRAWN: a seed drawn from the default generator when the loader is made, so
+ * that lucid_manual_seed decides it. */
+#define LUCID_SEED_DRAWN UINT64_MAX
+
+typedef struct lucid_loader_options {
+    int64_t batch_size; /* >= 1 */
+    bool shuffle;       /* a new order every epoch; false: 0, 1, 2, ... */
+    bool drop_last;     /* leave out the last batch of an epoch when it is not full */
+    int workers;        /* threads that make batches ahead; 0: made in lucid_next */
+    int prefetch;       /* batches made ahead for each worker, >= 1 */
+    uint64_t seed;
+    lucid_device device; /* where the batches go */
+} lucid_loader_options;
+#define LUCID_LOADER_DEFAULTS                                                                      \
+    .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0, .prefetch = 2,           \
+    .seed = LUCID_SEED_DRAWN, .device = {LUCID_CPU, 0}
+LUCID_API extern const lucid_loader_options lucid_loader_defaults;
+
+/* The tensors belong to the loader until its next lucid_next, lucid_loader_reset or
+ * lucid_loader_free; lucid_retain keeps one longer. */
+typedef struct lucid_batch {
+    lucid_tensor *x; /* [n, sizes of a sample of x...] */
+    lucid_tensor *y; /* [n, sizes of a sample of y...] */
+    int64_t n;       /* samples in this batch: batch_size, or fewer in the last one */
+    int64_t number;  /* of the batch in its epoch, from 0 */
+    int64_t epoch;   /* from 0 */
+    const int64_t *indices; /* [n]: which samples of the data set; until the next lucid_next */
+} lucid_batch;
+
+/* Takes the data set over: it is freed with the loader, or at once after an error (NULL).
+ * options may be NULL: the defaults. */
+LUCID_API lucid_loader *lucid_loader_new(lucid_dataset *dataset,
+                                         const lucid_loader_options *options);
+/* Ends the workers and frees loader, batch and data set. NULL does nothing. */
+LUCID_API void lucid_loader_free(lucid_loader *loader);
+
+/* The next batch of the epoch. False at the end of the epoch (the call after that begins the next
+ * one), after an error, and while an error is pending; the batch is zeroed then. An error ends the
+ * epoch; when it came from a worker it is raised here. */
+LUCID_API bool lucid_next(lucid_loader *loader, lucid_batch *batch);
+/* Leaves the epoch where it is, if one has begun: the next lucid_next begins the next epoch. */
+LUCID_API void lucid_loader_reset(lucid_loader *loader);
+/* The same, and says which epoch comes next (>= 0): to resume a training. */
+LUCID_API bool lucid_loader_set_epoch(lucid_loader *loader, int64_t epoch);
+
+/* How many samples and batches an epoch has. With drop_last the left out samples do not count. */
+LUCID_API int64_t lucid_loader_size(const lucid_loader *loader);
+LUCID_API int64_t lucid_loader_batches(const lucid_loader *loader);
+/* The seed in use, also when it was drawn. */
+LUCID_API uint64_t lucid_loader_seed(const lucid_loader *loader);
+LUCID_API const lucid_dataset *lucid_loader_dataset(const lucid_loader *loader);
+
+#ifndef __cplusplus
+/* data_Loader(dataset, .batch_size = 64, .shuffle = true) */
+#define data_Loader(...)                                                                           \
+    LUCID_CALL(lucid_loader *,                                                                     \
+               lucid_loader_new(LUCID_HEAD(__VA_ARGS__),                                           \
+                                &(lucid_loader_options){LUCID_LOADER_DEFAULTS,                     \
+                                                        LUCID_TAIL(__VA_ARGS__)}))
+#endif
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,137 @@
+#include "lucid/data/loader_priv.h"
+
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+
+#include <signal.h>
+#include <string.h>
+
+bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *stop)
+{
+    const lucid_dataset *d = epoch->dataset;
+    for (int64_t i = 0; i < job->n; i++) {
+        if (stop && atomic_load_explicit(stop, memory_order_relaxed)) return true;
+        int64_t index = job->indices[i];
+        /* 2^24 blocks are each sample's own. */
+        lucid_generator rng = {epoch->sample_seed, (uint64_t)index << 24};
+        if (d->get(d, index, &rng, job->x_data + (size_t)i * epoch->x_size,
+                   job->y_data + (size_t)i * epoch->y_size))
+            continue;
+        if (lucid_error_code() == LUCID_OK)
+            luc_raise(LUCID_ERR_STATE, "loader",
+                      "data set %s: sample %lld could not be had, and no reason was raised",
+                      d->name ? d->name : "(no name)", (long long)index);
+        return false;
+    }
+    return true;
+}
+
+/* The error of this thread goes into the job, for the thread that waits for it. */
+static void keep_error(luc_job *job)
+{
+    job->code = lucid_error_code();
+    size_t size = strlen(lucid_error()) + 1;
+    job->message = luc_alloc(size, "loader");
+    if (job->message) memcpy(job->message, lucid_error(), size);
+    lucid_clear_error();
+}
+
+static void *worker(void *argument)
+{
+    luc_pool *pool = argument;
+    pthread_mutex_lock(&pool->mutex);
+    while (!atomic_load(&pool->stop)) {
+        luc_job *job = &pool->jobs[pool->next];
+        if (job->state != LUC_JOB_WAITING) {
+            pthread_cond_wait(&pool->work, &pool->mutex);
+            continue;
+        }
+        pool->next = (pool->next + 1) % pool->capacity;
+        job->state = LUC_JOB_RUNNING;
+        pthread_mutex_unlock(&pool->mutex);
+        if (!luc_job_run(pool->epoch, job, &pool->cancel)) keep_error(job);
+        pthread_mutex_lock(&pool->mutex);
+        job->state = LUC_JOB_DONE;
+        pthread_cond_broadcast(&pool->done);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+static bool start_threads(luc_pool *pool, int workers)
+{
+    /* Signals are for the program's own threads: Ctrl-C must not land in a worker. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = 0;
+    while (pool->workers < workers && !failed) {
+        failed = pthread_create(&pool->threads[pool->workers], NULL, worker, pool);
+        if (!failed) pool->workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed) return true;
+    return luc_raise(LUCID_ERR_MEMORY, "loader", "cannot start worker %d of %d: %s",
+                     pool->workers + 1, workers, strerror(failed));
+}
+
+bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int capacity,
+                    int workers)
+{
+    *pool = (luc_pool){.epoch = epoch, .jobs = jobs, .capacity = capacity};
+    pool->threads = luc_calloc((size_t)workers, sizeof *pool->threads, "loader");
+    if (!pool->threads) return false;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    if (start_threads(pool, workers)) return true;
+    luc_pool_end(pool);
+    return false;
+}
+
+void luc_pool_give(luc_pool *pool, int i)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->jobs[i].state = LUC_JOB_WAITING;
+    pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void luc_pool_take(luc_pool *pool, int i)
+{
+    pthread_mutex_lock(&pool->mutex);
+    while (pool->jobs[i].state != LUC_JOB_DONE) pthread_cond_wait(&pool->done, &pool->mutex);
+    pool->jobs[i].state = LUC_JOB_EMPTY;
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void luc_pool_cancel(luc_pool *pool)
+{
+    atomic_store(&pool->cancel, true);
+    pthread_mutex_lock(&pool->mutex);
+    for (int i = 0; i < pool->capacity; i++) {
+        luc_job *job = &pool->jobs[i];
+        if (job->state == LUC_JOB_WAITING) job->state = LUC_JOB_EMPTY;
+        while (job->state == LUC_JOB_RUNNING) pthread_cond_wait(&pool->done, &pool->mutex);
+        job->state = LUC_JOB_EMPTY;
+    }
+    pool->next = 0;
+    pthread_mutex_unlock(&pool->mutex);
+    atomic_store(&pool->cancel, false);
+}
+
+void luc_pool_end(luc_pool *pool)
+{
+    atomic_store(&pool->cancel, true);
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->stop, true);
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+    for (int i = 0; i < pool->workers; i++) pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->done);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->mutex);
+    luc_free(pool->threads);
+    pool->threads = NULL;
+    pool->workers = 0;
+}

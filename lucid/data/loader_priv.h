@@ -1,0 +1,61 @@
+/* loader_priv.h: the inside of a loader: jobs, and the workers that do them. */
+#ifndef LUCID_DATA_LOADER_PRIV_H
+#define LUCID_DATA_LOADER_PRIV_H
+
+#include "lucid/data/loader.h"
+#include "lucid/error.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef enum luc_job_state { LUC_JOB_EMPTY, LUC_JOB_WAITING, LUC_JOB_RUNNING, LUC_JOB_DONE } luc_job_state;
+
+/* One batch to be made: the loader's thread owns the tensors, a worker writes their memory. */
+typedef struct luc_job {
+    luc_job_state state; /* guarded by the pool's mutex */
+    lucid_tensor *x, *y; /* retained */
+    char *x_data, *y_data;
+    const int64_t *indices;
+    int64_t n, number;
+    lucid_code code; /* LUCID_OK, or what went wrong in a worker, and its message */
+    char *message;
+} luc_job;
+
+/* What all samples of an epoch share. Constant while jobs are about. */
+typedef struct luc_epoch {
+    const lucid_dataset *dataset;
+    size_t x_size, y_size; /* bytes a sample takes */
+    uint64_t sample_seed;  /* of the samples' own generators */
+} luc_epoch;
+
+/* Fills a job's memory, sample by sample. Stops when *stop becomes true (NULL: never). False after
+ * an error, which is raised in the calling thread. */
+bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *stop);
+
+/* Threads that do the jobs of a ring in their order. */
+typedef struct luc_pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t work, done; /* a job waits; a job was done */
+    const luc_epoch *epoch;
+    luc_job *jobs;
+    int capacity;
+    int next;         /* the job that a worker takes next */
+    int workers;      /* threads that run */
+    pthread_t *threads;
+    atomic_bool stop;   /* leave the job and end */
+    atomic_bool cancel; /* leave the job: its epoch is over */
+} luc_pool;
+
+/* Starts the workers, waiting. False, with an error raised and nothing left behind, on failure. */
+bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int capacity,
+                    int workers);
+/* Hands job `i` of the ring out; jobs are given in the order of the ring. */
+void luc_pool_give(luc_pool *pool, int i);
+/* Waits until job `i` is done and takes it back (its state becomes EMPTY). */
+void luc_pool_take(luc_pool *pool, int i);
+/* Takes every job back; what runs is broken off. The next job to be given is job 0. */
+void luc_pool_cancel(luc_pool *pool);
+/* Ends the workers. */
+void luc_pool_end(luc_pool *pool);
+
+#endif

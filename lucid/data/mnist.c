@@ -1,0 +1,182 @@
+#include "lucid/data/mnist.h"
+
+#include "lucid/error_priv.h"
+#include "lucid/io/idx_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char op[] = "data_MNIST";
+
+const lucid_mnist_options lucid_mnist_defaults = {LUCID_MNIST_DEFAULTS};
+
+typedef struct mnist_dataset {
+    lucid_dataset base;
+    lucid_tensor *images, *labels; /* u8 [n,H,W] and [n] */
+    const uint8_t *pixels, *classes;
+    size_t image_size;
+    float value[256]; /* of each gray level */
+} mnist_dataset;
+
+/* The two files of a split, and the SHA-256 of their uncompressed content. */
+typedef struct known_file {
+    const char *name, *mnist, *fashion;
+} known_file;
+
+static const known_file known_files[2][2] = {
+    {{"train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+      "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
+     {"train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+      "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"}},
+    {{"t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+      "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"},
+     {"t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+      "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"}},
+};
+
+/* "dir/name" + suffix, to be freed with luc_free; NULL when memory is out. */
+static char *join(const char *dir, const char *name, const char *suffix)
+{
+    size_t size = strlen(dir) + strlen(name) + strlen(suffix) + 2;
+    char *path = luc_alloc(size, op);
+    if (path) snprintf(path, size, "%s/%s%s", dir, name, suffix);
+    return path;
+}
+
+/* The path of a file that exists, plain or .gz. */
+static char *find_file(const char *dir, const char *name)
+{
+    static const char *const suffixes[] = {"", ".gz"};
+    for (int i = 0; i < 2; i++) {
+        char *path = join(dir, name, suffixes[i]);
+        if (!path || access(path, F_OK) == 0) return path;
+        luc_free(path);
+    }
+    return luc_raise_null(
+        LUCID_ERR_IO, op, "no file %s in '%s': looked for %s/%s and %s/%s.gz%s", name, dir, dir,
+        name, dir, name, access(dir, F_OK) == 0 ? "" : "; that folder does not exist");
+}
+
+static bool verify(const known_file *known, const char *path, luc_sha256 *sum)
+{
+    char got[LUC_SHA256_TEXT];
+    luc_sha256_end(sum, got);
+    if (strcmp(got, known->mnist) == 0 || strcmp(got, known->fashion) == 0) return true;
+    return luc_raise(LUCID_ERR_FORMAT, op,
+                     "%s: the content was altered: expected SHA-256 %s (MNIST) or %s "
+                     "(Fashion-MNIST), got %s; .verify = false reads other data",
+                     path, known->mnist, known->fashion, got);
+}
+
+/* A u8 tensor of ndim dimensions, retained. */
+static lucid_tensor *read_file(const char *dir, const known_file *known, int ndim, bool verified)
+{
+    luc_sha256 sum;
+    size_t scope = lucid_scope_begin();
+    char *path = scope ? find_file(dir, known->name) : NULL;
+    lucid_tensor *t = NULL;
+    if (!path) goto end;
+    luc_sha256_begin(&sum);
+    t = luc_idx_read(path, op, verified ? &sum : NULL);
+    if (t && (lucid_tensor_dtype(t) != LUCID_U8 || lucid_ndim(t) != ndim)) {
+        luc_raise(LUCID_ERR_FORMAT, op, "%s: expected uint8 of %d dimensions, got %s %s", path,
+                  ndim, lucid_dtype_name(lucid_tensor_dtype(t)), luc_shape_text(t).s);
+        t = NULL;
+    }
+    if (t && verified && !verify(known, path, &sum)) t = NULL;
+    lucid_retain(t);
+end:
+    luc_free(path);
+    lucid_scope_end(scope);
+    return t;
+}
+
+static bool check_labels(const mnist_dataset *d, const char *dir, const char *name, int64_t classes)
+{
+    int64_t n = lucid_size(d->labels, 0);
+    if (n != lucid_size(d->images, 0))
+        return luc_raise(LUCID_ERR_FORMAT, op,
+                         "%s/%s: expected a label for each image, got images %s, labels %s", dir,
+                         name, luc_shape_text(d->images).s, luc_shape_text(d->labels).s);
+    for (int64_t i = 0; i < n; i++)
+        if (d->classes[i] >= classes)
+            return luc_raise(LUCID_ERR_FORMAT, op,
+                             "%s/%s: label %lld: expected a class in [0,%lld), got %d", dir, name,
+                             (long long)i, (long long)classes, d->classes[i]);
+    return true;
+}
+
+static bool mnist_get(const lucid_dataset *dataset, int64_t index, lucid_generator *rng, void *x,
+                      void *y)
+{
+    const mnist_dataset *d = (const mnist_dataset *)dataset;
+    const uint8_t *from = d->pixels + (size_t)index * d->image_size;
+    float *to = x;
+    (void)rng;
+    for (size_t i = 0; i < d->image_size; i++) to[i] = d->value[from[i]];
+    *(int64_t *)y = d->classes[index];
+    return true;
+}
+
+static void mnist_free(lucid_dataset *dataset)
+{
+    mnist_dataset *d = (mnist_dataset *)dataset;
+    lucid_release(d->images);
+    lucid_release(d->labels);
+    luc_free(d);
+    luc_live_add(LUC_LIVE_OTHER, -1);
+}
+
+static bool check_options(const char *dir, lucid_split split, const lucid_mnist_options *options)
+{
+    if (!dir) return luc_raise(LUCID_ERR_ARGUMENT, op, "dir: expected a folder's name, got NULL");
+    if (split != LUCID_TRAIN && split != LUCID_TEST)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "split: expected LUCID_TRAIN or LUCID_TEST, got %d", (int)split);
+    if (options->normalize && !(options->std > 0))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "std: expected more than 0, got %g", options->std);
+    return true;
+}
+
+lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
+                                const lucid_mnist_options *options)
+{
+    if (!options) options = &lucid_mnist_defaults;
+    if (!check_options(dir, split, options)) return NULL;
+    mnist_dataset *d = luc_calloc(1, sizeof *d, op);
+    if (!d) return NULL;
+    luc_live_add(LUC_LIVE_OTHER, 1);
+    const known_file *files = known_files[split == LUCID_TEST];
+    d->images = read_file(dir, &files[0], 3, options->verify);
+    if (!d->images) goto fail;
+    d->labels = read_file(dir, &files[1], 1, options->verify);
+    if (!d->labels) goto fail;
+    d->pixels = lucid_data(d->images);
+    d->classes = lucid_data(d->labels);
+    if (!check_labels(d, dir, files[1].name, options->classes)) goto fail;
+
+    lucid_shape whole = lucid_tensor_shape(d->images);
+    d->image_size = (size_t)whole.dims[1] * (size_t)whole.dims[2];
+    d->base = (lucid_dataset){
+        .name = op,
+        .size = whole.dims[0],
+        .x = {LUCID_F32, {3, {1, whole.dims[1], whole.dims[2]}}},
+        .y = {LUCID_I64, {0}},
+        .get = mnist_get,
+        .free = mnist_free,
+    };
+    /* In float steps, as PyTorch's ToTensor and Normalize go: the same bits. */
+    for (int i = 0; i < 256; i++) {
+        float v = (float)i / 255.0f;
+        if (options->normalize) v = (v - (float)options->mean) / (float)options->std;
+        d->value[i] = v;
+    }
+    return &d->base;
+fail:
+    mnist_free(&d->base);
+    return NULL;
+}
