@@ -35,19 +35,19 @@ typedef struct lucid_loader_options {
     uint64_t seed;
     lucid_device device; /* where the batches go */
 } lucid_loader_options;
-#define LUCID_LOADER_DEFAULTS                                                                      \
-    .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0, .prefetch = 2,           \
+#define LUCID_LOADER_DEFAULTS                                                            \
+    .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0, .prefetch = 2, \
     .seed = LUCID_SEED_DRAWN, .device = {LUCID_CPU, 0}
 LUCID_API extern const lucid_loader_options lucid_loader_defaults;
 
 /* The tensors belong to the loader until its next lucid_next, lucid_loader_reset or
  * lucid_loader_free; lucid_retain keeps one longer. */
 typedef struct lucid_batch {
-    lucid_tensor *x; /* [n, sizes of a sample of x...] */
-    lucid_tensor *y; /* [n, sizes of a sample of y...] */
-    int64_t n;       /* samples in this batch: batch_size, or fewer in the last one */
-    int64_t number;  /* of the batch in its epoch, from 0 */
-    int64_t epoch;   /* from 0 */
+    lucid_tensor *x;        /* [n, sizes of a sample of x...] */
+    lucid_tensor *y;        /* [n, sizes of a sample of y...] */
+    int64_t n;              /* samples in this batch: batch_size, or fewer in the last one */
+    int64_t number;         /* of the batch in its epoch, from 0 */
+    int64_t epoch;          /* from 0 */
     const int64_t *indices; /* [n]: which samples of the data set; until the next lucid_next */
 } lucid_batch;
 
@@ -76,11 +76,10 @@ LUCID_API const lucid_dataset *lucid_loader_dataset(const lucid_loader *loader);
 
 #ifndef __cplusplus
 /* data_Loader(dataset, .batch_size = 64, .shuffle = true) */
-#define data_Loader(...)                                                                           \
-    LUCID_CALL(lucid_loader *,                                                                     \
-               lucid_loader_new(LUCID_HEAD(__VA_ARGS__),                                           \
-                                &(lucid_loader_options){LUCID_LOADER_DEFAULTS,                     \
-                                                        LUCID_TAIL(__VA_ARGS__)}))
+#define data_Loader(...)                                                                       \
+    LUCID_CALL(lucid_loader *, lucid_loader_new(LUCID_HEAD(__VA_ARGS__),                       \
+                                                &(lucid_loader_options){LUCID_LOADER_DEFAULTS, \
+                                                                        LUCID_TAIL(__VA_ARGS__)}))
 #endif
 
 LUCID_END_DECLS

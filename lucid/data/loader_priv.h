@@ -8,7 +8,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-typedef enum luc_job_state { LUC_JOB_EMPTY, LUC_JOB_WAITING, LUC_JOB_RUNNING, LUC_JOB_DONE } luc_job_state;
+typedef enum luc_job_state {
+    LUC_JOB_EMPTY,
+    LUC_JOB_WAITING,
+    LUC_JOB_RUNNING,
+    LUC_JOB_DONE
+} luc_job_state;
 
 /* One batch to be made: the loader's thread owns the tensors, a worker writes their memory. */
 typedef struct luc_job {
@@ -39,8 +44,8 @@ typedef struct luc_pool {
     const luc_epoch *epoch;
     luc_job *jobs;
     int capacity;
-    int next;         /* the job that a worker takes next */
-    int workers;      /* threads that run */
+    int next;    /* the job that a worker takes next */
+    int workers; /* threads that run */
     pthread_t *threads;
     atomic_bool stop;   /* leave the job and end */
     atomic_bool cancel; /* leave the job: its epoch is over */

@@ -56,9 +56,9 @@ static char *find_file(const char *dir, const char *name)
         if (!path || access(path, F_OK) == 0) return path;
         luc_free(path);
     }
-    return luc_raise_null(
-        LUCID_ERR_IO, op, "no file %s in '%s': looked for %s/%s and %s/%s.gz%s", name, dir, dir,
-        name, dir, name, access(dir, F_OK) == 0 ? "" : "; that folder does not exist");
+    return luc_raise_null(LUCID_ERR_IO, op, "no file %s in '%s': looked for %s/%s and %s/%s.gz%s",
+                          name, dir, dir, name, dir, name,
+                          access(dir, F_OK) == 0 ? "" : "; that folder does not exist");
 }
 
 static bool verify(const known_file *known, const char *path, luc_sha256 *sum)

@@ -15,7 +15,7 @@ typedef struct lucid_mnist_options {
     int64_t classes;  /* labels must be in [0, classes) */
     bool verify;      /* check that the content is MNIST's or Fashion-MNIST's (SHA-256) */
 } lucid_mnist_options;
-#define LUCID_MNIST_DEFAULTS                                                                       \
+#define LUCID_MNIST_DEFAULTS \
     .normalize = true, .mean = 0.1307, .std = 0.3081, .classes = 10, .verify = true
 LUCID_API extern const lucid_mnist_options lucid_mnist_defaults;
 
@@ -30,11 +30,10 @@ LUCID_API lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
 
 #ifndef __cplusplus
 /* data_MNIST(dir, LUCID_TRAIN, .normalize = false) */
-#define data_MNIST(dir, ...)                                                                       \
-    LUCID_CALL(lucid_dataset *,                                                                    \
-               lucid_data_mnist(dir, LUCID_HEAD(__VA_ARGS__),                                      \
-                                &(lucid_mnist_options){LUCID_MNIST_DEFAULTS,                       \
-                                                       LUCID_TAIL(__VA_ARGS__)}))
+#define data_MNIST(dir, ...)                                                                  \
+    LUCID_CALL(lucid_dataset *, lucid_data_mnist(dir, LUCID_HEAD(__VA_ARGS__),                \
+                                                 &(lucid_mnist_options){LUCID_MNIST_DEFAULTS, \
+                                                                        LUCID_TAIL(__VA_ARGS__)}))
 #endif
 
 LUCID_END_DECLS

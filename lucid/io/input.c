@@ -28,7 +28,8 @@ bool luc_input_open(luc_input *in, const char *path, const char *op, luc_sha256 
     *in = (luc_input){.op = op, .path = path, .fd = -1, .sum = sum};
     if (!path) return luc_raise(LUCID_ERR_ARGUMENT, op, "path: expected a file name, got NULL");
     in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang the program */
-    if (in->fd < 0) return luc_raise(LUCID_ERR_IO, op, "%s: cannot open: %s", path, strerror(errno));
+    if (in->fd < 0)
+        return luc_raise(LUCID_ERR_IO, op, "%s: cannot open: %s", path, strerror(errno));
     struct stat st;
     if (fstat(in->fd, &st) != 0)
         return luc_raise(LUCID_ERR_IO, op, "%s: cannot read: %s", path, strerror(errno));
