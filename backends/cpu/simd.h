@@ -35,6 +35,13 @@
 #include "backends/cpu/simd_ref.h"
 #endif
 
+/* Before a loop: its iterations are independent, even where an output is an input. */
+#if defined(__clang__)
+#define LUC_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define LUC_IVDEP _Pragma("GCC ivdep")
+#endif
+
 /* A hint to bring the line at p into the first-level cache. */
 LUC_INLINE void luc_prefetch(const void *p)
 {

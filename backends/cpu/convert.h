@@ -1,0 +1,17 @@
+/* convert.h: rows of one element type to another, the same at every level. */
+#ifndef LUC_CONVERT_H
+#define LUC_CONVERT_H
+
+#include "backends/cpu/cpu_priv.h"
+
+/* y[i] = (type)x[i] for contiguous rows. Floats are cut towards zero when they become integers, as
+ * in PyTorch; what does not fit becomes the smallest integer of the type (u8: its lower 8 bits of
+ * the int64). Anything becomes bool by x != 0. */
+typedef void (*luc_convert_fn)(void *y, const void *x, int64_t n);
+
+typedef struct luc_convert_table {
+    luc_convert_fn fn[LUCID_DTYPE_COUNT][LUCID_DTYPE_COUNT]; /* [from][to] */
+} luc_convert_table;
+LUC_DECLARE_TABLES(luc_convert_table, luc_convert)
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * elementwise.h: the loops of elementwise operations over contiguous runs.
+ *
+ * The driver (elementwise.c) brings every operand into the type that is computed in and into a
+ * contiguous run or a single value; the loops know nothing of strides or of 16-bit types.
+ */
+#ifndef LUC_ELEMENTWISE_H
+#define LUC_ELEMENTWISE_H
+
+#include "backends/cpu/convert.h"
+
+/* What a loop is told besides its operands. */
+typedef struct luc_ew_call {
+    unsigned single; /* bit i: input i is one value for the whole run */
+    bool flag;       /* gelu: the tanh form */
+    double p0, p1;   /* scalar, or clamp's min and max */
+    luc_convert_fn convert;
+} luc_ew_call;
+
+/* y[i] = op(in[0][i], in[1][i], in[2][i]), i < n. y may be any of the inputs. */
+typedef void (*luc_ew_fn)(const luc_ew_call *c, int64_t n, void *y, const void *const *in);
+
+typedef struct luc_ew_table {
+    luc_ew_fn fn[LUCID_OP_COUNT];
+} luc_ew_table;
+
+LUC_DECLARE_TABLES(luc_ew_table, luc_ew_f32)
+LUC_DECLARE_TABLES(luc_ew_table, luc_ew_f64)
+LUC_DECLARE_TABLES(luc_ew_table, luc_ew_i64)
+LUC_DECLARE_TABLES(luc_ew_table, luc_ew_i32)
+LUC_DECLARE_TABLES(luc_ew_table, luc_ew_u8)
+LUC_DECLARE_TABLES(luc_ew_table, luc_ew_bool)
+
+/* where(condition, a, b) moves bits: by the size of an element, 1, 2, 4 or 8 (index log2). */
+typedef struct luc_ew_where_table {
+    luc_ew_fn fn[4];
+} luc_ew_where_table;
+LUC_DECLARE_TABLES(luc_ew_where_table, luc_ew_where)
+
+/* Copies bytes around the cache (streaming stores where the level has them). dst is aligned to 4
+ * bytes. The caller ends with the fence. */
+typedef struct luc_stream_table {
+    void (*copy)(void *dst, const void *src, size_t bytes);
+    void (*fence)(void);
+} luc_stream_table;
+LUC_DECLARE_TABLES(luc_stream_table, luc_stream)
+
+#endif
