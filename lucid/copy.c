@@ -36,6 +36,7 @@ static bool copy_across(lucid_tensor *dst, const lucid_tensor *src, const char *
     const lucid_backend *b = lucid_backend_get(from.type == LUCID_CPU ? to.type : from.type);
     if (!b) return false;
     size_t depth = lucid_scope_begin();
+    if (!depth) return false;
     bool ok = false;
     const lucid_tensor *s = src;
     lucid_tensor *d = dst;
@@ -101,6 +102,12 @@ static double element_to_double(const void *p, lucid_dtype dtype)
     }
 }
 
+double luc_element_to_double(const lucid_tensor *t, int64_t offset)
+{
+    int64_t size = (int64_t)lucid_dtype_size(t->view.dtype);
+    return element_to_double((const char *)t->view.data + offset * size, t->view.dtype);
+}
+
 /* Copies one element from wherever it is and converts it. */
 static double read_element(const lucid_tensor *t, int64_t offset)
 {
@@ -147,12 +154,20 @@ double lucid_at(const lucid_tensor *t, lucid_shape index)
     return read_element(t, offset);
 }
 
+const lucid_tensor *luc_host_tensor(const lucid_tensor *t, const char *op)
+{
+    if (t->storage->device.type == LUCID_CPU) return t;
+    lucid_tensor *host = dense_like(t, t->view.dtype, lucid_cpu(), op);
+    return host && luc_copy_data(host, t, op) ? host : NULL;
+}
+
 /* Writes all elements, row-major, as `dtype`, into host memory. */
 static bool copy_out(const lucid_tensor *t, lucid_dtype dtype, void *data, const char *op)
 {
     if (t->numel == 0) return true;
     lucid_shape shape = lucid_tensor_shape(t);
     size_t depth = lucid_scope_begin();
+    if (!depth) return false;
     lucid_tensor *host = lucid_from_blob(shape, dtype, data, NULL, NULL);
     bool ok = host && luc_copy_data(host, t, op);
     lucid_scope_end(depth);
@@ -206,6 +221,7 @@ static bool compare(const lucid_tensor *a, const lucid_tensor *b, lucid_dtype dt
     if (!luc_dims_equal(a->view.ndim, a->view.dims, b->view.ndim, b->view.dims)) return false;
     if (a->numel == 0) return true;
     size_t depth = lucid_scope_begin();
+    if (!depth) return false;
     lucid_tensor *x = dense_like(a, dtype, lucid_cpu(), op);
     lucid_tensor *y = dense_like(b, dtype, lucid_cpu(), op);
     bool ok = x && y && luc_copy_data(x, a, op) && luc_copy_data(y, b, op);

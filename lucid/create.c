@@ -165,6 +165,7 @@ static lucid_tensor *from_host(lucid_shape shape, lucid_dtype from, const void *
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "data: expected %lld elements, got NULL",
                               (long long)t->numel);
     size_t depth = lucid_scope_begin();
+    if (!depth) return NULL;
     lucid_tensor *host = lucid_from_blob(shape, from, (void *)(uintptr_t)data, NULL, NULL);
     bool ok = host && luc_copy_data(t, host, op);
     lucid_scope_end(depth);

@@ -181,8 +181,9 @@ LUCID_API void lucid_print(const lucid_tensor *tensor);
 LUCID_API void lucid_fprint(FILE *file, const lucid_tensor *tensor);
 /* The same text, without the newline, in memory of the caller's to free(). NULL on an error. */
 LUCID_API char *lucid_to_string(const lucid_tensor *tensor);
-/* How many digits after the point (default 4), how many elements before a tensor is summarised
- * (1000), how many items at each edge then (3), characters a line (80). For all threads. */
+/* How many digits after the point (0 to 60; default 4), how many elements before a tensor is
+ * summarised (1000), how many items at each edge then (3), characters a line (80). For all
+ * threads. */
 LUCID_API void lucid_set_print_options(int precision, int64_t threshold, int64_t edge_items,
                                        int line_width);
 

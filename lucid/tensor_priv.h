@@ -97,6 +97,10 @@ const char *luc_op_id_name(lucid_op_id op);
 /* dst[...] = src[...] with conversion, any strides, same sizes, same or different devices. */
 bool luc_copy_data(lucid_tensor *dst, const lucid_tensor *src, const char *op);
 bool luc_fill_data(lucid_tensor *t, double value, const char *op);
+/* The same elements on the CPU: t itself, or a copy in the current scope. NULL on an error. */
+const lucid_tensor *luc_host_tensor(const lucid_tensor *t, const char *op);
+/* The element `offset` elements behind the first; t must be on the CPU. */
+double luc_element_to_double(const lucid_tensor *t, int64_t offset);
 
 /* Fills t with numbers of the default generator; returns t, or NULL after an error. */
 lucid_tensor *luc_fill_uniform(lucid_tensor *t, double low, double high);
