@@ -12,6 +12,11 @@
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
+/* The most inputs that one application takes: lucid_call.needs has a bit for each. */
+#define LUC_MAX_APPLY 32
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
 /* Where the gradient of an input goes: to output nr of a node, or to a leaf, or nowhere. */
 typedef struct luc_edge {
     lucid_node *fn;     /* owned reference */
@@ -19,72 +24,182 @@ typedef struct luc_edge {
     int nr;
 } luc_edge;
 
-/* A tensor as a node keeps it: storage, view and producer, not the tensor itself. */
-typedef struct luc_saved {
-    luc_storage *storage; /* owned; NULL once released (or the input was not given) */
-    uint64_t version;     /* of the storage when it was saved */
-    luc_edge edge;        /* an own output's edge has fn NULL: it is the node itself (own) */
-    bool own, requires_grad, is_scalar;
-    int which; /* input i, or 16 + output i */
-    lucid_meta meta;
-} luc_saved;
+/* What an input or output was: a lucid_meta and device without the unused dimensions. */
+typedef struct luc_packed {
+    int8_t ndim; /* -1: not given */
+    uint8_t dtype;
+    uint8_t device_type;
+    int32_t device_index;
+    int64_t *dims; /* then the strides; inside the node's allocation */
+} luc_packed;
 
-/* A hook on the gradient of an output of a node (of a result), or on a leaf. */
-typedef struct luc_hook {
-    uint64_t id;
-    lucid_tensor_hook fn;
-    void *user;
-    bool captured; /* internal: retain_grad */
-} luc_hook;
+/* A tensor as a node keeps it: its storage and where it begins; sizes and strides are those of the
+ * input or output it was. */
+typedef struct luc_saved {
+    luc_storage *storage; /* owned; NULL once released */
+    uint64_t version;     /* of the storage when it was saved */
+    int64_t offset;
+    uint8_t which;  /* input i, or 16 + output i */
+    bool is_scalar; /* see lucid_tensor */
+} luc_saved;
 
 struct lucid_node {
     atomic_int refs;
+    atomic_flag busy; /* held while saved tensors are read or released */
+    bool released;    /* saved tensors are gone: a second backward is an error */
     const lucid_op *op;
     uint64_t seq; /* order of recording: later ones run first in backward */
     int n_in, n_out, n_saved;
-    uint32_t needs; /* bit i: input i requires a gradient */
-    bool released;  /* saved tensors are gone: a second backward is an error */
-    size_t size;    /* of the allocation */
-    luc_edge *edge;         /* [n_in] */
-    lucid_meta *in_meta;    /* [n_in]; ndim -1: not given */
-    lucid_meta *out_meta;   /* [n_out] */
-    luc_saved *saved;       /* [n_saved] */
-    void *attrs;
-    struct luc_node_extra *extra; /* hooks, retained gradients, the copy-slices base; mostly NULL */
-    char *origin;           /* anomaly mode: the module's path and the inputs' sizes */
-    lucid_node *next;       /* used while a graph is freed */
+    uint32_t needs;               /* bit i: input i requires a gradient */
+    size_t size;                  /* of the allocation, which holds all the arrays below */
+    luc_edge *edge;               /* [n_in] */
+    luc_packed *in;               /* [n_in] */
+    luc_packed *out;              /* [n_out] */
+    luc_saved *saved;             /* [n_saved] */
+    void *attrs;                  /* op->attrs_size bytes, or NULL */
+    struct luc_node_extra *extra; /* mostly NULL */
+    lucid_node *next;             /* used while a graph is freed */
 };
 
+/* A hook on the gradient of an output of a node (of a result), or of a leaf. */
+typedef struct luc_hook {
+    uint64_t id;
+    int nr; /* which output */
+    lucid_tensor_hook fn;
+    void *user;
+} luc_hook;
+typedef struct luc_hooks {
+    luc_hook *item;
+    size_t n, capacity;
+} luc_hooks;
+
+/* What few nodes have. Guarded by luc_hooks_lock. */
+typedef struct luc_node_extra {
+    luc_hooks hooks;
+    /* Results that keep their gradient. Not owned: a tensor that dies takes itself off. */
+    lucid_tensor *retained[LUCID_MAX_OUTPUTS];
+    /* An operator in place on a view: the operator itself, whose gradients are those of the view. */
+    lucid_node *inner;
+    lucid_node *outer; /* of an inner one: the node that owns it (not owned) */
+    char *origin;      /* anomaly mode: the module's path and the inputs' sizes */
+} luc_node_extra;
+
+/* What few tensors have. */
+struct luc_tensor_extra {
+    luc_hooks hooks;    /* of a leaf */
+    lucid_tensor *base; /* owned: the tensor that this one is a differentiable view of */
+    atomic_uint_fast64_t view_version; /* of the storage when grad_fn was set */
+    struct {
+        uint64_t id;
+        lucid_node *fn; /* owned: where the hook of a result hangs */
+    } * hooked;
+    size_t n_hooked, hooked_capacity;
+};
+
+/* A node for c's application, with one reference, its outputs as in c->out (with offsets in the
+ * storages of `outputs`). keep[i], if keep is given and it is not NULL, is saved instead of input i.
+ * NULL when memory is out. */
+lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
+                         lucid_tensor *const *keep);
 /* Records c's application; outputs[n_out] get grad_fn and output_nr. False when memory is out. */
 bool luc_record(const lucid_call *c, lucid_tensor **outputs);
 lucid_node *luc_node_retain(lucid_node *n);
 void luc_node_release(lucid_node *n); /* iterative */
 /* Drops the saved tensors of a node whose vjp has run. */
 void luc_node_release_saved(lucid_node *n);
+/* The node's extra, made if need be; NULL when memory is out. */
+luc_node_extra *luc_node_extra_get(lucid_node *n);
+/* Another thread may read what this one releases, when both walk one graph. */
+void luc_node_lock(lucid_node *n);
+void luc_node_unlock(lucid_node *n);
+/* Input `which`, or output `which` - 16, as it was saved; raises when it was changed or released. It
+ * belongs to the current scope, and has its history where gradient mode is on. */
+lucid_tensor *luc_saved_unpack(lucid_node *n, int which);
 void luc_edge_release(luc_edge *e);
-/* The edge of a tensor: its producer, itself as a leaf that requires a gradient, or none. */
-bool luc_edge_of(lucid_tensor *t, luc_edge *edge); /* takes references */
+/* The edge of a tensor: its producer, itself as a leaf that requires a gradient, or none. Takes
+ * references. */
+luc_edge luc_edge_of(lucid_tensor *t);
+void luc_packed_meta(const luc_packed *p, lucid_meta *meta); /* offset 0 */
+/* "[3,4] float32", and "b" for input 1 of a schema "a, b". */
+luc_text luc_packed_text(const luc_packed *p);
+luc_text luc_argument_name(const lucid_op *op, int i);
+
+/* The vjp of a node as the engine runs it: lucid_vjp and what lucid_input_meta returns. */
+typedef struct luc_vjp_run {
+    lucid_vjp v;
+    lucid_tensor *grad_in[LUC_MAX_APPLY];
+    lucid_meta meta[LUC_MAX_APPLY + LUCID_MAX_OUTPUTS];
+} luc_vjp_run;
+/* Fills run->v for n. */
+void luc_vjp_begin(luc_vjp_run *run, lucid_node *n, lucid_tensor *const *grad_out);
+/* Runs it and checks what comes; raises and returns false on an error. */
+bool luc_vjp_call(luc_vjp_run *run);
+
+/* ---- applying -------------------------------------------------------------------------------- */
+
+extern _Thread_local bool luc_grad_off;
+extern atomic_bool luc_anomaly;
+
+/* Checks inputs, finds c->needs and runs .infer. False after an error or for a NULL input. */
+bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inputs, int n,
+                    const void *attrs);
+/* Runs the kernel of the call from views, or .compose into out; see apply.c. */
+bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor *const *out);
+/* The kernel for the call, or NULL: then .compose must do. */
+lucid_kernel luc_call_kernel(const lucid_call *c, lucid_workspace_fn *workspace);
+bool luc_call_no_kernel(const lucid_call *c); /* raises; false */
+/* What an operator without .infer does: output 0 is the broadcast of the inputs. */
+bool luc_infer_broadcast(lucid_call *c);
+
+/* ---- views and in place ---------------------------------------------------------------------- */
+
+luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t); /* makes it; NULL when memory is out */
 /* The producer of a tensor; a view whose base was changed in place gets it anew. */
 lucid_node *luc_grad_fn(lucid_tensor *t);
-/* A fresh tensor for what was saved, with version check; scope-owned. */
-lucid_tensor *luc_saved_unpack(lucid_node *n, luc_saved *s);
+/* Sees to it that t->grad_fn and t->requires_grad are true after changes of its base. */
+bool luc_view_refresh_slow(lucid_tensor *t);
+static inline bool luc_view_refresh(lucid_tensor *t)
+{
+    return !t->extra || !t->extra->base || luc_view_refresh_slow(t);
+}
+/* Notes that view was made from t. */
+bool luc_view_track(lucid_tensor *view, lucid_tensor *t);
+/* Moves t to another producer (owned reference taken over): the kept gradient moves with it. */
+void luc_set_grad_fn(lucid_tensor *t, lucid_node *fn, int nr);
+/* After an in-place operator: moves t's history on to node fn (taken over) and, for views, the base's. */
+bool luc_rebase_history(lucid_tensor *t, lucid_node *fn);
+/* t, the memory that `outer` (an operator in place on a view) wrote, with that history. */
+lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t);
 
-/* What few tensors have. */
-struct luc_tensor_extra {
-    luc_hook *hooks; /* of a leaf */
-    size_t n_hooks;
-    lucid_tensor *base;  /* owned: the tensor that this one is a differentiable view of */
-    uint64_t view_version; /* of the storage when grad_fn was set */
-};
-luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t, const char *op); /* makes it */
+/* ---- the engine ------------------------------------------------------------------------------ */
 
-/* After an in-place operator: moves t's history on to node fn (and, for views, the base's). */
-bool luc_rebase_history(lucid_tensor *t, const lucid_call *c);
-/* Before one: may t be written? Raises when not. */
-bool luc_check_inplace(lucid_tensor *t, const char *op);
+/* Adds grad to leaf->grad (thread-safe). grad may be kept or copied. */
+bool luc_accumulate(lucid_tensor *leaf, lucid_tensor *grad, bool create_graph);
+/* a + b, into a's own memory where nothing else sees it; takes a's reference, returns an owned one. */
+lucid_tensor *luc_accumulate_buffer(lucid_tensor *a, lucid_tensor *b, bool create_graph);
+/* Runs the hooks of output nr of a node, or of a leaf, on *grad, in order: takes and leaves an owned
+ * reference. */
+bool luc_run_node_hooks(lucid_node *n, int nr, lucid_tensor **grad);
+bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad);
+/* Hands grad to the result that keeps the gradient of output nr, if any. */
+bool luc_keep_retained(lucid_node *n, int nr, lucid_tensor *grad, bool create_graph);
+/* A tensor that dies or moves to another producer is taken off its producer. */
+void luc_retained_remove(lucid_tensor *t);
+bool luc_retained_add(lucid_tensor *t);
+void luc_hooks_free(luc_hooks *hooks);
+
+/* Raises, in anomaly mode, when a gradient of the node holds a NaN. */
+bool luc_anomaly_check(lucid_node *n, lucid_tensor *const *grad_in);
+/* Notes where the node was recorded. */
+bool luc_anomaly_note(lucid_node *n);
+
+/* ---- operators ------------------------------------------------------------------------------- */
+
+/* The operator of an id; NULL for kernels without one. */
+extern const lucid_op *const luc_op_table[LUCID_OP_COUNT];
 
 /* Shared by the operators' files. */
-#define LUC_OP(name)     extern const lucid_op luc_op_##name;
+#define LUC_OP(name) extern const lucid_op luc_op_##name;
 #define LUC_KERNEL(name)
 #include "lucid/ops.def"
 #undef LUC_OP

@@ -14,6 +14,7 @@ static _Thread_local struct {
     lucid_code code;
     char message[MESSAGE_SIZE];
 } pending;
+static _Thread_local uint64_t raised; /* errors so far, also those that were not the first */
 static _Thread_local luc_module_frame *module_frame;
 
 static atomic_int error_mode = LUCID_ERRORS_STOP;
@@ -73,6 +74,11 @@ void lucid_clear_error(void)
     pending.message[0] = '\0';
 }
 
+uint64_t luc_raise_count(void)
+{
+    return raised;
+}
+
 void luc_module_frame_push(luc_module_frame *frame)
 {
     frame->parent = module_frame;
@@ -82,6 +88,12 @@ void luc_module_frame_push(luc_module_frame *frame)
 void luc_module_frame_pop(luc_module_frame *frame)
 {
     module_frame = frame->parent;
+}
+
+void luc_module_path(char *text, size_t size)
+{
+    text[0] = '\0';
+    if (module_frame) module_frame->path(module_frame, text, size);
 }
 
 static void write_message(const char *op, const char *fmt, va_list args)
@@ -109,6 +121,7 @@ static bool is_misuse(lucid_code code)
 
 static bool raise_va(lucid_code code, const char *op, const char *fmt, va_list args)
 {
+    raised++;
     if (pending.code != LUCID_OK) return false; /* the first error wins */
     pending.code = code;
     write_message(op, fmt, args);

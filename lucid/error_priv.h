@@ -6,6 +6,8 @@
 
 /* The only place where an error is born. Returns false. */
 bool luc_raise(lucid_code code, const char *op, const char *fmt, ...) LUCID_PRINTF(3, 4);
+/* How often this thread has raised, first errors and later ones: tells whether a call raised. */
+uint64_t luc_raise_count(void);
 /* For `return luc_raise_null(...)` in functions that return a pointer. */
 #define luc_raise_null(...) (luc_raise(__VA_ARGS__), NULL)
 
@@ -18,5 +20,7 @@ typedef struct luc_module_frame {
 } luc_module_frame;
 void luc_module_frame_push(luc_module_frame *frame);
 void luc_module_frame_pop(luc_module_frame *frame);
+/* The path of the module whose forward runs in this thread; "" outside of any. */
+void luc_module_path(char *text, size_t size);
 
 #endif

@@ -1,0 +1,280 @@
+/* apply.c: applying an operator: checks, shapes, the kernel, the record.
+ *
+ * This is the path of every operation: on small tensors its own cost is what counts. It allocates
+ * the outputs and, when recording, one node; it clears nothing that it does not use. */
+#include "autograd/node_priv.h"
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+/* Argument i of a schema "input, weight, bias?": where its name begins, and its length. */
+static const char *schema_argument(const char *schema, int i, int *length)
+{
+    const char *s = schema ? schema : "";
+    for (; i > 0 && *s; s++)
+        if (*s == ',') i--;
+    while (*s == ' ') s++;
+    *length = 0;
+    if (i > 0) return "";
+    while (s[*length] && s[*length] != ',') ++*length;
+    return s;
+}
+
+luc_text luc_argument_name(const lucid_op *op, int i)
+{
+    luc_text text;
+    int length;
+    const char *name = schema_argument(op->schema, i, &length);
+    if (length && name[length - 1] == '?') length--;
+    if (length)
+        snprintf(text.s, sizeof text.s, "%.*s", length, name);
+    else
+        snprintf(text.s, sizeof text.s, "input %d", i);
+    return text;
+}
+
+static bool is_optional(const lucid_op *op, int i)
+{
+    int length;
+    const char *name = schema_argument(op->schema, i, &length);
+    return length && name[length - 1] == '?';
+}
+
+static bool mismatch(const lucid_op *op, const lucid_tensor *first, const lucid_tensor *t, int i)
+{
+    lucid_device want = first->storage->device, got = t->storage->device;
+    luc_text name = luc_argument_name(op, i);
+    if (!lucid_device_equal(want, got))
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected a tensor on %s, got %s",
+                         name.s, lucid_device_name(want), lucid_device_name(got));
+    return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected dtype %s, got %s", name.s,
+                     lucid_dtype_name(first->view.dtype), lucid_dtype_name(t->view.dtype));
+}
+
+/* Devices, dtypes and missing inputs; finds c->needs and the computing dtype. */
+static bool check_inputs(lucid_call *c)
+{
+    const lucid_op *op = c->op;
+    const bool record = !luc_grad_off && !(op->flags & LUCID_OP_NO_GRAD);
+    const lucid_tensor *first = NULL;
+    for (int i = 0; i < c->n_in; i++) {
+        lucid_tensor *t = c->in[i];
+        if (!t) {
+            if (!is_optional(op, i)) return false; /* of an earlier error */
+            continue;
+        }
+        if (!first)
+            first = t;
+        else if (t->storage->device.type != first->storage->device.type ||
+                 t->storage->device.index != first->storage->device.index ||
+                 (t->view.dtype != first->view.dtype && !(op->flags & LUCID_OP_MIXED_DTYPES)))
+            return mismatch(op, first, t, i);
+        if (record) {
+            if (!luc_view_refresh(t)) return false;
+            if (t->requires_grad) c->needs |= 1u << i;
+        }
+    }
+    c->device = first ? first->storage->device : lucid_cpu();
+    c->kernel_dtype = first ? first->view.dtype : LUCID_DTYPE_COUNT;
+    return true;
+}
+
+bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inputs, int n,
+                    const void *attrs)
+{
+    if (op->n_in >= 0 && n != op->n_in)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected %d, got %d", op->n_in, n);
+    if (n < 0 || n > LUC_MAX_APPLY)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected at most %d, got %d",
+                         LUC_MAX_APPLY, n);
+    if (op->n_out < 1 || op->n_out > LUCID_MAX_OUTPUTS)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "n_out: expected 1 to %d, got %d",
+                         LUCID_MAX_OUTPUTS, op->n_out);
+    c->op = op;
+    c->n_in = n;
+    c->n_out = op->n_out;
+    c->in = inputs;
+    c->attrs = attrs;
+    c->needs = 0;
+    if (!check_inputs(c)) return false;
+    if (!(op->infer ? op->infer(c) : luc_infer_broadcast(c))) return false;
+    if (c->kernel_dtype == LUCID_DTYPE_COUNT) c->kernel_dtype = c->out[0].dtype;
+    if (c->needs) {
+        /* Integers carry no gradient. */
+        bool floating = false;
+        for (int i = 0; i < c->n_out; i++) floating |= lucid_dtype_is_floating(c->out[i].dtype);
+        if (!floating) c->needs = 0;
+    }
+    return true;
+}
+
+/* ---- computing ------------------------------------------------------------------------------- */
+
+lucid_kernel luc_call_kernel(const lucid_call *c, lucid_workspace_fn *workspace)
+{
+    const lucid_op *op = c->op;
+    *workspace = NULL;
+    if (c->device.type == LUCID_CPU) {
+        lucid_kernel own = op->kernels[c->kernel_dtype];
+        if (!own) own = op->kernel;
+        if (own) {
+            *workspace = op->workspace;
+            return own;
+        }
+    }
+    /* A program's own operator may have left .id at 0: only lucid's own are in the table. */
+    if (op->id < 0 || op->id >= LUCID_OP_COUNT || luc_op_table[op->id] != op) return NULL;
+    const lucid_backend *b = lucid_backend_get(c->device.type);
+    if (!b) return NULL;
+    *workspace = b->workspace[op->id];
+    return b->kernels[op->id][c->kernel_dtype];
+}
+
+bool luc_call_no_kernel(const lucid_call *c)
+{
+    return luc_raise(LUCID_ERR_UNSUPPORTED, c->op->name, "no kernel for %s on %s",
+                     lucid_dtype_name(c->kernel_dtype), lucid_device_name(c->device));
+}
+
+/* v as it looks when broadcast to the sizes of out. */
+static void expand_view(lucid_view *to, const lucid_view *v, const lucid_view *out)
+{
+    to->data = v->data;
+    to->dtype = v->dtype;
+    to->ndim = out->ndim;
+    int lead = out->ndim - v->ndim;
+    for (int d = 0; d < out->ndim; d++) {
+        to->dims[d] = out->dims[d];
+        bool real = d >= lead && (v->dims[d - lead] != 1 || out->dims[d] == 1);
+        to->strides[d] = real ? v->strides[d - lead] : 0;
+    }
+}
+
+static bool run_with_workspace(const lucid_call *c, lucid_kernel kernel, lucid_kernel_args *args)
+{
+    if (!args->workspace_size) return kernel(args);
+    const lucid_backend *b = lucid_backend_get(c->device.type);
+    if (!b) return false;
+    args->workspace = b->alloc(c->device.index, args->workspace_size);
+    if (!args->workspace)
+        return luc_raise(LUCID_ERR_MEMORY, c->op->name,
+                         "out of memory on %s: %zu bytes of workspace asked for",
+                         lucid_device_name(c->device), args->workspace_size);
+    bool ok = kernel(args);
+    b->free(c->device.index, args->workspace, args->workspace_size);
+    return ok;
+}
+
+static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace_fn workspace,
+                       lucid_tensor *const *in, lucid_tensor *const *out)
+{
+    const lucid_view *in_view[LUC_MAX_APPLY], *out_view[LUCID_MAX_OUTPUTS];
+    lucid_view expanded[LUCID_MAX_INPUTS];
+    for (int i = 0; i < c->n_out; i++) out_view[i] = &out[i]->view;
+    for (int i = 0; i < c->n_in; i++) in_view[i] = in[i] ? &in[i]->view : NULL;
+    if (c->op->flags & LUCID_OP_BROADCAST) {
+        const lucid_view *o = out_view[0];
+        for (int i = 0; i < c->n_in && i < LUCID_MAX_INPUTS; i++) {
+            const lucid_view *v = in_view[i];
+            if (!v || luc_dims_equal(v->ndim, v->dims, o->ndim, o->dims)) continue;
+            expand_view(&expanded[i], v, o);
+            in_view[i] = &expanded[i];
+        }
+    }
+    lucid_kernel_args args = {
+        .op = (lucid_op_id)c->op->id,
+        .n_in = c->n_in,
+        .n_out = c->n_out,
+        .in = in_view,
+        .out = out_view,
+        .attrs = c->attrs,
+        .device = c->device.index,
+    };
+    if (c->device.type != LUCID_CPU) {
+        const lucid_backend *b = lucid_backend_get(c->device.type);
+        if (!b) return false;
+        args.stream = b->stream ? b->stream(c->device.index) : NULL;
+    }
+    if (workspace) args.workspace_size = workspace(&args);
+    return run_with_workspace(c, kernel, &args);
+}
+
+bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor *const *out)
+{
+    lucid_workspace_fn workspace;
+    lucid_kernel kernel = luc_call_kernel(c, &workspace);
+    if (!kernel) return luc_call_no_kernel(c);
+    return run_kernel(c, kernel, workspace, in, out);
+}
+
+/* Outputs made by other operators, without recording; temporaries die here. */
+static bool compose(const lucid_call *c, lucid_tensor **outputs)
+{
+    bool grad_mode = lucid_set_grad_enabled(false);
+    size_t scope = lucid_scope_begin();
+    lucid_tensor *made[LUCID_MAX_OUTPUTS] = {NULL};
+    bool ok = scope && c->op->compose(c, made);
+    for (int i = 0; i < c->n_out && ok; i++) {
+        lucid_tensor *t = made[i];
+        ok = t != NULL;
+        /* An output is a tensor of its own, which may get a history of its own. */
+        for (int j = 0; j < c->n_in && ok; j++)
+            if (t == c->in[j]) {
+                lucid_meta meta;
+                luc_tensor_get_meta(t, &meta);
+                made[i] = luc_tensor_on(t->storage, &meta, c->op->name);
+                ok = made[i] != NULL;
+                break;
+            }
+        if (made[i]) made[i]->no_grad_view = false; /* how it was made is not seen from outside */
+        outputs[i] = lucid_scope_return(made[i]);
+    }
+    lucid_scope_end(scope);
+    lucid_set_grad_enabled(grad_mode);
+    return ok;
+}
+
+static bool compute(const lucid_call *c, lucid_tensor **outputs)
+{
+    lucid_workspace_fn workspace;
+    lucid_kernel kernel = luc_call_kernel(c, &workspace);
+    if (!kernel) return c->op->compose ? compose(c, outputs) : luc_call_no_kernel(c);
+    for (int i = 0; i < c->n_out; i++) {
+        outputs[i] = luc_tensor_new(&c->out[i], c->device, c->op->name);
+        if (!outputs[i]) return false;
+    }
+    if (!run_kernel(c, kernel, workspace, c->in, outputs)) return false;
+    for (uint32_t m = c->op->mutates; m; m &= m - 1) {
+        int i = __builtin_ctz(m);
+        if (i < c->n_in && c->in[i]) luc_storage_bump(c->in[i]->storage);
+    }
+    return true;
+}
+
+static bool view(const lucid_call *c, lucid_tensor **outputs)
+{
+    lucid_tensor *t = c->in[0];
+    outputs[0] = luc_tensor_on(t->storage, &c->out[0], c->op->name);
+    if (!outputs[0]) return false;
+    return (c->op->flags & LUCID_OP_NO_GRAD) || luc_view_track(outputs[0], t);
+}
+
+/* ---- the functions --------------------------------------------------------------------------- */
+
+bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                       lucid_tensor **outputs)
+{
+    lucid_call c; /* not cleared: 600 bytes, of which few are used */
+    if (!luc_call_begin(&c, op, inputs, n, attrs)) goto fail;
+    if (!(op->flags & LUCID_OP_VIEW ? view(&c, outputs) : compute(&c, outputs))) goto fail;
+    if (c.needs && !luc_record(&c, outputs)) goto fail;
+    return true;
+fail:
+    for (int i = 0; i < op->n_out && i < LUCID_MAX_OUTPUTS; i++) outputs[i] = NULL;
+    return false;
+}
+
+lucid_tensor *lucid_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs)
+{
+    lucid_tensor *outputs[LUCID_MAX_OUTPUTS];
+    return lucid_apply_multi(op, inputs, n, attrs, outputs) ? outputs[0] : NULL;
+}

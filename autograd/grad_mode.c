@@ -1,0 +1,32 @@
+/* grad_mode.c: is the thread recording? */
+#include "autograd/node_priv.h"
+
+_Thread_local bool luc_grad_off;
+atomic_bool luc_anomaly;
+
+bool lucid_is_grad_enabled(void)
+{
+    return !luc_grad_off;
+}
+
+bool lucid_set_grad_enabled(bool enabled)
+{
+    bool previous = !luc_grad_off;
+    luc_grad_off = !enabled;
+    return previous;
+}
+
+void lucid_grad_mode_cleanup(bool *previous)
+{
+    luc_grad_off = !*previous;
+}
+
+void lucid_set_detect_anomaly(bool enabled)
+{
+    atomic_store_explicit(&luc_anomaly, enabled, memory_order_relaxed);
+}
+
+bool lucid_is_anomaly_enabled(void)
+{
+    return atomic_load_explicit(&luc_anomaly, memory_order_relaxed);
+}

@@ -1,0 +1,244 @@
+/* hooks.c: hooks on gradients, and results that keep theirs. */
+#include "autograd/node_priv.h"
+
+#include <pthread.h>
+#include <string.h>
+
+/* Guards every hook list and every node's `retained`: they change seldom, and backward reads them
+ * from whatever thread it runs in. */
+static pthread_mutex_t hooks_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint_fast64_t last_id;
+
+void luc_hooks_free(luc_hooks *hooks)
+{
+    luc_free(hooks->item);
+}
+
+static bool add(luc_hooks *hooks, const luc_hook *hook)
+{
+    if (hooks->n == hooks->capacity) {
+        size_t capacity = hooks->capacity ? 2 * hooks->capacity : 4;
+        luc_hook *p = luc_realloc(hooks->item, capacity * sizeof *p, "register_hook");
+        if (!p) return false;
+        hooks->item = p;
+        hooks->capacity = capacity;
+    }
+    hooks->item[hooks->n++] = *hook;
+    return true;
+}
+
+static bool take_out(luc_hooks *hooks, uint64_t id)
+{
+    for (size_t i = 0; i < hooks->n; i++) {
+        if (hooks->item[i].id != id) continue;
+        hooks->n--;
+        memmove(&hooks->item[i], &hooks->item[i + 1], (hooks->n - i) * sizeof hooks->item[i]);
+        return true;
+    }
+    return false;
+}
+
+/* A result's hook hangs at its producer. The tensor remembers which: it may get another one. */
+static bool remember(lucid_tensor *t, uint64_t id)
+{
+    luc_tensor_extra *x = luc_tensor_extra_get(t);
+    if (!x) return false;
+    if (x->n_hooked == x->hooked_capacity) {
+        size_t capacity = x->hooked_capacity ? 2 * x->hooked_capacity : 4;
+        void *p = luc_realloc(x->hooked, capacity * sizeof *x->hooked, "register_hook");
+        if (!p) return false;
+        x->hooked = p;
+        x->hooked_capacity = capacity;
+    }
+    x->hooked[x->n_hooked].id = id;
+    x->hooked[x->n_hooked++].fn = luc_node_retain(t->grad_fn);
+    return true;
+}
+
+static uint64_t register_locked(lucid_tensor *t, lucid_tensor_hook fn, void *user)
+{
+    uint64_t id = atomic_fetch_add(&last_id, 1) + 1;
+    luc_hook hook = {.id = id, .nr = t->output_nr, .fn = fn, .user = user};
+    if (!t->grad_fn) {
+        hook.nr = 0;
+        luc_tensor_extra *x = luc_tensor_extra_get(t);
+        return x && add(&x->hooks, &hook) ? id : 0;
+    }
+    luc_node_extra *x = luc_node_extra_get(t->grad_fn);
+    if (!x || !add(&x->hooks, &hook)) return 0;
+    if (remember(t, id)) return id;
+    take_out(&x->hooks, id);
+    return 0;
+}
+
+uint64_t lucid_register_hook(lucid_tensor *t, lucid_tensor_hook hook, void *user)
+{
+    if (!t || !luc_view_refresh(t)) return 0;
+    if (!t->requires_grad) {
+        luc_raise(LUCID_ERR_ARGUMENT, "register_hook",
+                  "tensor: expected one that requires a gradient, got one that does not");
+        return 0;
+    }
+    if (!hook) {
+        luc_raise(LUCID_ERR_ARGUMENT, "register_hook", "hook: expected a function, got NULL");
+        return 0;
+    }
+    pthread_mutex_lock(&hooks_lock);
+    uint64_t id = register_locked(t, hook, user);
+    pthread_mutex_unlock(&hooks_lock);
+    return id;
+}
+
+bool lucid_remove_hook(lucid_tensor *t, uint64_t handle)
+{
+    if (!t) return false;
+    lucid_node *fn = NULL;
+    bool found = false;
+    pthread_mutex_lock(&hooks_lock);
+    luc_tensor_extra *x = t->extra;
+    if (x) found = take_out(&x->hooks, handle);
+    for (size_t i = 0; x && i < x->n_hooked && !found; i++) {
+        if (x->hooked[i].id != handle) continue;
+        fn = x->hooked[i].fn;
+        found = fn->extra && take_out(&fn->extra->hooks, handle);
+        x->hooked[i] = x->hooked[--x->n_hooked];
+        break;
+    }
+    pthread_mutex_unlock(&hooks_lock);
+    luc_node_release(fn);
+    if (!found)
+        return luc_raise(LUCID_ERR_ARGUMENT, "remove_hook", "handle: there is no hook %llu here",
+                         (unsigned long long)handle);
+    return true;
+}
+
+/* ---- running ---------------------------------------------------------------------------------- */
+
+/* Hook i of those for output nr, as it is now; false behind the last. */
+static bool hook_at(const luc_hooks *hooks, int nr, uint64_t after, luc_hook *hook)
+{
+    for (size_t i = 0; i < hooks->n; i++)
+        if (hooks->item[i].nr == nr && hooks->item[i].id > after) {
+            *hook = hooks->item[i];
+            return true;
+        }
+    return false;
+}
+
+/* The next hook after id `after`: a hook may remove itself or add others while it runs. */
+static bool next_hook(lucid_node *n, lucid_tensor *leaf, int nr, uint64_t after, luc_hook *hook)
+{
+    pthread_mutex_lock(&hooks_lock);
+    const luc_hooks *hooks = NULL;
+    if (n && n->extra) hooks = &n->extra->hooks;
+    if (leaf && leaf->extra) hooks = &leaf->extra->hooks;
+    bool found = hooks && hook_at(hooks, nr, after, hook);
+    pthread_mutex_unlock(&hooks_lock);
+    return found;
+}
+
+static bool replace(lucid_tensor **grad, lucid_tensor *by)
+{
+    const lucid_tensor *g = *grad;
+    if (!luc_dims_equal(g->view.ndim, g->view.dims, by->view.ndim, by->view.dims) ||
+        g->view.dtype != by->view.dtype ||
+        !lucid_device_equal(g->storage->device, by->storage->device))
+        return luc_raise(LUCID_ERR_ARGUMENT, "hook",
+                         "expected a gradient %s %s on %s, got %s %s on %s", luc_shape_text(g).s,
+                         lucid_dtype_name(g->view.dtype), lucid_device_name(g->storage->device),
+                         luc_shape_text(by).s, lucid_dtype_name(by->view.dtype),
+                         lucid_device_name(by->storage->device));
+    lucid_retain(by);
+    lucid_release(*grad);
+    *grad = by;
+    return true;
+}
+
+/* Each hook in a scope of its own; *grad is an owned reference. */
+static bool run_hooks(lucid_node *n, lucid_tensor *leaf, int nr, lucid_tensor **grad)
+{
+    luc_hook hook = {.id = 0};
+    bool ok = true;
+    while (ok && next_hook(n, leaf, nr, hook.id, &hook)) {
+        const uint64_t raised = luc_raise_count();
+        size_t scope = lucid_scope_begin();
+        if (!scope) return false;
+        lucid_tensor *by = hook.fn(*grad, hook.user);
+        ok = luc_raise_count() == raised && (!by || by == *grad || replace(grad, by));
+        lucid_scope_end(scope);
+    }
+    return ok;
+}
+
+bool luc_run_node_hooks(lucid_node *n, int nr, lucid_tensor **grad)
+{
+    return !n->extra || run_hooks(n, NULL, nr, grad);
+}
+
+bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad)
+{
+    return !leaf->extra || run_hooks(NULL, leaf, 0, grad);
+}
+
+/* ---- results that keep their gradient ---------------------------------------------------------- */
+
+bool luc_retained_add(lucid_tensor *t)
+{
+    pthread_mutex_lock(&hooks_lock);
+    luc_node_extra *x = luc_node_extra_get(t->grad_fn);
+    if (x) x->retained[t->output_nr] = t;
+    pthread_mutex_unlock(&hooks_lock);
+    return x != NULL;
+}
+
+void luc_retained_remove(lucid_tensor *t)
+{
+    pthread_mutex_lock(&hooks_lock);
+    luc_node_extra *x = t->grad_fn->extra;
+    if (x && x->retained[t->output_nr] == t) x->retained[t->output_nr] = NULL;
+    pthread_mutex_unlock(&hooks_lock);
+}
+
+/* The tensor that keeps the gradient of output nr, retained, unless it is just dying. */
+static lucid_tensor *retained(lucid_node *n, int nr)
+{
+    pthread_mutex_lock(&hooks_lock);
+    lucid_tensor *t = n->extra ? n->extra->retained[nr] : NULL;
+    int refs = t ? atomic_load(&t->refs) : 0;
+    while (refs > 0 && !atomic_compare_exchange_weak(&t->refs, &refs, refs + 1)) continue;
+    pthread_mutex_unlock(&hooks_lock);
+    return refs > 0 ? t : NULL;
+}
+
+bool luc_keep_retained(lucid_node *n, int nr, lucid_tensor *grad, bool create_graph)
+{
+    if (!n->extra) return true;
+    lucid_tensor *t = retained(n, nr);
+    bool ok = !t || luc_accumulate(t, grad, create_graph);
+    lucid_release(t);
+    return ok;
+}
+
+bool lucid_retain_grad(lucid_tensor *t)
+{
+    if (!t || !luc_view_refresh(t)) return false;
+    if (!t->requires_grad)
+        return luc_raise(LUCID_ERR_ARGUMENT, "retain_grad",
+                         "tensor: expected one that requires a gradient, got one that does not");
+    if (!t->grad_fn || t->retains_grad) return true;
+    if (!luc_retained_add(t)) return false;
+    t->retains_grad = true;
+    return true;
+}
+
+void luc_set_grad_fn(lucid_tensor *t, lucid_node *fn, int nr)
+{
+    lucid_node *old = t->grad_fn;
+    if (t->retains_grad && old) luc_retained_remove(t);
+    t->grad_fn = fn;
+    t->output_nr = nr;
+    t->requires_grad = true;
+    /* Without memory for it the gradient is not kept; the history itself is right. */
+    if (t->retains_grad) luc_retained_add(t);
+    luc_node_release(old);
+}

@@ -1,0 +1,101 @@
+/* infer.c: the shape and layout of results. */
+#include "autograd/node_priv.h"
+
+#include <string.h>
+
+/* Strides for the sizes in m, in the layout of t. */
+static void strides_like(lucid_meta *m, const lucid_tensor *t)
+{
+    const lucid_view *v = &t->view;
+    if (luc_is_contiguous(v->ndim, v->dims, v->strides)) {
+        luc_contiguous_strides(m->ndim, m->dims, m->strides);
+    } else if ((m->ndim == 4 || m->ndim == 5) && v->ndim == m->ndim &&
+               luc_is_channels_last(v->ndim, v->dims, v->strides)) {
+        luc_channels_last_strides(m->ndim, m->dims, m->strides);
+    } else if (luc_dims_equal(m->ndim, m->dims, v->ndim, v->dims) &&
+               luc_is_dense(v->ndim, v->dims, v->strides)) {
+        memcpy(m->strides, v->strides, (size_t)m->ndim * sizeof *m->strides);
+    } else {
+        luc_contiguous_strides(m->ndim, m->dims, m->strides);
+    }
+}
+
+void lucid_infer_strides(lucid_call *c, int i, int j)
+{
+    lucid_meta *m = &c->out[i];
+    m->offset = 0;
+    if (j >= 0 && j < c->n_in && c->in[j])
+        strides_like(m, c->in[j]);
+    else
+        luc_contiguous_strides(m->ndim, m->dims, m->strides);
+}
+
+void lucid_infer_like(lucid_call *c, int i, int j)
+{
+    lucid_meta *m = &c->out[i];
+    const lucid_view *v = &c->in[j]->view;
+    m->dtype = v->dtype;
+    m->ndim = v->ndim;
+    memcpy(m->dims, v->dims, (size_t)v->ndim * sizeof *m->dims);
+    lucid_infer_strides(c, i, j);
+}
+
+/* Widens m to the broadcast of m and v; false where they do not fit. */
+static bool widen(lucid_meta *m, const lucid_view *v)
+{
+    int ndim = m->ndim > v->ndim ? m->ndim : v->ndim;
+    int64_t dims[LUCID_MAX_DIMS];
+    for (int d = 0; d < ndim; d++) {
+        int dm = d - (ndim - m->ndim), dv = d - (ndim - v->ndim);
+        int64_t a = dm >= 0 ? m->dims[dm] : 1, b = dv >= 0 ? v->dims[dv] : 1;
+        if (a != b && a != 1 && b != 1) return false;
+        dims[d] = a == 1 ? b : a;
+    }
+    m->ndim = ndim;
+    memcpy(m->dims, dims, (size_t)ndim * sizeof *dims);
+    return true;
+}
+
+/* The input whose layout the result takes: dense and of full size, else in channels_last. */
+static int layout_of(const lucid_call *c)
+{
+    const lucid_meta *m = &c->out[0];
+    int channels_last = -1;
+    for (int i = 0; i < c->n_in; i++) {
+        if (!c->in[i]) continue;
+        const lucid_view *v = &c->in[i]->view;
+        if (luc_dims_equal(m->ndim, m->dims, v->ndim, v->dims) &&
+            luc_is_dense(v->ndim, v->dims, v->strides))
+            return i;
+        if (channels_last < 0 && v->ndim == m->ndim && v->ndim >= 4 &&
+            luc_is_channels_last(v->ndim, v->dims, v->strides) &&
+            !luc_is_contiguous(v->ndim, v->dims, v->strides))
+            channels_last = i;
+    }
+    return channels_last;
+}
+
+bool luc_infer_broadcast(lucid_call *c)
+{
+    lucid_meta *m = &c->out[0];
+    int first = 0;
+    while (first < c->n_in && !c->in[first]) first++;
+    if (first == c->n_in)
+        return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                         "inputs: an operator without .infer needs at least one");
+    lucid_infer_like(c, 0, first);
+    bool same = luc_is_dense(m->ndim, m->dims, c->in[first]->view.strides);
+    for (int i = first + 1; i < c->n_in; i++) {
+        if (!c->in[i]) continue;
+        const lucid_view *v = &c->in[i]->view;
+        if (luc_dims_equal(m->ndim, m->dims, v->ndim, v->dims)) continue;
+        same = false;
+        luc_text before = luc_dims_text(m->ndim, m->dims);
+        if (!widen(m, v))
+            return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                             "%s: expected a shape that broadcasts with %s, got %s",
+                             luc_argument_name(c->op, i).s, before.s, luc_shape_text(c->in[i]).s);
+    }
+    if (!same) lucid_infer_strides(c, 0, layout_of(c));
+    return true;
+}

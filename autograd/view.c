@@ -1,0 +1,109 @@
+/* view.c: views in the graph.
+ *
+ * A view knows its base: the tensor whose memory it looks at. When one of them is changed in place
+ * the base gets a new producer, and every view finds its own anew, from the base, when it is next
+ * asked for: that is when the storage's version is not the one the view last saw. Views of views have
+ * the same base. Two kinds of views have none: lucid_detach's, and those made while nothing was
+ * recorded, which may not be changed in place while something is (PyTorch's rule: which history they
+ * should have is anyone's guess). A view from a time without recording stays a constant. */
+#include "autograd/node_priv.h"
+
+#include "lucid/attrs.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static pthread_mutex_t refresh_lock = PTHREAD_MUTEX_INITIALIZER;
+
+luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t)
+{
+    if (t->extra) return t->extra;
+    luc_tensor_extra *x = luc_pool_alloc(sizeof *x, "view");
+    if (!x) return NULL;
+    memset(x, 0, sizeof *x);
+    t->extra = x;
+    return x;
+}
+
+static uint64_t version_of(const lucid_tensor *t)
+{
+    return atomic_load_explicit(&t->storage->version, memory_order_relaxed);
+}
+
+bool luc_view_track(lucid_tensor *view, lucid_tensor *t)
+{
+    if (luc_grad_off || t->no_grad_view) {
+        view->no_grad_view = true;
+        return true;
+    }
+    luc_tensor_extra *x = luc_tensor_extra_get(view);
+    if (!x) return false;
+    x->base = lucid_retain(t->extra && t->extra->base ? t->extra->base : t);
+    atomic_store_explicit(&x->view_version, version_of(t), memory_order_release);
+    return true;
+}
+
+/* t as a view of base, by strides: for a record. */
+static lucid_view_attrs geometry(const lucid_tensor *t)
+{
+    lucid_view_attrs a = {.offset = t->offset};
+    a.shape.ndim = t->view.ndim;
+    for (int d = 0; d < t->view.ndim; d++) {
+        a.shape.dims[d] = t->view.dims[d];
+        a.strides[d] = t->view.strides[d];
+    }
+    return a;
+}
+
+static lucid_node *as_strided_node(lucid_tensor *base, lucid_tensor *t)
+{
+    lucid_view_attrs attrs = geometry(t);
+    lucid_call c = {.op = &luc_op_as_strided, .n_in = 1, .n_out = 1, .in = &base, .attrs = &attrs};
+    c.needs = 1;
+    return luc_node_new(&c, &t, NULL);
+}
+
+static bool refresh(lucid_tensor *t, luc_tensor_extra *x)
+{
+    uint64_t version = version_of(t);
+    if (atomic_load_explicit(&x->view_version, memory_order_relaxed) == version ||
+        (!t->grad_fn && !x->base->requires_grad))
+        return true;
+    if (x->base->storage == t->storage) {
+        lucid_node *fn = as_strided_node(x->base, t);
+        if (!fn) return false;
+        luc_set_grad_fn(t, fn, 0);
+    }
+    atomic_store_explicit(&x->view_version, version, memory_order_release);
+    return true;
+}
+
+bool luc_view_refresh_slow(lucid_tensor *t)
+{
+    luc_tensor_extra *x = t->extra;
+    if (atomic_load_explicit(&x->view_version, memory_order_acquire) == version_of(t)) return true;
+    /* Several threads may read one view at once. */
+    pthread_mutex_lock(&refresh_lock);
+    bool ok = refresh(t, x);
+    pthread_mutex_unlock(&refresh_lock);
+    return ok;
+}
+
+lucid_node *luc_grad_fn(lucid_tensor *t)
+{
+    return luc_view_refresh(t) ? t->grad_fn : NULL;
+}
+
+/* The tensor that outer's operator wrote, seen as a part of the base that outer produces. */
+lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t)
+{
+    lucid_meta meta;
+    luc_packed_meta(&outer->out[0], &meta);
+    lucid_tensor *base = luc_tensor_on(t->storage, &meta, outer->op->name);
+    if (!base) return NULL;
+    luc_set_grad_fn(base, luc_node_retain(outer), 0);
+    lucid_node *fn = as_strided_node(base, t);
+    if (!fn) return NULL;
+    luc_set_grad_fn(t, fn, 0);
+    return t;
+}
