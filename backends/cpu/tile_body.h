@@ -1,14 +1,14 @@
 /* tile_body.h: the tiles of one element type; included by tile_kernel.c for float and double. */
 
-/* One vector of results, of which n are wanted. */
-LUC_INLINE V FN(finish_vector)(const TILE *t, V x, const T *c, const T *bias, T row_bias, int64_t n)
+/* One vector of results from column j on, of which n are wanted. */
+LUC_INLINE V FN(finish_vector)(const TILE *t, V x, const T *c, int64_t j, T row_bias, int64_t n)
 {
     if (t->flags & LUC_TILE_ADD) x = OP(add)(OP(load_n)(c, n), x);
     if (t->flags & LUC_TILE_SCALE) {
         x = OP(mul)(OP(set1)(t->alpha), x);
         if (t->beta != 0) x = OP(fma)(OP(set1)(t->beta), OP(load_n)(c, n), x);
     }
-    if (t->flags & LUC_TILE_BIAS_COL) x = OP(add)(x, OP(load_n)(bias, n));
+    if (t->flags & LUC_TILE_BIAS_COL) x = OP(add)(x, OP(load_n)(t->bias + j, n));
     if (t->flags & LUC_TILE_BIAS_ROW) x = OP(add)(x, OP(set1)(row_bias));
     if (t->flags & LUC_TILE_RELU) x = OP(max)(OP(zero)(), x); /* this way round a NaN stays */
     return x;
@@ -22,7 +22,7 @@ static void FN(finish)(const TILE *t, const T *acc, int stride)
         T row_bias = t->flags & LUC_TILE_BIAS_ROW ? t->bias[r] : 0;
         for (int64_t j = 0; j < t->n; j += LANES) {
             int64_t n = t->n - j < LANES ? t->n - j : LANES;
-            V x = FN(finish_vector)(t, OP(load)(acc + j), c + j, t->bias + j, row_bias, n);
+            V x = FN(finish_vector)(t, OP(load)(acc + j), c + j, j, row_bias, n);
             OP(store_n)(c + j, x, n);
         }
     }

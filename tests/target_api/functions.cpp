@@ -1,7 +1,6 @@
 // lucid from C++17: the option macros are C only, the functions beneath them are for everyone.
 #include <lucid/lucid.h>
 
-#include <cmath>
 #include <cstdio>
 #include <vector>
 
@@ -63,6 +62,39 @@ bool normalised()
                           false);
 }
 
+// A small network learns which of two numbers is larger.
+bool training()
+{
+    Scope scope;
+    const std::vector<lucid_module *> layers = {
+        lucid_nn_linear(2, 16, nullptr),
+        lucid_nn_batch_norm1d(16, nullptr),
+        lucid_nn_relu(nullptr),
+        lucid_nn_linear(16, 2, nullptr),
+    };
+    lucid_module *net = lucid_nn_sequential(layers.data(), layers.size());
+    lucid_optim_options sgd = {};
+    sgd.lr = 0.1;
+    sgd.momentum = 0.9;
+    lucid_optimizer *optimizer = lucid_optim_sgd(net, &sgd);
+    double first = 0, last = 0;
+    for (int step = 0; step < 50; step++) {
+        Scope temporaries;
+        lucid_tensor *x = lucid_randn_opt(shape({64, 2}), nullptr);
+        lucid_reduce_options none = lucid_reduce_defaults;
+        lucid_tensor *loss =
+            lucid_cross_entropy_opt(lucid_forward(net, x), lucid_argmax_opt(x, 1, &none), nullptr);
+        lucid_optimizer_zero_grad(optimizer);
+        lucid_backward_opt(loss, nullptr);
+        lucid_step(optimizer);
+        last = lucid_item(loss);
+        if (step == 0) first = last;
+    }
+    lucid_optimizer_free(optimizer);
+    lucid_module_free(net);
+    return last < 0.5 * first;
+}
+
 // Errors come back as values where the program asks for it.
 bool errors_return()
 {
@@ -81,7 +113,7 @@ bool errors_return()
 int main()
 {
     lucid_manual_seed(1);
-    if (!gradient_of_square() || !normalised() || !errors_return()) {
+    if (!gradient_of_square() || !normalised() || !training() || !errors_return()) {
         std::fprintf(stderr, "unexpected values\n");
         return 1;
     }

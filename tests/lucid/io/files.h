@@ -39,7 +39,8 @@ static inline int files_count(void)
     DIR *dir = opendir(files_folder);
     cr_assert(dir);
     int n = 0;
-    for (struct dirent *e; (e = readdir(dir));) n += e->d_name[0] != '.' || e->d_name[2];
+    for (struct dirent *e; (e = readdir(dir));)
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
     closedir(dir);
     return n;
 }

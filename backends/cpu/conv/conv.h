@@ -1,0 +1,75 @@
+/*
+ * conv.h: two-dimensional convolution on plain pointers: forward and both gradients.
+ *
+ *     y[n,o,i,j] = bias[o] + sum over c, r, s of
+ *                  x[n, c, i * stride - pad + r * dilation, ...] * w[o, c - first, r, s]
+ *
+ * where c runs over the group of o. Everything is logically [N,C,H,W] and [O,C/groups,kH,kW] with
+ * any strides. Float (and float16, bfloat16, which are converted) with x and y in channels_last
+ * memory (channel stride 1) runs on the fast kernels; all else runs on the plain reference, which
+ * is slow: callers convert NCHW first (luc_transpose). Sizes must agree; that is the caller's
+ * check. Results are the same bits with any number of threads.
+ */
+#ifndef LUC_CONV_H
+#define LUC_CONV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    LUC_CONV_F32,
+    LUC_CONV_F64,
+    LUC_CONV_F16, /* these two: computed in float, rounded once at the end */
+    LUC_CONV_BF16,
+} luc_conv_type;
+
+typedef enum {
+    LUC_CONV_FORWARD,
+    LUC_CONV_GRAD_INPUT,
+    LUC_CONV_GRAD_WEIGHT,
+} luc_conv_pass;
+
+/* How a pass may be computed; the default is the fastest that is known to be accurate. */
+typedef enum {
+    LUC_CONV_AUTO,
+    LUC_CONV_DIRECT,    /* sums of products as they stand */
+    LUC_CONV_REFERENCE, /* the plain loops */
+} luc_conv_method;
+
+typedef struct {
+    int64_t n, c, h, w; /* x */
+    int64_t o, kh, kw;  /* w is [o, c / groups, kh, kw] */
+    int64_t oh, ow;     /* y is [n, o, oh, ow] */
+    int64_t stride_h, stride_w;
+    int64_t pad_h, pad_w; /* zeros above and on the left; oh and ow imply the other sides */
+    int64_t dilation_h, dilation_w;
+    int64_t groups;
+    int64_t x_stride[4], w_stride[4], y_stride[4]; /* in elements, of x or its gradient, etc. */
+    bool relu;                                     /* forward: max(y, 0) at the end */
+    luc_conv_method method;
+} luc_conv2d_params;
+
+/* Sets the strides of x and y as dense channels_last, those of w as dense [O,C/groups,kH,kW], and oh and
+   ow from the rest. */
+void luc_conv2d_channels_last(luc_conv2d_params *p);
+
+/* Bytes of workspace for a pass, with the number of threads set now. */
+size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);
+
+/* Each of these takes a 64-byte aligned workspace of at least luc_conv2d_workspace bytes, whose
+   content does not matter, and writes its whole result. */
+
+/* bias: [o] or NULL. */
+void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const void *x,
+                        const void *w, const void *bias, void *y, void *workspace, size_t bytes);
+
+/* dx has x's strides, dy y's. */
+void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,
+                           const void *w, void *dx, void *workspace, size_t bytes);
+
+/* dw has w's strides; dbias: [o] or NULL. */
+void luc_conv2d_grad_weight(const luc_conv2d_params *p, luc_conv_type type, const void *x,
+                            const void *dy, void *dw, void *dbias, void *workspace, size_t bytes);
+
+#endif

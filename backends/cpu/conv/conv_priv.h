@@ -1,0 +1,88 @@
+/* conv_priv.h: what the sources of convolution share. */
+#ifndef LUC_CONV_PRIV_H
+#define LUC_CONV_PRIV_H
+
+#include "backends/cpu/conv/conv.h"
+#include "backends/cpu/cpu_priv.h"
+
+/* Windows over channels_last images (dense groups), forward and input gradient. */
+typedef struct {
+    size_t (*bytes)(const luc_conv2d_params *p, bool backward, int threads);
+    /* backward: from dy to dx */
+    void (*run)(const luc_conv2d_params *p, bool backward, const float *from, const float *w,
+                const float *bias, float *to, char *workspace, int threads);
+} luc_conv_window_table;
+LUC_DECLARE_TABLES(luc_conv_window_table, luc_conv_window)
+
+/* Weight gradient, and the sum of dy over pixels. */
+typedef struct {
+    size_t (*bytes)(const luc_conv2d_params *p, int threads);
+    void (*run)(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
+                char *workspace, int threads);
+    size_t (*bias_bytes)(const luc_conv2d_params *p);
+    void (*run_bias)(const luc_conv2d_params *p, const float *dy, float *dbias, char *workspace);
+} luc_conv_weight_table;
+LUC_DECLARE_TABLES(luc_conv_weight_table, luc_conv_weight)
+
+/* One filter a channel: groups = c = o. */
+typedef struct {
+    size_t (*bytes)(const luc_conv2d_params *p, luc_conv_pass pass);
+    void (*forward)(const luc_conv2d_params *p, const float *x, const float *w, const float *bias,
+                    float *y, char *workspace);
+    void (*grad_input)(const luc_conv2d_params *p, const float *dy, const float *w, float *dx,
+                       char *workspace);
+    void (*grad_weight)(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
+                        char *workspace);
+} luc_conv_depthwise_table;
+LUC_DECLARE_TABLES(luc_conv_depthwise_table, luc_conv_depthwise)
+
+/* The plain loops, any strides, float or double. */
+void luc_conv_ref_forward_f32(const luc_conv2d_params *p, const float *x, const float *w,
+                              const float *bias, float *y);
+void luc_conv_ref_grad_input_f32(const luc_conv2d_params *p, const float *dy, const float *w,
+                                 float *dx);
+void luc_conv_ref_grad_weight_f32(const luc_conv2d_params *p, const float *x, const float *dy,
+                                  float *dw, float *dbias);
+void luc_conv_ref_forward_f64(const luc_conv2d_params *p, const double *x, const double *w,
+                              const double *bias, double *y);
+void luc_conv_ref_grad_input_f64(const luc_conv2d_params *p, const double *dy, const double *w,
+                                 double *dx);
+void luc_conv_ref_grad_weight_f64(const luc_conv2d_params *p, const double *x, const double *dy,
+                                  double *dw, double *dbias);
+
+static inline int64_t luc_min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t luc_max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t luc_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* n in pieces of at most `most`, as even as can be: the size of a piece. */
+static inline int64_t luc_even_piece(int64_t n, int64_t most)
+{
+    return luc_ceil_div(n, luc_ceil_div(n, most));
+}
+
+static inline size_t luc_round64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+/* The outputs i in [*first, *last) whose source i * stride + offset lies in [0, size), of count. */
+static inline void luc_valid_range(int64_t count, int64_t stride, int64_t offset, int64_t size,
+                                   int64_t *first, int64_t *last)
+{
+    *first = offset < 0 ? luc_min64(luc_ceil_div(-offset, stride), count) : 0;
+    *last = size > offset ? luc_min64(luc_ceil_div(size - offset, stride), count) : 0;
+    if (*last < *first) *last = *first;
+}
+
+#endif

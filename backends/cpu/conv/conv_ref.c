@@ -1,0 +1,23 @@
+/* conv_ref.c: convolution as its formula reads: the oracle of the fast kernels, and what runs
+   where they do not apply. Sums in double. */
+#include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/parallel.h"
+
+#define AT(stride, a, b, c, d) \
+    ((a) * (stride)[0] + (b) * (stride)[1] + (c) * (stride)[2] + (d) * (stride)[3])
+#define X_AT(n, c, h, w) AT(p->x_stride, n, c, h, w)
+#define W_AT(o, c, r, s) AT(p->w_stride, o, c, r, s)
+#define Y_AT(n, o, i, j) AT(p->y_stride, n, o, i, j)
+
+#define T        float
+#define ACC      double
+#define FN(name) name##_f32
+#include "backends/cpu/conv/conv_ref_body.h"
+#undef T
+#undef ACC
+#undef FN
+
+#define T        double
+#define ACC      double
+#define FN(name) name##_f64
+#include "backends/cpu/conv/conv_ref_body.h"

@@ -1,0 +1,307 @@
+/*
+ * conv_weight_kernel.c: weight gradient over channels_last images, compiled once per CPU level.
+ *
+ *     dw[tap][c][o] = sum over pixels of x[pixel at tap][c] * dy[pixel][o]
+ *
+ * The rows of all output images are cut into `parts` that depend on the shape alone. An item of
+ * parallel work sums one part for one panel of output channels into a partial result; at the end
+ * the partial results are added in order. Within an item, a chunk of about CHUNK pixels at a time
+ * is run through every tile of the result, so that its dy stays in the first-level cache. A tile's
+ * rows are input channels, its depth the pixels of an image row, its segments the rows.
+ *
+ * With few input channels a tile would be nearly empty. There the chunk's windows are written out
+ * side by side (for this chunk alone), and a tile's rows are all taps and channels.
+ */
+#include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/parallel.h"
+#include "backends/cpu/simd.h"
+#include "backends/cpu/tile_priv.h"
+
+enum {
+    CHUNK = 128,      /* pixels; also the most rows, and so segments, of a chunk */
+    FEW_CHANNELS = 8, /* below: windows are written out */
+    ITEMS = 32,       /* of parallel work, where the shape allows */
+    BIAS_ROWS = 64,   /* parts of the bias gradient */
+};
+static const size_t MOST_PARTIAL = (size_t)16 << 20; /* bytes of all partial results */
+
+typedef struct {
+    const luc_conv2d_params *p;
+    const luc_tile_f32_table *tile;
+    int64_t cg, og, panels, taps; /* channels of a group, panels of output channels */
+    int64_t rows, chunk_rows, parts;
+    int64_t panel_size; /* of one panel of one partial result: [tap][cg][tile->cols] */
+    bool windows;       /* write windows out */
+    size_t partial_bytes, dy_bytes, window_bytes;
+    const float *x, *dy;
+    float *dw, *partial;
+    char *scratch;
+} plan;
+
+static void set_plan(plan *g)
+{
+    const luc_conv2d_params *p = g->p;
+    g->tile = luc_tile_f32_get();
+    g->cg = p->c / p->groups, g->og = p->o / p->groups;
+    g->panels = luc_ceil_div(g->og, g->tile->cols);
+    g->taps = p->kh * p->kw;
+    g->panel_size = g->taps * g->cg * g->tile->cols;
+    g->windows = g->cg < FEW_CHANNELS;
+    g->rows = p->n * p->oh;
+    g->chunk_rows = luc_max64(1, luc_min64(CHUNK / luc_max64(p->ow, 1), CHUNK));
+    const int64_t panels = p->groups * g->panels;
+    const size_t whole = luc_round64((size_t)(panels * g->panel_size) * sizeof(float));
+    int64_t parts = luc_ceil_div(ITEMS, luc_max64(panels, 1));
+    parts = luc_min64(parts, (int64_t)(MOST_PARTIAL / (whole + 1)));
+    parts = luc_min64(parts, luc_ceil_div(g->rows, g->chunk_rows));
+    g->parts = luc_max64(parts, 1);
+    g->partial_bytes = whole * (size_t)g->parts;
+    const size_t pixels = (size_t)(g->chunk_rows * p->ow);
+    g->dy_bytes = luc_round64(pixels * (size_t)g->tile->cols * sizeof(float));
+    g->window_bytes =
+        g->windows ? luc_round64(pixels * (size_t)(g->taps * g->cg) * sizeof(float)) : 0;
+}
+
+static size_t conv_weight_bytes(const luc_conv2d_params *p, int threads)
+{
+    plan g = {.p = p};
+    set_plan(&g);
+    return g.partial_bytes + (g.dy_bytes + g.window_bytes) * (size_t)threads;
+}
+
+/* A chunk: output rows [row, row + rows) over all images, and dy's panel for them. */
+typedef struct {
+    int64_t row, rows;
+    const float *dy;          /* of the first row's first pixel */
+    int64_t dy_row, dy_pixel; /* strides; dy_row holds within an image */
+    bool dense;               /* dy is a copy, rows one after the other across images */
+    int lanes;
+} chunk;
+
+static int64_t dy_at(const plan *g, const chunk *k, int64_t row)
+{
+    const luc_conv2d_params *p = g->p;
+    if (k->dense) return (row - k->row) * k->dy_row;
+    return row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2] -
+           (k->row / p->oh * p->y_stride[0] + k->row % p->oh * p->y_stride[2]);
+}
+
+/* A panel that is not whole vectors is copied, because tiles read whole ones. */
+static void take_dy(const plan *g, chunk *k, float *copy, int64_t channel)
+{
+    const luc_conv2d_params *p = g->p;
+    const int64_t cols = g->tile->cols;
+    const float *dy = g->dy + k->row / p->oh * p->y_stride[0] + k->row % p->oh * p->y_stride[2];
+    k->dy = dy + channel;
+    k->dy_row = p->y_stride[2], k->dy_pixel = p->y_stride[3];
+    k->dense = k->lanes != cols && k->lanes != g->tile->lanes;
+    if (!k->dense) return;
+    float *to = copy;
+    for (int64_t r = 0; r < k->rows; r++) {
+        const int64_t row = k->row + r;
+        const float *from = g->dy + row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2];
+        for (int64_t j = 0; j < p->ow; j++, to += cols) {
+            const float *pixel = from + j * p->y_stride[3] + channel;
+            for (int64_t l = 0; l < cols; l++) to[l] = l < k->lanes ? pixel[l] : 0;
+        }
+    }
+    k->dy = copy, k->dy_pixel = cols, k->dy_row = cols * p->ow;
+}
+
+/* All rows of A (input channels) for one tap, or all taps of written windows. */
+static void run_tiles(const plan *g, luc_tile_f32 t, const float *a, float *c, int64_t rows)
+{
+    const int half = g->tile->half;
+    const int64_t size = luc_even_piece(rows, g->tile->rows);
+    for (int64_t m = 0; m < rows; m += size) {
+        t.m = (int)luc_min64(size, rows - m);
+        t.a0 = a + m, t.a1 = t.a0 + half;
+        t.c0 = c + m * t.c_row, t.c1 = t.c0 + half * t.c_row;
+        g->tile->run(&t);
+    }
+}
+
+/* One tap: the pixels whose source lies in the image, straight from x. */
+static void run_tap(const plan *g, const chunk *k, luc_tile_f32 t, int64_t r, int64_t s,
+                    int64_t channel, float *c)
+{
+    const luc_conv2d_params *p = g->p;
+    luc_segment segments[CHUNK];
+    int64_t first, last, count = 0;
+    luc_valid_range(p->ow, p->stride_w, s * p->dilation_w - p->pad_w, p->w, &first, &last);
+    if (first == last) return;
+    const int64_t left = first * p->stride_w + s * p->dilation_w - p->pad_w;
+    for (int64_t i = 0; i < k->rows; i++) {
+        const int64_t row = k->row + i;
+        const int64_t h = row % p->oh * p->stride_h + r * p->dilation_h - p->pad_h;
+        if (h < 0 || h >= p->h) continue;
+        segments[count].a = row / p->oh * p->x_stride[0] + h * p->x_stride[2];
+        segments[count++].b = dy_at(g, k, row);
+    }
+    t.segment = segments, t.segments = count;
+    t.depth = last - first;
+    t.a_row = 1, t.a_step = p->stride_w * p->x_stride[3];
+    t.b = k->dy + first * k->dy_pixel;
+    run_tiles(g, t, g->x + channel + left * p->x_stride[3], c, g->cg);
+}
+
+/* The windows of a chunk, [pixel][tap][channel], zeros outside of the image. */
+static void write_windows(const plan *g, const chunk *k, float *to, int64_t channel)
+{
+    const luc_conv2d_params *p = g->p;
+    for (int64_t i = 0; i < k->rows; i++) {
+        const int64_t n = (k->row + i) / p->oh, top = (k->row + i) % p->oh * p->stride_h - p->pad_h;
+        for (int64_t j = 0; j < p->ow; j++)
+            for (int64_t r = 0; r < p->kh; r++) {
+                const int64_t h = top + r * p->dilation_h;
+                const float *row = g->x + n * p->x_stride[0] + h * p->x_stride[2] + channel;
+                for (int64_t s = 0; s < p->kw; s++) {
+                    const int64_t w = j * p->stride_w - p->pad_w + s * p->dilation_w;
+                    const bool in = h >= 0 && h < p->h && w >= 0 && w < p->w;
+                    for (int64_t c = 0; c < g->cg; c++)
+                        *to++ = in ? row[w * p->x_stride[3] + c] : 0;
+                }
+            }
+    }
+}
+
+static void run_windows(const plan *g, const chunk *k, luc_tile_f32 t, float *windows,
+                        int64_t channel, float *c)
+{
+    const luc_conv2d_params *p = g->p;
+    luc_segment segments[CHUNK];
+    const int64_t size = g->taps * g->cg;
+    write_windows(g, k, windows, channel);
+    for (int64_t i = 0; i < k->rows; i++) {
+        segments[i].a = i * p->ow * size;
+        segments[i].b = dy_at(g, k, k->row + i);
+    }
+    t.segment = segments, t.segments = k->rows;
+    t.depth = p->ow;
+    t.a_row = 1, t.a_step = size;
+    t.b = k->dy;
+    run_tiles(g, t, windows, c, size);
+}
+
+static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const plan *g = ctx;
+    const luc_conv2d_params *p = g->p;
+    const int64_t cols = g->tile->cols, panels = p->groups * g->panels;
+    const int64_t part = begin / panels, panel = begin % panels, group = panel / g->panels;
+    const int64_t lane = panel % g->panels * cols;
+    char *scratch = g->scratch + (size_t)thread * (g->dy_bytes + g->window_bytes);
+    float *c = g->partial + begin * g->panel_size;
+    (void)end;
+    memset(c, 0, sizeof(float) * (size_t)g->panel_size);
+    chunk k = {.lanes = (int)luc_min64(cols, g->og - lane)};
+    const int64_t last = g->rows * (part + 1) / g->parts;
+    for (k.row = g->rows * part / g->parts; k.row < last; k.row += k.rows) {
+        k.rows = luc_min64(g->chunk_rows, last - k.row);
+        take_dy(g, &k, (float *)(void *)scratch, group * g->og + lane);
+        luc_tile_f32 t = {.b_step = k.dy_pixel, .c_row = cols, .flags = LUC_TILE_ADD};
+        t.n = k.lanes <= g->tile->lanes ? g->tile->lanes : (int)cols; /* plain, whole vectors */
+        if (g->windows) {
+            run_windows(g, &k, t, (float *)(void *)(scratch + g->dy_bytes), group * g->cg, c);
+            continue;
+        }
+        for (int64_t tap = 0; tap < g->taps; tap++)
+            run_tap(g, &k, t, tap / p->kw, tap % p->kw, group * g->cg, c + tap * g->cg * cols);
+    }
+}
+
+/* Adds the parts, in order, and puts the numbers where dw wants them. Blocks of (panel, tap). */
+static void gather(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const plan *g = ctx;
+    const luc_conv2d_params *p = g->p;
+    const int64_t cols = g->tile->cols, size = g->cg * cols;
+    const int64_t whole = p->groups * g->panels * g->panel_size;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t panel = i / g->taps, tap = i % g->taps, lane = panel % g->panels * cols;
+        float *sum = g->partial + panel * g->panel_size + tap * size;
+        for (int64_t part = 1; part < g->parts; part++) {
+            const float *more = sum + part * whole;
+            for (int64_t j = 0; j < size; j += LUC_VF)
+                vf_store(sum + j, vf_add(vf_load(sum + j), vf_load(more + j)));
+        }
+        const int64_t o = panel / g->panels * g->og + lane;
+        float *dw = g->dw + o * p->w_stride[0] + tap / p->kw * p->w_stride[2] +
+                    tap % p->kw * p->w_stride[3];
+        for (int64_t l = 0; l < luc_min64(cols, g->og - lane); l++)
+            for (int64_t c = 0; c < g->cg; c++)
+                dw[l * p->w_stride[0] + c * p->w_stride[1]] = sum[c * cols + l];
+    }
+}
+
+static void conv_weight_run(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
+                            char *workspace, int threads)
+{
+    plan g = {.p = p, .x = x, .dy = dy, .dw = dw};
+    set_plan(&g);
+    if (p->o <= 0 || g.panel_size <= 0) return;
+    g.partial = (float *)(void *)workspace;
+    g.scratch = workspace + g.partial_bytes;
+    const int64_t panels = p->groups * g.panels;
+    luc_parallel_for_max(g.parts * panels, 1, threads, run_item, &g);
+    luc_parallel_for(panels * g.taps, 1, gather, &g);
+}
+
+/* ---- bias gradient: dy summed over pixels, in double ----------------------------------------- */
+
+typedef struct {
+    const luc_conv2d_params *p;
+    const float *dy;
+    double *partial; /* [part][o] */
+    int64_t parts;
+} bias_plan;
+
+static int64_t bias_parts(const luc_conv2d_params *p)
+{
+    return luc_max64(1, luc_min64(BIAS_ROWS, p->n * p->oh));
+}
+
+static size_t conv_bias_bytes(const luc_conv2d_params *p)
+{
+    return luc_round64((size_t)(bias_parts(p) * p->o) * sizeof(double));
+}
+
+static void sum_part(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const bias_plan *g = ctx;
+    const luc_conv2d_params *p = g->p;
+    (void)thread, (void)end;
+    const int64_t rows = p->n * p->oh;
+    double *sum = g->partial + begin * p->o;
+    memset(sum, 0, sizeof(double) * (size_t)p->o);
+    for (int64_t row = rows * begin / g->parts; row < rows * (begin + 1) / g->parts; row++) {
+        const float *dy = g->dy + row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2];
+        for (int64_t j = 0; j < p->ow; j++, dy += p->y_stride[3]) {
+            int64_t c = 0;
+            for (; c + LUC_VD <= p->o; c += LUC_VD)
+                vd_store(sum + c, vd_add(vd_load(sum + c), vd_load_f32(dy + c)));
+            for (; c < p->o; c++) sum[c] += (double)dy[c];
+        }
+    }
+}
+
+static void conv_bias_run(const luc_conv2d_params *p, const float *dy, float *dbias,
+                          char *workspace)
+{
+    bias_plan g = {.p = p, .dy = dy, .partial = (double *)(void *)workspace};
+    g.parts = bias_parts(p);
+    luc_parallel_for(g.parts, 1, sum_part, &g);
+    for (int64_t c = 0; c < p->o; c++) {
+        double sum = 0;
+        for (int64_t part = 0; part < g.parts; part++) sum += g.partial[part * p->o + c];
+        dbias[c] = (float)sum;
+    }
+}
+
+const luc_conv_weight_table LUC_LEVEL_NAME(luc_conv_weight) = {
+    .bytes = conv_weight_bytes,
+    .run = conv_weight_run,
+    .bias_bytes = conv_bias_bytes,
+    .run_bias = conv_bias_run,
+};

@@ -1,0 +1,400 @@
+/* Convolution: every CPU level and layout against the plain loops in double, which in turn are
+   held to the identities that tie the three passes together. */
+#include "backends/cpu/conv/conv.h"
+#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/parallel.h"
+#include "backends/cpu/simd.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static uint64_t state = 88172645463325252u;
+
+static double uniform(void)
+{
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return (double)(int64_t)(state >> 11) * 0x1p-52 - 1.0;
+}
+
+static int64_t pick(int64_t low, int64_t high)
+{
+    return low + (int64_t)((uniform() + 1) / 2 * (double)(high - low + 1));
+}
+
+static void *block(size_t bytes)
+{
+    return aligned_alloc(64, (bytes + 127) / 64 * 64);
+}
+
+typedef struct {
+    int64_t n;
+    double *d; /* the numbers */
+    float *f;  /* the same, exactly */
+} numbers;
+
+static numbers filled(int64_t n)
+{
+    numbers a = {n, block((size_t)n * 8), block((size_t)n * 4)};
+    for (int64_t i = 0; i < n; i++) a.d[i] = a.f[i] = (float)uniform();
+    return a;
+}
+
+static void release(numbers *a)
+{
+    free(a->d), free(a->f);
+}
+
+/* |dst| sums the absolute values of what was added, so that errors can be judged by it. */
+static numbers absolute(const numbers *a)
+{
+    numbers b = {a->n, block((size_t)a->n * 8), NULL};
+    for (int64_t i = 0; i < a->n; i++) b.d[i] = fabs(a->d[i]);
+    return b;
+}
+
+static void describe(const luc_conv2d_params *p, char *text, size_t size)
+{
+    snprintf(text, size,
+             "level %s: x [%d,%d,%d,%d] w [%d,.,%d,%d] stride %d,%d pad %d,%d dilation %d,%d "
+             "groups %d",
+             luc_cpu_level_name(luc_cpu_current()), (int)p->n, (int)p->c, (int)p->h, (int)p->w,
+             (int)p->o, (int)p->kh, (int)p->kw, (int)p->stride_h, (int)p->stride_w, (int)p->pad_h,
+             (int)p->pad_w, (int)p->dilation_h, (int)p->dilation_w, (int)p->groups);
+}
+
+/* got within `relative` of want, measured by the sum of absolute terms. */
+static void compare(const luc_conv2d_params *p, const char *what, const float *got,
+                    const double *want, const double *size, int64_t n, double relative)
+{
+    char text[200];
+    describe(p, text, sizeof text);
+    for (int64_t i = 0; i < n; i++)
+        cr_assert(fabs((double)got[i] - want[i]) <= relative * size[i] + 1e-30,
+                  "%s: %s[%d]: expected %.9g, got %.9g", text, what, (int)i, want[i],
+                  (double)got[i]);
+}
+
+typedef enum { X, W, Y } operand;
+
+static int64_t span(const luc_conv2d_params *p, operand which)
+{
+    switch (which) {
+    case X:
+        return p->n * p->c * p->h * p->w;
+    case W:
+        return p->o * (p->c / p->groups) * p->kh * p->kw;
+    default:
+        return p->n * p->o * p->oh * p->ow;
+    }
+}
+
+/* One pass, with 3 threads and with 1: the same bits. b is the other input, `out` n numbers. */
+static void run(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
+                const float *bias, float *out, float *out_bias, int64_t n)
+{
+    float *again = block((size_t)n * 4), *bias_again = block((size_t)p->o * 4);
+    for (int threads = 3; threads >= 1; threads -= 2) {
+        luc_set_num_threads(3);
+        size_t bytes = luc_conv2d_workspace(p, LUC_CONV_F32, pass);
+        luc_set_num_threads(threads);
+        if (threads == 1) bytes = luc_conv2d_workspace(p, LUC_CONV_F32, pass);
+        void *workspace = block(bytes);
+        memset(workspace, 0xff, bytes);
+        float *to = threads == 1 ? again : out, *to_bias = threads == 1 ? bias_again : out_bias;
+        for (int64_t i = 0; i < n; i++) to[i] = NAN;
+        if (pass == LUC_CONV_FORWARD)
+            luc_conv2d_forward(p, LUC_CONV_F32, a, b, bias, to, workspace, bytes);
+        else if (pass == LUC_CONV_GRAD_INPUT)
+            luc_conv2d_grad_input(p, LUC_CONV_F32, a, b, to, workspace, bytes);
+        else
+            luc_conv2d_grad_weight(p, LUC_CONV_F32, a, b, to, to_bias, workspace, bytes);
+        free(workspace);
+    }
+    luc_set_num_threads(0);
+    char text[200];
+    describe(p, text, sizeof text);
+    cr_assert(memcmp(out, again, (size_t)n * 4) == 0, "%s: pass %d: threads change bits", text,
+              pass);
+    free(again), free(bias_again);
+}
+
+/* All three passes against the plain loops in double. */
+static void check(const luc_conv2d_params *p)
+{
+    const double relative = 2e-6;
+    numbers x = filled(span(p, X)), w = filled(span(p, W)), dy = filled(span(p, Y));
+    numbers bias = filled(p->o), ax = absolute(&x), aw = absolute(&w), ady = absolute(&dy);
+    numbers abias = absolute(&bias);
+    const int64_t most = x.n + w.n + dy.n + p->o;
+    double *want = block((size_t)most * 8), *size = block((size_t)most * 8);
+    double *want_bias = block((size_t)p->o * 8), *size_bias = block((size_t)p->o * 8);
+    float *got = block((size_t)most * 4), *got_bias = block((size_t)p->o * 4);
+
+    const bool with_bias = pick(0, 1);
+    luc_conv2d_forward(p, LUC_CONV_F64, x.d, w.d, with_bias ? bias.d : NULL, want, NULL, 0);
+    luc_conv2d_forward(p, LUC_CONV_F64, ax.d, aw.d, with_bias ? abias.d : NULL, size, NULL, 0);
+    run(p, LUC_CONV_FORWARD, x.f, w.f, with_bias ? bias.f : NULL, got, NULL, dy.n);
+    compare(p, "y", got, want, size, dy.n, relative);
+
+    luc_conv2d_grad_input(p, LUC_CONV_F64, dy.d, w.d, want, NULL, 0);
+    luc_conv2d_grad_input(p, LUC_CONV_F64, ady.d, aw.d, size, NULL, 0);
+    run(p, LUC_CONV_GRAD_INPUT, dy.f, w.f, NULL, got, NULL, x.n);
+    compare(p, "dx", got, want, size, x.n, relative);
+
+    luc_conv2d_grad_weight(p, LUC_CONV_F64, x.d, dy.d, want, want_bias, NULL, 0);
+    luc_conv2d_grad_weight(p, LUC_CONV_F64, ax.d, ady.d, size, size_bias, NULL, 0);
+    run(p, LUC_CONV_GRAD_WEIGHT, x.f, dy.f, NULL, got, got_bias, w.n);
+    compare(p, "dw", got, want, size, w.n, relative);
+    compare(p, "dbias", got_bias, want_bias, size_bias, p->o, relative);
+
+    release(&x), release(&w), release(&dy), release(&bias);
+    release(&ax), release(&aw), release(&ady), release(&abias);
+    free(want), free(size), free(want_bias), free(size_bias), free(got), free(got_bias);
+}
+
+static luc_conv2d_params shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t o, int64_t k,
+                               int64_t stride, int64_t pad, int64_t dilation, int64_t groups)
+{
+    luc_conv2d_params p = {.n = n,
+                           .c = c,
+                           .h = h,
+                           .w = w,
+                           .o = o,
+                           .kh = k,
+                           .kw = k,
+                           .stride_h = stride,
+                           .stride_w = stride,
+                           .pad_h = pad,
+                           .pad_w = pad,
+                           .dilation_h = dilation,
+                           .dilation_w = dilation,
+                           .groups = groups};
+    luc_conv2d_channels_last(&p);
+    return p;
+}
+
+static void every_level(void (*f)(void))
+{
+    for (int level = 0; level <= (int)luc_cpu_best(); level++) {
+        cr_assert(luc_cpu_force((luc_cpu_level)level));
+        f();
+    }
+    luc_cpu_force(luc_cpu_best());
+}
+
+static void random_shapes(void)
+{
+    const int64_t channels[] = {1, 2, 3, 5, 8, 16, 17, 33};
+    for (int i = 0; i < 120; i++) {
+        int64_t groups = pick(0, 2) ? 1 : pick(2, 4), depthwise = pick(0, 5) == 0;
+        int64_t c = channels[pick(0, 7)] * groups, o = channels[pick(0, 7)] * groups;
+        if (depthwise) groups = c = o;
+        luc_conv2d_params p = shape(pick(1, 3), c, pick(1, 13), pick(1, 17), o, 1, 1, 0, 1, groups);
+        p.kh = pick(1, 4), p.kw = pick(1, 4);
+        p.stride_h = pick(1, 3), p.stride_w = pick(1, 3);
+        p.dilation_h = pick(1, 2), p.dilation_w = pick(1, 3);
+        p.pad_h = pick(0, 3), p.pad_w = pick(0, 3);
+        if (p.h + 2 * p.pad_h <= p.dilation_h * (p.kh - 1)) continue;
+        if (p.w + 2 * p.pad_w <= p.dilation_w * (p.kw - 1)) continue;
+        luc_conv2d_channels_last(&p);
+        check(&p);
+    }
+}
+Test(conv, random_shapes)
+{
+    every_level(random_shapes);
+}
+
+static void known_layers(void)
+{
+    const luc_conv2d_params layers[] = {
+        shape(2, 1, 28, 28, 32, 3, 1, 1, 1, 1),   shape(2, 32, 28, 28, 64, 3, 1, 1, 1, 1),
+        shape(3, 64, 14, 14, 64, 3, 1, 1, 1, 1),  shape(2, 48, 7, 7, 100, 3, 1, 1, 1, 1),
+        shape(1, 3, 70, 65, 32, 7, 2, 3, 1, 1),   shape(2, 64, 9, 9, 40, 1, 1, 0, 1, 1),
+        shape(2, 32, 14, 14, 64, 1, 2, 0, 1, 1),  shape(2, 20, 8, 6, 16, 3, 2, 1, 1, 1),
+        shape(2, 33, 15, 12, 33, 3, 1, 1, 1, 33), shape(1, 1024, 3, 4, 8, 3, 1, 1, 1, 1),
+        shape(1, 6, 1, 70, 5, 1, 1, 0, 1, 1),     shape(1, 8, 5, 5, 1, 5, 1, 0, 1, 1),
+    };
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) check(&layers[i]);
+}
+Test(conv, known_layers)
+{
+    every_level(known_layers);
+}
+
+/* Rows, images and weights with gaps and in other orders. */
+static void strided(void)
+{
+    luc_conv2d_params p = shape(2, 5, 7, 9, 18, 3, 1, 1, 1, 1);
+    const int64_t x[4] = {7 * 9 * 8 + 3, 1, 9 * 8, 8}, y[4] = {7 * 10 * 20, 1, 10 * 20, 20};
+    const int64_t w[4] = {1, 18, 18 * 5 * 3, 18 * 5}; /* [kH,kW,C,O] */
+    luc_conv2d_params q = p;
+    memcpy(q.x_stride, x, sizeof x), memcpy(q.y_stride, y, sizeof y);
+    memcpy(q.w_stride, w, sizeof w);
+    numbers xs = filled(2000), ws = filled(18 * 5 * 9), dense_x = filled(span(&p, X));
+    numbers dense_w = filled(span(&p, W));
+    for (int64_t n = 0; n < 2; n++)
+        for (int64_t k = 0; k < 7 * 9; k++)
+            for (int64_t c = 0; c < 5; c++)
+                dense_x.f[(n * 63 + k) * 5 + c] = xs.f[n * x[0] + k / 9 * x[2] + k % 9 * x[3] + c];
+    for (int64_t i = 0; i < 18 * 5; i++)
+        for (int64_t t = 0; t < 9; t++)
+            dense_w.f[i * 9 + t] = ws.f[i / 5 * w[0] + i % 5 * w[1] + t / 3 * w[2] + t % 3 * w[3]];
+    float *a = block((size_t)span(&p, Y) * 4), *b = block(4000 * 4 * 2);
+    run(&p, LUC_CONV_FORWARD, dense_x.f, dense_w.f, NULL, a, NULL, span(&p, Y));
+    run(&q, LUC_CONV_FORWARD, xs.f, ws.f, NULL, b, NULL, 2 * y[0]);
+    for (int64_t n = 0; n < 2; n++)
+        for (int64_t k = 0; k < 7 * 10; k++)
+            for (int64_t c = 0; c < 20; c++) {
+                float got = b[n * y[0] + k * 20 + c];
+                if (c < 18 && k % 10 < 9)
+                    cr_assert(fabsf(got - a[((n * 7 + k / 10) * 9 + k % 10) * 18 + c]) < 1e-5f);
+                else
+                    cr_assert(isnan(got), "a gap was written");
+            }
+    release(&xs), release(&ws), release(&dense_x), release(&dense_w);
+    free(a), free(b);
+}
+Test(conv, strided)
+{
+    every_level(strided);
+}
+
+/* The plain loops: <dy, conv(x, w)> = <dx, x> = <dw, w>, NCHW and channels_last. */
+Test(conv, passes_are_adjoint)
+{
+    for (int i = 0; i < 40; i++) {
+        int64_t groups = pick(1, 3);
+        luc_conv2d_params p =
+            shape(pick(1, 2), groups * pick(1, 3), pick(4, 9), pick(4, 9), groups * pick(1, 3),
+                  pick(1, 3), pick(1, 3), pick(0, 2), 1, groups);
+        if (i % 2) {
+            const int64_t x[4] = {p.c * p.h * p.w, p.h * p.w, p.w, 1};
+            const int64_t y[4] = {p.o * p.oh * p.ow, p.oh * p.ow, p.ow, 1};
+            memcpy(p.x_stride, x, sizeof x), memcpy(p.y_stride, y, sizeof y);
+        }
+        numbers x = filled(span(&p, X)), w = filled(span(&p, W)), dy = filled(span(&p, Y));
+        double *y = block((size_t)dy.n * 8), *dx = block((size_t)x.n * 8);
+        double *dw = block((size_t)w.n * 8), a = 0, b = 0, c = 0;
+        luc_conv2d_forward(&p, LUC_CONV_F64, x.d, w.d, NULL, y, NULL, 0);
+        luc_conv2d_grad_input(&p, LUC_CONV_F64, dy.d, w.d, dx, NULL, 0);
+        luc_conv2d_grad_weight(&p, LUC_CONV_F64, x.d, dy.d, dw, NULL, NULL, 0);
+        for (int64_t k = 0; k < dy.n; k++) a += y[k] * dy.d[k];
+        for (int64_t k = 0; k < x.n; k++) b += dx[k] * x.d[k];
+        for (int64_t k = 0; k < w.n; k++) c += dw[k] * w.d[k];
+        cr_assert(fabs(a - b) < 1e-10 && fabs(a - c) < 1e-10, "%g %g %g", a, b, c);
+        release(&x), release(&w), release(&dy);
+        free(y), free(dx), free(dw);
+    }
+}
+
+/* The formula by hand: 1x1x3x3 image, 2x2 kernel. */
+Test(conv, by_hand)
+{
+    luc_conv2d_params p = shape(1, 1, 3, 3, 1, 2, 1, 0, 1, 1);
+    const double x[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, w[4] = {1, 10, 100, 1000}, bias = 0.5;
+    const double want[4] = {5421.5, 6532.5, 8754.5, 9865.5};
+    double y[4];
+    luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &bias, y, NULL, 0);
+    for (int i = 0; i < 4; i++) cr_assert_eq(y[i], want[i]);
+}
+
+static void half_types(void)
+{
+    luc_conv2d_params p = shape(2, 6, 7, 8, 9, 3, 1, 1, 1, 1);
+    for (int type = LUC_CONV_F16; type <= LUC_CONV_BF16; type++) {
+        const bool bf16 = type == LUC_CONV_BF16;
+        const double relative = bf16 ? 0x1p-8 : 0x1p-11;
+        const int64_t nx = span(&p, X), nw = span(&p, W), ny = span(&p, Y);
+        uint16_t x[2 * 6 * 7 * 8], w[9 * 6 * 9], y[2 * 9 * 7 * 8], dx[2 * 6 * 7 * 8], dw[9 * 6 * 9];
+        float fx[2 * 6 * 7 * 8], fw[9 * 6 * 9], fy[2 * 9 * 7 * 8];
+        float fdx[2 * 6 * 7 * 8], fdw[9 * 6 * 9];
+        for (int64_t i = 0; i < nx; i++) {
+            x[i] = bf16 ? luc_f32_to_bf16((float)uniform()) : luc_f32_to_f16((float)uniform());
+            fx[i] = bf16 ? luc_bf16_to_f32(x[i]) : luc_f16_to_f32(x[i]);
+        }
+        for (int64_t i = 0; i < nw; i++) {
+            w[i] = bf16 ? luc_f32_to_bf16((float)uniform()) : luc_f32_to_f16((float)uniform());
+            fw[i] = bf16 ? luc_bf16_to_f32(w[i]) : luc_f16_to_f32(w[i]);
+        }
+        luc_conv_type t = (luc_conv_type)type;
+        for (int pass = 0; pass < 3; pass++) {
+            size_t bytes = luc_conv2d_workspace(&p, t, (luc_conv_pass)pass);
+            void *space = block(bytes);
+            if (pass == 0) luc_conv2d_forward(&p, t, x, w, NULL, y, space, bytes);
+            for (int64_t i = 0; i < ny; i++)
+                if (pass == 0) fy[i] = bf16 ? luc_bf16_to_f32(y[i]) : luc_f16_to_f32(y[i]);
+            if (pass == 1) luc_conv2d_grad_input(&p, t, y, w, dx, space, bytes);
+            if (pass == 2) luc_conv2d_grad_weight(&p, t, x, y, dw, NULL, space, bytes);
+            free(space);
+        }
+        luc_conv2d_params q = p;
+        q.method = LUC_CONV_REFERENCE;
+        float ry[2 * 9 * 7 * 8];
+        luc_conv2d_forward(&q, LUC_CONV_F32, fx, fw, NULL, ry, NULL, 0);
+        luc_conv2d_grad_input(&q, LUC_CONV_F32, fy, fw, fdx, NULL, 0);
+        luc_conv2d_grad_weight(&q, LUC_CONV_F32, fx, fy, fdw, NULL, NULL, 0);
+        for (int64_t i = 0; i < ny; i++)
+            cr_assert_float_eq(fy[i], ry[i], 1e-4 + relative * fabs((double)ry[i]));
+        for (int64_t i = 0; i < nx; i++) {
+            float got = bf16 ? luc_bf16_to_f32(dx[i]) : luc_f16_to_f32(dx[i]);
+            cr_assert_float_eq(got, fdx[i], 1e-3 + relative * fabs((double)fdx[i]));
+        }
+        for (int64_t i = 0; i < nw; i++) {
+            float got = bf16 ? luc_bf16_to_f32(dw[i]) : luc_f16_to_f32(dw[i]);
+            cr_assert_float_eq(got, fdw[i], 1e-3 + relative * fabs((double)fdw[i]));
+        }
+    }
+}
+Test(conv, half_types)
+{
+    every_level(half_types);
+}
+
+/* A NaN reaches exactly the outputs whose window holds it; padding multiplies no infinity. */
+static void special_values(void)
+{
+    luc_conv2d_params p = shape(1, 16, 8, 8, 32, 3, 1, 1, 1, 1);
+    numbers x = filled(span(&p, X)), w = filled(span(&p, W));
+    x.f[(3 * 8 + 4) * 16 + 5] = NAN;
+    x.f[0] = INFINITY;
+    float *y = block((size_t)span(&p, Y) * 4);
+    p.relu = true;
+    run(&p, LUC_CONV_FORWARD, x.f, w.f, NULL, y, NULL, span(&p, Y));
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < 8; j++)
+            for (int o = 0; o < 32; o++) {
+                bool nan = abs(i - 3) <= 1 && abs(j - 4) <= 1, infinite = i <= 1 && j <= 1;
+                float got = y[(i * 8 + j) * 32 + o];
+                cr_assert_eq(isnan(got) != 0, nan, "(%d, %d): %g", i, j, (double)got);
+                if (infinite) cr_assert(got == 0 || isinf(got), "(%d, %d): %g", i, j, (double)got);
+                if (!nan && !infinite) cr_assert(got >= 0 && isfinite(got));
+            }
+    release(&x), release(&w);
+    free(y);
+}
+Test(conv, special_values)
+{
+    every_level(special_values);
+}
+
+static void zero_sizes(void)
+{
+    luc_conv2d_params p = shape(1, 3, 5, 5, 4, 3, 1, 1, 1, 1);
+    p.n = 0;
+    float dw[4 * 3 * 9], dbias[4];
+    for (int i = 0; i < 4 * 3 * 9; i++) dw[i] = NAN;
+    size_t bytes = luc_conv2d_workspace(&p, LUC_CONV_F32, LUC_CONV_GRAD_WEIGHT);
+    void *space = block(bytes);
+    luc_conv2d_grad_weight(&p, LUC_CONV_F32, NULL, NULL, dw, dbias, space, bytes);
+    for (int i = 0; i < 4 * 3 * 9; i++) cr_assert_eq(dw[i], 0);
+    for (int i = 0; i < 4; i++) cr_assert_eq(dbias[i], 0);
+    free(space);
+    luc_conv2d_forward(&p, LUC_CONV_F32, NULL, dw, NULL, NULL, NULL, 0);
+    luc_conv2d_grad_input(&p, LUC_CONV_F32, NULL, dw, NULL, NULL, 0);
+}
+Test(conv, zero_sizes)
+{
+    every_level(zero_sizes);
+}
