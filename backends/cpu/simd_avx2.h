@@ -170,6 +170,54 @@ LUC_INLINE vi vi_select(vm m, vi a, vi b)
 {
     return _mm256_blendv_epi8(b, a, _mm256_castps_si256(m));
 }
+/* int64 in memory: the low halves of 8 numbers, and back */
+LUC_INLINE vi luc_low_halves(__m256i a, __m256i b)
+{
+    __m256 both = _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(both), 0xd8);
+}
+LUC_INLINE vi vi_load_i64(const int64_t *p)
+{
+    return luc_low_halves(_mm256_loadu_si256((const __m256i *)p),
+                          _mm256_loadu_si256((const __m256i *)(p + 4)));
+}
+LUC_INLINE vi vi_load_i64_n(const int64_t *p, int64_t n)
+{
+    const long long *q = (const long long *)p;
+    __m256i a = _mm256_maskload_epi64(q, luc_first64(n)), b = _mm256_setzero_si256();
+    if (n > 4) b = _mm256_maskload_epi64(q + 4, luc_first64(n - 4));
+    return luc_low_halves(a, b);
+}
+LUC_INLINE void vi_store_i64(int64_t *p, vi x)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x)));
+    _mm256_storeu_si256((__m256i *)(p + 4),
+                        _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x, 1)));
+}
+LUC_INLINE void vi_store_i64_n(int64_t *p, vi x, int64_t n)
+{
+    long long *q = (long long *)p;
+    _mm256_maskstore_epi64(q, luc_first64(n), _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x)));
+    if (n > 4)
+        _mm256_maskstore_epi64(q + 4, luc_first64(n - 4),
+                               _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x, 1)));
+}
+
+/* pairs */
+LUC_INLINE vf luc_halves_in_order(__m256 x)
+{
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
+}
+LUC_INLINE vf vf_even(vf a, vf b) { return luc_halves_in_order(_mm256_shuffle_ps(a, b, 0x88)); }
+LUC_INLINE vf vf_odd(vf a, vf b) { return luc_halves_in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
+LUC_INLINE vf vf_zip_low(vf a, vf b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+LUC_INLINE vf vf_zip_high(vf a, vf b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
 
 LUC_INLINE vi vf_to_vi(vf x) { return _mm256_cvtps_epi32(x); }
 LUC_INLINE vf vi_to_vf(vi x) { return _mm256_cvtepi32_ps(x); }

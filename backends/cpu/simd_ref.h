@@ -193,6 +193,17 @@ LUC_INLINE vi vi_sar(vi a, int n) { return a >> n; }
 LUC_INLINE vm vi_eq(vi a, vi b) { return a == b; }
 LUC_INLINE vm vi_gt(vi a, vi b) { return a > b; }
 LUC_INLINE vi vi_select(vm m, vi a, vi b) { return m ? a : b; }
+/* 32-bit lanes from and to int64 in memory (loads keep the low half) */
+LUC_INLINE vi vi_load_i64(const int64_t *p) { return (vi)*p; }
+LUC_INLINE vi vi_load_i64_n(const int64_t *p, int64_t n) { return n > 0 ? (vi)*p : 0; }
+LUC_INLINE void vi_store_i64(int64_t *p, vi x) { *p = x; }
+LUC_INLINE void vi_store_i64_n(int64_t *p, vi x, int64_t n) { if (n > 0) *p = x; }
+
+/* pairs: the even and the odd elements of (a, b), and back: zip_low(a, b) = a0 b0 a1 b1 ... */
+LUC_INLINE vf vf_even(vf a, vf b) { (void)b; return a; }
+LUC_INLINE vf vf_odd(vf a, vf b) { (void)a; return b; }
+LUC_INLINE vf vf_zip_low(vf a, vf b) { (void)b; return a; }
+LUC_INLINE vf vf_zip_high(vf a, vf b) { (void)a; return b; }
 
 /* between them: to_vi rounds to nearest even (out of range or NaN: INT32_MIN, as the CPU does) */
 LUC_INLINE vi vf_to_vi(vf x)

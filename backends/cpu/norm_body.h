@@ -1,0 +1,536 @@
+/* norm_body.h: batch normalisation of one dtype (see typed.h); included by norm_kernel.c. */
+
+/* ---- sums ---------------------------------------------------------------------------------- */
+
+/* Two sums in double, in several chains. */
+typedef struct LUC_F(norm_sum) {
+    vd s1[4][LUC_PARTS], s2[4][LUC_PARTS];
+} LUC_F(norm_sum);
+
+LUC_INLINE void LUC_F(norm_total)(const LUC_F(norm_sum) * s, double sums[2])
+{
+    vd a = vd_zero(), b = vd_zero();
+    for (int k = 0; k < LUC_PARTS; k++) {
+        a = vd_add(a, vd_add(vd_add(s->s1[0][k], s->s1[1][k]), vd_add(s->s1[2][k], s->s1[3][k])));
+        b = vd_add(b, vd_add(vd_add(s->s2[0][k], s->s2[1][k]), vd_add(s->s2[2][k], s->s2[3][k])));
+    }
+    sums[0] = vd_sum(a);
+    sums[1] = vd_sum(b);
+}
+
+/* + d and + d * d, d = x - shift. */
+LUC_INLINE void LUC_F(norm_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, vd shift)
+{
+    for (int k = 0; k < LUC_PARTS; k++) {
+        vd d = vd_sub(LUC_PART(x, k), shift);
+        s->s1[chain][k] = vd_add(s->s1[chain][k], d);
+        s->s2[chain][k] = vd_fma(d, d, s->s2[chain][k]);
+    }
+}
+
+/* + dy and + dy * (x - mean). */
+LUC_INLINE void LUC_F(norm_grad_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, LUC_V dy, vd mean)
+{
+    for (int k = 0; k < LUC_PARTS; k++) {
+        vd d = vd_sub(LUC_PART(x, k), mean), g = LUC_PART(dy, k);
+        s->s1[chain][k] = vd_add(s->s1[chain][k], g);
+        s->s2[chain][k] = vd_fma(g, d, s->s2[chain][k]);
+    }
+}
+
+/* The lanes from m on are replaced by `fill`, a value whose term is zero. */
+LUC_INLINE LUC_V LUC_F(norm_load_n)(const LUC_T *x, int64_t m, LUC_V fill)
+{
+    return LUC_VO(select)(LUC_FIRST(m), LUC_LOAD_N(x, m), fill);
+}
+
+static void LUC_F(norm_sum_row)(LUC_F(norm_sum) * out, const LUC_T *x, int64_t n, LUC_S shift)
+{
+    LUC_F(norm_sum) s = *out;
+    vd c = vd_set1((double)shift);
+    int64_t i = 0;
+    for (; i + 4 * LUC_LANES <= n; i += 4 * LUC_LANES)
+        for (int k = 0; k < 4; k++) LUC_F(norm_term)(&s, k, LUC_LOAD(x + i + k * LUC_LANES), c);
+    for (int k = 0; i + LUC_LANES <= n; i += LUC_LANES, k++)
+        LUC_F(norm_term)(&s, k, LUC_LOAD(x + i), c);
+    if (i < n) LUC_F(norm_term)(&s, 3, LUC_F(norm_load_n)(x + i, n - i, LUC_VO(set1)(shift)), c);
+    *out = s;
+}
+
+static void LUC_F(norm_sum_grad_row)(LUC_F(norm_sum) * out, const LUC_T *x, const LUC_T *dy,
+                                     int64_t n, double mean)
+{
+    LUC_F(norm_sum) s = *out;
+    vd c = vd_set1(mean);
+    int64_t i = 0;
+    for (; i + 4 * LUC_LANES <= n; i += 4 * LUC_LANES)
+        for (int k = 0; k < 4; k++) LUC_F(norm_grad_term)
+    (&s, k, LUC_LOAD(x + i + k * LUC_LANES), LUC_LOAD(dy + i + k * LUC_LANES), c);
+    for (int k = 0; i + LUC_LANES <= n; i += LUC_LANES, k++)
+        LUC_F(norm_grad_term)(&s, k, LUC_LOAD(x + i), LUC_LOAD(dy + i), c);
+    if (i < n) {
+        LUC_V fill = LUC_VO(set1)(LUC_GET(x + i)); /* not 0: 0 * (0 - mean) is NaN if mean is */
+        LUC_F(norm_grad_term)
+        (&s, 3, LUC_F(norm_load_n)(x + i, n - i, fill), LUC_LOAD_N(dy + i, n - i), c);
+    }
+    *out = s;
+}
+
+/* ---- outputs ------------------------------------------------------------------------------- */
+
+typedef struct LUC_F(norm_coef) {
+    LUC_V hi, lo, scale, bias, slope;
+} LUC_F(norm_coef);
+
+LUC_INLINE LUC_F(norm_coef) LUC_F(norm_coef_of)(const luc_norm_plan *p, int64_t c, double mean)
+{
+    LUC_S high = (LUC_S)mean;
+    return (LUC_F(norm_coef)){
+        .hi = LUC_VO(set1)(high),
+        .lo = LUC_VO(set1)(isfinite(mean) ? (LUC_S)(mean - (double)high) : 0),
+        .scale = LUC_VO(set1)((LUC_S)p->scale[c]),
+        .bias = LUC_VO(set1)((LUC_S)p->bias[c]),
+        .slope = LUC_VO(set1)(p->backward ? (LUC_S)p->slope[c] : 0),
+    };
+}
+
+LUC_INLINE LUC_V LUC_F(norm_y)(LUC_V x, const LUC_F(norm_coef) * c, bool relu)
+{
+    LUC_V d = LUC_VO(sub)(LUC_VO(sub)(x, c->hi), c->lo);
+    LUC_V y = LUC_VO(fma)(d, c->scale, c->bias);
+    return relu ? LUC_VO(max)(LUC_VO(zero)(), y) : y; /* in this order a NaN stays */
+}
+
+LUC_INLINE LUC_V LUC_F(norm_dx)(LUC_V x, LUC_V dy, const LUC_F(norm_coef) * c)
+{
+    LUC_V d = LUC_VO(sub)(LUC_VO(sub)(x, c->hi), c->lo);
+    LUC_V t = LUC_VO(fnma)(d, c->slope, LUC_VO(sub)(dy, c->bias));
+    return LUC_VO(mul)(t, c->scale);
+}
+
+/* The loop over a row, for an expression that makes the vector at i from m elements: up to the
+ * first aligned address, then whole vectors (around the cache if `stream`), then the rest. */
+#define NORM_ROW(out, n, stream, WHOLE, SOME)                                          \
+    do {                                                                               \
+        int64_t i = 0, head = (stream) ? luc_to_aligned(out, sizeof(LUC_T)) : 0;       \
+        if (head > (n)) head = (n);                                                    \
+        while (i < head) {                                                             \
+            int64_t m = head - i < LUC_LANES ? head - i : LUC_LANES;                   \
+            LUC_STORE_N((out) + i, SOME, m);                                           \
+            i += m;                                                                    \
+        }                                                                              \
+        if (stream)                                                                    \
+            for (; i + LUC_LANES <= (n); i += LUC_LANES) LUC_STREAM((out) + i, WHOLE); \
+        else                                                                           \
+            for (; i + LUC_LANES <= (n); i += LUC_LANES) LUC_STORE((out) + i, WHOLE);  \
+        if (i < (n)) {                                                                 \
+            int64_t m = (n)-i;                                                         \
+            LUC_STORE_N((out) + i, SOME, m);                                           \
+        }                                                                              \
+    } while (0)
+
+static void LUC_F(norm_y_row)(LUC_T *y, const LUC_T *x, int64_t n, const LUC_F(norm_coef) * coef,
+                              bool relu, bool stream)
+{
+    const LUC_F(norm_coef) c = *coef;
+    if (relu)
+        NORM_ROW(y, n, stream, LUC_F(norm_y)(LUC_LOAD(x + i), &c, true),
+                 LUC_F(norm_y)(LUC_LOAD_N(x + i, m), &c, true));
+    else
+        NORM_ROW(y, n, stream, LUC_F(norm_y)(LUC_LOAD(x + i), &c, false),
+                 LUC_F(norm_y)(LUC_LOAD_N(x + i, m), &c, false));
+}
+
+static void LUC_F(norm_dx_row)(LUC_T *dx, const LUC_T *x, const LUC_T *dy, int64_t n,
+                               const LUC_F(norm_coef) * coef, bool stream)
+{
+    const LUC_F(norm_coef) c = *coef;
+    NORM_ROW(dx, n, stream, LUC_F(norm_dx)(LUC_LOAD(x + i), LUC_LOAD(dy + i), &c),
+             LUC_F(norm_dx)(LUC_LOAD_N(x + i, m), LUC_LOAD_N(dy + i, m), &c));
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+#define GATHER 256 /* elements of a strided run that are brought together at a time */
+
+LUC_INLINE const LUC_T *LUC_F(norm_gather)(LUC_T *buffer, const LUC_T *p, int64_t stride, int64_t n)
+{
+    if (stride == 1) return p;
+    for (int64_t i = 0; i < n; i++) buffer[i] = p[i * stride];
+    return buffer;
+}
+
+/* Where unit `unit` of channel c lies in each operand, and its length. */
+LUC_INLINE int64_t LUC_F(norm_unit)(const luc_norm_plan *p, int64_t c, int64_t unit, int64_t at[3])
+{
+    int64_t run = unit / p->parts, begin = unit % p->parts * p->part;
+    int last = p->loop.ndim - 1;
+    luc_loop_offsets(&p->loop, run, at);
+    for (int k = 0; k < p->loop.operands; k++)
+        at[k] += c * p->channel_stride[k] + begin * p->loop.strides[k][last];
+    return p->inner - begin < p->part ? p->inner - begin : p->part;
+}
+
+static void LUC_F(norm_unit_sum)(const luc_norm_plan *p, LUC_F(norm_sum) * s, const int64_t at[3],
+                                 int64_t n, double centre)
+{
+    int last = p->loop.ndim - 1;
+    const LUC_T *x = (const LUC_T *)p->x + at[0];
+    const LUC_T *dy = p->backward ? (const LUC_T *)p->grad_y + at[1] : NULL;
+    if (p->dense) {
+        if (dy)
+            LUC_F(norm_sum_grad_row)(s, x, dy, n, centre);
+        else
+            LUC_F(norm_sum_row)(s, x, n, (LUC_S)centre);
+        return;
+    }
+    LUC_T bx[GATHER], bdy[GATHER];
+    int64_t sx = p->loop.strides[0][last], sdy = p->loop.strides[1][last];
+    for (int64_t i = 0; i < n; i += GATHER) {
+        int64_t m = n - i < GATHER ? n - i : GATHER;
+        const LUC_T *gx = LUC_F(norm_gather)(bx, x + i * sx, sx, m);
+        if (dy) LUC_F(norm_sum_grad_row)
+        (s, gx, LUC_F(norm_gather)(bdy, dy + i * sdy, sdy, m), m, centre);
+        else LUC_F(norm_sum_row)(s, gx, m, (LUC_S)centre);
+    }
+}
+
+/* The two sums over block `block` of channel c. centre: the shift, or backward the mean. */
+static void LUC_F(norm_block_sum)(const luc_norm_plan *p, int64_t c, int64_t block, double centre,
+                                  double sums[2])
+{
+    LUC_F(norm_sum) s;
+    memset(&s, 0, sizeof s);
+    int64_t unit = block * p->block_units, end = unit + p->block_units;
+    if (end > p->units) end = p->units;
+    for (; unit < end; unit++) {
+        int64_t at[3];
+        int64_t n = LUC_F(norm_unit)(p, c, unit, at);
+        LUC_F(norm_unit_sum)(p, &s, at, n, centre);
+    }
+    LUC_F(norm_total)(&s, sums);
+}
+
+static void LUC_F(norm_unit_out)(const luc_norm_plan *p, const int64_t at[3], int64_t n,
+                                 const LUC_F(norm_coef) * coef)
+{
+    int last = p->loop.ndim - 1;
+    const LUC_T *x = (const LUC_T *)p->x + at[0];
+    const LUC_T *dy = p->backward ? (const LUC_T *)p->grad_y + at[1] : NULL;
+    LUC_T *out = (LUC_T *)p->out + at[p->loop.operands - 1];
+    if (p->dense) {
+        if (dy)
+            LUC_F(norm_dx_row)(out, x, dy, n, coef, p->stream);
+        else
+            LUC_F(norm_y_row)(out, x, n, coef, p->relu, p->stream);
+        return;
+    }
+    LUC_T bx[GATHER], bdy[GATHER], bout[GATHER];
+    int64_t sx = p->loop.strides[0][last], sdy = p->loop.strides[1][last];
+    int64_t so = p->loop.strides[p->loop.operands - 1][last];
+    for (int64_t i = 0; i < n; i += GATHER) {
+        int64_t m = n - i < GATHER ? n - i : GATHER;
+        const LUC_T *gx = LUC_F(norm_gather)(bx, x + i * sx, sx, m);
+        if (dy) LUC_F(norm_dx_row)
+        (bout, gx, LUC_F(norm_gather)(bdy, dy + i * sdy, sdy, m), m, coef, false);
+        else LUC_F(norm_y_row)(bout, gx, m, coef, p->relu, false);
+        for (int64_t j = 0; j < m; j++) out[(i + j) * so] = bout[j];
+    }
+}
+
+static void LUC_F(norm_block_out)(const luc_norm_plan *p, int64_t c, int64_t block)
+{
+    LUC_F(norm_coef) coef = LUC_F(norm_coef_of)(p, c, p->mean[c]);
+    int64_t unit = block * p->block_units, end = unit + p->block_units;
+    if (end > p->units) end = p->units;
+    for (; unit < end; unit++) {
+        int64_t at[3];
+        int64_t n = LUC_F(norm_unit)(p, c, unit, at);
+        LUC_F(norm_unit_out)(p, at, n, &coef);
+    }
+}
+
+/* ---- lanes --------------------------------------------------------------------------------- */
+
+/* Sums of rows [begin, end) into s1, s2 [width]. */
+static void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int64_t end, double *s1,
+                                  double *s2)
+{
+    int64_t sx = p->loop.strides[0][0] * p->group, sdy = p->loop.strides[1][0] * p->group;
+    for (int64_t j = 0; j < p->width; j += LUC_LANES) {
+        const LUC_T *x = (const LUC_T *)p->x + begin * sx + j;
+        const LUC_T *dy = p->backward ? (const LUC_T *)p->grad_y + begin * sdy + j : NULL;
+        vd a[LUC_PARTS], b[LUC_PARTS], centre[LUC_PARTS];
+        for (int k = 0; k < LUC_PARTS; k++) {
+            a[k] = vd_load(s1 + j + k * LUC_VD);
+            b[k] = vd_load(s2 + j + k * LUC_VD);
+            centre[k] = vd_load(p->lane_centre + j + k * LUC_VD);
+        }
+        for (int64_t r = begin; r < end; r++, x += sx) {
+            LUC_V vx = LUC_LOAD(x), vg = dy ? LUC_LOAD(dy) : vx;
+            for (int k = 0; k < LUC_PARTS; k++) {
+                vd d = vd_sub(LUC_PART(vx, k), centre[k]), g = dy ? LUC_PART(vg, k) : d;
+                a[k] = vd_add(a[k], g);
+                b[k] = vd_fma(g, d, b[k]);
+            }
+            if (dy) dy += sdy;
+        }
+        for (int k = 0; k < LUC_PARTS; k++) {
+            vd_store(s1 + j + k * LUC_VD, a[k]);
+            vd_store(s2 + j + k * LUC_VD, b[k]);
+        }
+    }
+}
+
+/* The pixels after the last whole row. */
+static void LUC_F(norm_lane_tail)(const luc_norm_plan *p, double *s1, double *s2)
+{
+    for (int64_t pixel = p->count - p->tail; pixel < p->count; pixel++) {
+        const LUC_T *x = (const LUC_T *)p->x + pixel * p->loop.strides[0][0];
+        const LUC_T *dy = (const LUC_T *)p->grad_y;
+        if (dy) dy += pixel * p->loop.strides[1][0];
+        for (int64_t c = 0; c < p->channels; c++) {
+            double d = (double)LUC_GET(x + c) - p->lane_centre[c];
+            double g = dy ? (double)LUC_GET(dy + c) : d;
+            s1[c] += g;
+            s2[c] += g * d;
+        }
+    }
+}
+
+/* Block sums, folded from lanes to the first `channels` of them. */
+static void LUC_F(norm_lane_sums)(void *ctx, int64_t first, int64_t last, int thread)
+{
+    enum { AT_ONCE = 8 }; /* rows: few enough to stay in the cache from one column to the next */
+    (void)thread;
+    const luc_norm_plan *p = ctx;
+    for (int64_t block = first; block < last; block++) {
+        double *s1 = p->sums + block * 2 * p->width, *s2 = s1 + p->width;
+        memset(s1, 0, (size_t)(2 * p->width) * sizeof *s1);
+        int64_t row = block * p->block_units, end = row + p->block_units;
+        if (end > p->units) end = p->units;
+        for (; row < end; row += AT_ONCE)
+            LUC_F(norm_lane_rows)(p, row, end - row < AT_ONCE ? end : row + AT_ONCE, s1, s2);
+        for (int64_t j = p->channels; j < p->width; j++) {
+            s1[j % p->channels] += s1[j];
+            s2[j % p->channels] += s2[j];
+        }
+        if (block == p->blocks - 1) LUC_F(norm_lane_tail)(p, s1, s2);
+    }
+}
+
+LUC_INLINE LUC_F(norm_coef) LUC_F(norm_lane_coef)(const luc_norm_plan *p, int64_t j)
+{
+    const LUC_S *c = (const LUC_S *)p->lane_coef + j;
+    return (LUC_F(norm_coef)){
+        .hi = LUC_VO(load)(c),
+        .lo = LUC_VO(load)(c + p->width),
+        .scale = LUC_VO(load)(c + 2 * p->width),
+        .bias = LUC_VO(load)(c + 3 * p->width),
+        .slope = LUC_VO(load)(c + 4 * p->width),
+    };
+}
+
+LUC_INLINE void LUC_F(norm_lane_row)(const luc_norm_plan *p, LUC_T *out, const LUC_T *x,
+                                     const LUC_T *dy, int64_t n, bool relu, bool stream)
+{
+    int64_t j = 0;
+    for (; j + LUC_LANES <= n; j += LUC_LANES) {
+        LUC_F(norm_coef) c = LUC_F(norm_lane_coef)(p, j);
+        LUC_V v = dy ? LUC_F(norm_dx)(LUC_LOAD(x + j), LUC_LOAD(dy + j), &c)
+                     : LUC_F(norm_y)(LUC_LOAD(x + j), &c, relu);
+        if (stream)
+            LUC_STREAM(out + j, v);
+        else
+            LUC_STORE(out + j, v);
+    }
+    if (j < n) {
+        LUC_F(norm_coef) c = LUC_F(norm_lane_coef)(p, j);
+        LUC_V v = dy ? LUC_F(norm_dx)(LUC_LOAD_N(x + j, n - j), LUC_LOAD_N(dy + j, n - j), &c)
+                     : LUC_F(norm_y)(LUC_LOAD_N(x + j, n - j), &c, relu);
+        LUC_STORE_N(out + j, v, n - j);
+    }
+}
+
+static void LUC_F(norm_lane_out)(void *ctx, int64_t first, int64_t last, int thread)
+{
+    (void)thread;
+    const luc_norm_plan *p = ctx;
+    int o = p->loop.operands - 1;
+    int64_t sx = p->loop.strides[0][0] * p->group, sdy = p->loop.strides[1][0] * p->group;
+    int64_t so = p->loop.strides[o][0] * p->group;
+    for (int64_t i = first; i < last; i++) {
+        int64_t block = p->blocks - 1 - i; /* what was read last is still in the cache */
+        int64_t row = block * p->block_units, end = row + p->block_units;
+        if (end > p->units) end = p->units;
+        const LUC_T *x = (const LUC_T *)p->x + row * sx;
+        const LUC_T *dy = p->backward ? (const LUC_T *)p->grad_y + row * sdy : NULL;
+        LUC_T *out = (LUC_T *)p->out + row * so;
+        bool aligned = luc_to_aligned(out, sizeof(LUC_T)) == 0;
+        bool stream = p->stream && aligned && (size_t)so * sizeof(LUC_T) % 64 == 0;
+        for (; row < end; row++, x += sx, out += so) {
+            if (dy)
+                LUC_F(norm_lane_row)(p, out, x, dy, p->width, false, stream);
+            else if (p->relu)
+                LUC_F(norm_lane_row)(p, out, x, NULL, p->width, true, stream);
+            else
+                LUC_F(norm_lane_row)(p, out, x, NULL, p->width, false, stream);
+            if (dy) dy += sdy;
+        }
+        if (stream) luc_stream_fence();
+        for (int64_t t = 0; block == p->blocks - 1 && t < p->tail; t++) {
+            LUC_F(norm_lane_row)(p, out, x, dy, p->channels, p->relu, false);
+            x += p->loop.strides[0][0];
+            out += p->loop.strides[o][0];
+            if (dy) dy += p->loop.strides[1][0];
+        }
+    }
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+LUC_INLINE double LUC_F(norm_shift)(const luc_norm_plan *p, int64_t c)
+{
+    if (p->count == 0) return 0;
+    double x = (double)LUC_GET((const LUC_T *)p->x + c * p->channel_stride[0]);
+    return isfinite(x) ? x : 0;
+}
+
+LUC_INLINE double LUC_F(norm_mean)(const luc_norm_plan *p, int64_t c)
+{
+    const lucid_view *mean = p->args->in[3];
+    return ((const double *)mean->data)[c * mean->strides[0]];
+}
+
+/* What the sums are taken around. */
+LUC_INLINE double LUC_F(norm_centre)(const luc_norm_plan *p, int64_t c)
+{
+    return p->backward ? LUC_F(norm_mean)(p, c) : LUC_F(norm_shift)(p, c);
+}
+
+/* From the sums of channel c, block after block, to its coefficients. */
+static void LUC_F(norm_channel)(const luc_norm_plan *p, int64_t c)
+{
+    double s1 = 0, s2 = 0;
+    for (int64_t b = 0; b < p->blocks; b++) {
+        const double *s =
+            p->lanes ? p->sums + b * 2 * p->width + c : p->sums + (c * p->blocks + b) * 2;
+        s1 += s[0];
+        s2 += s[p->lanes ? p->width : 1];
+    }
+    if (p->backward) {
+        p->mean[c] = LUC_F(norm_mean)(p, c);
+        luc_norm_finish_backward(p, c, s1, s2);
+    } else {
+        luc_norm_finish(p, c, LUC_F(norm_shift)(p, c), s1, s2);
+    }
+}
+
+LUC_INLINE bool LUC_F(norm_wants_sums)(const luc_norm_plan *p)
+{
+    return p->count > 0 && (p->batch || (p->backward && (p->want & 6)));
+}
+
+static void LUC_F(norm_channels)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_norm_plan *p = ctx;
+    bool sums = LUC_F(norm_wants_sums)(p);
+    for (int64_t c = begin; c < end; c++) {
+        double *s = p->sums + c * p->blocks * 2;
+        if (!sums) memset(s, 0, (size_t)(2 * p->blocks) * sizeof *s);
+        for (int64_t b = 0; sums && b < p->blocks; b++)
+            LUC_F(norm_block_sum)(p, c, b, LUC_F(norm_centre)(p, c), s + 2 * b);
+        LUC_F(norm_channel)(p, c);
+        /* Backwards: what was read last is still in the cache. */
+        for (int64_t b = p->blocks - 1; (p->want & 1) && b >= 0; b--)
+            LUC_F(norm_block_out)(p, c, b);
+    }
+    if (p->stream) luc_stream_fence();
+}
+
+static void LUC_F(norm_pieces_sum)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_norm_plan *p = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t c = i / p->blocks;
+        LUC_F(norm_block_sum)(p, c, i % p->blocks, LUC_F(norm_centre)(p, c), p->sums + 2 * i);
+    }
+}
+
+static void LUC_F(norm_pieces_out)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_norm_plan *p = ctx;
+    for (int64_t i = begin; i < end; i++) LUC_F(norm_block_out)(p, i / p->blocks, i % p->blocks);
+    if (p->stream) luc_stream_fence();
+}
+
+static void LUC_F(norm_by_rows)(luc_norm_plan *p)
+{
+    enum { GRAIN = 1 << 14 }; /* elements that are worth a thread */
+    if (p->fused) {
+        int64_t grain = GRAIN / (p->count + 1) + 1;
+        luc_parallel_for(p->channels, grain, LUC_F(norm_channels), p);
+        return;
+    }
+    int64_t pieces = p->channels * p->blocks;
+    if (LUC_F(norm_wants_sums)(p))
+        luc_parallel_for(pieces, 1, LUC_F(norm_pieces_sum), p);
+    else
+        memset(p->sums, 0, (size_t)(2 * pieces) * sizeof *p->sums);
+    for (int64_t c = 0; c < p->channels; c++) LUC_F(norm_channel)(p, c);
+    if (p->want & 1) luc_parallel_for(pieces, 1, LUC_F(norm_pieces_out), p);
+}
+
+/* Repeats per-channel numbers over the lanes of a row. */
+static void LUC_F(norm_spread)(const luc_norm_plan *p, int slot, const double *values, bool low)
+{
+    LUC_S *lane = (LUC_S *)p->lane_coef + slot * p->width;
+    for (int64_t j = 0; j < p->width; j++) {
+        double v = values[j % p->channels];
+        LUC_S high = (LUC_S)v;
+        lane[j] = !low ? high : isfinite(v) ? (LUC_S)(v - (double)high) : 0;
+    }
+}
+
+static void LUC_F(norm_by_lanes)(luc_norm_plan *p)
+{
+    if (LUC_F(norm_wants_sums)(p)) {
+        for (int64_t c = 0; c < p->channels; c++) p->lane_centre[c] = LUC_F(norm_centre)(p, c);
+        for (int64_t j = p->channels; j < p->width; j++)
+            p->lane_centre[j] = p->lane_centre[j - p->channels];
+        luc_parallel_for(p->blocks, 1, LUC_F(norm_lane_sums), p);
+    } else {
+        memset(p->sums, 0, (size_t)(2 * p->width * p->blocks) * sizeof *p->sums);
+    }
+    for (int64_t c = 0; c < p->channels; c++) LUC_F(norm_channel)(p, c);
+    if (!(p->want & 1)) return;
+    LUC_F(norm_spread)(p, 0, p->mean, false);
+    LUC_F(norm_spread)(p, 1, p->mean, true);
+    LUC_F(norm_spread)(p, 2, p->scale, false);
+    LUC_F(norm_spread)(p, 3, p->bias, false);
+    if (p->backward)
+        LUC_F(norm_spread)(p, 4, p->slope, false);
+    else
+        memset((LUC_S *)p->lane_coef + 4 * p->width, 0, (size_t)p->width * sizeof(LUC_S));
+    luc_parallel_for(p->blocks, 1, LUC_F(norm_lane_out), p);
+}
+
+static void LUC_F(norm_forward)(const luc_norm_plan *plan)
+{
+    luc_norm_plan p = *plan;
+    if (p.lanes)
+        LUC_F(norm_by_lanes)(&p);
+    else
+        LUC_F(norm_by_rows)(&p);
+}
+
+static void LUC_F(norm_backward)(const luc_norm_plan *plan)
+{
+    LUC_F(norm_forward)(plan);
+}
+
+#undef GATHER
+#undef NORM_ROW

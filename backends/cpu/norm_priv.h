@@ -1,0 +1,66 @@
+/*
+ * norm_priv.h: batch normalisation: how a call is cut up, and the kernels of a CPU level.
+ *
+ * Statistics are sums in double of d and d*d over the values of a channel, where d = x - shift and
+ * shift is the channel's first value. Because that is one of the values, (shift - mean)^2 <= n * var:
+ * sum(d*d)/n - (sum(d)/n)^2 never cancels more than the sums can spare. Normalising subtracts the
+ * mean as two numbers, high and low part, so that it is accurate beyond x's own type.
+ *
+ * Two ways through memory. ROWS: a channel is a set of runs along the innermost dimension (NCHW,
+ * and any strides by way of small buffers). LANES: a pixel's channels are neighbours (channels_last,
+ * [N,C]); `group` pixels are taken as one row of `width` = group * C numbers, a multiple of 16, so
+ * that vectors have no tails even for odd C.
+ *
+ * Both cut the values of a channel into blocks that depend on the shape alone and add the blocks'
+ * sums in order, so the bits are the same for any number of threads.
+ */
+#ifndef LUC_NORM_PRIV_H
+#define LUC_NORM_PRIV_H
+
+#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/view_priv.h"
+#include "lucid/attrs.h"
+
+typedef struct luc_norm_plan {
+    const lucid_kernel_args *args;
+    bool backward, lanes, dense, stream, fused;
+    bool batch; /* the batch's statistics, not the running ones */
+    double eps, momentum;
+    bool relu;
+    uint32_t want;
+    int64_t channels, count; /* values per channel */
+
+    /* Operands of the loop: x, then y (forward) or grad_y and grad_x (backward). */
+    luc_loop loop;
+    int64_t channel_stride[3];
+    const void *x, *grad_y;
+    void *out;
+
+    /* ROWS: runs of `inner` are cut into `parts` of `part` elements; a block is `block_units`
+     * parts. LANES: rows of `width`, `tail` pixels left over; a block is `block_units` rows. */
+    int64_t inner, part, parts, units, block_units, blocks;
+    int64_t group, width, tail;
+
+    /* In the workspace. Per channel: */
+    double *mean, *scale, *bias; /* forward: y = (x - mean) * scale + bias */
+    double *slope;               /* backward: grad_x = (dy - bias - (x - mean) * slope) * scale */
+    double *sums;                /* [blocks][2][width] or [channels][blocks][2] */
+    double *lane_centre;         /* LANES: what the sums are taken around */
+    void *lane_coef; /* LANES: the same per lane: high and low mean, scale, bias, slope */
+} luc_norm_plan;
+
+/* Lays out the call's plan; with args->workspace NULL only to know the size, which it returns. */
+size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args);
+
+/* From a channel's sums of d and d*d (forward) or of dy and dy * (x - mean) (backward): outputs,
+ * running statistics, and the coefficients above. */
+void luc_norm_finish(const luc_norm_plan *p, int64_t channel, double shift, double s1, double s2);
+void luc_norm_finish_backward(const luc_norm_plan *p, int64_t channel, double s1, double s2);
+
+typedef struct luc_norm_table {
+    void (*forward[4])(const luc_norm_plan *p);
+    void (*backward[4])(const luc_norm_plan *p);
+} luc_norm_table;
+LUC_DECLARE_TABLES(luc_norm_table, luc_norm)
+
+#endif

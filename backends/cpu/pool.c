@@ -1,0 +1,111 @@
+/* pool.c: max, average and adaptive average pooling: plans and registration. */
+#include "backends/cpu/pool_priv.h"
+
+static luc_image image_of(const lucid_view *v)
+{
+    luc_image image = {.data = v->data};
+    for (int d = 0; d < 4; d++) {
+        int from = d - (4 - v->ndim);
+        image.strides[d] = from >= 0 ? v->strides[from] : 0;
+    }
+    return image;
+}
+
+static int64_t dim_of(const lucid_view *v, int d)
+{
+    int from = d - (4 - v->ndim);
+    return from >= 0 ? v->dims[from] : 1;
+}
+
+/* The stride of dimension d is 1, in every image that there is. */
+static bool unit_stride(const luc_pool_plan *p, int d)
+{
+    const luc_image *images[] = {&p->big, &p->small, &p->index};
+    for (int i = 0; i < 3; i++)
+        if (images[i]->data && images[i]->strides[d] != 1) return false;
+    return true;
+}
+
+static luc_pool_plan make_plan(const lucid_kernel_args *args, const lucid_view *big,
+                               const lucid_view *small, const lucid_view *index, bool adaptive)
+{
+    const lucid_pool2d_attrs *a = args->attrs;
+    luc_pool_plan p = {
+        .n = dim_of(big, 0),
+        .c = dim_of(big, 1),
+        .h = dim_of(big, 2),
+        .w = dim_of(big, 3),
+        .oh = dim_of(small, 2),
+        .ow = dim_of(small, 3),
+        .adaptive = adaptive,
+        .include_pad = a->count_include_pad || adaptive,
+        .divisor = adaptive ? 0 : a->divisor,
+        .big = image_of(big),
+        .small = image_of(small),
+    };
+    if (index) p.index = image_of(index);
+    for (int i = 0; i < 2; i++) {
+        p.kernel[i] = a->kernel[i];
+        p.stride[i] = a->stride[i];
+        p.padding[i] = a->padding[i];
+        p.dilation[i] = a->dilation[i] > 0 ? a->dilation[i] : 1;
+    }
+    int64_t bytes = luc_view_numel(big) * (int64_t)luc_elem_size(big->dtype);
+    p.stream = bytes >= LUC_STREAM_BYTES;
+    bool small_offsets = p.h * p.w <= INT32_MAX; /* winners fit 32-bit lanes */
+    if (small_offsets && p.c > 1 && unit_stride(&p, 1))
+        p.layout = LUC_POOL_CHANNELS;
+    else if (small_offsets && unit_stride(&p, 3))
+        p.layout = LUC_POOL_COLUMNS;
+    return p;
+}
+
+static bool max_pool2d(const lucid_kernel_args *args)
+{
+    luc_pool_plan p = make_plan(args, args->in[0], args->out[0], args->out[1], false);
+    luc_pool_get()->max[args->in[0]->dtype](&p);
+    return true;
+}
+
+static bool max_pool2d_backward(const lucid_kernel_args *args)
+{
+    luc_pool_plan p = make_plan(args, args->out[0], args->in[0], args->in[1], false);
+    luc_pool_get()->max_backward[args->in[0]->dtype](&p);
+    return true;
+}
+
+static bool max_pool2d_gather(const lucid_kernel_args *args)
+{
+    luc_pool_plan p = make_plan(args, args->in[0], args->out[0], args->in[1], false);
+    luc_pool_get()->max_gather[args->in[0]->dtype](&p);
+    return true;
+}
+
+static bool avg_pool2d(const lucid_kernel_args *args)
+{
+    bool adaptive = args->op == LUCID_OP_adaptive_avg_pool2d;
+    luc_pool_plan p = make_plan(args, args->in[0], args->out[0], NULL, adaptive);
+    luc_pool_get()->avg[args->in[0]->dtype](&p);
+    return true;
+}
+
+static bool avg_pool2d_backward(const lucid_kernel_args *args)
+{
+    bool adaptive = args->op == LUCID_OP_adaptive_avg_pool2d_backward;
+    luc_pool_plan p = make_plan(args, args->out[0], args->in[0], NULL, adaptive);
+    luc_pool_get()->avg_backward[args->in[0]->dtype](&p);
+    return true;
+}
+
+void luc_cpu_register_pool(lucid_backend *b)
+{
+    for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
+        b->kernels[LUCID_OP_max_pool2d][dtype] = max_pool2d;
+        b->kernels[LUCID_OP_max_pool2d_backward][dtype] = max_pool2d_backward;
+        b->kernels[LUCID_OP_max_pool2d_gather][dtype] = max_pool2d_gather;
+        b->kernels[LUCID_OP_avg_pool2d][dtype] = avg_pool2d;
+        b->kernels[LUCID_OP_avg_pool2d_backward][dtype] = avg_pool2d_backward;
+        b->kernels[LUCID_OP_adaptive_avg_pool2d][dtype] = avg_pool2d;
+        b->kernels[LUCID_OP_adaptive_avg_pool2d_backward][dtype] = avg_pool2d_backward;
+    }
+}

@@ -1,0 +1,225 @@
+/* pool_max_body.h: max pooling of a dtype that is computed in float, in vectors along the channels
+ * or, for 2x2 windows, along the columns. Included by pool_kernel.c after pool_body.h. */
+
+/* ---- channels side by side ------------------------------------------------------------------ */
+
+LUC_INLINE void LUC_F(pool_max_lanes)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,
+                                      luc_window wx, LUC_T *y, int64_t *index)
+{
+    for (int64_t c = 0; c < p->c; c += LUC_VF) {
+        int64_t m = p->c - c < LUC_VF ? p->c - c : LUC_VF;
+        vf best = vf_set1(-INFINITY);
+        vi winner = vi_set1((int32_t)(wy.begin * p->w + wx.begin));
+        for (int64_t i = wy.begin; i < wy.end; i += p->dilation[0]) {
+            const LUC_T *row = x + i * p->big.strides[2] + c;
+            for (int64_t j = wx.begin; j < wx.end; j += p->dilation[1]) {
+                const LUC_T *at = row + j * p->big.strides[3];
+                vf v = m == LUC_VF ? LUC_LOAD(at) : LUC_LOAD_N(at, m);
+                vm wins = vm_or(vf_gt(v, best), vf_isnan(v));
+                best = vf_select(wins, v, best);
+                winner = vi_select(wins, vi_set1((int32_t)(i * p->w + j)), winner);
+            }
+        }
+        if (m == LUC_VF) {
+            LUC_STORE(y + c, best);
+            vi_store_i64(index + c, winner);
+        } else {
+            LUC_STORE_N(y + c, best, m);
+            vi_store_i64_n(index + c, winner, m);
+        }
+    }
+}
+
+static void LUC_F(pool_max_lane_rows)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_pool_plan *p = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t n = i / p->oh, row = i % p->oh;
+        const LUC_T *x = (const LUC_T *)p->big.data + image_offset(&p->big, n, 0, 0);
+        LUC_T *y = (LUC_T *)p->small.data + image_offset(&p->small, n, 0, row);
+        int64_t *index = (int64_t *)p->index.data + image_offset(&p->index, n, 0, row);
+        luc_window wy = luc_pool_window(p, 0, row);
+        for (int64_t o = 0; o < p->ow; o++) {
+            LUC_F(pool_max_lanes)(p, x, wy, luc_pool_window(p, 1, o), y, index);
+            y += p->small.strides[3];
+            index += p->index.strides[3];
+        }
+    }
+}
+
+/* The gradient of `m` channels at (y, x), as pool_won. */
+LUC_INLINE vf LUC_F(pool_won_lanes)(const luc_pool_plan *p, const LUC_T *g, const int64_t *index,
+                                    const int64_t cover[4], vi here, int64_t m)
+{
+    vf sum = vf_zero();
+    for (int64_t i = cover[0]; i < cover[1]; i++) {
+        for (int64_t j = cover[2]; j < cover[3]; j++) {
+            const LUC_T *at = g + i * p->small.strides[2] + j * p->small.strides[3];
+            const int64_t *from = index + i * p->index.strides[2] + j * p->index.strides[3];
+            vf v = m == LUC_VF ? LUC_LOAD(at) : LUC_LOAD_N(at, m);
+            vi k = m == LUC_VF ? vi_load_i64(from) : vi_load_i64_n(from, m);
+            sum = vf_add(sum, vf_keep(vi_eq(k, here), v));
+        }
+    }
+    return sum;
+}
+
+static void LUC_F(pool_max_backward_lane_rows)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_pool_plan *p = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t n = i / p->h, y = i % p->h, cover[4];
+        LUC_T *dx = (LUC_T *)p->big.data + image_offset(&p->big, n, 0, y);
+        const LUC_T *g = (const LUC_T *)p->small.data + image_offset(&p->small, n, 0, 0);
+        const int64_t *index = (const int64_t *)p->index.data + image_offset(&p->index, n, 0, 0);
+        luc_pool_cover(p, 0, y, &cover[0], &cover[1]);
+        for (int64_t x = 0; x < p->w; x++, dx += p->big.strides[3]) {
+            vi here = vi_set1((int32_t)(y * p->w + x));
+            luc_pool_cover(p, 1, x, &cover[2], &cover[3]);
+            for (int64_t c = 0; c < p->c; c += LUC_VF) {
+                int64_t m = p->c - c < LUC_VF ? p->c - c : LUC_VF;
+                vf v = LUC_F(pool_won_lanes)(p, g + c, index + c, cover, here, m);
+                if (m == LUC_VF)
+                    LUC_STORE(dx + c, v);
+                else
+                    LUC_STORE_N(dx + c, v, m);
+            }
+        }
+    }
+}
+
+/* ---- 2x2 windows, step 2, columns side by side ---------------------------------------------- */
+
+LUC_INLINE vf LUC_F(pool_load_upto)(const LUC_T *p, int64_t n)
+{
+    return n >= LUC_VF ? LUC_LOAD(p) : LUC_LOAD_N(p, n > 0 ? n : 0);
+}
+
+static const int32_t LUC_F(pool_lane)[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+/* `v` against the best so far; its index is `at`. */
+#define POOL_TAKE(v, at)                               \
+    do {                                               \
+        vm wins_ = vm_or(vf_gt(v, best), vf_isnan(v)); \
+        best = vf_select(wins_, v, best);              \
+        winner = vi_select(wins_, at, winner);         \
+    } while (0)
+
+/* One row of windows from the two rows at x and x + w. base: the index of x[0]. */
+static void LUC_F(pool_max_2x2_row)(const LUC_T *x0, const LUC_T *x1, int64_t ow, int64_t base,
+                                    int64_t w, LUC_T *y, int64_t *index)
+{
+    vi lane = vi_load(LUC_F(pool_lane));
+    for (int64_t o = 0; o < ow; o += LUC_VF) {
+        int64_t m = ow - o < LUC_VF ? ow - o : LUC_VF;
+        const LUC_T *p = x0 + 2 * o, *q = x1 + 2 * o;
+        vf a = LUC_F(pool_load_upto)(p, 2 * m),
+           b = LUC_F(pool_load_upto)(p + LUC_VF, 2 * m - LUC_VF);
+        vf c = LUC_F(pool_load_upto)(q, 2 * m),
+           d = LUC_F(pool_load_upto)(q + LUC_VF, 2 * m - LUC_VF);
+        vf best = vf_even(a, b), right = vf_odd(a, b), low = vf_even(c, d), last = vf_odd(c, d);
+        vi first = vi_add(vi_set1((int32_t)(base + 2 * o)), vi_shl(lane, 1)), winner = first;
+        POOL_TAKE(right, vi_add(first, vi_set1(1)));
+        POOL_TAKE(low, vi_add(first, vi_set1((int32_t)w)));
+        POOL_TAKE(last, vi_add(first, vi_set1((int32_t)w + 1)));
+        if (m == LUC_VF) {
+            LUC_STORE(y + o, best);
+            vi_store_i64(index + o, winner);
+        } else {
+            LUC_STORE_N(y + o, best, m);
+            vi_store_i64_n(index + o, winner, m);
+        }
+    }
+}
+#undef POOL_TAKE
+
+static void LUC_F(pool_max_2x2_rows)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_pool_plan *p = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        pool_at at = plane_row(p, i, p->oh);
+        const LUC_T *x = (const LUC_T *)p->big.data + image_offset(&p->big, at.n, at.c, 2 * at.row);
+        LUC_T *y = (LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row);
+        int64_t *index = (int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row);
+        LUC_F(pool_max_2x2_row)(x, x + p->big.strides[2], p->ow, 2 * at.row * p->w, p->w, y, index);
+    }
+}
+
+/* One row of the gradient: where the winner's index is `base` plus the column. */
+static void LUC_F(pool_max_2x2_back)(LUC_T *dx, const LUC_T *g, const int64_t *index, int64_t ow,
+                                     int64_t base)
+{
+    vi lane = vi_load(LUC_F(pool_lane));
+    for (int64_t o = 0; o < ow; o += LUC_VF) {
+        int64_t m = ow - o < LUC_VF ? ow - o : LUC_VF;
+        vf v = LUC_F(pool_load_upto)(g + o, m);
+        vi k = m == LUC_VF ? vi_load_i64(index + o) : vi_load_i64_n(index + o, m);
+        vi even = vi_add(vi_set1((int32_t)(base + 2 * o)), vi_shl(lane, 1));
+        vf l = vf_keep(vi_eq(k, even), v), r = vf_keep(vi_eq(k, vi_add(even, vi_set1(1))), v);
+        vf first = vf_zip_low(l, r), second = vf_zip_high(l, r);
+        if (2 * m >= LUC_VF)
+            LUC_STORE(dx + 2 * o, first);
+        else
+            LUC_STORE_N(dx + 2 * o, first, 2 * m);
+        if (2 * m >= 2 * LUC_VF)
+            LUC_STORE(dx + 2 * o + LUC_VF, second);
+        else if (2 * m > LUC_VF)
+            LUC_STORE_N(dx + 2 * o + LUC_VF, second, 2 * m - LUC_VF);
+    }
+}
+
+static void LUC_F(pool_max_2x2_back_rows)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_pool_plan *p = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        pool_at at = plane_row(p, i, p->h);
+        LUC_T *dx = (LUC_T *)p->big.data + image_offset(&p->big, at.n, at.c, at.row);
+        int64_t covered = at.row / 2 < p->oh ? 2 * p->ow : 0;
+        if (covered) {
+            const LUC_T *g =
+                (const LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row / 2);
+            const int64_t *index =
+                (const int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row / 2);
+            LUC_F(pool_max_2x2_back)(dx, g, index, p->ow, at.row * p->w);
+        }
+        for (int64_t x = covered; x < p->w; x++) LUC_PUT(dx + x, 0);
+    }
+}
+
+/* Windows of 2x2 that touch each other, and lie inside the image. */
+static bool LUC_F(pool_is_2x2)(const luc_pool_plan *p)
+{
+    for (int i = 0; i < 2; i++)
+        if (p->kernel[i] != 2 || p->stride[i] != 2 || p->padding[i] || p->dilation[i] != 1)
+            return false;
+    return 2 * p->oh <= p->h && 2 * p->ow <= p->w;
+}
+
+/* ---- the choice ------------------------------------------------------------------------------ */
+
+static void LUC_F(pool_max)(const luc_pool_plan *plan)
+{
+    luc_pool_plan p = *plan;
+    if (p.layout == LUC_POOL_CHANNELS)
+        luc_parallel_for(p.n * p.oh, rows_grain(&p, p.ow * p.c), LUC_F(pool_max_lane_rows), &p);
+    else if (p.layout == LUC_POOL_COLUMNS && LUC_F(pool_is_2x2)(&p))
+        luc_parallel_for(p.n * p.c * p.oh, rows_grain(&p, p.ow), LUC_F(pool_max_2x2_rows), &p);
+    else
+        LUC_F(pool_max_any)(&p);
+}
+
+static void LUC_F(pool_max_backward)(const luc_pool_plan *plan)
+{
+    luc_pool_plan p = *plan;
+    if (p.layout == LUC_POOL_CHANNELS)
+        luc_parallel_for(p.n * p.h, rows_grain(&p, p.w * p.c), LUC_F(pool_max_backward_lane_rows),
+                         &p);
+    else if (p.layout == LUC_POOL_COLUMNS && LUC_F(pool_is_2x2)(&p))
+        luc_parallel_for(p.n * p.c * p.h, rows_grain(&p, p.w), LUC_F(pool_max_2x2_back_rows), &p);
+    else
+        LUC_F(pool_max_backward_any)(&p);
+}
