@@ -62,10 +62,11 @@ static const idx_type *read_type_and_shape(luc_input *in, lucid_shape *shape)
         fits = luc_mul_i64(bytes, shape->dims[d], &bytes) && fits;
     }
     if (!fits || (uint64_t)bytes > luc_input_bound(in))
-        return luc_raise_null(LUCID_ERR_FORMAT, in->op,
-                              "%s: is cut off, or no idx file: the header promises %s elements, more than "
-                              "the file can hold",
-                              in->path, luc_dims_text(shape->ndim, shape->dims).s);
+        return luc_raise_null(
+            LUCID_ERR_FORMAT, in->op,
+            "%s: is cut off, or no idx file: the header promises %s elements, more than "
+            "the file can hold",
+            in->path, luc_dims_text(shape->ndim, shape->dims).s);
     return type;
 }
 

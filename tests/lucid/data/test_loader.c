@@ -3,6 +3,7 @@
 
 #include "lucid/data/loader.h"
 #include "lucid/memory.h"
+#include "lucid/tensor_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -424,7 +425,8 @@ Test(loader, every_allocation_may_fail)
 Test(loader, tensors)
 {
     lucid_tensor *x = lucid_values((5, 2), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
-    lucid_tensor *y = lucid_arange(0, 5, 1);
+    const int64_t numbers[] = {0, 1, 2, 3, 4};
+    lucid_tensor *y = lucid_from_data((5), numbers, .dtype = LUCID_I64);
     lucid_loader *loader = data_Loader(data_Tensors(x, y), .batch_size = 3);
     lucid_batch b;
     cr_assert(lucid_next(loader, &b), "%s", lucid_error());
@@ -435,6 +437,21 @@ Test(loader, tensors)
     cr_assert(lucid_next(loader, &b));
     EXPECT_VALUES(b.x, 0, 0, {6, 7, 8, 9});
     EXPECT_VALUES(b.y, 0, 0, {3, 4});
+    lucid_loader_free(loader);
+}
+
+Test(loader, tensors_of_any_strides)
+{
+    lucid_tensor *x = lucid_values((2, 3), 0, 1, 2, 3, 4, 5);
+    lucid_meta meta;
+    luc_tensor_get_meta(x, &meta);
+    meta.dims[0] = 3, meta.dims[1] = 2, meta.strides[0] = 1, meta.strides[1] = 3;
+    lucid_tensor *transposed = luc_tensor_on(x->storage, &meta, "test");
+    lucid_loader *loader = data_Loader(data_Tensors(transposed, transposed), .batch_size = 2);
+    lucid_batch b;
+    cr_assert(lucid_next(loader, &b), "%s", lucid_error());
+    EXPECT_VALUES(b.x, 0, 0, {0, 3, 1, 4});
+    EXPECT_VALUES(b.y, 0, 0, {0, 3, 1, 4});
     lucid_loader_free(loader);
 }
 
@@ -456,7 +473,7 @@ Test(loader, tensors_outlive_their_scope)
 
 Test(loader, tensors_that_do_not_fit)
 {
-    lucid_tensor *x = lucid_zeros((3, 2)), *y = lucid_zeros((2));
+    lucid_tensor *x = lucid_values((3, 2), 0, 1, 2, 3, 4, 5), *y = lucid_values((2), 0, 1);
     EXPECT_ERROR(data_Tensors(x, y), LUCID_ERR_ARGUMENT, "got x [3,2], y [2]");
     EXPECT_ERROR(data_Tensors(NULL, y), LUCID_ERR_ARGUMENT, "x: got NULL");
     EXPECT_ERROR(data_Tensors(x, NULL), LUCID_ERR_ARGUMENT, "y: got NULL");

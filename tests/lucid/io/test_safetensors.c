@@ -151,8 +151,6 @@ Test(safetensors, a_view_outlives_the_reader_and_the_file)
     lucid_tensor *copy = lucid_safetensors_copy(file, 0);
     lucid_safetensors_close(file);
     write_one("v", 4); /* renamed over: the mapping keeps the old content */
-    cr_expect_float_eq(lucid_item(lucid_safetensors_get(NULL, "x")), NAN, 0);
-    lucid_clear_error();
     cr_expect_eq(((const float *)lucid_data(a))[0], 3);
     unlink(path);
     cr_expect_eq(((const float *)lucid_data(b))[1], -3);
