@@ -158,6 +158,39 @@ LUC_INLINE void vi_store(int32_t *p, vi x) { _mm256_storeu_si256((__m256i *)p, x
 LUC_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 LUC_INLINE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 LUC_INLINE vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
+LUC_INLINE vi vi_mul_wide(vi a, uint32_t b, vi *high)
+{
+    const __m256i k = _mm256_set1_epi32((int)b);
+    __m256i even = _mm256_mul_epu32(a, k), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), k);
+    *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+    return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+}
+LUC_INLINE vi vi_counters(uint32_t start)
+{
+    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    return _mm256_add_epi32(_mm256_set1_epi32((int)start), order);
+}
+LUC_INLINE void vi_store4(uint32_t *p, vi a, vi b, vi c, vi d)
+{
+    __m256i ab0 = _mm256_unpacklo_epi32(a, b), ab1 = _mm256_unpackhi_epi32(a, b);
+    __m256i cd0 = _mm256_unpacklo_epi32(c, d), cd1 = _mm256_unpackhi_epi32(c, d);
+    _mm256_storeu_si256((__m256i *)p, _mm256_unpacklo_epi64(ab0, cd0));
+    _mm256_storeu_si256((__m256i *)(p + 8), _mm256_unpackhi_epi64(ab0, cd0));
+    _mm256_storeu_si256((__m256i *)(p + 16), _mm256_unpacklo_epi64(ab1, cd1));
+    _mm256_storeu_si256((__m256i *)(p + 24), _mm256_unpackhi_epi64(ab1, cd1));
+}
+LUC_INLINE void vi_load_pairs(const uint32_t *p, vi *x, vi *y)
+{
+    __m256 a = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)p));
+    __m256 b = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(p + 8)));
+    *x = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
+    *y = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xdd));
+}
+LUC_INLINE void vf_store_pairs(float *p, vf x, vf y)
+{
+    _mm256_storeu_ps(p, _mm256_unpacklo_ps(x, y));
+    _mm256_storeu_ps(p + 8, _mm256_unpackhi_ps(x, y));
+}
 LUC_INLINE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 LUC_INLINE vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
 LUC_INLINE vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }

@@ -143,6 +143,38 @@ LUC_INLINE void vi_store(int32_t *p, vi x) { _mm512_storeu_si512(p, x); }
 LUC_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 LUC_INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 LUC_INLINE vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
+LUC_INLINE vi vi_mul_wide(vi a, uint32_t b, vi *high)
+{
+    const __m512i k = _mm512_set1_epi32((int)b);
+    __m512i even = _mm512_mul_epu32(a, k), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), k);
+    *high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+    return _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+}
+LUC_INLINE vi vi_counters(uint32_t start)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_add_epi32(_mm512_set1_epi32((int)start), order);
+}
+LUC_INLINE void vi_store4(uint32_t *p, vi a, vi b, vi c, vi d)
+{
+    __m512i ab0 = _mm512_unpacklo_epi32(a, b), ab1 = _mm512_unpackhi_epi32(a, b);
+    __m512i cd0 = _mm512_unpacklo_epi32(c, d), cd1 = _mm512_unpackhi_epi32(c, d);
+    _mm512_storeu_si512(p, _mm512_unpacklo_epi64(ab0, cd0));
+    _mm512_storeu_si512(p + 16, _mm512_unpackhi_epi64(ab0, cd0));
+    _mm512_storeu_si512(p + 32, _mm512_unpacklo_epi64(ab1, cd1));
+    _mm512_storeu_si512(p + 48, _mm512_unpackhi_epi64(ab1, cd1));
+}
+LUC_INLINE void vi_load_pairs(const uint32_t *p, vi *x, vi *y)
+{
+    __m512 a = _mm512_loadu_ps(p), b = _mm512_loadu_ps(p + 16);
+    *x = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+    *y = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd));
+}
+LUC_INLINE void vf_store_pairs(float *p, vf x, vf y)
+{
+    _mm512_storeu_ps(p, _mm512_unpacklo_ps(x, y));
+    _mm512_storeu_ps(p + 16, _mm512_unpackhi_ps(x, y));
+}
 LUC_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 LUC_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 LUC_INLINE vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }

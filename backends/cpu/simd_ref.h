@@ -184,6 +184,23 @@ LUC_INLINE void vi_store(int32_t *p, vi x) { *p = x; }
 LUC_INLINE vi vi_add(vi a, vi b) { return (vi)((uint32_t)a + (uint32_t)b); }
 LUC_INLINE vi vi_sub(vi a, vi b) { return (vi)((uint32_t)a - (uint32_t)b); }
 LUC_INLINE vi vi_mul(vi a, vi b) { return (vi)((uint32_t)a * (uint32_t)b); }
+/* the lower and the upper half of the unsigned product */
+LUC_INLINE vi vi_mul_wide(vi a, uint32_t b, vi *high)
+{
+    uint64_t p = (uint64_t)(uint32_t)a * b;
+    *high = (vi)(uint32_t)(p >> 32);
+    return (vi)(uint32_t)p;
+}
+/* a run of counters in the order in which vi_store4 wants them: start + 0, 1, ... */
+LUC_INLINE vi vi_counters(uint32_t start) { return (vi)start; }
+/* p[4 i + j] = the i-th counter's value of a, b, c or d (j = 0, 1, 2, 3) */
+LUC_INLINE void vi_store4(uint32_t *p, vi a, vi b, vi c, vi d)
+{
+    p[0] = (uint32_t)a;
+    p[1] = (uint32_t)b;
+    p[2] = (uint32_t)c;
+    p[3] = (uint32_t)d;
+}
 LUC_INLINE vi vi_and(vi a, vi b) { return a & b; }
 LUC_INLINE vi vi_or(vi a, vi b) { return a | b; }
 LUC_INLINE vi vi_xor(vi a, vi b) { return a ^ b; }
@@ -204,6 +221,19 @@ LUC_INLINE vf vf_even(vf a, vf b) { (void)b; return a; }
 LUC_INLINE vf vf_odd(vf a, vf b) { (void)a; return b; }
 LUC_INLINE vf vf_zip_low(vf a, vf b) { (void)b; return a; }
 LUC_INLINE vf vf_zip_high(vf a, vf b) { (void)a; return b; }
+
+/* 2 LUC_VF numbers x0 y0 x1 y1 ... apart, and together again; the order of the pairs within a
+ * register is the level's own */
+LUC_INLINE void vi_load_pairs(const uint32_t *p, vi *x, vi *y)
+{
+    *x = (vi)p[0];
+    *y = (vi)p[1];
+}
+LUC_INLINE void vf_store_pairs(float *p, vf x, vf y)
+{
+    p[0] = x;
+    p[1] = y;
+}
 
 /* between them: to_vi rounds to nearest even (out of range or NaN: INT32_MIN, as the CPU does) */
 LUC_INLINE vi vf_to_vi(vf x)

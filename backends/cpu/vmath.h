@@ -10,6 +10,31 @@
 
 #include "backends/cpu/simd.h"
 
+/* The logarithm, the same bits at every level: every step is one rounding that all of them have. */
+LUC_INLINE vf luc_log_same(vf x)
+{
+    const vf one = vf_set1(1.0f);
+    vm tiny = vf_lt(x, vf_set1(0x1p-126f));
+    vf y = vf_select(tiny, vf_mul(x, vf_set1(0x1p23f)), x);
+    /* y = 2^e m, m in [sqrt(1/2), sqrt(2)) */
+    vi bits = vi_add(vf_bits(y), vi_set1(0x3f800000 - 0x3f3504f3));
+    vf e = vi_to_vf(vi_sub(vi_sar(bits, 23), vi_set1(127)));
+    e = vf_sub(e, vf_select(tiny, vf_set1(23.0f), vf_zero()));
+    vf m = vi_float(vi_add(vi_and(bits, vi_set1(0x7fffff)), vi_set1(0x3f3504f3)));
+    vf f = vf_sub(m, one), s = vf_div(f, vf_add(f, vf_set1(2.0f))), z = vf_mul(s, s);
+    vf p = vf_set1(0.2361066072f);
+    p = vf_fma(p, z, vf_set1(0.2853588453f));
+    p = vf_fma(p, z, vf_set1(0.400003562f));
+    p = vf_mul(z, vf_fma(p, z, vf_set1(0.6666666556f)));
+    /* log(1 + f) = f - f^2/2 + s (f^2/2 + p), the large parts added last */
+    vf h = vf_mul(vf_mul(f, f), vf_set1(0.5f));
+    vf low = vf_fma(s, vf_add(h, p), vf_mul(e, vf_set1(1.42860682030941723e-6f)));
+    vf y2 = vf_fma(e, vf_set1(0x1.62e4p-1f), vf_sub(f, vf_sub(h, low)));
+    y2 = vf_select(vf_eq(x, vf_set1(INFINITY)), x, y2);
+    y2 = vf_select(vf_eq(x, vf_zero()), vf_set1(-INFINITY), y2);
+    return vf_select(vf_ge(x, vf_zero()), y2, vf_set1(NAN));
+}
+
 #if !defined(LUC_LEVEL_AVX2) && !defined(LUC_LEVEL_AVX512)
 
 LUC_INLINE vf vf_exp(vf x)
@@ -74,26 +99,7 @@ LUC_INLINE vf vf_exp(vf x)
 
 LUC_INLINE vf vf_log(vf x)
 {
-    const vf one = vf_set1(1.0f);
-    vm tiny = vf_lt(x, vf_set1(0x1p-126f));
-    vf y = vf_select(tiny, vf_mul(x, vf_set1(0x1p23f)), x);
-    /* y = 2^e m, m in [sqrt(1/2), sqrt(2)) */
-    vi bits = vi_add(vf_bits(y), vi_set1(0x3f800000 - 0x3f3504f3));
-    vf e = vi_to_vf(vi_sub(vi_sar(bits, 23), vi_set1(127)));
-    e = vf_sub(e, vf_select(tiny, vf_set1(23.0f), vf_zero()));
-    vf m = vi_float(vi_add(vi_and(bits, vi_set1(0x7fffff)), vi_set1(0x3f3504f3)));
-    vf f = vf_sub(m, one), s = vf_div(f, vf_add(f, vf_set1(2.0f))), z = vf_mul(s, s);
-    vf p = vf_set1(0.2361066072f);
-    p = vf_fma(p, z, vf_set1(0.2853588453f));
-    p = vf_fma(p, z, vf_set1(0.400003562f));
-    p = vf_mul(z, vf_fma(p, z, vf_set1(0.6666666556f)));
-    /* log(1 + f) = f - f^2/2 + s (f^2/2 + p), the large parts added last */
-    vf h = vf_mul(vf_mul(f, f), vf_set1(0.5f));
-    vf low = vf_fma(s, vf_add(h, p), vf_mul(e, vf_set1(1.42860682030941723e-6f)));
-    vf y2 = vf_fma(e, vf_set1(0x1.62e4p-1f), vf_sub(f, vf_sub(h, low)));
-    y2 = vf_select(vf_eq(x, vf_set1(INFINITY)), x, y2);
-    y2 = vf_select(vf_eq(x, vf_zero()), vf_set1(-INFINITY), y2);
-    return vf_select(vf_ge(x, vf_zero()), y2, vf_set1(NAN));
+    return luc_log_same(x);
 }
 
 LUC_INLINE vf vf_tanh(vf x)
