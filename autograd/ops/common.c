@@ -1,0 +1,125 @@
+/* common.c: type promotion, broadcasting and messages, for all operators. */
+#include "autograd/ops/ops_priv.h"
+#include "autograd/ops/view.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ---- types ----------------------------------------------------------------------------------- */
+
+/* -1: no tensor of this priority. A higher priority decides unless the lower has a higher category. */
+static int combine(int higher, int lower)
+{
+    if (higher < 0) return lower;
+    if (lower < 0 || lucid_dtype_is_floating((lucid_dtype)higher)) return higher;
+    if (higher == LUCID_BOOL || lucid_dtype_is_floating((lucid_dtype)lower))
+        return (int)lucid_promote_types((lucid_dtype)higher, (lucid_dtype)lower);
+    return higher;
+}
+
+static int join(int a, lucid_dtype b)
+{
+    return a < 0 ? (int)b : (int)lucid_promote_types((lucid_dtype)a, b);
+}
+
+/* As Python's 2 and 2.5: a whole number is an integer to the tensors that it meets. */
+static lucid_dtype number_type(const lucid_tensor *t)
+{
+    double x = *(const double *)t->view.data;
+    return x == trunc(x) && fabs(x) < 0x1p53 ? LUCID_I64 : LUCID_F32;
+}
+
+lucid_dtype luc_result_type(lucid_tensor *const *tensors, size_t n)
+{
+    int dims = -1, zero = -1, number = -1;
+    for (size_t i = 0; i < n; i++) {
+        const lucid_tensor *t = tensors[i];
+        if (!t) continue;
+        if (t->is_scalar)
+            number = join(number, number_type(t));
+        else if (t->view.ndim == 0)
+            zero = join(zero, t->view.dtype);
+        else
+            dims = join(dims, t->view.dtype);
+    }
+    int d = combine(combine(dims, zero), number);
+    return d < 0 ? LUCID_F32 : (lucid_dtype)d;
+}
+
+lucid_dtype luc_float_type(lucid_dtype d)
+{
+    return lucid_dtype_is_floating(d) ? d : LUCID_F32;
+}
+
+lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device)
+{
+    if (!t) return NULL;
+    if (t->view.dtype != dtype) {
+        bool number = t->is_scalar;
+        t = lucid_cast(t, dtype);
+        if (t && number) t->is_scalar = false;
+    }
+    /* A 0-d tensor of the CPU may meet one of a GPU; anything larger is the caller's mistake. */
+    if (t && t->view.ndim == 0 && t->storage->device.type == LUCID_CPU && device.type != LUCID_CPU)
+        t = lucid_tensor_to(t, device);
+    return t;
+}
+
+/* ---- infer ----------------------------------------------------------------------------------- */
+
+void luc_set_dims(lucid_call *c, int i, lucid_dtype dtype, int ndim, const int64_t *dims)
+{
+    c->out[i].dtype = dtype;
+    c->out[i].ndim = ndim;
+    c->out[i].offset = 0;
+    for (int d = 0; d < ndim; d++) c->out[i].dims[d] = dims[d];
+}
+
+bool luc_infer_broadcast_as(lucid_call *c, lucid_dtype dtype)
+{
+    if (!luc_infer_broadcast(c)) return false;
+    c->out[0].dtype = dtype;
+    return true;
+}
+
+bool luc_bad_input(const lucid_call *c, int i, const char *fmt, ...)
+{
+    char expected[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(expected, sizeof expected, fmt, args);
+    va_end(args);
+    const lucid_tensor *t = c->in[i];
+    return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "%s: %s, got %s%s%s",
+                     luc_argument_name(c->op, i).s, expected,
+                     t ? lucid_dtype_name(t->view.dtype) : "", t ? " " : "nothing",
+                     t ? luc_shape_text(t).s : "");
+}
+
+bool luc_want_floating(const lucid_call *c, int i)
+{
+    if (lucid_dtype_is_floating(c->in[i]->view.dtype)) return true;
+    return luc_bad_input(c, i, "expected a floating dtype");
+}
+
+bool luc_want_ndim(const lucid_call *c, int i, int ndim, const char *shape)
+{
+    if (c->in[i]->view.ndim == ndim) return true;
+    return luc_bad_input(c, i, "expected %d-D %s", ndim, shape);
+}
+
+lucid_shape luc_meta_shape(const lucid_meta *m)
+{
+    lucid_shape s = {.ndim = m->ndim};
+    for (int d = 0; d < m->ndim; d++) s.dims[d] = m->dims[d];
+    return s;
+}
+
+lucid_tensor *luc_full_like(lucid_tensor *x, double value)
+{
+    if (!x) return NULL;
+    lucid_tensor_options o = lucid_tensor_defaults;
+    o.dtype = x->view.dtype;
+    o.device = x->storage->device;
+    return lucid_full_opt(lucid_tensor_shape(x), value, &o);
+}

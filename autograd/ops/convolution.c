@@ -1,0 +1,329 @@
+/* convolution.c: 2-d convolution and its two gradients. Each of the three is linear in both of its
+ * inputs, so their derivatives are again one another. */
+#include "autograd/ops/convolution.h"
+#include "autograd/ops/ops_priv.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/view.h"
+
+const lucid_conv2d_options lucid_conv2d_defaults = {LUCID_CONV2D_DEFAULTS};
+
+/* ---- infer ------------------------------------------------------------------------------------- */
+
+/* float convolutions work on channels_last memory and answer in it; nothing else to gain for
+ * 1 x 1 images or one channel, where both layouts are the same memory. */
+static void conv_layout(lucid_meta *out)
+{
+    luc_channels_last_strides(out->ndim, out->dims, out->strides);
+}
+
+static bool check_weight(const lucid_call *c, const int64_t *x, const lucid_view *w,
+                         const lucid_conv2d_attrs *a)
+{
+    int64_t channels = x[1];
+    if (channels % a->groups != 0 || w->dims[0] % a->groups != 0 ||
+        w->dims[1] != channels / a->groups) {
+        return luc_bad_input(c, 1, "expected [%lld,%lld,kH,kW] (input %s, groups %lld)",
+                             (long long)w->dims[0], (long long)(channels / a->groups),
+                             luc_dims_text(4, x).s, (long long)a->groups);
+    }
+    for (int i = 0; i < 2; i++) {
+        int64_t span = a->dilation[i] * (w->dims[2 + i] - 1) + 1;
+        if (w->dims[2 + i] < 1 || span > x[2 + i] + 2 * a->padding[i])
+            return luc_bad_input(c, 1,
+                                 "expected a kernel of at most %lldx%lld, the padded input "
+                                 "(input %s, padding %lld,%lld, dilation %lld,%lld)",
+                                 (long long)(x[2] + 2 * a->padding[0]),
+                                 (long long)(x[3] + 2 * a->padding[1]), luc_dims_text(4, x).s,
+                                 (long long)a->padding[0], (long long)a->padding[1],
+                                 (long long)a->dilation[0], (long long)a->dilation[1]);
+    }
+    return true;
+}
+
+static int64_t out_size(int64_t in, int64_t kernel, const lucid_conv2d_attrs *a, int i)
+{
+    return (in + 2 * a->padding[i] - a->dilation[i] * (kernel - 1) - 1) / a->stride[i] + 1;
+}
+
+static bool conv2d_infer(lucid_call *c)
+{
+    const lucid_conv2d_attrs *a = c->attrs;
+    if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]") ||
+        !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]"))
+        return false;
+    const lucid_view *x = &c->in[0]->view, *w = &c->in[1]->view;
+    if (!check_weight(c, x->dims, w, a)) return false;
+    if (c->in[2] && (c->in[2]->view.ndim != 1 || c->in[2]->view.dims[0] != w->dims[0]))
+        return luc_bad_input(c, 2, "expected [%lld]", (long long)w->dims[0]);
+    int64_t dims[4] = {x->dims[0], w->dims[0], out_size(x->dims[2], w->dims[2], a, 0),
+                       out_size(x->dims[3], w->dims[3], a, 1)};
+    luc_set_dims(c, 0, x->dtype, 4, dims);
+    conv_layout(&c->out[0]);
+    return true;
+}
+
+static bool backward_input_infer(lucid_call *c)
+{
+    const lucid_conv2d_attrs *a = c->attrs;
+    if (!luc_want_ndim(c, 0, 4, "[N,O,H',W']") || !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]"))
+        return false;
+    luc_set_dims(c, 0, c->in[0]->view.dtype, 4, a->size);
+    conv_layout(&c->out[0]);
+    return check_weight(c, a->size, &c->in[1]->view, a);
+}
+
+static bool backward_weight_infer(lucid_call *c)
+{
+    const lucid_conv2d_attrs *a = c->attrs;
+    if (!luc_want_ndim(c, 0, 4, "[N,O,H',W']") || !luc_want_ndim(c, 1, 4, "[N,C,H,W]"))
+        return false;
+    luc_set_dims(c, 0, c->in[0]->view.dtype, 4, a->size);
+    luc_contiguous_strides(4, c->out[0].dims, c->out[0].strides);
+    return true;
+}
+
+/* ---- gradients --------------------------------------------------------------------------------- */
+
+static lucid_conv2d_attrs sized(const void *attrs, const int64_t *size)
+{
+    lucid_conv2d_attrs a = *(const lucid_conv2d_attrs *)attrs;
+    memcpy(a.size, size, sizeof a.size);
+    return a;
+}
+
+static lucid_tensor *input_grad(lucid_tensor *g, lucid_tensor *w, const void *attrs,
+                                const int64_t *size)
+{
+    lucid_conv2d_attrs a = sized(attrs, size);
+    return luc_apply2(&luc_op_conv2d_backward_input, g, w, &a);
+}
+
+static lucid_tensor *weight_grad(lucid_tensor *g, lucid_tensor *x, const void *attrs,
+                                 const int64_t *size)
+{
+    lucid_conv2d_attrs a = sized(attrs, size);
+    return luc_apply2(&luc_op_conv2d_backward_weight, g, x, &a);
+}
+
+static lucid_tensor *convolve(lucid_tensor *x, lucid_tensor *w, const void *attrs)
+{
+    return lucid_apply(&luc_op_conv2d, (lucid_tensor *[]){x, w, NULL}, 3, attrs);
+}
+
+/* Of two inputs: the gradient of one needs the other. */
+static uint32_t save_other(const lucid_call *c)
+{
+    return (c->needs & 1 ? LUCID_SAVE_INPUT(1) : 0) | (c->needs & 2 ? LUCID_SAVE_INPUT(0) : 0);
+}
+
+static bool conv2d_vjp(lucid_vjp *v)
+{
+    lucid_tensor *g = v->grad_out[0];
+    if (luc_needs(v, 0))
+        v->grad_in[0] =
+            input_grad(g, lucid_saved_input(v, 1), v->attrs, lucid_input_meta(v, 0)->dims);
+    if (luc_needs(v, 1))
+        v->grad_in[1] =
+            weight_grad(g, lucid_saved_input(v, 0), v->attrs, lucid_input_meta(v, 1)->dims);
+    if (luc_needs(v, 2)) {
+        lucid_reduce_options o = {.dims = {0, 2, 3}, .n_dims = 3};
+        v->grad_in[2] = lucid_sum_opt(g, &o);
+    }
+    return true;
+}
+
+/* dx = B(g, w): of g it is the convolution, of w the weight's gradient. */
+static bool backward_input_vjp(lucid_vjp *v)
+{
+    lucid_tensor *u = v->grad_out[0];
+    if (luc_needs(v, 0)) v->grad_in[0] = convolve(u, lucid_saved_input(v, 1), v->attrs);
+    if (luc_needs(v, 1))
+        v->grad_in[1] =
+            weight_grad(lucid_saved_input(v, 0), u, v->attrs, lucid_input_meta(v, 1)->dims);
+    return true;
+}
+
+/* dw = W(g, x): of g it is the convolution, of x the input's gradient. */
+static bool backward_weight_vjp(lucid_vjp *v)
+{
+    lucid_tensor *u = v->grad_out[0];
+    if (luc_needs(v, 0)) v->grad_in[0] = convolve(lucid_saved_input(v, 1), u, v->attrs);
+    if (luc_needs(v, 1))
+        v->grad_in[1] =
+            input_grad(lucid_saved_input(v, 0), u, v->attrs, lucid_input_meta(v, 1)->dims);
+    return true;
+}
+
+/* ---- samples ----------------------------------------------------------------------------------- */
+
+#define CONV(s, p, d, g, ...)                                                           \
+    {                                                                                   \
+        .stride = {s, s}, .padding = {p, p}, .dilation = {d, d}, .groups = g, .size = { \
+            __VA_ARGS__                                                                 \
+        }                                                                               \
+    }
+static const lucid_conv2d_attrs plain = CONV(1, 0, 1, 1, 0), padded = CONV(1, 1, 1, 1, 0),
+                                strided = CONV(2, 1, 1, 1, 0), dilated = CONV(1, 2, 2, 1, 0),
+                                grouped = CONV(1, 1, 1, 2, 0), depthwise = CONV(1, 1, 1, 3, 0),
+                                uneven = {{2, 1}, {0, 2}, {1, 2}, 1, {0}};
+static const lucid_sample conv2d_samples[] = {
+    {.name = "plain",
+     .n_in = 3,
+     .attrs = &plain,
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_IN1(4)}},
+    {.name = "padded",
+     .n_in = 3,
+     .attrs = &padded,
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_ABSENT}},
+    {.name = "strided",
+     .n_in = 3,
+     .attrs = &strided,
+     .in = {LUC_IN4(1, 3, 7, 6), LUC_IN4(2, 3, 3, 3), LUC_IN1(2)}},
+    {.name = "dilated",
+     .n_in = 3,
+     .attrs = &dilated,
+     .in = {LUC_IN4(1, 2, 6, 5), LUC_IN4(3, 2, 3, 3), LUC_IN1(3)}},
+    {.name = "grouped",
+     .n_in = 3,
+     .attrs = &grouped,
+     .in = {LUC_IN4(2, 4, 5, 5), LUC_IN4(6, 2, 3, 3), LUC_IN1(6)}},
+    {.name = "depthwise",
+     .n_in = 3,
+     .attrs = &depthwise,
+     .in = {LUC_IN4(2, 3, 5, 5), LUC_IN4(3, 1, 3, 3), LUC_ABSENT}},
+    {.name = "1x1",
+     .n_in = 3,
+     .attrs = &plain,
+     .in = {LUC_IN4(2, 3, 4, 4), LUC_IN4(5, 3, 1, 1), LUC_IN1(5)}},
+    {.name = "uneven",
+     .n_in = 3,
+     .attrs = &uneven,
+     .in = {LUC_IN4(2, 2, 7, 6), LUC_IN4(3, 2, 3, 2), LUC_IN1(3)}},
+    {.name = "first layer",
+     .n_in = 3,
+     .attrs = &padded,
+     .in = {LUC_IN4(2, 1, 6, 6), LUC_IN4(4, 1, 3, 3), LUC_ABSENT}},
+};
+static const lucid_sample conv2d_bad_samples[] = {
+    {.name = "rank",
+     .n_in = 3,
+     .attrs = &plain,
+     .error = "input: expected 4-D [N,C,H,W]",
+     .in = {LUC_IN2(5, 6), LUC_IN4(4, 3, 3, 3), LUC_ABSENT}},
+    {.name = "channels",
+     .n_in = 3,
+     .attrs = &plain,
+     .error = "weight: expected [4,3,kH,kW]",
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 1, 3, 3), LUC_ABSENT}},
+    {.name = "kernel",
+     .n_in = 3,
+     .attrs = &plain,
+     .error = "weight: expected a kernel of at most",
+     .in = {LUC_IN4(2, 3, 4, 4), LUC_IN4(4, 3, 7, 7), LUC_ABSENT}},
+    {.name = "bias",
+     .n_in = 3,
+     .attrs = &plain,
+     .error = "bias: expected [4]",
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_IN1(3)}},
+};
+
+static const lucid_conv2d_attrs to_input = CONV(2, 1, 1, 1, 1, 3, 7, 6),
+                                to_weight = CONV(2, 1, 1, 1, 2, 3, 3, 3),
+                                to_grouped_input = CONV(1, 1, 1, 2, 2, 4, 5, 5),
+                                to_grouped_weight = CONV(1, 1, 1, 2, 6, 2, 3, 3);
+static const lucid_sample backward_input_samples[] = {
+    {.name = "strided",
+     .n_in = 2,
+     .attrs = &to_input,
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(2, 3, 3, 3)}},
+    {.name = "grouped",
+     .n_in = 2,
+     .attrs = &to_grouped_input,
+     .in = {LUC_IN4(2, 6, 5, 5), LUC_IN4(6, 2, 3, 3)}},
+};
+static const lucid_sample backward_weight_samples[] = {
+    {.name = "strided",
+     .n_in = 2,
+     .attrs = &to_weight,
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(1, 3, 7, 6)}},
+    {.name = "grouped",
+     .n_in = 2,
+     .attrs = &to_grouped_weight,
+     .in = {LUC_IN4(2, 6, 5, 5), LUC_IN4(2, 4, 5, 5)}},
+};
+
+/* ---- the operators ------------------------------------------------------------------------------- */
+
+const lucid_op luc_op_conv2d = {
+    .name = "conv2d",
+    .schema = "input, weight, bias?",
+    .doc = "2-d convolution",
+    .id = LUCID_OP_conv2d,
+    .n_in = 3,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_conv2d_attrs),
+    .infer = conv2d_infer,
+    .saves = save_other,
+    .vjp = conv2d_vjp,
+    LUC_SAMPLES(conv2d_samples),
+    LUC_BAD_SAMPLES(conv2d_bad_samples),
+};
+
+const lucid_op luc_op_conv2d_backward_input = {
+    .name = "conv2d_backward_input",
+    .schema = "grad, weight",
+    .doc = "gradient of the input",
+    .id = LUCID_OP_conv2d_backward_input,
+    .n_in = 2,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_conv2d_attrs),
+    .infer = backward_input_infer,
+    .saves = save_other,
+    .vjp = backward_input_vjp,
+    LUC_SAMPLES(backward_input_samples),
+};
+
+const lucid_op luc_op_conv2d_backward_weight = {
+    .name = "conv2d_backward_weight",
+    .schema = "grad, input",
+    .doc = "gradient of the weight",
+    .id = LUCID_OP_conv2d_backward_weight,
+    .n_in = 2,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_conv2d_attrs),
+    .infer = backward_weight_infer,
+    .saves = save_other,
+    .vjp = backward_weight_vjp,
+    LUC_SAMPLES(backward_weight_samples),
+};
+
+/* ---- the function -------------------------------------------------------------------------------- */
+
+static bool check_option(const char *name, int64_t h, int64_t w, int64_t least)
+{
+    if (h >= least && w >= least) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, "conv2d", "%s: expected >= %lld, got %lld,%lld", name,
+                     (long long)least, (long long)h, (long long)w);
+}
+
+lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
+                               const lucid_conv2d_options *o)
+{
+    if (!x || !weight) return NULL;
+    if (!o) o = &lucid_conv2d_defaults;
+    lucid_conv2d_attrs a = {
+        .stride = {o->stride, o->stride_w == LUCID_SAME ? o->stride : o->stride_w},
+        .padding = {o->padding, o->padding_w == LUCID_SAME ? o->padding : o->padding_w},
+        .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
+        .groups = o->groups,
+    };
+    if (!check_option("stride", a.stride[0], a.stride[1], 1) ||
+        !check_option("padding", a.padding[0], a.padding[1], 0) ||
+        !check_option("dilation", a.dilation[0], a.dilation[1], 1) ||
+        !check_option("groups", a.groups, a.groups, 1))
+        return NULL;
+    bool single = x->view.ndim == 3;
+    if (single) x = lucid_unsqueeze(x, 0);
+    lucid_tensor *y = lucid_apply(&luc_op_conv2d, (lucid_tensor *[]){x, weight, bias}, 3, &a);
+    return single ? lucid_squeeze(y, 0) : y;
+}

@@ -1,0 +1,143 @@
+/* dropout.c: dropout, and the function of batch normalisation. */
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/normalization.h"
+#include "autograd/ops/ops_priv.h"
+
+/* ---- dropout: x -> (y, mask u8) ------------------------------------------------------------------ */
+
+static bool dropout_infer(lucid_call *c)
+{
+    if (!luc_want_floating(c, 0)) return false;
+    lucid_infer_like(c, 0, 0);
+    c->out[1] = c->out[0];
+    c->out[1].dtype = LUCID_U8;
+    return true;
+}
+
+static uint32_t save_mask(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_OUTPUT(1);
+}
+
+static bool dropout_vjp(lucid_vjp *v)
+{
+    v->grad_in[0] =
+        luc_apply2(&luc_op_dropout_backward, v->grad_out[0], lucid_saved_output(v, 1), v->attrs);
+    return v->grad_in[0] != NULL;
+}
+
+static const lucid_random_attrs third = {.seed = 7, .offset = 3, .a = 0.3}, none = {.a = 0};
+static const lucid_sample dropout_samples[] = {
+    {.name = "matrix", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &third},
+    {.name = "image", .n_in = 1, .in = {LUC_IN4(2, 3, 4, 5)}, .attrs = &third},
+    {.name = "none", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &none},
+};
+
+const lucid_op luc_op_dropout = {
+    .name = "dropout",
+    .schema = "x",
+    .doc = "zeroes elements at random",
+    .id = LUCID_OP_dropout,
+    .n_in = 1,
+    .n_out = 2,
+    .attrs_size = sizeof(lucid_random_attrs),
+    .infer = dropout_infer,
+    .saves = save_mask,
+    .vjp = dropout_vjp,
+    LUC_SAMPLES(dropout_samples),
+};
+
+static bool backward_infer(lucid_call *c)
+{
+    lucid_infer_like(c, 0, 0);
+    return true;
+}
+
+static uint32_t save_second(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_INPUT(1);
+}
+
+static bool backward_vjp(lucid_vjp *v)
+{
+    v->grad_in[0] =
+        luc_apply2(&luc_op_dropout_backward, v->grad_out[0], lucid_saved_input(v, 1), v->attrs);
+    return v->grad_in[0] != NULL;
+}
+
+static const lucid_sample backward_samples[] = {
+    {.name = "matrix",
+     .n_in = 2,
+     .attrs = &third,
+     .in = {LUC_IN2(3, 5),
+            {.shape = {2, {3, 5}}, .dtype = LUCID_U8, .low = 0, .high = 2, .no_grad = true}}},
+};
+
+const lucid_op luc_op_dropout_backward = {
+    .name = "dropout_backward",
+    .schema = "grad, mask",
+    .doc = "grad where the mask is set, scaled",
+    .id = LUCID_OP_dropout_backward,
+    .n_in = 2,
+    .n_out = 1,
+    .flags = LUCID_OP_MIXED_DTYPES,
+    .attrs_size = sizeof(lucid_random_attrs),
+    .infer = backward_infer,
+    .saves = save_second,
+    .vjp = backward_vjp,
+    LUC_SAMPLES(backward_samples),
+};
+
+lucid_tensor *lucid_dropout(lucid_tensor *x, double p, bool training)
+{
+    if (!x) return NULL;
+    if (!(p >= 0 && p <= 1))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "dropout", "p: expected [0,1], got %g", p);
+    if (!training || p == 0) return x;
+    lucid_generator g = luc_random_take(((uint64_t)x->numel + 3) / 4);
+    lucid_random_attrs attrs = {.seed = g.seed, .offset = g.offset, .a = p};
+    return luc_apply1(&luc_op_dropout, x, &attrs);
+}
+
+/* ---- batch_norm, the function ---------------------------------------------------------------------- */
+
+static int64_t values_per_channel(const lucid_tensor *x)
+{
+    int64_t n = 1;
+    for (int d = 0; d < x->view.ndim; d++)
+        if (d != 1) n *= x->view.dims[d];
+    return n;
+}
+
+lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_options *o)
+{
+    if (!x) return NULL;
+    if (!o) o = &lucid_batch_norm_defaults;
+    bool batch = o->training || (!o->running_mean && !o->running_var);
+    if (!batch && (!o->running_mean || !o->running_var))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name,
+                              "%s: expected running statistics in eval mode, got nothing",
+                              o->running_mean ? "running_var" : "running_mean");
+    if (!(o->eps >= 0))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name, "eps: expected >= 0, got %g", o->eps);
+    if (batch && x->view.ndim >= 2 && values_per_channel(x) == 1 && x->view.dims[1] > 0)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name,
+                              "input: expected more than 1 value per channel when training, got %s",
+                              luc_shape_text(x).s);
+    bool track = o->training && (o->running_mean || o->running_var);
+    if (track && !(o->momentum >= 0 && o->momentum <= 1))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name, "momentum: expected [0,1], got %g",
+                              o->momentum);
+    lucid_batch_norm_attrs attrs = {
+        .eps = o->eps, .momentum = track ? o->momentum : -1, .training = batch};
+    lucid_tensor *in[] = {x, o->weight, o->bias, o->running_mean, o->running_var};
+    if (batch && !track) in[3] = in[4] = NULL;
+    lucid_tensor *y = lucid_apply(&luc_op_batch_norm, in, 5, &attrs);
+    if (y && track) { /* the kernel changed them: graphs that saved them must notice */
+        if (o->running_mean) luc_storage_bump(o->running_mean->storage);
+        if (o->running_var) luc_storage_bump(o->running_var->storage);
+    }
+    return y;
+}

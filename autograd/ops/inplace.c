@@ -1,0 +1,209 @@
+/* inplace.c: operators that write their result into their first argument. */
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/ops_priv.h"
+#include "autograd/ops/view.h"
+
+/* b in a's dtype: the result of an in-place operator must fit what it is written into. */
+static lucid_tensor *fit(lucid_tensor *a, lucid_tensor *b, const char *op)
+{
+    lucid_dtype d = luc_result_type((lucid_tensor *[]){a, b}, 2), own = a->view.dtype;
+    bool fits = d == own || (lucid_dtype_is_floating(own) && lucid_dtype_is_floating(d)) ||
+                (!lucid_dtype_is_floating(d) && own != LUCID_BOOL);
+    if (!fits)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op,
+                              "b: a result of dtype %s cannot be written into %s",
+                              lucid_dtype_name(d), lucid_dtype_name(own));
+    return luc_meet(b, own, a->storage->device);
+}
+
+static lucid_tensor *binary_(const lucid_op *op, lucid_tensor *a, lucid_tensor *b)
+{
+    if (!a || !b) return NULL;
+    b = fit(a, b, op->name);
+    return lucid_apply_inplace(op, (lucid_tensor *[]){a, b}, 2, NULL);
+}
+
+static lucid_tensor *unary_(const lucid_op *op, lucid_tensor *x, const void *attrs)
+{
+    return lucid_apply_inplace(op, (lucid_tensor *[]){x}, 1, attrs);
+}
+
+static lucid_tensor *floating_(const lucid_op *op, lucid_tensor *x)
+{
+    if (x && !lucid_dtype_is_floating(x->view.dtype))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op->name,
+                              "x: expected a floating dtype to write into, got %s",
+                              lucid_dtype_name(x->view.dtype));
+    return unary_(op, x, NULL);
+}
+
+lucid_tensor *lucid_add_(lucid_tensor *a, lucid_tensor *b)
+{
+    return binary_(&luc_op_add, a, b);
+}
+
+lucid_tensor *lucid_sub_(lucid_tensor *a, lucid_tensor *b)
+{
+    return binary_(&luc_op_sub, a, b);
+}
+
+lucid_tensor *lucid_mul_(lucid_tensor *a, lucid_tensor *b)
+{
+    return binary_(&luc_op_mul, a, b);
+}
+
+lucid_tensor *lucid_div_(lucid_tensor *a, lucid_tensor *b)
+{
+    if (a && !lucid_dtype_is_floating(a->view.dtype))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "div",
+                              "a: expected a floating dtype to write into, got %s",
+                              lucid_dtype_name(a->view.dtype));
+    return binary_(&luc_op_div, a, b);
+}
+
+/* A number in place: integers take whole numbers only. */
+static lucid_tensor *number_(const lucid_op *op, lucid_tensor *x, double value)
+{
+    if (!x) return NULL;
+    if (!lucid_dtype_is_floating(x->view.dtype) &&
+        (value != trunc(value) || x->view.dtype == LUCID_BOOL))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op->name,
+                              "value: %g cannot be used in place on %s", value,
+                              lucid_dtype_name(x->view.dtype));
+    lucid_scalar_attrs attrs = {value};
+    return unary_(op, x, &attrs);
+}
+
+lucid_tensor *lucid_add_scalar_(lucid_tensor *x, double value)
+{
+    return number_(&luc_op_add_scalar, x, value);
+}
+
+lucid_tensor *lucid_mul_scalar_(lucid_tensor *x, double value)
+{
+    return number_(&luc_op_mul_scalar, x, value);
+}
+
+lucid_tensor *lucid_neg_(lucid_tensor *x)
+{
+    return unary_(&luc_op_neg, x, NULL);
+}
+
+lucid_tensor *lucid_exp_(lucid_tensor *x)
+{
+    return floating_(&luc_op_exp, x);
+}
+
+lucid_tensor *lucid_sqrt_(lucid_tensor *x)
+{
+    return floating_(&luc_op_sqrt, x);
+}
+
+lucid_tensor *lucid_tanh_(lucid_tensor *x)
+{
+    return floating_(&luc_op_tanh, x);
+}
+
+lucid_tensor *lucid_sigmoid_(lucid_tensor *x)
+{
+    return floating_(&luc_op_sigmoid, x);
+}
+
+lucid_tensor *lucid_relu_(lucid_tensor *x)
+{
+    return unary_(&luc_op_relu, x, NULL);
+}
+
+lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max)
+{
+    if (isnan(min) || isnan(max))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "clamp", "min, max: expected numbers, got %g, %g",
+                              min, max);
+    lucid_clamp_attrs attrs = {min, max};
+    return unary_(&luc_op_clamp, x, &attrs);
+}
+
+/* ---- overwriting: the old value does not matter, so history is mul(x, 0) + source ---------------- */
+
+lucid_tensor *lucid_fill_(lucid_tensor *x, double value)
+{
+    if (!x || !luc_check_inplace(x, "fill")) return NULL;
+    if (!lucid_is_grad_enabled() || !lucid_requires_grad(x)) {
+        if (!luc_fill_data(x, value, "fill")) return NULL;
+        luc_storage_bump(x->storage);
+        return x;
+    }
+    return lucid_copy_(x, luc_full_like(x, value));
+}
+
+lucid_tensor *lucid_zero_(lucid_tensor *x)
+{
+    return lucid_fill_(x, 0);
+}
+
+/* copy_(x, source): the operator overwrite(x, source) = source, with a zero gradient for x. */
+static bool overwrite_kernel(const lucid_kernel_args *args)
+{
+    lucid_kernel_args copy = {.n_in = 1, .n_out = 1, .in = &args->in[1], .out = args->out};
+    lucid_device cpu = {LUCID_CPU, 0};
+    return luc_kernel_run(cpu, LUCID_OP_copy, args->in[1]->dtype, &copy);
+}
+
+static bool overwrite_vjp(lucid_vjp *v)
+{
+    if (luc_needs(v, 0)) v->grad_in[0] = luc_full_like(v->grad_out[0], 0);
+    if (luc_needs(v, 1)) v->grad_in[1] = lucid_sum_to_input(v, 1, v->grad_out[0]);
+    return true;
+}
+
+static const lucid_op overwrite = {
+    .name = "copy_",
+    .schema = "x, source",
+    .doc = "x = source",
+    .id = LUCID_OP_CUSTOM,
+    .n_in = 2,
+    .n_out = 1,
+    .flags = LUCID_OP_BROADCAST,
+    .vjp = overwrite_vjp,
+    .kernel = overwrite_kernel,
+};
+
+lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source)
+{
+    if (!x || !source || !luc_check_inplace(x, "copy_")) return NULL;
+    lucid_shape to = lucid_tensor_shape(x), from = lucid_tensor_shape(source), both;
+    if (!lucid_shape_broadcast(&to, &from, &both) || !lucid_shape_equal(&both, &to))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "copy_",
+                              "source: expected sizes that broadcast to %s, got %s",
+                              luc_shape_text(x).s, luc_shape_text(source).s);
+    bool records =
+        lucid_is_grad_enabled() && (lucid_requires_grad(x) || lucid_requires_grad(source));
+    if (records && lucid_dtype_is_floating(x->view.dtype)) {
+        source = lucid_tensor_to(lucid_cast(source, x->view.dtype), x->storage->device);
+        return lucid_apply_inplace(&overwrite, (lucid_tensor *[]){x, source}, 2, NULL);
+    }
+    if (!luc_copy_data(x, lucid_expand_opt(source, to), "copy_")) return NULL;
+    luc_storage_bump(x->storage);
+    return x;
+}
+
+lucid_tensor *lucid_uniform_(lucid_tensor *x, double low, double high)
+{
+    if (!x || !luc_check_inplace(x, "uniform_")) return NULL;
+    if (!(low <= high))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "uniform_", "high: expected >= low, got [%g,%g)",
+                              low, high);
+    if (!luc_fill_uniform(x, low, high)) return NULL;
+    luc_storage_bump(x->storage);
+    return x;
+}
+
+lucid_tensor *lucid_normal_(lucid_tensor *x, double mean, double std)
+{
+    if (!x || !luc_check_inplace(x, "normal_")) return NULL;
+    if (!(std >= 0))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "normal_", "std: expected >= 0, got %g", std);
+    if (!luc_fill_normal(x, mean, std)) return NULL;
+    luc_storage_bump(x->storage);
+    return x;
+}

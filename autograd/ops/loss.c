@@ -1,0 +1,473 @@
+/* loss.c: softmax, log_softmax and losses. */
+#include "autograd/ops/loss.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/ops_priv.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/view.h"
+
+const lucid_loss_options lucid_loss_defaults = {LUCID_LOSS_DEFAULTS};
+
+/* ---- softmax and log_softmax ----------------------------------------------------------------------- */
+
+static bool floating_infer(lucid_call *c)
+{
+    if (!luc_want_floating(c, 0)) return false;
+    lucid_infer_like(c, 0, 0);
+    return true;
+}
+
+static uint32_t save_output(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_OUTPUT(0);
+}
+
+static uint32_t save_both(const lucid_call *c)
+{
+    return LUCID_SAVE_INPUT(1) | (c->needs & 2 ? LUCID_SAVE_INPUT(0) : 0);
+}
+
+static lucid_tensor *sum_dim(lucid_tensor *x, int dim)
+{
+    lucid_reduce_options o = {.dims = {dim}, .n_dims = 1, .keepdim = true};
+    return lucid_sum_opt(x, &o);
+}
+
+static bool softmax_vjp(lucid_vjp *v)
+{
+    v->grad_in[0] =
+        luc_apply2(&luc_op_softmax_backward, v->grad_out[0], lucid_saved_output(v, 0), v->attrs);
+    return v->grad_in[0] != NULL;
+}
+
+static bool log_softmax_vjp(lucid_vjp *v)
+{
+    v->grad_in[0] = luc_apply2(&luc_op_log_softmax_backward, v->grad_out[0],
+                               lucid_saved_output(v, 0), v->attrs);
+    return v->grad_in[0] != NULL;
+}
+
+/* dx = y (g - sum(g y)): of g it is itself; of y: u (g - sum(g y)) - g sum(u y). */
+static bool softmax_backward_vjp(lucid_vjp *v)
+{
+    const lucid_dim_attrs *a = v->attrs;
+    lucid_tensor *u = v->grad_out[0], *y = lucid_saved_input(v, 1);
+    if (luc_needs(v, 0)) v->grad_in[0] = luc_apply2(&luc_op_softmax_backward, u, y, a);
+    if (luc_needs(v, 1)) {
+        lucid_tensor *g = lucid_saved_input(v, 0);
+        lucid_tensor *centred = lucid_sub(g, sum_dim(lucid_mul(g, y), a->dim));
+        lucid_tensor *other = lucid_mul(g, sum_dim(lucid_mul(u, y), a->dim));
+        v->grad_in[1] = lucid_sub(lucid_mul(u, centred), other);
+    }
+    return true;
+}
+
+/* dx = g - e^y sum(g): of g: u - sum(u e^y); of y: -u e^y sum(g). */
+static bool log_softmax_backward_vjp(lucid_vjp *v)
+{
+    const lucid_dim_attrs *a = v->attrs;
+    lucid_tensor *u = v->grad_out[0], *p = lucid_exp(lucid_saved_input(v, 1));
+    if (luc_needs(v, 0)) v->grad_in[0] = lucid_sub(u, sum_dim(lucid_mul(u, p), a->dim));
+    if (luc_needs(v, 1)) {
+        lucid_tensor *total = sum_dim(lucid_saved_input(v, 0), a->dim);
+        v->grad_in[1] = lucid_neg(lucid_mul(lucid_mul(u, p), total));
+    }
+    return true;
+}
+
+static const lucid_dim_attrs dim0 = {.dim = 0}, dim1 = {.dim = 1};
+static const lucid_sample softmax_samples[] = {
+    {.name = "rows", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &dim1},
+    {.name = "columns", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &dim0},
+    {.name = "channels", .n_in = 1, .in = {LUC_IN4(2, 3, 2, 4)}, .attrs = &dim1},
+};
+static const lucid_sample softmax_backward_samples[] = {
+    {.name = "rows",
+     .n_in = 2,
+     .in = {LUC_IN2(3, 5), LUC_RANGE(0.05, 0.4, {2, {3, 5}})},
+     .attrs = &dim1},
+};
+static const lucid_sample log_softmax_backward_samples[] = {
+    {.name = "rows",
+     .n_in = 2,
+     .in = {LUC_IN2(3, 5), LUC_RANGE(-2, -0.5, {2, {3, 5}})},
+     .attrs = &dim1},
+};
+
+const lucid_op luc_op_softmax = {
+    .name = "softmax",
+    .schema = "x",
+    .doc = "e^x / sum(e^x)",
+    .id = LUCID_OP_softmax,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_dim_attrs),
+    .infer = floating_infer,
+    .saves = save_output,
+    .vjp = softmax_vjp,
+    LUC_SAMPLES(softmax_samples),
+};
+
+const lucid_op luc_op_log_softmax = {
+    .name = "log_softmax",
+    .schema = "x",
+    .doc = "log(softmax(x))",
+    .id = LUCID_OP_log_softmax,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_dim_attrs),
+    .infer = floating_infer,
+    .saves = save_output,
+    .vjp = log_softmax_vjp,
+    LUC_SAMPLES(softmax_samples),
+};
+
+const lucid_op luc_op_softmax_backward = {
+    .name = "softmax_backward",
+    .schema = "grad, y",
+    .doc = "y (grad - sum(grad y))",
+    .id = LUCID_OP_softmax_backward,
+    .n_in = 2,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_dim_attrs),
+    .infer = floating_infer,
+    .saves = save_both,
+    .vjp = softmax_backward_vjp,
+    LUC_SAMPLES(softmax_backward_samples),
+};
+
+const lucid_op luc_op_log_softmax_backward = {
+    .name = "log_softmax_backward",
+    .schema = "grad, y",
+    .doc = "grad - e^y sum(grad)",
+    .id = LUCID_OP_log_softmax_backward,
+    .n_in = 2,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_dim_attrs),
+    .infer = floating_infer,
+    .saves = save_both,
+    .vjp = log_softmax_backward_vjp,
+    LUC_SAMPLES(log_softmax_backward_samples),
+};
+
+static lucid_tensor *soft(const lucid_op *op, lucid_tensor *x, int dim)
+{
+    if (!x) return NULL;
+    lucid_dim_attrs attrs = {.dim = luc_wrap_dim(dim, x->view.ndim, op->name, "dim")};
+    if (attrs.dim < 0) return NULL;
+    return luc_apply1(op, lucid_cast(x, luc_float_type(x->view.dtype)), &attrs);
+}
+
+lucid_tensor *lucid_softmax(lucid_tensor *x, int dim)
+{
+    return soft(&luc_op_softmax, x, dim);
+}
+
+lucid_tensor *lucid_log_softmax(lucid_tensor *x, int dim)
+{
+    return soft(&luc_op_log_softmax, x, dim);
+}
+
+/* ---- nll_loss: (log_probs [N,C,...], target [N,...], weight? [C]) -> (loss, total weight) ----------- */
+
+static bool check_target(const lucid_call *c, const lucid_view *x)
+{
+    const lucid_view *t = &c->in[1]->view;
+    bool ok = t->ndim == x->ndim - 1 && t->dims[0] == x->dims[0];
+    for (int d = 2; ok && d < x->ndim; d++) ok = t->dims[d - 1] == x->dims[d];
+    if (!ok)
+        return luc_bad_input(c, 1, "expected classes of %s without dimension 1",
+                             luc_dims_text(x->ndim, x->dims).s);
+    if (t->dtype != LUCID_I64) return luc_bad_input(c, 1, "expected int64");
+    return true;
+}
+
+static bool check_weight(const lucid_call *c, int i, const lucid_view *x)
+{
+    const lucid_tensor *w = c->in[i];
+    if (!w) return true;
+    if (w->view.ndim != 1 || w->view.dims[0] != x->dims[1] || w->view.dtype != x->dtype)
+        return luc_bad_input(c, i, "expected %s [%lld]", lucid_dtype_name(x->dtype),
+                             (long long)x->dims[1]);
+    return true;
+}
+
+static bool nll_infer(lucid_call *c)
+{
+    const lucid_nll_attrs *a = c->attrs;
+    const lucid_view *x = &c->in[0]->view;
+    if (!luc_want_floating(c, 0)) return false;
+    if (x->ndim < 2) return luc_bad_input(c, 0, "expected at least 2-D [N,C,...]");
+    if (!check_target(c, x) || !check_weight(c, 2, x)) return false;
+    const lucid_view *t = &c->in[1]->view;
+    luc_set_dims(c, 0, x->dtype, a->reduction == LUCID_REDUCTION_NONE ? t->ndim : 0, t->dims);
+    luc_contiguous_strides(c->out[0].ndim, c->out[0].dims, c->out[0].strides);
+    luc_set_dims(c, 1, x->dtype, 0, NULL);
+    return true;
+}
+
+static uint32_t nll_saves(const lucid_call *c)
+{
+    return LUCID_SAVE_INPUT(1) | (c->in[2] ? LUCID_SAVE_INPUT(2) : 0) | LUCID_SAVE_OUTPUT(1);
+}
+
+/* The sizes of log_probs travel as dimension 1's size: the others are the target's. */
+typedef struct nll_backward_attrs {
+    lucid_nll_attrs nll; /* first: the kernel reads it as lucid_nll_attrs */
+    int64_t classes;
+} nll_backward_attrs;
+
+static bool nll_vjp(lucid_vjp *v)
+{
+    nll_backward_attrs a = {*(const lucid_nll_attrs *)v->attrs, lucid_input_meta(v, 0)->dims[1]};
+    lucid_tensor *weight = lucid_has_input(v, 2) ? lucid_saved_input(v, 2) : NULL;
+    lucid_tensor *in[] = {v->grad_out[0], lucid_saved_input(v, 1), weight,
+                          lucid_saved_output(v, 1)};
+    v->grad_in[0] = lucid_apply(&luc_op_nll_loss_backward, in, 4, &a);
+    return v->grad_in[0] != NULL;
+}
+
+static bool nll_backward_infer(lucid_call *c)
+{
+    const nll_backward_attrs *a = c->attrs;
+    const lucid_view *t = &c->in[1]->view;
+    int64_t dims[LUCID_MAX_DIMS] = {t->dims[0], a->classes};
+    for (int d = 1; d < t->ndim; d++) dims[d + 1] = t->dims[d];
+    luc_set_dims(c, 0, c->in[0]->view.dtype, t->ndim + 1, dims);
+    luc_contiguous_strides(t->ndim + 1, dims, c->out[0].strides);
+    return true;
+}
+
+static uint32_t nll_backward_saves(const lucid_call *c)
+{
+    return LUCID_SAVE_INPUT(1) | LUCID_SAVE_INPUT(3) | (c->in[2] ? LUCID_SAVE_INPUT(2) : 0);
+}
+
+/* Linear in grad: with weights w_t / total at the targets, <u, dx> = -sum(u at target) scaled. That is
+ * nll_loss of u again, which has the same scaling. */
+static bool nll_backward_vjp(lucid_vjp *v)
+{
+    const nll_backward_attrs *a = v->attrs;
+    lucid_tensor *weight = lucid_has_input(v, 2) ? lucid_saved_input(v, 2) : NULL;
+    lucid_tensor *in[] = {v->grad_out[0], lucid_saved_input(v, 1), weight};
+    v->grad_in[0] = lucid_apply(&luc_op_nll_loss, in, 3, &a->nll);
+    return v->grad_in[0] != NULL;
+}
+
+static const lucid_nll_attrs nll_mean = {LUCID_REDUCTION_MEAN, -100},
+                             nll_none = {LUCID_REDUCTION_NONE, -100},
+                             nll_sum = {LUCID_REDUCTION_SUM, 2};
+static const nll_backward_attrs nll_back = {{LUCID_REDUCTION_MEAN, -100}, 5};
+#define LUC_WEIGHT(n)                                             \
+    {                                                             \
+        .shape = {1, {n}}, .low = 0.5, .high = 2, .no_grad = true \
+    }
+static const lucid_sample nll_samples[] = {
+    {.name = "mean",
+     .n_in = 3,
+     .attrs = &nll_mean,
+     .in = {LUC_IN2(4, 5), LUC_INDEX(5, {1, {4}}), LUC_ABSENT}},
+    {.name = "weighted",
+     .n_in = 3,
+     .attrs = &nll_mean,
+     .in = {LUC_IN2(4, 5), LUC_INDEX(5, {1, {4}}), LUC_WEIGHT(5)}},
+    {.name = "none",
+     .n_in = 3,
+     .attrs = &nll_none,
+     .in = {LUC_IN4(2, 5, 2, 3), LUC_INDEX(5, {3, {2, 2, 3}}), LUC_WEIGHT(5)}},
+    {.name = "sum",
+     .n_in = 3,
+     .attrs = &nll_sum,
+     .in = {LUC_IN2(4, 5), LUC_INDEX(5, {1, {4}}), LUC_ABSENT}},
+};
+static const lucid_sample nll_bad_samples[] = {
+    {.name = "rank",
+     .n_in = 3,
+     .attrs = &nll_mean,
+     .error = "target: expected classes",
+     .in = {LUC_IN2(4, 5), LUC_INDEX(5, {2, {4, 5}}), LUC_ABSENT}},
+    {.name = "range",
+     .n_in = 3,
+     .attrs = &nll_mean,
+     .error = "target",
+     .in = {LUC_IN2(4, 5),
+            {.shape = {1, {4}}, .dtype = LUCID_I64, .low = 5, .high = 9, .no_grad = true},
+            LUC_ABSENT}},
+    {.name = "weight",
+     .n_in = 3,
+     .attrs = &nll_mean,
+     .error = "weight: expected",
+     .in = {LUC_IN2(4, 5), LUC_INDEX(5, {1, {4}}), LUC_WEIGHT(4)}},
+};
+static const lucid_sample nll_backward_samples[] = {
+    {.name = "mean",
+     .n_in = 4,
+     .attrs = &nll_back,
+     .in = {LUC_IN0(),
+            LUC_INDEX(5, {1, {4}}),
+            LUC_ABSENT,
+            {.shape = {0, {0}}, .low = 4, .high = 4.0000001, .no_grad = true}},
+     .no_second = true},
+};
+
+const lucid_op luc_op_nll_loss = {
+    .name = "nll_loss",
+    .schema = "input, target, weight?",
+    .doc = "negative log likelihood",
+    .id = LUCID_OP_nll_loss,
+    .n_in = 3,
+    .n_out = 2,
+    .flags = LUCID_OP_MIXED_DTYPES,
+    .attrs_size = sizeof(lucid_nll_attrs),
+    .infer = nll_infer,
+    .saves = nll_saves,
+    .vjp = nll_vjp,
+    LUC_SAMPLES(nll_samples),
+    LUC_BAD_SAMPLES(nll_bad_samples),
+};
+
+const lucid_op luc_op_nll_loss_backward = {
+    .name = "nll_loss_backward",
+    .schema = "grad, target, weight?, total_weight",
+    .doc = "gradient of nll_loss",
+    .id = LUCID_OP_nll_loss_backward,
+    .n_in = 4,
+    .n_out = 1,
+    .flags = LUCID_OP_MIXED_DTYPES,
+    .attrs_size = sizeof(nll_backward_attrs),
+    .infer = nll_backward_infer,
+    .saves = nll_backward_saves,
+    .vjp = nll_backward_vjp,
+    LUC_SAMPLES(nll_backward_samples),
+};
+
+/* ---- the functions --------------------------------------------------------------------------------- */
+
+static bool check_options(const lucid_loss_options *o, const char *op)
+{
+    if (o->reduction < LUCID_REDUCTION_NONE || o->reduction > LUCID_REDUCTION_SUM)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "reduction: expected none, mean or sum, got %d",
+                         o->reduction);
+    if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "label_smoothing: expected [0,1], got %g",
+                         o->label_smoothing);
+    return true;
+}
+
+/* The sum, the mean, or all of it. */
+static lucid_tensor *reduced(lucid_tensor *loss, int reduction)
+{
+    if (reduction == LUCID_REDUCTION_NONE) return loss;
+    return reduction == LUCID_REDUCTION_MEAN ? lucid_mean_opt(loss, NULL)
+                                             : lucid_sum_opt(loss, NULL);
+}
+
+/* [C] with a 0-d class goes through as [1,C] with [1]. */
+static lucid_tensor *nll(lucid_tensor *x, lucid_tensor *target, const lucid_loss_options *o)
+{
+    bool single = x->view.ndim == 1;
+    if (target->view.dtype == LUCID_I32 || target->view.dtype == LUCID_U8)
+        target = lucid_cast(target, LUCID_I64);
+    if (single) {
+        x = lucid_unsqueeze(x, 0);
+        target = lucid_unsqueeze(target, 0);
+    }
+    if (!x || !target) return NULL;
+    lucid_nll_attrs attrs = {o->reduction, o->ignore_index};
+    lucid_tensor *loss =
+        lucid_apply(&luc_op_nll_loss, (lucid_tensor *[]){x, target, o->weight}, 3, &attrs);
+    return single && o->reduction == LUCID_REDUCTION_NONE ? lucid_squeeze(loss, 0) : loss;
+}
+
+lucid_tensor *lucid_nll_loss_opt(lucid_tensor *log_probs, lucid_tensor *target,
+                                 const lucid_loss_options *o)
+{
+    if (!log_probs || !target) return NULL;
+    if (!o) o = &lucid_loss_defaults;
+    return check_options(o, "nll_loss") ? nll(log_probs, target, o) : NULL;
+}
+
+/* The weights as [1,C,1..] against log-probabilities. */
+static lucid_tensor *class_row(lucid_tensor *weight, const lucid_tensor *logp, int dim)
+{
+    lucid_shape row = {.ndim = logp->view.ndim};
+    for (int d = 0; d < row.ndim; d++) row.dims[d] = d == dim ? logp->view.dims[dim] : 1;
+    return lucid_reshape_opt(weight, row);
+}
+
+/* Against probabilities: -sum over classes of w p log q; the mean is over samples. */
+static lucid_tensor *soft_targets(lucid_tensor *logp, lucid_tensor *p, const lucid_loss_options *o)
+{
+    int dim = logp->view.ndim == 1 ? 0 : 1;
+    double classes = (double)logp->view.dims[dim];
+    if (o->label_smoothing > 0)
+        p = lucid_add_scalar(lucid_mul_scalar(p, 1 - o->label_smoothing),
+                             o->label_smoothing / classes);
+    lucid_tensor *terms = lucid_mul(logp, p);
+    if (o->weight) terms = lucid_mul(terms, class_row(o->weight, logp, dim));
+    lucid_reduce_options over = {.dims = {dim}, .n_dims = 1};
+    return reduced(lucid_neg(lucid_sum_opt(terms, &over)), o->reduction);
+}
+
+/* (1 - e) nll + e/C * sum over classes of -w log q, where classes that are ignored count nothing; the
+ * mean divides both by the weights of the targets. */
+static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const lucid_loss_options *o)
+{
+    int dim = logp->view.ndim == 1 ? 0 : 1;
+    double e = o->label_smoothing, classes = (double)logp->view.dims[dim];
+    lucid_loss_options each = *o;
+    each.reduction = LUCID_REDUCTION_NONE;
+    lucid_tensor *hard = nll(logp, target, &each);
+    lucid_tensor *terms = o->weight ? lucid_mul(logp, class_row(o->weight, logp, dim)) : logp;
+    lucid_reduce_options over = {.dims = {dim}, .n_dims = 1};
+    lucid_tensor *spread = lucid_neg(lucid_sum_opt(terms, &over));
+    lucid_tensor *counts = lucid_ne(target, lucid_scalar((double)o->ignore_index));
+    lucid_tensor *zero = luc_full_like(spread, 0);
+    spread = lucid_where(counts, spread, zero);
+    lucid_tensor *loss =
+        lucid_add(lucid_mul_scalar(hard, 1 - e), lucid_mul_scalar(spread, e / classes));
+    if (o->reduction != LUCID_REDUCTION_MEAN) return reduced(loss, o->reduction);
+    lucid_tensor *ones = luc_full_like(logp, -1), *weights; /* nll of -1 is the target's weight */
+    {
+        LUCID_NO_GRAD;
+        each.reduction = LUCID_REDUCTION_SUM;
+        weights = nll(ones, target, &each);
+    }
+    return lucid_div(lucid_sum_opt(loss, NULL), weights);
+}
+
+lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target,
+                                      const lucid_loss_options *o)
+{
+    if (!logits || !target) return NULL;
+    if (!o) o = &lucid_loss_defaults;
+    if (!check_options(o, "cross_entropy")) return NULL;
+    if (logits->view.ndim == 0 || !lucid_dtype_is_floating(logits->view.dtype))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "cross_entropy",
+                              "input: expected floating logits [N,C,...] or [C], got %s %s",
+                              lucid_dtype_name(logits->view.dtype), luc_shape_text(logits).s);
+    int dim = logits->view.ndim == 1 ? 0 : 1;
+    bool soft_target = lucid_dtype_is_floating(target->view.dtype);
+    if (soft_target &&
+        !luc_dims_equal(logits->view.ndim, logits->view.dims, target->view.ndim, target->view.dims))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "cross_entropy",
+                              "target: expected probabilities %s like the logits, got %s",
+                              luc_shape_text(logits).s, luc_shape_text(target).s);
+    lucid_tensor *logp = lucid_log_softmax(logits, dim);
+    if (!logp) return NULL;
+    if (soft_target) return soft_targets(logp, target, o);
+    return o->label_smoothing > 0 ? smoothed(logp, target, o) : nll(logp, target, o);
+}
+
+lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
+                                 const lucid_loss_options *o)
+{
+    if (!input || !target) return NULL;
+    if (!o) o = &lucid_loss_defaults;
+    if (!check_options(o, "mse_loss")) return NULL;
+    if (!luc_dims_equal(input->view.ndim, input->view.dims, target->view.ndim, target->view.dims))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "mse_loss",
+                              "target: expected %s like input, got %s", luc_shape_text(input).s,
+                              luc_shape_text(target).s);
+    return reduced(lucid_square(lucid_sub(input, target)), o->reduction);
+}

@@ -1,0 +1,101 @@
+/* ops_priv.h: what the operators' files share. */
+#ifndef LUCID_AUTOGRAD_OPS_OPS_PRIV_H
+#define LUCID_AUTOGRAD_OPS_OPS_PRIV_H
+
+#include "autograd/node_priv.h"
+#include "autograd/op.h"
+#include "lucid/attrs.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- samples --------------------------------------------------------------------------------- */
+
+/* Inputs of samples, by number of dimensions; LO.. gives a range, INDEX integers in [0, n). */
+#define LUC_IN0()           \
+    {                       \
+        .shape = { 0, {0} } \
+    }
+#define LUC_IN1(a)          \
+    {                       \
+        .shape = { 1, {a} } \
+    }
+#define LUC_IN2(a, b)          \
+    {                          \
+        .shape = { 2, {a, b} } \
+    }
+#define LUC_IN3(a, b, c)          \
+    {                             \
+        .shape = { 3, {a, b, c} } \
+    }
+#define LUC_IN4(a, b, c, d)          \
+    {                                \
+        .shape = { 4, {a, b, c, d} } \
+    }
+#define LUC_RANGE(lo, hi, ...)                      \
+    {                                               \
+        .shape = __VA_ARGS__, .low = lo, .high = hi \
+    }
+#define LUC_INDEX(n, ...)                                                              \
+    {                                                                                  \
+        .shape = __VA_ARGS__, .dtype = LUCID_I64, .low = 0, .high = n, .no_grad = true \
+    }
+#define LUC_MASK(...)                                                                   \
+    {                                                                                   \
+        .shape = __VA_ARGS__, .dtype = LUCID_BOOL, .low = 0, .high = 2, .no_grad = true \
+    }
+#define LUC_ABSENT           \
+    {                        \
+        .shape = { -1, {0} } \
+    }
+
+#define LUC_SAMPLES(list) .samples = list, .n_samples = (int)(sizeof(list) / sizeof *(list))
+#define LUC_BAD_SAMPLES(list) \
+    .bad_samples = list, .n_bad_samples = (int)(sizeof(list) / sizeof *(list))
+
+/* ---- types ----------------------------------------------------------------------------------- */
+
+/* The dtype in which tensors meet: PyTorch's result_type. Tensors of one or more dimensions decide;
+ * 0-d ones only raise the category (bool, integer, floating); numbers (lucid_scalar) likewise. */
+lucid_dtype luc_result_type(lucid_tensor *const *tensors, size_t n);
+/* The floating dtype for functions whose result is no integer: d itself, or float32. */
+lucid_dtype luc_float_type(lucid_dtype d);
+/* A number cast to dtype, on a device: for meeting a tensor. Others: lucid_cast. */
+lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device);
+
+/* ---- infer ----------------------------------------------------------------------------------- */
+
+/* Output 0: the broadcast of all inputs, of the given dtype, with the layout of the inputs. */
+bool luc_infer_broadcast_as(lucid_call *c, lucid_dtype dtype);
+/* Raises "op: argument: expected ..., got [..]" with the argument's name from the schema. */
+bool luc_bad_input(const lucid_call *c, int i, const char *fmt, ...) LUCID_PRINTF(3, 4);
+/* Copies sizes into output i. */
+void luc_set_dims(lucid_call *c, int i, lucid_dtype dtype, int ndim, const int64_t *dims);
+bool luc_want_floating(const lucid_call *c, int i);
+bool luc_want_ndim(const lucid_call *c, int i, int ndim, const char *shape);
+
+/* The shape as a lucid_shape, of what a node remembers. */
+lucid_shape luc_meta_shape(const lucid_meta *m);
+/* true: input i needs a gradient. */
+static inline bool luc_needs(const lucid_vjp *v, int i)
+{
+    return v->needs >> i & 1;
+}
+
+/* One input, one output. */
+static inline lucid_tensor *luc_apply1(const lucid_op *op, lucid_tensor *x, const void *attrs)
+{
+    return lucid_apply(op, (lucid_tensor *[]){x}, 1, attrs);
+}
+static inline lucid_tensor *luc_apply2(const lucid_op *op, lucid_tensor *a, lucid_tensor *b,
+                                       const void *attrs)
+{
+    return lucid_apply(op, (lucid_tensor *[]){a, b}, 2, attrs);
+}
+
+/* An operator with the sizes and strides of x, a number everywhere: no gradient. */
+lucid_tensor *luc_full_like(lucid_tensor *x, double value);
+
+#endif

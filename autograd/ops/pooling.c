@@ -1,0 +1,395 @@
+/* pooling.c: 2-d pooling. Every operator is linear given its indices or windows, so the derivative of
+ * a backward is the forward again. */
+#include "autograd/ops/pooling.h"
+#include "autograd/ops/ops_priv.h"
+#include "autograd/ops/view.h"
+
+const lucid_pool2d_options lucid_pool2d_defaults = {LUCID_POOL2D_DEFAULTS};
+
+/* ---- infer ------------------------------------------------------------------------------------- */
+
+/* Output i: N and C of the input, H and W of size, in the input's layout. */
+static void set_pooled(lucid_call *c, int i, lucid_dtype dtype, const int64_t *size)
+{
+    const lucid_view *x = &c->in[0]->view;
+    int64_t dims[4] = {x->dims[0], x->dims[1], size[0], size[1]};
+    luc_set_dims(c, i, dtype, 4, dims);
+    lucid_meta *out = &c->out[i];
+    bool last =
+        !luc_is_contiguous(4, x->dims, x->strides) && luc_is_channels_last(4, x->dims, x->strides);
+    if (last)
+        luc_channels_last_strides(4, out->dims, out->strides);
+    else
+        luc_contiguous_strides(4, out->dims, out->strides);
+}
+
+/* With ceil_mode, a last window that begins in the padding behind the input is left out. */
+static int64_t pooled_size(int64_t in, const lucid_pool2d_attrs *a, int i)
+{
+    int64_t span = a->dilation[i] * (a->kernel[i] - 1) + 1;
+    int64_t room = in + 2 * a->padding[i] - span + (a->ceil_mode ? a->stride[i] - 1 : 0);
+    if (room < 0) return 0;
+    int64_t n = room / a->stride[i] + 1;
+    if (a->ceil_mode && (n - 1) * a->stride[i] >= in + a->padding[i]) n--;
+    return n;
+}
+
+static bool pool_infer(lucid_call *c, int n_out)
+{
+    const lucid_pool2d_attrs *a = c->attrs;
+    if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]")) return false;
+    const lucid_view *x = &c->in[0]->view;
+    int64_t size[2] = {pooled_size(x->dims[2], a, 0), pooled_size(x->dims[3], a, 1)};
+    if (size[0] < 1 || size[1] < 1)
+        return luc_bad_input(c, 0,
+                             "expected an image that holds a window of %lldx%lld (padding "
+                             "%lld,%lld)",
+                             (long long)a->kernel[0], (long long)a->kernel[1],
+                             (long long)a->padding[0], (long long)a->padding[1]);
+    for (int i = 0; i < n_out; i++) set_pooled(c, i, i ? LUCID_I64 : x->dtype, size);
+    return true;
+}
+
+static bool max_infer(lucid_call *c)
+{
+    return pool_infer(c, 2);
+}
+
+static bool avg_infer(lucid_call *c)
+{
+    return pool_infer(c, 1);
+}
+
+/* The backwards, gather and adaptive pooling: H and W are in the attributes. */
+static bool sized_infer(lucid_call *c)
+{
+    const lucid_pool2d_attrs *a = c->attrs;
+    if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]")) return false;
+    set_pooled(c, 0, c->in[0]->view.dtype, a->size);
+    return true;
+}
+
+static bool adaptive_infer(lucid_call *c)
+{
+    const lucid_view *x = &c->in[0]->view;
+    if (!sized_infer(c)) return false;
+    if (x->dims[2] < 1 || x->dims[3] < 1)
+        return luc_bad_input(c, 0, "expected an image with H and W >= 1");
+    return true;
+}
+
+static lucid_pool2d_attrs sized(const void *attrs, const lucid_meta *like)
+{
+    lucid_pool2d_attrs a = *(const lucid_pool2d_attrs *)attrs;
+    a.size[0] = like->dims[2];
+    a.size[1] = like->dims[3];
+    return a;
+}
+
+/* ---- max --------------------------------------------------------------------------------------- */
+
+static uint32_t save_index_output(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_OUTPUT(1);
+}
+
+static uint32_t save_index_input(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_INPUT(1);
+}
+
+static bool max_vjp(lucid_vjp *v)
+{
+    lucid_pool2d_attrs a = sized(v->attrs, lucid_input_meta(v, 0));
+    v->grad_in[0] =
+        luc_apply2(&luc_op_max_pool2d_backward, v->grad_out[0], lucid_saved_output(v, 1), &a);
+    return v->grad_in[0] != NULL;
+}
+
+static bool max_backward_vjp(lucid_vjp *v)
+{
+    lucid_pool2d_attrs a = sized(v->attrs, lucid_input_meta(v, 0));
+    v->grad_in[0] =
+        luc_apply2(&luc_op_max_pool2d_gather, v->grad_out[0], lucid_saved_input(v, 1), &a);
+    return v->grad_in[0] != NULL;
+}
+
+static bool max_gather_vjp(lucid_vjp *v)
+{
+    lucid_pool2d_attrs a = sized(v->attrs, lucid_input_meta(v, 0));
+    v->grad_in[0] =
+        luc_apply2(&luc_op_max_pool2d_backward, v->grad_out[0], lucid_saved_input(v, 1), &a);
+    return v->grad_in[0] != NULL;
+}
+
+#define POOL(k, s, p, d, ...)                                                      \
+    {                                                                              \
+        .kernel = {k, k}, .stride = {s, s}, .padding = {p, p}, .dilation = {d, d}, \
+        .count_include_pad = true, __VA_ARGS__                                     \
+    }
+static const lucid_pool2d_attrs two = POOL(2, 2, 0, 1, .size = {0}),
+                                three = POOL(3, 2, 1, 1, .size = {0}),
+                                dilated = POOL(2, 1, 0, 2, .size = {0}),
+                                ceiled = POOL(3, 2, 0, 1, .ceil_mode = true),
+                                two_of_four = POOL(2, 2, 0, 1, .size = {4, 4}),
+                                four_to_two = POOL(2, 2, 0, 1, .size = {2, 2});
+static const lucid_sample max_samples[] = {
+    {.name = "2x2", .n_in = 1, .in = {LUC_IN4(2, 3, 4, 6)}, .attrs = &two},
+    {.name = "3x3", .n_in = 1, .in = {LUC_IN4(2, 3, 5, 6)}, .attrs = &three},
+    {.name = "dilated", .n_in = 1, .in = {LUC_IN4(1, 2, 5, 5)}, .attrs = &dilated},
+    {.name = "ceil", .n_in = 1, .in = {LUC_IN4(1, 2, 6, 6)}, .attrs = &ceiled},
+};
+static const lucid_sample pool_bad_samples[] = {
+    {.name = "rank",
+     .n_in = 1,
+     .in = {LUC_IN2(4, 4)},
+     .attrs = &two,
+     .error = "input: expected 4-D [N,C,H,W]"},
+    {.name = "window",
+     .n_in = 1,
+     .in = {LUC_IN4(1, 1, 1, 4)},
+     .attrs = &two,
+     .error = "input: expected an image that holds a window"},
+};
+static const lucid_sample max_backward_samples[] = {
+    {.name = "2x2",
+     .n_in = 2,
+     .in = {LUC_IN4(2, 3, 2, 2), LUC_INDEX(16, {4, {2, 3, 2, 2}})},
+     .attrs = &two_of_four},
+};
+static const lucid_sample max_gather_samples[] = {
+    {.name = "2x2",
+     .n_in = 2,
+     .in = {LUC_IN4(2, 3, 4, 4), LUC_INDEX(16, {4, {2, 3, 2, 2}})},
+     .attrs = &four_to_two},
+};
+
+const lucid_op luc_op_max_pool2d = {
+    .name = "max_pool2d",
+    .schema = "input",
+    .doc = "the largest of each window",
+    .id = LUCID_OP_max_pool2d,
+    .n_in = 1,
+    .n_out = 2,
+    .attrs_size = sizeof(lucid_pool2d_attrs),
+    .infer = max_infer,
+    .saves = save_index_output,
+    .vjp = max_vjp,
+    LUC_SAMPLES(max_samples),
+    LUC_BAD_SAMPLES(pool_bad_samples),
+};
+
+const lucid_op luc_op_max_pool2d_backward = {
+    .name = "max_pool2d_backward",
+    .schema = "grad, index",
+    .doc = "grad at the winners",
+    .id = LUCID_OP_max_pool2d_backward,
+    .n_in = 2,
+    .n_out = 1,
+    .flags = LUCID_OP_MIXED_DTYPES,
+    .attrs_size = sizeof(lucid_pool2d_attrs),
+    .infer = sized_infer,
+    .saves = save_index_input,
+    .vjp = max_backward_vjp,
+    LUC_SAMPLES(max_backward_samples),
+};
+
+const lucid_op luc_op_max_pool2d_gather = {
+    .name = "max_pool2d_gather",
+    .schema = "x, index",
+    .doc = "x at the winners",
+    .id = LUCID_OP_max_pool2d_gather,
+    .n_in = 2,
+    .n_out = 1,
+    .flags = LUCID_OP_MIXED_DTYPES,
+    .attrs_size = sizeof(lucid_pool2d_attrs),
+    .infer = sized_infer,
+    .saves = save_index_input,
+    .vjp = max_gather_vjp,
+    LUC_SAMPLES(max_gather_samples),
+};
+
+/* ---- average ----------------------------------------------------------------------------------- */
+
+/* Applies `op` with H and W of the other side of this node. */
+static bool linear_vjp(lucid_vjp *v, const lucid_op *op)
+{
+    lucid_pool2d_attrs a = sized(v->attrs, lucid_input_meta(v, 0));
+    v->grad_in[0] = luc_apply1(op, v->grad_out[0], &a);
+    return v->grad_in[0] != NULL;
+}
+
+static bool avg_vjp(lucid_vjp *v)
+{
+    return linear_vjp(v, &luc_op_avg_pool2d_backward);
+}
+
+static bool avg_backward_vjp(lucid_vjp *v)
+{
+    return linear_vjp(v, &luc_op_avg_pool2d);
+}
+
+static bool adaptive_vjp(lucid_vjp *v)
+{
+    return linear_vjp(v, &luc_op_adaptive_avg_pool2d_backward);
+}
+
+static bool adaptive_backward_vjp(lucid_vjp *v)
+{
+    return linear_vjp(v, &luc_op_adaptive_avg_pool2d);
+}
+
+static const lucid_pool2d_attrs no_pad = {.kernel = {3, 3},
+                                          .stride = {2, 2},
+                                          .padding = {1, 1},
+                                          .dilation = {1, 1}},
+                                divided = POOL(2, 2, 0, 1, .divisor = 3), to_23 = {.size = {2, 3}},
+                                to_45 = {.size = {4, 5}},
+                                three_of_five = POOL(3, 2, 1, 1, .size = {5, 5});
+static const lucid_sample avg_samples[] = {
+    {.name = "2x2", .n_in = 1, .in = {LUC_IN4(2, 3, 4, 6)}, .attrs = &two},
+    {.name = "3x3", .n_in = 1, .in = {LUC_IN4(2, 3, 5, 6)}, .attrs = &three},
+    {.name = "without padding", .n_in = 1, .in = {LUC_IN4(1, 2, 5, 5)}, .attrs = &no_pad},
+    {.name = "ceil", .n_in = 1, .in = {LUC_IN4(1, 2, 6, 6)}, .attrs = &ceiled},
+    {.name = "divisor", .n_in = 1, .in = {LUC_IN4(1, 2, 4, 4)}, .attrs = &divided},
+};
+static const lucid_sample avg_backward_samples[] = {
+    {.name = "3x3", .n_in = 1, .in = {LUC_IN4(1, 2, 3, 3)}, .attrs = &three_of_five},
+};
+static const lucid_sample adaptive_samples[] = {
+    {.name = "uneven", .n_in = 1, .in = {LUC_IN4(2, 3, 5, 7)}, .attrs = &to_23},
+    {.name = "larger", .n_in = 1, .in = {LUC_IN4(1, 2, 3, 2)}, .attrs = &to_45},
+};
+static const lucid_sample adaptive_backward_samples[] = {
+    {.name = "uneven", .n_in = 1, .in = {LUC_IN4(2, 3, 2, 3)}, .attrs = &to_45},
+};
+
+const lucid_op luc_op_avg_pool2d = {
+    .name = "avg_pool2d",
+    .schema = "input",
+    .doc = "the mean of each window",
+    .id = LUCID_OP_avg_pool2d,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_pool2d_attrs),
+    .infer = avg_infer,
+    .vjp = avg_vjp,
+    LUC_SAMPLES(avg_samples),
+    LUC_BAD_SAMPLES(pool_bad_samples),
+};
+
+const lucid_op luc_op_avg_pool2d_backward = {
+    .name = "avg_pool2d_backward",
+    .schema = "grad",
+    .doc = "grad spread over each window",
+    .id = LUCID_OP_avg_pool2d_backward,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_pool2d_attrs),
+    .infer = sized_infer,
+    .vjp = avg_backward_vjp,
+    LUC_SAMPLES(avg_backward_samples),
+};
+
+const lucid_op luc_op_adaptive_avg_pool2d = {
+    .name = "adaptive_avg_pool2d",
+    .schema = "input",
+    .doc = "means to a given size",
+    .id = LUCID_OP_adaptive_avg_pool2d,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_pool2d_attrs),
+    .infer = adaptive_infer,
+    .vjp = adaptive_vjp,
+    LUC_SAMPLES(adaptive_samples),
+};
+
+const lucid_op luc_op_adaptive_avg_pool2d_backward = {
+    .name = "adaptive_avg_pool2d_backward",
+    .schema = "grad",
+    .doc = "grad spread back",
+    .id = LUCID_OP_adaptive_avg_pool2d_backward,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_pool2d_attrs),
+    .infer = sized_infer,
+    .vjp = adaptive_backward_vjp,
+    LUC_SAMPLES(adaptive_backward_samples),
+};
+
+/* ---- the functions ------------------------------------------------------------------------------- */
+
+static bool pool_attrs(int64_t kernel, const lucid_pool2d_options *o, const char *op,
+                       lucid_pool2d_attrs *a)
+{
+    if (!o) o = &lucid_pool2d_defaults;
+    bool follows = o->stride == LUCID_KERNEL;
+    *a = (lucid_pool2d_attrs){
+        .kernel = {kernel, o->kernel_w == LUCID_SAME ? kernel : o->kernel_w},
+        .padding = {o->padding, o->padding_w == LUCID_SAME ? o->padding : o->padding_w},
+        .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
+        .ceil_mode = o->ceil_mode,
+        .count_include_pad = o->count_include_pad,
+        .divisor = o->divisor_override,
+    };
+    a->stride[0] = follows ? a->kernel[0] : o->stride;
+    a->stride[1] = o->stride_w != LUCID_SAME ? o->stride_w : follows ? a->kernel[1] : o->stride;
+    for (int i = 0; i < 2; i++) {
+        if (a->kernel[i] < 1 || a->stride[i] < 1 || a->dilation[i] < 1)
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "kernel, stride, dilation: expected >= 1, got "
+                             "%lld, %lld, %lld",
+                             (long long)a->kernel[i], (long long)a->stride[i],
+                             (long long)a->dilation[i]);
+        if (a->padding[i] < 0 || a->padding[i] > a->kernel[i] / 2)
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "padding: expected 0 to half the window of "
+                             "%lld, got %lld",
+                             (long long)a->kernel[i], (long long)a->padding[i]);
+    }
+    if (a->divisor < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "divisor_override: expected > 0, or 0 for none, "
+                         "got %lld",
+                         (long long)a->divisor);
+    return true;
+}
+
+/* [C,H,W] goes through as [1,C,H,W]. */
+static lucid_tensor *pool(const lucid_op *op, lucid_tensor *x, const lucid_pool2d_attrs *a)
+{
+    bool single = x->view.ndim == 3;
+    if (single) x = lucid_unsqueeze(x, 0);
+    lucid_tensor *y = luc_apply1(op, x, a);
+    return single ? lucid_squeeze(y, 0) : y;
+}
+
+lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_pool2d_options *o)
+{
+    lucid_pool2d_attrs a;
+    if (!x || !pool_attrs(kernel, o, "max_pool2d", &a)) return NULL;
+    return pool(&luc_op_max_pool2d, x, &a);
+}
+
+lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_pool2d_options *o)
+{
+    lucid_pool2d_attrs a;
+    if (!x || !pool_attrs(kernel, o, "avg_pool2d", &a)) return NULL;
+    if (a.dilation[0] != 1 || a.dilation[1] != 1)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "avg_pool2d",
+                              "dilation: expected 1, got %lld,%lld", (long long)a.dilation[0],
+                              (long long)a.dilation[1]);
+    return pool(&luc_op_avg_pool2d, x, &a);
+}
+
+lucid_tensor *lucid_adaptive_avg_pool2d(lucid_tensor *x, int64_t h, int64_t w)
+{
+    if (!x) return NULL;
+    if (h < 1 || w < 1)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "adaptive_avg_pool2d",
+                              "h, w: expected >= 1, got %lld,%lld", (long long)h, (long long)w);
+    lucid_pool2d_attrs a = {.size = {h, w}};
+    return pool(&luc_op_adaptive_avg_pool2d, x, &a);
+}

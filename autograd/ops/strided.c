@@ -1,0 +1,210 @@
+/* strided.c: as_strided, any view of a storage, and alias. */
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/ops_priv.h"
+#include "autograd/ops/view.h"
+
+/* ---- alias: the same view again ------------------------------------------------------------------ */
+
+static bool alias_infer(lucid_call *c)
+{
+    luc_tensor_get_meta(c->in[0], &c->out[0]);
+    return true;
+}
+
+static bool alias_vjp(lucid_vjp *v)
+{
+    v->grad_in[0] = v->grad_out[0];
+    return true;
+}
+
+static const lucid_sample alias_samples[] = {
+    {.name = "matrix", .n_in = 1, .in = {LUC_IN2(3, 5)}},
+};
+
+const lucid_op luc_op_alias = {
+    .name = "alias",
+    .schema = "x",
+    .doc = "the same view",
+    .id = LUCID_OP_alias,
+    .n_in = 1,
+    .n_out = 1,
+    .flags = LUCID_OP_VIEW,
+    .infer = alias_infer,
+    .vjp = alias_vjp,
+    LUC_SAMPLES(alias_samples),
+};
+
+/* ---- as_strided ---------------------------------------------------------------------------------- */
+
+static bool as_strided_infer(lucid_call *c)
+{
+    const lucid_view_attrs *a = c->attrs;
+    luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
+    memcpy(c->out[0].strides, a->strides, (size_t)a->shape.ndim * sizeof *a->strides);
+    c->out[0].offset = a->offset;
+    return true;
+}
+
+/* The input's own view is needed to place the gradient: it travels in the attributes of the
+ * backward: sizes and strides of the seen view in attrs, those of the input in its meta. */
+static bool as_strided_vjp(lucid_vjp *v)
+{
+    const lucid_meta *in = lucid_input_meta(v, 0);
+    const lucid_view_attrs *seen = v->attrs;
+    lucid_view_attrs a = *seen;
+    a.shape = luc_meta_shape(in);
+    a.start = seen->offset - in->offset;
+    if (!luc_is_dense(in->ndim, in->dims, in->strides))
+        return luc_raise(LUCID_ERR_UNSUPPORTED, "as_strided",
+                         "x: the gradient of as_strided needs dense memory, got strides %s of %s",
+                         luc_dims_text(in->ndim, in->strides).s,
+                         luc_dims_text(in->ndim, in->dims).s);
+    a.format =
+        luc_is_contiguous(in->ndim, in->dims, in->strides) ? LUCID_CONTIGUOUS : LUCID_CHANNELS_LAST;
+    v->grad_in[0] = luc_apply1(&luc_op_as_strided_backward, v->grad_out[0], &a);
+    return v->grad_in[0] != NULL;
+}
+
+static bool backward_infer(lucid_call *c)
+{
+    const lucid_view_attrs *a = c->attrs;
+    luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
+    if (a->format == LUCID_CHANNELS_LAST)
+        luc_channels_last_strides(a->shape.ndim, c->out[0].dims, c->out[0].strides);
+    else
+        luc_contiguous_strides(a->shape.ndim, c->out[0].dims, c->out[0].strides);
+    return true;
+}
+
+/* The view of z, laid out as the input was, that the forward took of the input. */
+static lucid_tensor *seen_in(lucid_tensor *z, lucid_shape shape, const lucid_view_attrs *a)
+{
+    lucid_shape strides = {.ndim = shape.ndim};
+    memcpy(strides.dims, a->strides, sizeof strides.dims);
+    return lucid_as_strided_opt(z, shape, strides, a->start);
+}
+
+/* Can two indices reach one element? Sorted by stride, each dimension must step over all that the
+ * smaller ones reach. (Sufficient, not necessary: a strange view may be taken for overlapping.) */
+static bool may_overlap(const lucid_view *v)
+{
+    bool used[LUCID_MAX_DIMS] = {false};
+    int64_t reach = 0;
+    for (int n = 0; n < v->ndim; n++) {
+        int next = -1;
+        for (int d = 0; d < v->ndim; d++)
+            if (!used[d] && (next < 0 || v->strides[d] < v->strides[next])) next = d;
+        used[next] = true;
+        if (v->dims[next] <= 1) continue;
+        if (v->strides[next] <= reach) return true;
+        reach += (v->dims[next] - 1) * v->strides[next];
+    }
+    return false;
+}
+
+/* Adds g to place element by element: what is seen more than once collects the sum. */
+static bool add_overlapping(lucid_tensor *place, lucid_tensor *g)
+{
+    lucid_shape scalar = {.ndim = 0};
+    for (int64_t k = 0; k < g->numel; k++) {
+        int64_t rest = k, to = place->offset, from = g->offset;
+        for (int d = g->view.ndim - 1; d >= 0; d--) {
+            to += rest % g->view.dims[d] * place->view.strides[d];
+            from += rest % g->view.dims[d] * g->view.strides[d];
+            rest /= g->view.dims[d];
+        }
+        size_t depth = lucid_scope_begin();
+        bool ok = lucid_add_(lucid_as_strided_opt(place, scalar, scalar, to),
+                             lucid_as_strided_opt(g, scalar, scalar, from)) != NULL;
+        lucid_scope_end(depth);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+static bool backward_compose(const lucid_call *c, lucid_tensor **out)
+{
+    lucid_tensor *g = c->in[0];
+    lucid_tensor *z = luc_tensor_new(&c->out[0], g->storage->device, "as_strided_backward");
+    if (!z || !luc_fill_data(z, 0, "as_strided_backward")) return false;
+    lucid_tensor *place = seen_in(z, lucid_tensor_shape(g), c->attrs);
+    out[0] = z;
+    if (!place) return false;
+    if (may_overlap(&place->view)) return add_overlapping(place, g);
+    return luc_copy_data(place, g, "as_strided_backward");
+}
+
+static bool backward_vjp(lucid_vjp *v)
+{
+    v->grad_in[0] =
+        seen_in(lucid_contiguous(v->grad_out[0], ((const lucid_view_attrs *)v->attrs)->format),
+                luc_meta_shape(lucid_input_meta(v, 0)), v->attrs);
+    return v->grad_in[0] != NULL;
+}
+
+static const lucid_view_attrs diagonal = {.shape = {1, {3}}, .strides = {6}, .offset = 0},
+                              windows = {.shape = {2, {3, 3}}, .strides = {1, 1}, .offset = 0},
+                              windows_back = {.shape = {1, {5}}, .strides = {1, 1}};
+static const lucid_sample as_strided_samples[] = {
+    {.name = "diagonal", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &diagonal},
+    {.name = "windows", .n_in = 1, .in = {LUC_IN1(5)}, .attrs = &windows},
+};
+static const lucid_sample backward_samples[] = {
+    {.name = "windows", .n_in = 1, .in = {LUC_IN2(3, 3)}, .attrs = &windows_back},
+};
+
+const lucid_op luc_op_as_strided = {
+    .name = "as_strided",
+    .schema = "x",
+    .doc = "any view of the storage",
+    .id = LUCID_OP_as_strided,
+    .n_in = 1,
+    .n_out = 1,
+    .flags = LUCID_OP_VIEW,
+    .attrs_size = sizeof(lucid_view_attrs),
+    .infer = as_strided_infer,
+    .vjp = as_strided_vjp,
+    LUC_SAMPLES(as_strided_samples),
+};
+
+const lucid_op luc_op_as_strided_backward = {
+    .name = "as_strided_backward",
+    .schema = "grad",
+    .doc = "grad summed where it was seen",
+    .id = LUCID_OP_as_strided_backward,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_view_attrs),
+    .infer = backward_infer,
+    .compose = backward_compose,
+    .vjp = backward_vjp,
+    LUC_SAMPLES(backward_samples),
+};
+
+lucid_tensor *lucid_as_strided_opt(lucid_tensor *x, lucid_shape shape, lucid_shape strides,
+                                   int64_t offset)
+{
+    if (!x || !luc_check_shape(&shape, x->view.dtype, "as_strided")) return NULL;
+    if (strides.ndim != shape.ndim)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "as_strided",
+                              "strides: expected %d like shape, "
+                              "got %d",
+                              shape.ndim, strides.ndim);
+    lucid_view_attrs attrs = {.shape = shape, .offset = offset};
+    int64_t last = offset, span;
+    bool ok = offset >= 0, empty = lucid_shape_numel(&shape) == 0;
+    for (int d = 0; d < shape.ndim && ok; d++) {
+        attrs.strides[d] = strides.dims[d];
+        ok = strides.dims[d] >= 0 &&
+             (empty || (luc_mul_i64(shape.dims[d] - 1, strides.dims[d], &span) &&
+                        !__builtin_add_overflow(last, span, &last)));
+    }
+    int64_t held = (int64_t)(x->storage->size / lucid_dtype_size(x->view.dtype));
+    if (!ok || (!empty && last >= held))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "as_strided",
+                              "shape: expected a view inside the storage's %lld elements, got %s, "
+                              "strides %s, offset %lld",
+                              (long long)held, luc_dims_text(shape.ndim, shape.dims).s,
+                              luc_dims_text(strides.ndim, strides.dims).s, (long long)offset);
+    return luc_apply1(&luc_op_as_strided, x, &attrs);
+}
