@@ -15,30 +15,40 @@ static luc_text name_of(const lucid_op *op)
     return text;
 }
 
-static bool check_history(const lucid_tensor *t, const lucid_op *op)
+static bool check_history(const lucid_tensor *t, const char *name)
 {
     if (t->no_grad_view)
-        return luc_raise(LUCID_ERR_STATE, name_of(op).s,
+        return luc_raise(LUCID_ERR_STATE, name,
                          "in place: a view made while no gradient was recorded cannot be changed "
                          "while one is; make both inside LUCID_NO_GRAD, or neither");
     const lucid_tensor *base = t->extra ? t->extra->base : NULL;
     if (t->requires_grad && !t->grad_fn)
-        return luc_raise(LUCID_ERR_STATE, name_of(op).s,
+        return luc_raise(LUCID_ERR_STATE, name,
                          "in place: a leaf that requires a gradient cannot be changed; use "
                          "LUCID_NO_GRAD to set its value");
     if (base && base->requires_grad && !base->grad_fn)
         return luc_raise(
-            LUCID_ERR_STATE, name_of(op).s,
+            LUCID_ERR_STATE, name,
             "in place: a view of a leaf that requires a gradient cannot be changed; use "
             "LUCID_NO_GRAD to set its value");
     return true;
 }
 
-static bool is_expanded(const lucid_view *v)
+static bool check_memory(const lucid_tensor *t, const char *name, const char *argument)
 {
-    for (int d = 0; d < v->ndim; d++)
-        if (v->strides[d] == 0 && v->dims[d] > 1) return true;
-    return false;
+    for (int d = 0; d < t->view.ndim; d++)
+        if (t->view.strides[d] == 0 && t->view.dims[d] > 1)
+            return luc_raise(LUCID_ERR_ARGUMENT, name,
+                             "in place: %s: an expanded tensor %s cannot be changed: several of "
+                             "its elements are one in memory; use lucid_clone",
+                             argument, luc_shape_text(t).s);
+    return true;
+}
+
+bool luc_check_inplace(const lucid_tensor *t, const char *name)
+{
+    bool records = lucid_is_grad_enabled() && t->requires_grad;
+    return check_memory(t, name, "x") && (!records || check_history(t, name));
 }
 
 static bool check_result(const lucid_call *c)
@@ -48,11 +58,7 @@ static bool check_result(const lucid_call *c)
     const lucid_meta *m = &c->out[0];
     if (c->n_out != 1 || c->op->flags & LUCID_OP_VIEW)
         return luc_raise(LUCID_ERR_UNSUPPORTED, name_of(op).s, "has no form in place");
-    if (is_expanded(&t->view))
-        return luc_raise(LUCID_ERR_ARGUMENT, name_of(op).s,
-                         "in place: %s: an expanded tensor %s cannot be changed: several of its "
-                         "elements are one in memory; use lucid_clone",
-                         luc_argument_name(c->op, 0).s, luc_shape_text(t).s);
+    if (!check_memory(t, name_of(op).s, luc_argument_name(op, 0).s)) return false;
     if (!luc_dims_equal(t->view.ndim, t->view.dims, m->ndim, m->dims))
         return luc_raise(LUCID_ERR_ARGUMENT, name_of(op).s,
                          "in place: %s: expected the shape of the result, %s, got %s",
@@ -120,7 +126,7 @@ static bool apply_inplace(lucid_call *c)
 {
     lucid_tensor *t = c->in[0];
     lucid_tensor *read[LUC_MAX_APPLY], *keep[LUC_MAX_APPLY];
-    if (!check_result(c) || (c->needs && !check_history(t, c->op))) return false;
+    if (!check_result(c) || (c->needs && !check_history(t, name_of(c->op).s))) return false;
     luc_tensor_get_meta(t, &c->out[0]);
     if (!take_copies(c, read, keep) || !write_result(c, read)) return false;
     luc_storage_bump(t->storage);

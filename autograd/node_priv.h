@@ -166,6 +166,8 @@ static inline bool luc_view_refresh(lucid_tensor *t)
 bool luc_view_track(lucid_tensor *view, lucid_tensor *t);
 /* Moves t to another producer (owned reference taken over): the kept gradient moves with it. */
 void luc_set_grad_fn(lucid_tensor *t, lucid_node *fn, int nr);
+/* May t be changed in place by `name`? Raises when not. */
+bool luc_check_inplace(const lucid_tensor *t, const char *name);
 /* After an in-place operator: moves t's history on to node fn (taken over) and, for views, the base's. */
 bool luc_rebase_history(lucid_tensor *t, lucid_node *fn);
 /* t, the memory that `outer` (an operator in place on a view) wrote, with that history. */

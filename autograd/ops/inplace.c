@@ -123,13 +123,13 @@ lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max)
     return unary_(&luc_op_clamp, x, &attrs);
 }
 
-/* ---- overwriting: the old value does not matter, so history is mul(x, 0) + source ---------------- */
+/* ---- overwriting: the old value does not matter ---------------------------------------------------- */
 
 lucid_tensor *lucid_fill_(lucid_tensor *x, double value)
 {
-    if (!x || !luc_check_inplace(x, "fill")) return NULL;
+    if (!x || !luc_check_inplace(x, "fill_")) return NULL;
     if (!lucid_is_grad_enabled() || !lucid_requires_grad(x)) {
-        if (!luc_fill_data(x, value, "fill")) return NULL;
+        if (!luc_fill_data(x, value, "fill_")) return NULL;
         luc_storage_bump(x->storage);
         return x;
     }
@@ -141,12 +141,11 @@ lucid_tensor *lucid_zero_(lucid_tensor *x)
     return lucid_fill_(x, 0);
 }
 
-/* copy_(x, source): the operator overwrite(x, source) = source, with a zero gradient for x. */
-static bool overwrite_kernel(const lucid_kernel_args *args)
+/* copy_(x, source) = source, with a zero gradient for x. */
+static bool overwrite_compose(const lucid_call *c, lucid_tensor **out)
 {
-    lucid_kernel_args copy = {.n_in = 1, .n_out = 1, .in = &args->in[1], .out = args->out};
-    lucid_device cpu = {LUCID_CPU, 0};
-    return luc_kernel_run(cpu, LUCID_OP_copy, args->in[1]->dtype, &copy);
+    out[0] = lucid_expand_opt(c->in[1], lucid_tensor_shape(c->in[0]));
+    return out[0] != NULL;
 }
 
 static bool overwrite_vjp(lucid_vjp *v)
@@ -165,7 +164,7 @@ static const lucid_op overwrite = {
     .n_out = 1,
     .flags = LUCID_OP_BROADCAST,
     .vjp = overwrite_vjp,
-    .kernel = overwrite_kernel,
+    .compose = overwrite_compose,
 };
 
 lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source)
