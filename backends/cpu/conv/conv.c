@@ -20,7 +20,7 @@ void luc_conv2d_channels_last(luc_conv2d_params *p)
 
 /* ---- float ----------------------------------------------------------------------------------- */
 
-typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE } kernel;
+typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, WINOGRAD } kernel;
 
 /* A stride means nothing where there is but one element. */
 static bool stride_is(int64_t size, int64_t stride, int64_t expected)
@@ -50,7 +50,12 @@ static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
     if (!stride_is(p->c, p->x_stride[1], 1) || !stride_is(p->o, p->y_stride[1], 1)) return PLAIN;
     if (p->c == p->groups && p->o == p->groups && p->groups > 1) return DEPTHWISE;
     if (pass != LUC_CONV_GRAD_WEIGHT && is_pointwise(p)) return POINTWISE;
-    return WINDOW;
+    if (pass == LUC_CONV_GRAD_WEIGHT || p->method == LUC_CONV_DIRECT) return WINDOW;
+    const luc_conv_winograd_table *winograd = luc_conv_winograd_get();
+    const bool backward = pass == LUC_CONV_GRAD_INPUT;
+    const bool use =
+        p->method == LUC_CONV_WINOGRAD ? winograd->fits(p, backward) : winograd->wins(p, backward);
+    return use ? WINOGRAD : WINDOW;
 }
 
 static luc_gemm_params pointwise(const luc_conv2d_params *p, luc_conv_pass pass)
@@ -68,6 +73,15 @@ static luc_gemm_params pointwise(const luc_conv2d_params *p, luc_conv_pass pass)
     return g;
 }
 
+/* Of the kernels that have scratch memory for each thread. */
+static size_t bytes_for(const luc_conv2d_params *p, luc_conv_pass pass, int threads)
+{
+    const bool backward = pass == LUC_CONV_GRAD_INPUT;
+    if (pass == LUC_CONV_GRAD_WEIGHT) return luc_conv_weight_get()->bytes(p, threads);
+    if (choose(p, pass) == WINOGRAD) return luc_conv_winograd_get()->bytes(p, backward, threads);
+    return luc_conv_window_get()->bytes(p, backward, threads);
+}
+
 static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     const int threads = luc_num_threads();
@@ -83,27 +97,20 @@ static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
         return luc_gemm_workspace(&g, LUC_GEMM_F32);
     }
     case WINDOW:
-        if (pass == LUC_CONV_GRAD_WEIGHT)
-            bytes = luc_conv_weight_get()->bytes(p, threads);
-        else
-            bytes = luc_conv_window_get()->bytes(p, pass == LUC_CONV_GRAD_INPUT, threads);
+    case WINOGRAD:
+        bytes = bytes_for(p, pass, threads);
     }
     if (pass != LUC_CONV_GRAD_WEIGHT) return bytes;
     const size_t bias = luc_conv_weight_get()->bias_bytes(p);
     return bias > bytes ? bias : bytes;
 }
 
-/* The most threads that the workspace is large enough for: what was asked for one thread is less
-   by as much as each further one takes. */
+/* The threads that the workspace is large enough for: fewer than there are now if it was asked
+   for when fewer were set. */
 static int threads_for(const luc_conv2d_params *p, luc_conv_pass pass, size_t bytes)
 {
     int threads = luc_num_threads();
-    for (; threads > 1; threads--) {
-        size_t need = pass == LUC_CONV_GRAD_WEIGHT
-                          ? luc_conv_weight_get()->bytes(p, threads)
-                          : luc_conv_window_get()->bytes(p, pass == LUC_CONV_GRAD_INPUT, threads);
-        if (need <= bytes) break;
-    }
+    while (threads > 1 && bytes_for(p, pass, threads) > bytes) threads--;
     return threads;
 }
 
@@ -126,6 +133,10 @@ static void forward_f32(const luc_conv2d_params *p, const float *x, const float 
     case WINDOW:
         luc_conv_window_get()->run(p, false, x, w, bias, y, workspace,
                                    threads_for(p, LUC_CONV_FORWARD, bytes));
+        break;
+    case WINOGRAD:
+        luc_conv_winograd_get()->run(p, false, x, w, bias, y, workspace,
+                                     threads_for(p, LUC_CONV_FORWARD, bytes));
     }
 }
 
@@ -147,6 +158,10 @@ static void grad_input_f32(const luc_conv2d_params *p, const float *dy, const fl
     case WINDOW:
         luc_conv_window_get()->run(p, true, dy, w, NULL, dx, workspace,
                                    threads_for(p, LUC_CONV_GRAD_INPUT, bytes));
+        break;
+    case WINOGRAD:
+        luc_conv_winograd_get()->run(p, true, dy, w, NULL, dx, workspace,
+                                     threads_for(p, LUC_CONV_GRAD_INPUT, bytes));
     }
 }
 

@@ -14,6 +14,16 @@ typedef struct {
 } luc_conv_window_table;
 LUC_DECLARE_TABLES(luc_conv_window_table, luc_conv_window)
 
+/* The same for 3x3 kernels of stride 1, by Winograd's transform. */
+typedef struct {
+    bool (*fits)(const luc_conv2d_params *p, bool backward); /* can be computed so */
+    bool (*wins)(const luc_conv2d_params *p, bool backward); /* and should be faster */
+    size_t (*bytes)(const luc_conv2d_params *p, bool backward, int threads);
+    void (*run)(const luc_conv2d_params *p, bool backward, const float *from, const float *w,
+                const float *bias, float *to, char *workspace, int threads);
+} luc_conv_winograd_table;
+LUC_DECLARE_TABLES(luc_conv_winograd_table, luc_conv_winograd)
+
 /* Weight gradient, and the sum of dy over pixels. */
 typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, int threads);
