@@ -1,0 +1,239 @@
+/* activation.c: activations as layers. */
+#include "nn/layers/activation.h"
+#include "nn/layers/layer_priv.h"
+
+#include <math.h>
+
+const lucid_nn_relu_options lucid_nn_relu_defaults = {LUCID_NN_RELU_DEFAULTS};
+const lucid_nn_gelu_options lucid_nn_gelu_defaults = {LUCID_NN_GELU_DEFAULTS};
+const lucid_nn_leaky_relu_options lucid_nn_leaky_relu_defaults = {LUCID_NN_LEAKY_RELU_DEFAULTS};
+const lucid_nn_elu_options lucid_nn_elu_defaults = {LUCID_NN_ELU_DEFAULTS};
+
+/* ---- ReLU ------------------------------------------------------------------------------------ */
+
+static lucid_tensor *relu_forward(lucid_module *m, lucid_tensor *x)
+{
+    return lucid_self(m, nn_ReLU)->inplace ? lucid_relu_(x) : lucid_relu(x);
+}
+
+static int relu_repr(const lucid_module *m, char *text, size_t size)
+{
+    return snprintf(text, size, "%s", lucid_self(m, nn_ReLU)->inplace ? "inplace=True" : "");
+}
+
+const lucid_module_class lucid_nn_relu_class = {
+    .name = "ReLU",
+    .size = sizeof(nn_ReLU),
+    .super = &lucid_module_class_base,
+    .forward = relu_forward,
+    .extra_repr = relu_repr,
+};
+
+lucid_module *lucid_nn_relu(const lucid_nn_relu_options *options)
+{
+    lucid_module *m = lucid_module_new(&lucid_nn_relu_class);
+    nn_ReLU *a = m ? lucid_self(m, nn_ReLU) : NULL;
+    if (a) a->inplace = (options ? options : &lucid_nn_relu_defaults)->inplace;
+    return m;
+}
+
+/* ---- Sigmoid, Tanh, SiLU --------------------------------------------------------------------- */
+
+static lucid_tensor *sigmoid_forward(lucid_module *m, lucid_tensor *x)
+{
+    (void)m;
+    return lucid_sigmoid(x);
+}
+
+const lucid_module_class lucid_nn_sigmoid_class = {
+    .name = "Sigmoid",
+    .size = sizeof(nn_Sigmoid),
+    .super = &lucid_module_class_base,
+    .forward = sigmoid_forward,
+};
+
+lucid_module *lucid_nn_sigmoid(void)
+{
+    return lucid_module_new(&lucid_nn_sigmoid_class);
+}
+
+static lucid_tensor *tanh_forward(lucid_module *m, lucid_tensor *x)
+{
+    (void)m;
+    return lucid_tanh(x);
+}
+
+const lucid_module_class lucid_nn_tanh_class = {
+    .name = "Tanh",
+    .size = sizeof(nn_Tanh),
+    .super = &lucid_module_class_base,
+    .forward = tanh_forward,
+};
+
+lucid_module *lucid_nn_tanh(void)
+{
+    return lucid_module_new(&lucid_nn_tanh_class);
+}
+
+static lucid_tensor *silu_forward(lucid_module *m, lucid_tensor *x)
+{
+    (void)m;
+    return lucid_silu(x);
+}
+
+const lucid_module_class lucid_nn_silu_class = {
+    .name = "SiLU",
+    .size = sizeof(nn_SiLU),
+    .super = &lucid_module_class_base,
+    .forward = silu_forward,
+};
+
+lucid_module *lucid_nn_silu(void)
+{
+    return lucid_module_new(&lucid_nn_silu_class);
+}
+
+/* ---- GELU ------------------------------------------------------------------------------------ */
+
+static lucid_tensor *gelu_forward(lucid_module *m, lucid_tensor *x)
+{
+    return lucid_gelu(x, lucid_self(m, nn_GELU)->tanh_approximation);
+}
+
+static int gelu_repr(const lucid_module *m, char *text, size_t size)
+{
+    return snprintf(text, size, "approximate='%s'",
+                    lucid_self(m, nn_GELU)->tanh_approximation ? "tanh" : "none");
+}
+
+const lucid_module_class lucid_nn_gelu_class = {
+    .name = "GELU",
+    .size = sizeof(nn_GELU),
+    .super = &lucid_module_class_base,
+    .forward = gelu_forward,
+    .extra_repr = gelu_repr,
+};
+
+lucid_module *lucid_nn_gelu(const lucid_nn_gelu_options *options)
+{
+    lucid_module *m = lucid_module_new(&lucid_nn_gelu_class);
+    nn_GELU *a = m ? lucid_self(m, nn_GELU) : NULL;
+    if (a)
+        a->tanh_approximation = (options ? options : &lucid_nn_gelu_defaults)->tanh_approximation;
+    return m;
+}
+
+/* ---- LeakyReLU, ELU: of other operators ------------------------------------------------------ */
+
+static lucid_tensor *leaky_relu_forward(lucid_module *m, lucid_tensor *x)
+{
+    double slope = lucid_self(m, nn_LeakyReLU)->negative_slope;
+    lucid_tensor *positive = lucid_gt(x, lucid_scalar(0));
+    return lucid_where(positive, x, lucid_mul_scalar(x, slope));
+}
+
+static int leaky_relu_repr(const lucid_module *m, char *text, size_t size)
+{
+    return snprintf(text, size, "negative_slope=%s",
+                    luc_float_text(lucid_self(m, nn_LeakyReLU)->negative_slope).s);
+}
+
+const lucid_module_class lucid_nn_leaky_relu_class = {
+    .name = "LeakyReLU",
+    .size = sizeof(nn_LeakyReLU),
+    .super = &lucid_module_class_base,
+    .forward = leaky_relu_forward,
+    .extra_repr = leaky_relu_repr,
+};
+
+lucid_module *lucid_nn_leaky_relu(const lucid_nn_leaky_relu_options *options)
+{
+    lucid_module *m = lucid_module_new(&lucid_nn_leaky_relu_class);
+    nn_LeakyReLU *a = m ? lucid_self(m, nn_LeakyReLU) : NULL;
+    if (a) a->negative_slope = (options ? options : &lucid_nn_leaky_relu_defaults)->negative_slope;
+    return m;
+}
+
+/* relu(x) + alpha (exp(min(x, 0)) - 1): the exponential never overflows, and its derivative is 0
+ * where x > 0. */
+static lucid_tensor *elu_forward(lucid_module *m, lucid_tensor *x)
+{
+    double alpha = lucid_self(m, nn_ELU)->alpha;
+    lucid_tensor *low = lucid_add_scalar(lucid_exp(lucid_clamp(x, -INFINITY, 0)), -1);
+    return lucid_add(lucid_relu(x), lucid_mul_scalar(low, alpha));
+}
+
+static int elu_repr(const lucid_module *m, char *text, size_t size)
+{
+    return snprintf(text, size, "alpha=%s", luc_float_text(lucid_self(m, nn_ELU)->alpha).s);
+}
+
+const lucid_module_class lucid_nn_elu_class = {
+    .name = "ELU",
+    .size = sizeof(nn_ELU),
+    .super = &lucid_module_class_base,
+    .forward = elu_forward,
+    .extra_repr = elu_repr,
+};
+
+lucid_module *lucid_nn_elu(const lucid_nn_elu_options *options)
+{
+    lucid_module *m = lucid_module_new(&lucid_nn_elu_class);
+    nn_ELU *a = m ? lucid_self(m, nn_ELU) : NULL;
+    if (a) a->alpha = (options ? options : &lucid_nn_elu_defaults)->alpha;
+    return m;
+}
+
+/* ---- Softmax, LogSoftmax --------------------------------------------------------------------- */
+
+static lucid_tensor *softmax_forward(lucid_module *m, lucid_tensor *x)
+{
+    return lucid_softmax(x, lucid_self(m, nn_Softmax)->dim);
+}
+
+static int softmax_repr(const lucid_module *m, char *text, size_t size)
+{
+    return snprintf(text, size, "dim=%d", lucid_self(m, nn_Softmax)->dim);
+}
+
+const lucid_module_class lucid_nn_softmax_class = {
+    .name = "Softmax",
+    .size = sizeof(nn_Softmax),
+    .super = &lucid_module_class_base,
+    .forward = softmax_forward,
+    .extra_repr = softmax_repr,
+};
+
+lucid_module *lucid_nn_softmax(int dim)
+{
+    lucid_module *m = lucid_module_new(&lucid_nn_softmax_class);
+    nn_Softmax *a = m ? lucid_self(m, nn_Softmax) : NULL;
+    if (a) a->dim = dim;
+    return m;
+}
+
+static lucid_tensor *log_softmax_forward(lucid_module *m, lucid_tensor *x)
+{
+    return lucid_log_softmax(x, lucid_self(m, nn_LogSoftmax)->dim);
+}
+
+static int log_softmax_repr(const lucid_module *m, char *text, size_t size)
+{
+    return snprintf(text, size, "dim=%d", lucid_self(m, nn_LogSoftmax)->dim);
+}
+
+const lucid_module_class lucid_nn_log_softmax_class = {
+    .name = "LogSoftmax",
+    .size = sizeof(nn_LogSoftmax),
+    .super = &lucid_module_class_base,
+    .forward = log_softmax_forward,
+    .extra_repr = log_softmax_repr,
+};
+
+lucid_module *lucid_nn_log_softmax(int dim)
+{
+    lucid_module *m = lucid_module_new(&lucid_nn_log_softmax_class);
+    nn_LogSoftmax *a = m ? lucid_self(m, nn_LogSoftmax) : NULL;
+    if (a) a->dim = dim;
+    return m;
+}

@@ -1,0 +1,80 @@
+/* container.c: modules that hold modules, and the one that does nothing. */
+#include "nn/layers/container.h"
+#include "nn/layers/layer_priv.h"
+
+/* Each activation goes as soon as the next is there, unless the graph keeps it. */
+static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
+{
+    lucid_tensor *now = lucid_retain(x);
+    for (size_t i = 0; i < m->state->n_entries && now; i++) {
+        const luc_entry *e = &m->state->entries[i];
+        if (e->kind != LUC_CHILD) continue;
+        size_t depth = lucid_scope_begin();
+        lucid_tensor *next = depth ? lucid_retain(lucid_forward(luc_entry_module(e), now)) : NULL;
+        lucid_scope_end(depth);
+        lucid_release(now);
+        now = next;
+    }
+    return now && luc_scope_add(now) ? now : NULL;
+}
+
+const lucid_module_class lucid_nn_sequential_class = {
+    .name = "Sequential",
+    .size = sizeof(nn_Sequential),
+    .super = &lucid_module_class_base,
+    .forward = sequential_forward,
+};
+
+static bool append(lucid_module *m, lucid_module *module)
+{
+    char name[24];
+    size_t count = 0;
+    for (size_t i = 0; i < m->state->n_entries; i++)
+        count += m->state->entries[i].kind == LUC_CHILD;
+    snprintf(name, sizeof name, "%zu", count);
+    return lucid_register_module(m, name, NULL, module);
+}
+
+bool lucid_sequential_append(lucid_module *m, lucid_module *module)
+{
+    bool ok = luc_check_module(m, "sequential_append") && lucid_self(m, nn_Sequential) &&
+              luc_check_module(module, "sequential_append");
+    if (!ok) luc_module_free_unclaimed(module);
+    return ok && append(m, module);
+}
+
+lucid_module *lucid_nn_sequential(lucid_module *const *modules, size_t n)
+{
+    size_t missing = 0;
+    while (missing < n && modules[missing]) missing++;
+    if (missing < n && lucid_error_code() == LUCID_OK)
+        luc_raise(LUCID_ERR_ARGUMENT, "Sequential", "module %zu: expected a module, got NULL",
+                  missing);
+    lucid_module *m = missing < n ? NULL : lucid_module_new(&lucid_nn_sequential_class);
+    bool ok = m != NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!ok)
+            luc_module_free_unclaimed(modules[i]);
+        else
+            ok = append(m, modules[i]);
+    }
+    return m ? luc_layer_done(m, ok) : NULL;
+}
+
+static lucid_tensor *identity_forward(lucid_module *m, lucid_tensor *x)
+{
+    (void)m;
+    return x;
+}
+
+const lucid_module_class lucid_nn_identity_class = {
+    .name = "Identity",
+    .size = sizeof(nn_Identity),
+    .super = &lucid_module_class_base,
+    .forward = identity_forward,
+};
+
+lucid_module *lucid_nn_identity(void)
+{
+    return lucid_module_new(&lucid_nn_identity_class);
+}

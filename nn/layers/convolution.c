@@ -1,0 +1,110 @@
+/* convolution.c: convolution layers. */
+#include "nn/layers/convolution.h"
+#include "nn/layers/layer_priv.h"
+
+const lucid_nn_conv2d_options lucid_nn_conv2d_defaults = {LUCID_NN_CONV2D_DEFAULTS};
+
+static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
+{
+    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
+    const lucid_conv2d_options options = {
+        .stride = c->stride[0],
+        .stride_w = c->stride[1],
+        .padding = c->padding[0],
+        .padding_w = c->padding[1],
+        .dilation = c->dilation[0],
+        .dilation_w = c->dilation[1],
+        .groups = c->groups,
+    };
+    return lucid_conv2d_opt(x, c->weight, c->bias, &options);
+}
+
+static bool check_input(lucid_module *m, lucid_tensor *x)
+{
+    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
+    int ndim = lucid_ndim(x);
+    if ((ndim == 3 || ndim == 4) && lucid_size(x, ndim - 3) == c->in_channels) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name,
+                     "input: expected [N,%lld,H,W] or [%lld,H,W], got %s",
+                     (long long)c->in_channels, (long long)c->in_channels, luc_shape_text(x).s);
+}
+
+static bool reset_parameters(lucid_module *m)
+{
+    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
+    return luc_layer_reset(c->weight, c->bias);
+}
+
+static int extra_repr(const lucid_module *m, char *text, size_t size)
+{
+    const nn_Conv2d *c = lucid_self(m, nn_Conv2d);
+    luc_string s = {0};
+    luc_string_printf(&s, "%lld, %lld, kernel_size=%s, stride=%s", (long long)c->in_channels,
+                      (long long)c->out_channels, luc_pair_text(c->kernel[0], c->kernel[1]).s,
+                      luc_pair_text(c->stride[0], c->stride[1]).s);
+    if (c->padding[0] || c->padding[1])
+        luc_string_printf(&s, ", padding=%s", luc_pair_text(c->padding[0], c->padding[1]).s);
+    if (c->dilation[0] != 1 || c->dilation[1] != 1)
+        luc_string_printf(&s, ", dilation=%s", luc_pair_text(c->dilation[0], c->dilation[1]).s);
+    if (c->groups != 1) luc_string_printf(&s, ", groups=%lld", (long long)c->groups);
+    if (!c->bias) luc_string_printf(&s, ", bias=False");
+    int n = snprintf(text, size, "%s", s.s ? s.s : "");
+    luc_string_free(&s);
+    return n;
+}
+
+const lucid_module_class lucid_nn_conv2d_class = {
+    .name = "Conv2d",
+    .size = sizeof(nn_Conv2d),
+    .super = &lucid_module_class_base,
+    .forward = forward,
+    .check_input = check_input,
+    .reset_parameters = reset_parameters,
+    .extra_repr = extra_repr,
+};
+
+/* The pair [H,W] of two options. */
+static bool set_pair(int64_t pair[2], const char *argument, int64_t h, int64_t w, int64_t least)
+{
+    pair[0] = h;
+    pair[1] = w == LUCID_SAME ? h : w;
+    return luc_layer_at_least("Conv2d", argument, pair[0], least) &&
+           luc_layer_at_least("Conv2d", argument, pair[1], least);
+}
+
+static bool set_sizes(nn_Conv2d *c, int64_t kernel, const lucid_nn_conv2d_options *o)
+{
+    if (!set_pair(c->kernel, "kernel", kernel, o->kernel_w, 1) ||
+        !set_pair(c->stride, "stride", o->stride, o->stride_w, 1) ||
+        !set_pair(c->padding, "padding", o->padding, o->padding_w, 0) ||
+        !set_pair(c->dilation, "dilation", o->dilation, o->dilation_w, 1) ||
+        !luc_layer_at_least("Conv2d", "in_channels", c->in_channels, 0) ||
+        !luc_layer_at_least("Conv2d", "out_channels", c->out_channels, 0) ||
+        !luc_layer_at_least("Conv2d", "groups", o->groups, 1))
+        return false;
+    c->groups = o->groups;
+    if (c->in_channels % o->groups == 0 && c->out_channels % o->groups == 0) return true;
+    return luc_raise(
+        LUCID_ERR_ARGUMENT, "Conv2d",
+        "groups: expected a divisor of in_channels %lld and out_channels %lld, got %lld",
+        (long long)c->in_channels, (long long)c->out_channels, (long long)o->groups);
+}
+
+lucid_module *lucid_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel,
+                              const lucid_nn_conv2d_options *options)
+{
+    const lucid_nn_conv2d_options *o = options ? options : &lucid_nn_conv2d_defaults;
+    lucid_module *m = lucid_module_new(&lucid_nn_conv2d_class);
+    nn_Conv2d *c = m ? lucid_self(m, nn_Conv2d) : NULL;
+    if (!c) return NULL;
+    c->in_channels = in_channels;
+    c->out_channels = out_channels;
+    if (!set_sizes(c, kernel, o)) return luc_layer_done(m, false);
+    lucid_shape shape =
+        LUCID_SHAPE(out_channels, in_channels / c->groups, c->kernel[0], c->kernel[1]);
+    bool ok = luc_layer_parameter(m, "weight", &c->weight, true, shape, o->dtype, o->device) &&
+              luc_layer_parameter(m, "bias", &c->bias, o->bias, LUCID_SHAPE(out_channels), o->dtype,
+                                  o->device) &&
+              reset_parameters(m);
+    return luc_layer_done(m, ok);
+}

@@ -1,0 +1,112 @@
+/* load.c: state dicts into modules: all or nothing. */
+#include "autograd/autograd.h"
+#include "autograd/ops/view.h"
+#include "nn/module_priv.h"
+#include "nn/state_dict_priv.h"
+
+#include <string.h>
+
+const lucid_load_options lucid_load_defaults = {LUCID_LOAD_DEFAULTS};
+
+/* What is to be copied where, and what does not fit. */
+typedef struct load {
+    lucid_state_dict *state;  /* a copy that hooks may change */
+    lucid_state_dict *wanted; /* the module's own entries */
+    lucid_tensor **source;    /* by entry of wanted; NULL: leave it */
+    luc_string missing, unexpected, sizes;
+} load;
+
+static bool call_hook(lucid_module *m, const char *path, void *user)
+{
+    load *l = user;
+    const lucid_module_class *c = luc_class_with(m, load_state_hook);
+    if (!c) return true;
+    luc_string prefix = {0};
+    bool ok = luc_string_printf(&prefix, *path ? "%s." : "%s", path) &&
+              c->load_state_hook(m, l->state, prefix.s, lucid_state_dict_version(l->state, path));
+    luc_string_free(&prefix);
+    return ok;
+}
+
+static bool note_name(luc_string *list, const char *name)
+{
+    return luc_string_printf(list, "%s%s", list->length ? ", " : "", name);
+}
+
+/* Finds the source of every wanted tensor, converted to where and what it will be. */
+static bool match(load *l)
+{
+    size_t n = lucid_state_dict_size(l->wanted);
+    l->source = luc_calloc(n, sizeof *l->source, "load_state_dict");
+    bool ok = l->source != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        lucid_named_tensor w = lucid_state_dict_at(l->wanted, i);
+        lucid_tensor *t = lucid_state_dict_get(l->state, w.name);
+        if (!t) {
+            ok = note_name(&l->missing, w.name);
+        } else if (!luc_dims_equal(t->view.ndim, t->view.dims, w.tensor->view.ndim,
+                                   w.tensor->view.dims)) {
+            ok = luc_string_printf(&l->sizes, "%s%s: expected %s, got %s",
+                                   l->sizes.length ? ", " : "", w.name, luc_shape_text(w.tensor).s,
+                                   luc_shape_text(t).s);
+        } else {
+            t = lucid_cast(t, lucid_tensor_dtype(w.tensor));
+            l->source[i] = t ? lucid_tensor_to(t, lucid_tensor_device(w.tensor)) : NULL;
+            ok = l->source[i] != NULL;
+        }
+    }
+    for (size_t i = 0; ok && i < lucid_state_dict_size(l->state); i++) {
+        const char *name = lucid_state_dict_at(l->state, i).name;
+        if (!lucid_state_dict_get(l->wanted, name)) ok = note_name(&l->unexpected, name);
+    }
+    return ok;
+}
+
+static bool refuse(const load *l, const lucid_module *m, bool strict)
+{
+    bool names = strict && (l->missing.length || l->unexpected.length);
+    if (!names && !l->sizes.length) return true;
+    const char *parts[3] = {strict ? l->missing.s : NULL, strict ? l->unexpected.s : NULL,
+                            l->sizes.s};
+    static const char *const titles[3] = {"missing", "unexpected", "other sizes"};
+    luc_string text = {0};
+    for (int i = 0; i < 3; i++)
+        if (parts[i])
+            luc_string_printf(&text, "%s%s: %s", text.length ? "; " : "", titles[i], parts[i]);
+    if (text.s) luc_raise(LUCID_ERR_FORMAT, "load_state_dict", "%s: %s", m->cls->name, text.s);
+    luc_string_free(&text);
+    return false;
+}
+
+/* Nothing here allocates or can be refused: sizes, dtypes and devices are equal. */
+static bool copy_all(load *l)
+{
+    for (size_t i = 0; i < lucid_state_dict_size(l->wanted); i++) {
+        lucid_tensor *to = lucid_state_dict_at(l->wanted, i).tensor;
+        if (!l->source[i]) continue;
+        if (!luc_copy_data(to, l->source[i], "load_state_dict")) return false;
+        luc_storage_bump(to->storage);
+    }
+    return true;
+}
+
+bool lucid_load_state_dict_opt(lucid_module *m, const lucid_state_dict *state,
+                               const lucid_load_options *options)
+{
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
+    bool strict = (options ? options : &lucid_load_defaults)->strict;
+    if (!luc_check_module(m, "load_state_dict") || !luc_check_state(state, "load_state_dict"))
+        return false;
+    load l = {0};
+    bool ok = (l.state = lucid_state_dict_copy(state)) &&
+              luc_module_walk(m, false, call_hook, &l) && (l.wanted = lucid_module_state_dict(m)) &&
+              match(&l) && refuse(&l, m, strict) && copy_all(&l);
+    lucid_state_dict_free(l.state);
+    lucid_state_dict_free(l.wanted);
+    luc_free(l.source);
+    luc_string_free(&l.missing);
+    luc_string_free(&l.unexpected);
+    luc_string_free(&l.sizes);
+    return ok;
+}

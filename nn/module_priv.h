@@ -1,0 +1,132 @@
+/* module_priv.h: the inside of modules. */
+#ifndef LUCID_NN_MODULE_PRIV_H
+#define LUCID_NN_MODULE_PRIV_H
+
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/module.h"
+#include "nn/text_priv.h"
+
+/* ---- the registry ---------------------------------------------------------------------------- */
+
+typedef enum luc_entry_kind { LUC_PARAMETER, LUC_BUFFER, LUC_CHILD } luc_entry_kind;
+
+/* A registered name. `own` is what the module holds a reference of; the value is read through the
+ * field where there is one. */
+typedef struct luc_entry {
+    char *name;
+    luc_entry_kind kind;
+    bool persistent;
+    union {
+        lucid_tensor **tensor;
+        lucid_module **module;
+    } field;
+    union {
+        lucid_tensor *tensor;
+        lucid_module *module;
+    } own;
+} luc_entry;
+
+lucid_tensor *luc_entry_tensor(const luc_entry *e); /* of a parameter or buffer; may be NULL */
+lucid_module *luc_entry_module(const luc_entry *e); /* of a child; may be NULL */
+luc_entry *luc_entry_find(const lucid_module *m, const char *name);
+
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+typedef enum luc_module_hook_kind {
+    LUC_HOOK_FORWARD_PRE,
+    LUC_HOOK_FORWARD,
+    LUC_HOOK_BACKWARD
+} luc_module_hook_kind;
+
+typedef struct luc_module_hook {
+    uint64_t id;
+    luc_module_hook_kind kind;
+    bool removed; /* while hooks run; taken out afterwards */
+    union {
+        lucid_forward_pre_hook forward_pre;
+        lucid_forward_hook forward;
+        lucid_backward_hook backward;
+    } fn;
+    void *user;
+} luc_module_hook;
+
+bool luc_has_hooks(const lucid_module *m, luc_module_hook_kind kind);
+/* Run all hooks of a kind; NULL after an error. */
+lucid_tensor *luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor *x);
+lucid_tensor *luc_run_forward_hooks(lucid_module *m, lucid_tensor *x, lucid_tensor *y);
+lucid_tensor *luc_run_backward_hooks(lucid_module *m, lucid_tensor *grad_input,
+                                     lucid_tensor *grad_output);
+
+/* ---- modules --------------------------------------------------------------------------------- */
+
+/* A traversal's result, kept until the structure has changed. */
+typedef struct luc_named_list {
+    size_t count, capacity;
+    struct luc_named_item {
+        const char *name;
+        void *value;
+    } * items; /* laid out as lucid_named_tensor and lucid_named_module */
+} luc_named_list;
+
+enum { LUC_LIST_PARAMETERS, LUC_LIST_BUFFERS, LUC_LIST_MODULES, LUC_LIST_CHILDREN, LUC_LISTS };
+
+struct luc_module_state {
+    size_t users;   /* references of the program's: its maker's and those of lucid_module_retain */
+    size_t parents; /* references of modules that it is registered in */
+    bool floating;  /* the maker's reference goes to the first parent */
+    char *name;     /* of the outermost module, for messages */
+    luc_entry *entries;
+    size_t n_entries, entries_capacity;
+    luc_module_hook *hooks;
+    size_t n_hooks, hooks_capacity;
+    size_t hooks_running;
+    luc_named_list lists[LUC_LISTS];
+};
+
+/* True when m is a module. Otherwise false: silently after an error, else raising one by op. */
+bool luc_check_module(const lucid_module *m, const char *op);
+/* The same for a tensor argument. */
+bool luc_check_tensor(const lucid_tensor *t, const char *op, const char *argument);
+
+/* References of parents: take a child (with the maker's reference, if that is still free), give it
+ * back, and free a module that nobody took. */
+void luc_module_adopt(lucid_module *m);
+void luc_module_disown(lucid_module *m);
+void luc_module_free_unclaimed(lucid_module *m);
+void luc_lists_free(lucid_module *m);
+
+/* The first class in the chain whose slot is set: luc_class_slot(m, forward). */
+#define luc_class_with(m, slot)                                         \
+    __extension__({                                                     \
+        const lucid_module_class *luc_cls_ = (m)->cls;                  \
+        while (luc_cls_ && !luc_cls_->slot) luc_cls_ = luc_cls_->super; \
+        luc_cls_;                                                       \
+    })
+int64_t luc_module_version(const lucid_module *m);
+
+/* ---- traversal ------------------------------------------------------------------------------- */
+
+/* Visits the module and all below it, each before its children; path is "" for the module itself.
+ * once: a module that is reached twice is visited once. Ends, with false, when visit says so. */
+typedef bool (*luc_visit)(lucid_module *m, const char *path, void *user);
+bool luc_module_walk(lucid_module *m, bool once, luc_visit visit, void *user);
+
+/* Collects parameters (and buffers), each once, in order; the caller's to luc_free, with n set. NULL
+ * on an error. */
+lucid_tensor **luc_module_tensors(lucid_module *m, bool parameters, bool buffers, size_t *n);
+
+/* A set of addresses. */
+typedef struct luc_set {
+    const void **slots;
+    size_t count, capacity;
+} luc_set;
+/* 1: added; 0: was there; -1: memory is out. */
+int luc_set_add(luc_set *set, const void *p);
+void luc_set_free(luc_set *set);
+
+/* How a number prints as Python prints it: "1e-05", "0.1", "1.0". */
+luc_text luc_float_text(double value);
+
+#endif

@@ -1,0 +1,81 @@
+/* clip.c: keeping gradients in bounds. */
+#include "nn/optim/clip.h"
+#include "autograd/autograd.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/view.h"
+#include "nn/module_priv.h"
+
+#include <math.h>
+
+const lucid_clip_options lucid_clip_defaults = {LUCID_CLIP_DEFAULTS};
+
+/* sum |g|^p, or the largest |g|; in float64. */
+static double power_sum(lucid_tensor *grad, double p)
+{
+    LUCID_SCOPE;
+    if (lucid_numel(grad) == 0) return 0;
+    lucid_tensor *size = lucid_abs(lucid_cast(grad, LUCID_F64));
+    if (isinf(p)) return lucid_item(lucid_max(size));
+    if (p == 2) return lucid_item(lucid_sum(lucid_square(size)));
+    return lucid_item(lucid_sum(p == 1 ? size : lucid_pow_scalar(size, p)));
+}
+
+static double total_norm(lucid_tensor *const *params, size_t n, double p)
+{
+    double total = 0;
+    for (size_t i = 0; i < n; i++) {
+        lucid_tensor *grad = lucid_tensor_grad(params[i]);
+        if (!grad) continue;
+        double part = power_sum(grad, p);
+        if (lucid_error_code() != LUCID_OK) return NAN;
+        if (!isinf(p))
+            total += part;
+        else if (part > total || isnan(part))
+            total = part;
+    }
+    return isinf(p) ? total : p == 2 ? sqrt(total) : pow(total, 1 / p);
+}
+
+double lucid_clip_grad_norm_list(lucid_tensor *const *params, size_t n, double max_norm,
+                                 const lucid_clip_options *options)
+{
+    LUCID_NO_GRAD;
+    const char *op = "clip_grad_norm";
+    const lucid_clip_options *o = options ? options : &lucid_clip_defaults;
+    if (lucid_error_code() != LUCID_OK) return NAN;
+    if (!(max_norm >= 0)) {
+        luc_raise(LUCID_ERR_ARGUMENT, op, "max_norm: expected a number >= 0, got %g", max_norm);
+        return NAN;
+    }
+    if (!(o->norm_type > 0)) {
+        luc_raise(LUCID_ERR_ARGUMENT, op, "norm_type: expected a number > 0, got %g", o->norm_type);
+        return NAN;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!luc_check_tensor(params[i], op, "parameter")) return NAN;
+    double norm = total_norm(params, n, o->norm_type);
+    if (lucid_error_code() != LUCID_OK) return NAN;
+    if (!isfinite(norm) && o->error_if_nonfinite) {
+        luc_raise(LUCID_ERR_STATE, op, "gradients: expected a finite norm, got %g", norm);
+        return NAN;
+    }
+    double factor = max_norm / (norm + 1e-6);
+    if (factor >= 1) return norm;
+    for (size_t i = 0; i < n; i++) {
+        lucid_tensor *grad = lucid_tensor_grad(params[i]);
+        if (grad && !lucid_mul_scalar_(grad, factor)) return NAN;
+    }
+    return norm;
+}
+
+double lucid_clip_grad_norm_opt(lucid_module *m, double max_norm, const lucid_clip_options *options)
+{
+    if (!luc_check_module(m, "clip_grad_norm")) return NAN;
+    size_t n;
+    lucid_tensor **params = luc_module_tensors(m, true, false, &n);
+    if (!params) return NAN;
+    double norm = lucid_clip_grad_norm_list(params, n, max_norm, options);
+    luc_free(params);
+    return norm;
+}

@@ -1,0 +1,51 @@
+/* optimizer_priv.h: the inside of optimizers. */
+#ifndef LUCID_NN_OPTIM_OPTIMIZER_PRIV_H
+#define LUCID_NN_OPTIM_OPTIMIZER_PRIV_H
+
+#include "lucid/attrs.h"
+#include "nn/module_priv.h"
+#include "nn/optim/optimizer.h"
+
+enum { LUC_MAX_MOMENTS = 3 };
+
+/* An algorithm: its kernel, the tensors that it keeps for every parameter, its options. */
+typedef struct luc_optim_kind {
+    const char *name;
+    lucid_op_id kernel;
+    const char *moments[LUC_MAX_MOMENTS]; /* names in state dicts, as attrs.h orders them */
+    bool decoupled;                       /* AdamW */
+    bool has_momentum, has_betas, has_eps, has_rho;
+} luc_optim_kind;
+
+/* A parameter and what is kept for it. */
+typedef struct luc_optim_param {
+    lucid_tensor *tensor;                  /* owned reference */
+    lucid_tensor *moment[LUC_MAX_MOMENTS]; /* owned; NULL until the first step that needs it */
+    bool started;                          /* the moments hold something */
+    int64_t step;                          /* steps done */
+} luc_optim_param;
+
+typedef struct luc_optim_group {
+    lucid_optim_options options;
+    luc_optim_param *params;
+    size_t n;
+} luc_optim_group;
+
+struct lucid_optimizer {
+    const luc_optim_kind *kind;
+    lucid_optim_options defaults; /* those that it was made with */
+    luc_optim_group *groups;
+    size_t n_groups;
+    void *scratch; /* the lists that kernels get */
+    size_t scratch_size;
+};
+
+bool luc_check_optimizer(const lucid_optimizer *opt, const char *op);
+/* Are these options ones that the kind has, in their ranges? Raises when not. */
+bool luc_optim_check_options(const luc_optim_kind *kind, const lucid_optim_options *options);
+/* How many moments a group's options ask for. */
+int luc_optim_moments(const luc_optim_kind *kind, const lucid_optim_options *options);
+/* Memory for a moment: laid out as the parameter. Filled with zeros; scope-owned. */
+lucid_tensor *luc_optim_moment_like(const lucid_tensor *param);
+
+#endif

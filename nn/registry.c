@@ -1,0 +1,172 @@
+/* registry.c: parameters, buffers and children of a module, by name. */
+#include "nn/module_priv.h"
+#include "autograd/autograd.h"
+
+#include <string.h>
+
+const lucid_buffer_options lucid_buffer_defaults = {LUCID_BUFFER_DEFAULTS};
+
+lucid_tensor *luc_entry_tensor(const luc_entry *e)
+{
+    return e->field.tensor ? *e->field.tensor : e->own.tensor;
+}
+
+lucid_module *luc_entry_module(const luc_entry *e)
+{
+    return e->field.module ? *e->field.module : e->own.module;
+}
+
+luc_entry *luc_entry_find(const lucid_module *m, const char *name)
+{
+    for (size_t i = 0; i < m->state->n_entries; i++)
+        if (strcmp(m->state->entries[i].name, name) == 0) return &m->state->entries[i];
+    return NULL;
+}
+
+static bool check_name(const lucid_module *self, const char *name, const char *op)
+{
+    const char *cls = self->cls->name;
+    if (!name || !*name)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: name: expected one, got an empty one", cls);
+    if (strchr(name, '.'))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: name: expected one without a dot, got \"%s\"",
+                         cls, name);
+    if (luc_entry_find(self, name))
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "%s: name: expected a new one, got \"%s\", which is taken", cls, name);
+    return true;
+}
+
+/* A NULL value is an absence, but not where an error has made it. */
+static bool check_value(const void *value)
+{
+    return value || lucid_error_code() == LUCID_OK;
+}
+
+/* A new entry at the end, or NULL. */
+static luc_entry *add_entry(lucid_module *self, const char *name, luc_entry_kind kind)
+{
+    struct luc_module_state *s = self->state;
+    if (s->n_entries == s->entries_capacity) {
+        size_t n = s->entries_capacity ? 2 * s->entries_capacity : 4;
+        luc_entry *e = luc_realloc(s->entries, n * sizeof *e, "register");
+        if (!e) return NULL;
+        s->entries = e;
+        s->entries_capacity = n;
+    }
+    char *copy = luc_strdup(name, "register");
+    if (!copy) return NULL;
+    luc_entry *e = &s->entries[s->n_entries++];
+    *e = (luc_entry){.name = copy, .kind = kind, .persistent = true};
+    return e;
+}
+
+static luc_entry *add_tensor(lucid_module *self, const char *name, luc_entry_kind kind,
+                             lucid_tensor **field, lucid_tensor *value)
+{
+    luc_entry *e = add_entry(self, name, kind);
+    if (!e) return NULL;
+    e->field.tensor = field;
+    e->own.tensor = lucid_retain(value);
+    if (field) *field = value;
+    return e;
+}
+
+bool lucid_register_parameter(lucid_module *self, const char *name, lucid_tensor **field,
+                              lucid_tensor *value)
+{
+    const char *op = "register_parameter";
+    if (field) *field = NULL;
+    if (!luc_check_module(self, op) || !check_value(value) || !check_name(self, name, op))
+        return false;
+    if (value && !lucid_dtype_is_floating(lucid_tensor_dtype(value)))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: %s: expected a floating dtype, got %s",
+                         self->cls->name, name, lucid_dtype_name(lucid_tensor_dtype(value)));
+    if (value && !lucid_is_leaf(value))
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "%s: %s: expected a leaf, got the result of %s (detach it)",
+                         self->cls->name, name, lucid_grad_fn_name(value));
+    if (value && !lucid_requires_grad_(value, true)) return false;
+    return add_tensor(self, name, LUC_PARAMETER, field, value) != NULL;
+}
+
+bool lucid_register_buffer_opt(lucid_module *self, const char *name, lucid_tensor **field,
+                               lucid_tensor *value, const lucid_buffer_options *options)
+{
+    const char *op = "register_buffer";
+    if (field) *field = NULL;
+    if (!luc_check_module(self, op) || !check_value(value) || !check_name(self, name, op))
+        return false;
+    luc_entry *e = add_tensor(self, name, LUC_BUFFER, field, value);
+    if (!e) return false;
+    e->persistent = (options ? options : &lucid_buffer_defaults)->persistent;
+    return true;
+}
+
+/* ---- children -------------------------------------------------------------------------------- */
+
+static bool is_target(lucid_module *m, const char *path, void *user)
+{
+    (void)path;
+    return m != user;
+}
+
+/* Would self lie inside itself with value below it? */
+static bool check_no_circle(lucid_module *self, lucid_module *value, const char *op)
+{
+    if (!value || luc_module_walk(value, true, is_target, self)) return true;
+    if (lucid_error_code() != LUCID_OK) return false;
+    return luc_raise(LUCID_ERR_ARGUMENT, op,
+                     "%s: module: expected one that does not contain it, got a %s", self->cls->name,
+                     value->cls->name);
+}
+
+bool lucid_register_module(lucid_module *self, const char *name, lucid_module **field,
+                           lucid_module *value)
+{
+    const char *op = "register_module";
+    if (field) *field = NULL;
+    bool ok = luc_check_module(self, op) && check_value(value) && check_name(self, name, op) &&
+              check_no_circle(self, value, op);
+    luc_entry *e = ok ? add_entry(self, name, LUC_CHILD) : NULL;
+    if (!e) {
+        if (value != self) luc_module_free_unclaimed(value);
+        return false;
+    }
+    e->field.module = field;
+    e->own.module = value;
+    if (field) *field = value;
+    if (value) luc_module_adopt(value);
+    return true;
+}
+
+bool lucid_replace_module(lucid_module *self, const char *path, lucid_module *value)
+{
+    const char *op = "replace_module";
+    bool ok = luc_check_module(self, op) && check_value(value);
+    lucid_module *parent = NULL;
+    luc_entry *e = NULL;
+    if (ok) {
+        const char *dot = path ? strrchr(path, '.') : NULL;
+        luc_string head = {0};
+        if (luc_string_add(&head, path ? path : "", dot ? (size_t)(dot - path) : 0))
+            parent = lucid_get_module(self, head.s);
+        luc_string_free(&head);
+        e = parent ? luc_entry_find(parent, dot ? dot + 1 : path ? path : "") : NULL;
+        if (parent && (!e || e->kind != LUC_CHILD)) {
+            luc_raise(LUCID_ERR_ARGUMENT, op, "%s: path: expected a child's, got \"%s\"",
+                      self->cls->name, path ? path : "(null)");
+            e = NULL;
+        }
+    }
+    if (!e || !check_no_circle(parent, value, op)) {
+        if (value != self) luc_module_free_unclaimed(value);
+        return false;
+    }
+    lucid_module *old = e->own.module;
+    if (value) luc_module_adopt(value);
+    e->own.module = value;
+    if (e->field.module) *e->field.module = value;
+    if (old) luc_module_disown(old);
+    return true;
+}

@@ -1,0 +1,228 @@
+/* state_dict.c: tensors, versions and notes by name. */
+#include "nn/state_dict.h"
+#include "nn/module_priv.h"
+#include "nn/state_dict_priv.h"
+#include "autograd/autograd.h"
+
+#include <string.h>
+
+static uint64_t hash_of(const char *name)
+{
+    uint64_t h = 14695981039346656037u; /* FNV-1a */
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 1099511628211u;
+    return h;
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static luc_state_item *find(const luc_state_table *table, const char *name)
+{
+    uint64_t hash = hash_of(name);
+    for (size_t i = 0; i < table->count; i++) {
+        luc_state_item *item = &table->items[i];
+        if (item->hash == hash && strcmp(item->name, name) == 0) return item;
+    }
+    return NULL;
+}
+
+/* The item of a name, made where there is none. */
+static luc_state_item *find_or_add(luc_state_table *table, const char *name)
+{
+    luc_state_item *item = find(table, name);
+    if (item) return item;
+    if (table->count == table->capacity) {
+        size_t n = table->capacity ? 2 * table->capacity : 16;
+        luc_state_item *items = luc_realloc(table->items, n * sizeof *items, "state_dict");
+        if (!items) return NULL;
+        table->items = items;
+        table->capacity = n;
+    }
+    char *copy = luc_strdup(name, "state_dict");
+    if (!copy) return NULL;
+    item = &table->items[table->count++];
+    *item = (luc_state_item){.name = copy, .hash = hash_of(name)};
+    return item;
+}
+
+static void item_clear(luc_state_item *item)
+{
+    luc_free(item->name);
+    luc_free(item->text);
+    lucid_release(item->tensor);
+}
+
+static void table_remove(luc_state_table *table, luc_state_item *item)
+{
+    item_clear(item);
+    size_t after = (size_t)(table->items + table->count - (item + 1));
+    memmove(item, item + 1, after * sizeof *item);
+    table->count--;
+}
+
+static void table_free(luc_state_table *table)
+{
+    for (size_t i = 0; i < table->count; i++) item_clear(&table->items[i]);
+    luc_free(table->items);
+}
+
+/* ---- state dicts ----------------------------------------------------------------------------- */
+
+lucid_state_dict *lucid_state_dict_new(void)
+{
+    lucid_state_dict *s = luc_calloc(1, sizeof *s, "state_dict");
+    if (s) luc_live_add(LUC_LIVE_OTHER, 1);
+    return s;
+}
+
+void lucid_state_dict_free(lucid_state_dict *s)
+{
+    if (!s) return;
+    table_free(&s->tensors);
+    table_free(&s->versions);
+    table_free(&s->notes);
+    luc_free(s);
+    luc_live_add(LUC_LIVE_OTHER, -1);
+}
+
+bool luc_check_state(const lucid_state_dict *s, const char *op)
+{
+    if (s) return true;
+    if (lucid_error_code() != LUCID_OK) return false;
+    return luc_raise(LUCID_ERR_ARGUMENT, op, "state: expected a state dict, got NULL");
+}
+
+static bool check_key(const lucid_state_dict *s, const char *name, const char *op)
+{
+    if (!luc_check_state(s, op)) return false;
+    return name || luc_raise(LUCID_ERR_ARGUMENT, op, "name: expected one, got NULL");
+}
+
+lucid_state_dict *lucid_state_dict_copy(const lucid_state_dict *from)
+{
+    if (!luc_check_state(from, "state_dict_copy")) return NULL;
+    lucid_state_dict *s = lucid_state_dict_new();
+    bool ok = s != NULL;
+    for (size_t i = 0; ok && i < from->tensors.count; i++)
+        ok = lucid_state_dict_set(s, from->tensors.items[i].name, from->tensors.items[i].tensor);
+    for (size_t i = 0; ok && i < from->versions.count; i++)
+        ok = lucid_state_dict_set_version(s, from->versions.items[i].name,
+                                          from->versions.items[i].number);
+    for (size_t i = 0; ok && i < from->notes.count; i++)
+        ok = lucid_state_dict_set_note(s, from->notes.items[i].name, from->notes.items[i].text);
+    if (ok) return s;
+    lucid_state_dict_free(s);
+    return NULL;
+}
+
+size_t lucid_state_dict_size(const lucid_state_dict *s)
+{
+    return s ? s->tensors.count : 0;
+}
+
+lucid_named_tensor lucid_state_dict_at(const lucid_state_dict *s, size_t i)
+{
+    if (!s || i >= s->tensors.count) return (lucid_named_tensor){0};
+    return (lucid_named_tensor){s->tensors.items[i].name, s->tensors.items[i].tensor};
+}
+
+lucid_tensor *lucid_state_dict_get(const lucid_state_dict *s, const char *name)
+{
+    luc_state_item *item = s && name ? find(&s->tensors, name) : NULL;
+    return item ? item->tensor : NULL;
+}
+
+bool lucid_state_dict_set(lucid_state_dict *s, const char *name, lucid_tensor *tensor)
+{
+    if (!check_key(s, name, "state_dict_set") || !luc_check_tensor(tensor, "state_dict_set", name))
+        return false;
+    luc_state_item *item = find_or_add(&s->tensors, name);
+    if (!item) return false;
+    lucid_retain(tensor);
+    lucid_release(item->tensor);
+    item->tensor = tensor;
+    return true;
+}
+
+bool lucid_state_dict_remove(lucid_state_dict *s, const char *name)
+{
+    if (!check_key(s, name, "state_dict_remove")) return false;
+    luc_state_item *item = find(&s->tensors, name);
+    if (item) table_remove(&s->tensors, item);
+    return item != NULL;
+}
+
+int64_t lucid_state_dict_version(const lucid_state_dict *s, const char *path)
+{
+    luc_state_item *item = s && path ? find(&s->versions, path) : NULL;
+    return item ? item->number : -1;
+}
+
+bool lucid_state_dict_set_version(lucid_state_dict *s, const char *path, int64_t version)
+{
+    if (!check_key(s, path, "state_dict_set_version")) return false;
+    if (version < -1)
+        return luc_raise(LUCID_ERR_ARGUMENT, "state_dict_set_version",
+                         "version: expected at least -1, got %lld", (long long)version);
+    luc_state_item *item = version < 0 ? find(&s->versions, path) : find_or_add(&s->versions, path);
+    if (version < 0 && item)
+        table_remove(&s->versions, item);
+    else if (item)
+        item->number = version;
+    return item || version < 0;
+}
+
+const char *lucid_state_dict_note(const lucid_state_dict *s, const char *key)
+{
+    luc_state_item *item = s && key ? find(&s->notes, key) : NULL;
+    return item ? item->text : NULL;
+}
+
+bool lucid_state_dict_set_note(lucid_state_dict *s, const char *key, const char *value)
+{
+    if (!check_key(s, key, "state_dict_set_note")) return false;
+    if (!value) {
+        luc_state_item *old = find(&s->notes, key);
+        if (old) table_remove(&s->notes, old);
+        return true;
+    }
+    char *copy = luc_strdup(value, "state_dict");
+    luc_state_item *item = copy ? find_or_add(&s->notes, key) : NULL;
+    if (!item) {
+        luc_free(copy);
+        return false;
+    }
+    luc_free(item->text);
+    item->text = copy;
+    return true;
+}
+
+/* ---- of a module ----------------------------------------------------------------------------- */
+
+static bool add_module(lucid_module *m, const char *path, void *user)
+{
+    lucid_state_dict *s = user;
+    if (!lucid_state_dict_set_version(s, path, luc_module_version(m))) return false;
+    bool ok = true;
+    for (int kind = LUC_PARAMETER; kind <= LUC_BUFFER; kind++) {
+        for (size_t i = 0; ok && i < m->state->n_entries; i++) {
+            const luc_entry *e = &m->state->entries[i];
+            lucid_tensor *t = (int)e->kind == kind && e->persistent ? luc_entry_tensor(e) : NULL;
+            if (!t) continue;
+            luc_string name = {0};
+            ok = luc_string_printf(&name, *path ? "%s.%s" : "%s%s", path, e->name) &&
+                 lucid_state_dict_set(s, name.s, lucid_detach(t));
+            luc_string_free(&name);
+        }
+    }
+    return ok;
+}
+
+lucid_state_dict *lucid_module_state_dict(lucid_module *m)
+{
+    LUCID_SCOPE;
+    if (!luc_check_module(m, "state_dict")) return NULL;
+    lucid_state_dict *s = lucid_state_dict_new();
+    if (s && luc_module_walk(m, false, add_module, s)) return s;
+    lucid_state_dict_free(s);
+    return NULL;
+}
