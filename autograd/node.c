@@ -165,7 +165,7 @@ bool luc_record(const lucid_call *c, lucid_tensor **outputs)
 
 luc_edge luc_edge_of(lucid_tensor *t)
 {
-    lucid_node *fn = luc_grad_fn(t);
+    lucid_node *fn = t->grad_fn;
     if (fn) return (luc_edge){luc_node_retain(fn), NULL, t->output_nr};
     return (luc_edge){NULL, t->requires_grad ? lucid_retain(t) : NULL, 0};
 }

@@ -117,7 +117,8 @@ void luc_node_unlock(lucid_node *n);
 lucid_tensor *luc_saved_unpack(lucid_node *n, int which);
 void luc_edge_release(luc_edge *e);
 /* The edge of a tensor: its producer, itself as a leaf that requires a gradient, or none. Takes
- * references. */
+ * references. A view must have been refreshed, before an operator in place writes: this is the
+ * history from before. */
 luc_edge luc_edge_of(lucid_tensor *t);
 void luc_packed_meta(const luc_packed *p, lucid_meta *meta); /* offset 0 */
 /* "[3,4] float32", and "b" for input 1 of a schema "a, b". */
