@@ -1,0 +1,24 @@
+/* options.h: the command line of the MNIST example. */
+#ifndef MNIST_OPTIONS_H
+#define MNIST_OPTIONS_H
+
+#include <lucid/lucid.h>
+
+typedef struct options {
+    int epochs;         /* 3 */
+    int64_t batch_size; /* 64 */
+    double lr;          /* the highest learning rate of the cycle */
+    uint64_t seed;      /* 42 */
+    int threads;        /* 0: as many as the machine has */
+    lucid_device device;
+    const char *data; /* folder of the four files */
+    const char *out;  /* folder for what is written */
+    const char *load; /* weights to begin with, or NULL */
+    bool eval_only, quiet, help;
+} options;
+
+/* False when the program must end: help was asked for and printed, or something is wrong and was
+ * said on stderr. */
+bool options_parse(options *o, int argc, char **argv);
+
+#endif
