@@ -71,7 +71,7 @@ static score test(lucid_module *net, lucid_loader *data, report *rep)
         s.loss += lucid_item(lucid_cross_entropy(logits, b.y, .reduction = LUCID_REDUCTION_SUM));
         s.hits += (int64_t)lucid_item(lucid_sum(lucid_eq(guess, b.y)));
         s.n += b.n;
-        report_wrong_answers(rep, b.x, b.y, guess);
+        report_wrong_answers(rep, &b, guess);
     }
     lucid_loader_reset(data);
     return s;

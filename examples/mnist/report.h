@@ -1,0 +1,28 @@
+/* report.h: what the MNIST example leaves behind: weights, metrics, pictures and the last line. */
+#ifndef MNIST_REPORT_H
+#define MNIST_REPORT_H
+
+#include "options.h"
+
+/* The sums of a pass over the test data. */
+typedef struct score {
+    double loss; /* summed */
+    int64_t hits, n;
+} score;
+
+double score_accuracy(const score *s); /* percent */
+
+typedef struct report report;
+
+/* Begins the clock and metrics.jsonl in the output folder; the options must outlive the report.
+ * NULL after an error. */
+report *report_begin(const options *o, lucid_module *net);
+/* Keeps the wrong answers of a batch x [N,1,28,28], y [N], guess [N] of the test data; those of an
+ * earlier pass are forgotten when a new one begins. */
+void report_wrong_answers(report *r, const lucid_batch *b, lucid_tensor *guess);
+/* Adds an epoch's line to metrics.jsonl. */
+void report_epoch(report *r, int epoch, double train_loss, const score *s, double seconds);
+/* Saves the weights (after training) and the pictures, prints the last line, and frees the report. */
+void report_end(report *r, lucid_module *net, const score *s, bool interrupted);
+
+#endif
