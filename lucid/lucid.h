@@ -14,8 +14,8 @@
 #include "lucid/tensor.h"
 #include "lucid/data/dataset.h"
 #include "lucid/data/loader.h"
+#include "lucid/data/mnist.h"
 #include "lucid/io/idx.h"
-#include "lucid/io/png.h"
 #include "lucid/io/safetensors.h"
 
 #include "autograd/autograd.h"
