@@ -46,6 +46,7 @@ static int rank(lucid_dtype d)
 
 lucid_dtype lucid_promote_types(lucid_dtype a, lucid_dtype b)
 {
+    if (!is_dtype(a) || !is_dtype(b)) return LUCID_DTYPE_COUNT;
     if (a == b) return a;
     if (rank(a) == 4 && rank(b) == 4) return LUCID_F32; /* f16 with bf16 */
     return rank(a) > rank(b) ? a : b;

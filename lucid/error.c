@@ -119,25 +119,28 @@ static bool is_misuse(lucid_code code)
            code == LUCID_ERR_INTERNAL;
 }
 
+static void stop(void)
+{
+    fflush(stdout);
+    fprintf(stderr, "lucid: %s error: %s\n", lucid_code_name(pending.code), pending.message);
+    if (is_misuse(pending.code)) abort();
+    exit(1);
+}
+
 static bool raise_va(lucid_code code, const char *op, const char *fmt, va_list args)
 {
     raised++;
-    if (pending.code != LUCID_OK) return false; /* the first error wins */
-    pending.code = code;
-    write_message(op, fmt, args);
-
-    pthread_mutex_lock(&handler_lock);
-    lucid_error_handler fn = handler;
-    void *user = handler_user;
-    pthread_mutex_unlock(&handler_lock);
-    if (fn) fn(code, pending.message, user);
-
-    if (lucid_get_error_mode() == LUCID_ERRORS_STOP) {
-        fflush(stdout);
-        fprintf(stderr, "lucid: %s error: %s\n", lucid_code_name(code), pending.message);
-        if (is_misuse(code)) abort();
-        exit(1);
+    if (pending.code == LUCID_OK) { /* the first error wins */
+        pending.code = code;
+        write_message(op, fmt, args);
+        pthread_mutex_lock(&handler_lock);
+        lucid_error_handler fn = handler;
+        void *user = handler_user;
+        pthread_mutex_unlock(&handler_lock);
+        if (fn) fn(code, pending.message, user);
     }
+    /* Also where the pending one is older than the mode: it was never shown. */
+    if (lucid_get_error_mode() == LUCID_ERRORS_STOP) stop();
     return false;
 }
 

@@ -22,14 +22,22 @@ int64_t luc_dims_numel(int ndim, const int64_t *dims)
     return n;
 }
 
-int64_t lucid_shape_numel(const lucid_shape *shape)
+int64_t luc_checked_numel(int ndim, const int64_t *dims)
 {
     int64_t n = 1;
-    for (int d = 0; d < shape->ndim; d++)
-        if (shape->dims[d] == 0) return 0;
-    for (int d = 0; d < shape->ndim; d++)
-        if (shape->dims[d] < 0 || !luc_mul_i64(n, shape->dims[d], &n)) return -1;
-    return n;
+    bool empty = false;
+    for (int d = 0; d < ndim; d++) {
+        if (dims[d] < 0) return -1;
+        empty |= dims[d] == 0;
+    }
+    for (int d = 0; d < ndim && !empty; d++)
+        if (!luc_mul_i64(n, dims[d], &n)) return -1;
+    return empty ? 0 : n;
+}
+
+int64_t lucid_shape_numel(const lucid_shape *shape)
+{
+    return luc_checked_numel(shape->ndim, shape->dims);
 }
 
 bool luc_dims_equal(int na, const int64_t *a, int nb, const int64_t *b)
@@ -80,14 +88,22 @@ luc_text luc_shape_text(const lucid_tensor *t)
 bool lucid_shape_broadcast(const lucid_shape *a, const lucid_shape *b, lucid_shape *out)
 {
     int n = a->ndim > b->ndim ? a->ndim : b->ndim;
-    out->ndim = n;
+    lucid_shape both = {.ndim = n};
     for (int i = 1; i <= n; i++) {
         int64_t x = i <= a->ndim ? a->dims[a->ndim - i] : 1;
         int64_t y = i <= b->ndim ? b->dims[b->ndim - i] : 1;
         if (x != y && x != 1 && y != 1) return false;
-        out->dims[n - i] = x == 1 ? y : x;
+        both.dims[n - i] = x == 1 ? y : x;
     }
+    *out = both;
     return true;
+}
+
+/* The stride after a dimension. Where sizes overflow it wraps, instead of being undefined: nobody
+ * gets to use it, because luc_check_shape and luc_tensor_new refuse such sizes. */
+static int64_t next_stride(int64_t stride, int64_t size)
+{
+    return size > 1 ? (int64_t)((uint64_t)stride * (uint64_t)size) : stride;
 }
 
 void luc_contiguous_strides(int ndim, const int64_t *dims, int64_t *strides)
@@ -95,7 +111,7 @@ void luc_contiguous_strides(int ndim, const int64_t *dims, int64_t *strides)
     int64_t s = 1;
     for (int d = ndim - 1; d >= 0; d--) {
         strides[d] = s;
-        s *= dims[d] > 1 ? dims[d] : 1;
+        s = next_stride(s, dims[d]);
     }
 }
 
@@ -111,16 +127,24 @@ void luc_channels_last_strides(int ndim, const int64_t *dims, int64_t *strides)
     for (int i = ndim - 1; i >= 0; i--) {
         int d = channels_last_order(ndim, i);
         strides[d] = s;
-        s *= dims[d] > 1 ? dims[d] : 1;
+        s = next_stride(s, dims[d]);
     }
 }
 
-/* Dimensions of size 1 may have any stride: nobody steps along them. */
+static bool is_empty(int ndim, const int64_t *dims)
+{
+    for (int d = 0; d < ndim; d++)
+        if (dims[d] == 0) return true;
+    return false;
+}
+
+/* Dimensions of size 1 may have any stride: nobody steps along them; and where there is no element
+ * all strides will do. */
 bool luc_is_contiguous(int ndim, const int64_t *dims, const int64_t *strides)
 {
     int64_t s = 1;
+    if (is_empty(ndim, dims)) return true;
     for (int d = ndim - 1; d >= 0; d--) {
-        if (dims[d] == 0) return true;
         if (dims[d] != 1 && strides[d] != s) return false;
         s *= dims[d];
     }
@@ -130,10 +154,10 @@ bool luc_is_contiguous(int ndim, const int64_t *dims, const int64_t *strides)
 bool luc_is_channels_last(int ndim, const int64_t *dims, const int64_t *strides)
 {
     if (ndim != 4 && ndim != 5) return false;
+    if (is_empty(ndim, dims)) return true;
     int64_t s = 1;
     for (int i = ndim - 1; i >= 0; i--) {
         int d = channels_last_order(ndim, i);
-        if (dims[d] == 0) return true;
         if (dims[d] != 1 && strides[d] != s) return false;
         s *= dims[d];
     }
@@ -173,7 +197,9 @@ bool luc_check_shape(const lucid_shape *shape, lucid_dtype dtype, const char *op
         if (shape->dims[d] < 0)
             return luc_raise(LUCID_ERR_ARGUMENT, op, "shape: expected sizes >= 0, got %s",
                              luc_dims_text(shape->ndim, shape->dims).s);
-    int64_t n = lucid_shape_numel(shape);
+    int64_t stretched[LUCID_MAX_DIMS]; /* sizes of 0 as 1: the strides must not overflow either */
+    for (int d = 0; d < shape->ndim; d++) stretched[d] = shape->dims[d] ? shape->dims[d] : 1;
+    int64_t n = luc_checked_numel(shape->ndim, stretched);
     size_t bytes;
     if (n < 0 || !luc_mul_size((size_t)n, lucid_dtype_size(dtype), &bytes) || bytes > PTRDIFF_MAX)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "shape: the size of %s overflows",

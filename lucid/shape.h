@@ -19,7 +19,8 @@ typedef struct lucid_shape {
 /* lucid_shape from a list: LUCID_SHAPE(8, 64, 32, 32); LUCID_SHAPE() is a scalar's. More than
  * LUCID_MAX_DIMS entries do not compile cleanly. */
 #define LUCID_SHAPE(...)                                                                           \
-    ((lucid_shape){(int)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1, {__VA_ARGS__}})
+    ((lucid_shape){(int)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1,               \
+                   {__VA_ARGS__ + 0}}) /* + 0: C11 has no empty braces */
 #define LUCID_SHAPE_OF_(macro, list) macro list
 /* LUCID_SHAPE_OF((8, 64)): the parenthesised list that the creation macros take. */
 #define LUCID_SHAPE_OF(list) LUCID_SHAPE_OF_(LUCID_SHAPE, list)
@@ -41,12 +42,14 @@ typedef struct lucid_meta {
     int64_t offset; /* elements from the storage's begin; read for views only */
 } lucid_meta;
 
-/* Number of elements: the product of dims; 1 for a scalar. -1 where it overflows. */
+/* Number of elements: the product of dims; 1 for a scalar. -1 where it overflows or a size is
+ * negative. */
 LUCID_API int64_t lucid_shape_numel(const lucid_shape *shape);
 LUCID_API bool lucid_shape_equal(const lucid_shape *a, const lucid_shape *b);
 /* Writes "[8,64,32,32]" into text, always terminated, and returns text. */
 LUCID_API char *lucid_shape_format(const lucid_shape *shape, char *text, size_t size);
-/* The shape that two shapes broadcast to (NumPy's rule). False where they do not; raises nothing. */
+/* The shape that two shapes broadcast to (NumPy's rule). False where they do not; raises nothing.
+ * out may be a or b. */
 LUCID_API bool lucid_shape_broadcast(const lucid_shape *a, const lucid_shape *b, lucid_shape *out);
 
 LUCID_END_DECLS

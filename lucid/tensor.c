@@ -16,12 +16,13 @@ luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
     if (!b) return NULL;
     int count = b->device_count();
     if (device.index < 0 || device.index >= count)
-        return luc_raise_null(LUCID_ERR_DEVICE, op, "device: expected one of %d %s devices, got %s",
-                              count, b->name, lucid_device_name(device));
+        return luc_raise_null(LUCID_ERR_DEVICE, op, "device: expected an index below %d for %s, got %d",
+                              count, b->name, device.index);
     luc_storage *s = luc_pool_alloc(sizeof *s, op);
     if (!s) return NULL;
     memset(s, 0, sizeof *s);
-    s->data = b->alloc(device.index, size ? size : 1);
+    size = size ? size : 1; /* so that there is an address, and free gets what alloc got */
+    s->data = b->alloc(device.index, size);
     if (!s->data) {
         luc_pool_free(s, sizeof *s);
         return luc_raise_null(LUCID_ERR_MEMORY, op, "out of memory on %s: %zu bytes asked for",
@@ -96,21 +97,21 @@ static lucid_tensor *tensor_on(luc_storage *s, const lucid_meta *meta, const cha
     return luc_scope_add(t) ? t : NULL;
 }
 
-/* Elements from the first to behind the last, for strides >= 0; 0 where there is none. */
+/* Elements from the first to behind the last, for strides >= 0. */
 static int64_t extent(const lucid_meta *meta)
 {
     int64_t n = 1;
-    for (int d = 0; d < meta->ndim; d++) {
-        if (meta->dims[d] == 0) return 0;
-        n += (meta->dims[d] - 1) * meta->strides[d];
-    }
+    for (int d = 0; d < meta->ndim; d++) n += (meta->dims[d] - 1) * meta->strides[d];
     return n;
 }
 
 lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op)
 {
     size_t bytes;
-    if (!luc_mul_size((size_t)extent(meta), lucid_dtype_size(meta->dtype), &bytes))
+    int64_t numel = luc_checked_numel(meta->ndim, meta->dims);
+    if (numel < 0 ||
+        !luc_mul_size(numel ? (size_t)extent(meta) : 0, lucid_dtype_size(meta->dtype), &bytes) ||
+        bytes > PTRDIFF_MAX)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "shape: the size of %s overflows",
                               luc_dims_text(meta->ndim, meta->dims).s);
     luc_storage *s = luc_storage_new(device, bytes, op);

@@ -76,7 +76,8 @@ void luc_contiguous_strides(int ndim, const int64_t *dims, int64_t *strides);
 void luc_channels_last_strides(int ndim, const int64_t *dims, int64_t *strides); /* ndim 4 or 5 */
 /* False, with an error raised by op, when a size is negative or the bytes overflow. */
 bool luc_check_shape(const lucid_shape *shape, lucid_dtype dtype, const char *op);
-int64_t luc_dims_numel(int ndim, const int64_t *dims); /* unchecked */
+int64_t luc_dims_numel(int ndim, const int64_t *dims);    /* unchecked */
+int64_t luc_checked_numel(int ndim, const int64_t *dims); /* -1: overflow, or a size < 0 */
 bool luc_dims_equal(int na, const int64_t *a, int nb, const int64_t *b);
 bool luc_is_contiguous(int ndim, const int64_t *dims, const int64_t *strides);
 bool luc_is_channels_last(int ndim, const int64_t *dims, const int64_t *strides);
@@ -85,7 +86,7 @@ bool luc_is_dense(int ndim, const int64_t *dims, const int64_t *strides); /* no 
 int luc_wrap_dim(int64_t dim, int ndim, const char *op, const char *argument);
 /* "[8,64,32,32]" of a tensor, for messages: a struct, so that it lives as long as the expression. */
 typedef struct luc_text {
-    char s[160];
+    char s[192]; /* eight numbers of twenty digits fit */
 } luc_text;
 luc_text luc_dims_text(int ndim, const int64_t *dims);
 luc_text luc_shape_text(const lucid_tensor *t);
