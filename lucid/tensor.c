@@ -16,8 +16,9 @@ luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
     if (!b) return NULL;
     int count = b->device_count();
     if (device.index < 0 || device.index >= count)
-        return luc_raise_null(LUCID_ERR_DEVICE, op, "device: expected an index below %d for %s, got %d",
-                              count, b->name, device.index);
+        return luc_raise_null(LUCID_ERR_DEVICE, op,
+                              "device: expected an index below %d for %s, got %d", count, b->name,
+                              device.index);
     luc_storage *s = luc_pool_alloc(sizeof *s, op);
     if (!s) return NULL;
     memset(s, 0, sizeof *s);

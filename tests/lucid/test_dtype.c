@@ -10,11 +10,16 @@ Test(dtype, table)
         const char *name;
         size_t size;
         bool floating;
-    } rows[] = {{LUCID_F32, "float32", 4, true},   {LUCID_F64, "float64", 8, true},
-                {LUCID_F16, "float16", 2, true},   {LUCID_BF16, "bfloat16", 2, true},
-                {LUCID_I64, "int64", 8, false},    {LUCID_I32, "int32", 4, false},
-                {LUCID_U8, "uint8", 1, false},     {LUCID_BOOL, "bool", 1, false},
-                {LUCID_DTYPE_COUNT, "no dtype", 0, false}, {(lucid_dtype)77, "no dtype", 0, false}};
+    } rows[] = {{LUCID_F32, "float32", 4, true},
+                {LUCID_F64, "float64", 8, true},
+                {LUCID_F16, "float16", 2, true},
+                {LUCID_BF16, "bfloat16", 2, true},
+                {LUCID_I64, "int64", 8, false},
+                {LUCID_I32, "int32", 4, false},
+                {LUCID_U8, "uint8", 1, false},
+                {LUCID_BOOL, "bool", 1, false},
+                {LUCID_DTYPE_COUNT, "no dtype", 0, false},
+                {(lucid_dtype)77, "no dtype", 0, false}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         cr_expect(strcmp(lucid_dtype_name(rows[i].dtype), rows[i].name) == 0);
         cr_expect(lucid_dtype_size(rows[i].dtype) == rows[i].size);
@@ -106,8 +111,8 @@ Test(dtype, every_bf16_comes_back)
  * all of this is exact. */
 static uint16_t round_slowly(float x, int exponent_bits, int mantissa_bits)
 {
-    uint16_t sign = signbit(x) ? 0x8000 : 0, infinity = (uint16_t)(((1 << exponent_bits) - 1)
-                                                                   << mantissa_bits);
+    uint16_t sign = signbit(x) ? 0x8000 : 0,
+             infinity = (uint16_t)(((1 << exponent_bits) - 1) << mantissa_bits);
     double a = fabs((double)x);
     uint16_t low = 0, high = infinity; /* value(low) <= a < value(high) */
     while (high - low > 1) {
@@ -119,9 +124,10 @@ static uint16_t round_slowly(float x, int exponent_bits, int mantissa_bits)
     }
     double below = value_of(low, exponent_bits, mantissa_bits);
     /* Where infinity is the neighbour, it stands for the next power of two. */
-    double above = high == infinity ? below + (below - value_of((uint16_t)(low - 1), exponent_bits,
-                                                                mantissa_bits))
-                                    : value_of(high, exponent_bits, mantissa_bits);
+    double above =
+        high == infinity
+            ? below + (below - value_of((uint16_t)(low - 1), exponent_bits, mantissa_bits))
+            : value_of(high, exponent_bits, mantissa_bits);
     double down = a - below, up = above - a;
     bool take_low = down < up || (down == up && low % 2 == 0);
     return (uint16_t)(sign | (take_low ? low : high));

@@ -71,8 +71,7 @@ Test(error, stop_mode_is_the_default)
 
 Test(error, misuse_aborts)
 {
-    stopped(raise_argument, 0, SIGABRT,
-            "lucid: argument error: my_op: n: expected 1, got 2\n");
+    stopped(raise_argument, 0, SIGABRT, "lucid: argument error: my_op: n: expected 1, got 2\n");
     stopped(raise_state, 0, SIGABRT, "lucid: state error: my_op: too late\n");
     stopped(raise_unsupported, 0, SIGABRT, "lucid: unsupported error: my_op: no\n");
     stopped(raise_internal, 0, SIGABRT, "lucid: internal error: my_op: a bug\n");
@@ -244,7 +243,7 @@ Test(error, the_innermost_module_is_named)
 
 Test(error, code_names)
 {
-    static const char *const names[] = {"ok", "argument", "state", "unsupported", "memory",
+    static const char *const names[] = {"ok", "argument", "state",  "unsupported", "memory",
                                         "io", "format",   "device", "internal"};
     for (int k = 0; k <= LUCID_ERR_INTERNAL; k++)
         cr_expect(strcmp(lucid_code_name((lucid_code)k), names[k]) == 0);

@@ -112,10 +112,10 @@ Test(shape, sizes_of_one_and_nought)
 
 Test(shape, dense)
 {
-    cr_expect(luc_is_dense(3, (int64_t[]){2, 3, 4}, (int64_t[]){1, 8, 2}));   /* permuted */
-    cr_expect(!luc_is_dense(2, (int64_t[]){2, 3}, (int64_t[]){6, 2}));        /* gaps */
-    cr_expect(!luc_is_dense(2, (int64_t[]){2, 3}, (int64_t[]){1, 1}));        /* overlap */
-    cr_expect(!luc_is_dense(2, (int64_t[]){2, 3}, (int64_t[]){0, 1}));        /* expanded */
+    cr_expect(luc_is_dense(3, (int64_t[]){2, 3, 4}, (int64_t[]){1, 8, 2})); /* permuted */
+    cr_expect(!luc_is_dense(2, (int64_t[]){2, 3}, (int64_t[]){6, 2}));      /* gaps */
+    cr_expect(!luc_is_dense(2, (int64_t[]){2, 3}, (int64_t[]){1, 1}));      /* overlap */
+    cr_expect(!luc_is_dense(2, (int64_t[]){2, 3}, (int64_t[]){0, 1}));      /* expanded */
     cr_expect(!luc_is_dense(1, (int64_t[]){3}, (int64_t[]){-1}));
 }
 
