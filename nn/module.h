@@ -112,7 +112,7 @@ LUCID_API bool lucid_register_buffer_opt(lucid_module *self, const char *name, l
                          &(lucid_buffer_options){LUCID_BUFFER_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
 #endif
 /* A child. It becomes self's; where it is refused and nobody else has it, it is freed. Refused:
- * a module that would contain itself. */
+ * a module that would contain itself (it stays the caller's). */
 LUCID_API bool lucid_register_module(lucid_module *self, const char *name, lucid_module **field,
                                      lucid_module *value);
 /* Puts another module (or NULL) in the place of the child at a path ("fc", "layer1.0"); the old one

@@ -126,11 +126,11 @@ bool lucid_register_module(lucid_module *self, const char *name, lucid_module **
 {
     const char *op = "register_module";
     if (field) *field = NULL;
-    bool ok = luc_check_module(self, op) && check_value(value) && check_name(self, name, op) &&
-              check_no_circle(self, value, op);
+    if (self && !check_no_circle(self, value, op)) return false;
+    bool ok = luc_check_module(self, op) && check_value(value) && check_name(self, name, op);
     luc_entry *e = ok ? add_entry(self, name, LUC_CHILD) : NULL;
     if (!e) {
-        if (value != self) luc_module_free_unclaimed(value);
+        luc_module_free_unclaimed(value);
         return false;
     }
     e->field.module = field;
@@ -140,29 +140,30 @@ bool lucid_register_module(lucid_module *self, const char *name, lucid_module **
     return true;
 }
 
+/* The child at a path, and the module that it is registered in; NULL (raised) where there is none. */
+static luc_entry *child_at(lucid_module *self, const char *path, lucid_module **parent)
+{
+    const char *text = path ? path : "", *dot = strrchr(text, '.');
+    luc_string head = {0};
+    *parent = NULL;
+    if (luc_string_add(&head, text, dot ? (size_t)(dot - text) : 0))
+        *parent = lucid_get_module(self, head.s);
+    luc_string_free(&head);
+    if (!*parent) return NULL;
+    luc_entry *e = luc_entry_find(*parent, dot ? dot + 1 : text);
+    if (e && e->kind == LUC_CHILD) return e;
+    return luc_raise_null(LUCID_ERR_ARGUMENT, "replace_module",
+                          "%s: path: expected a child's, got \"%s\"", self->cls->name, text);
+}
+
 bool lucid_replace_module(lucid_module *self, const char *path, lucid_module *value)
 {
     const char *op = "replace_module";
-    bool ok = luc_check_module(self, op) && check_value(value);
     lucid_module *parent = NULL;
-    luc_entry *e = NULL;
-    if (ok) {
-        const char *dot = path ? strrchr(path, '.') : NULL;
-        luc_string head = {0};
-        if (luc_string_add(&head, path ? path : "", dot ? (size_t)(dot - path) : 0))
-            parent = lucid_get_module(self, head.s);
-        luc_string_free(&head);
-        e = parent ? luc_entry_find(parent, dot ? dot + 1 : path ? path : "") : NULL;
-        if (parent && (!e || e->kind != LUC_CHILD)) {
-            luc_raise(LUCID_ERR_ARGUMENT, op, "%s: path: expected a child's, got \"%s\"",
-                      self->cls->name, path ? path : "(null)");
-            e = NULL;
-        }
-    }
-    if (!e || !check_no_circle(parent, value, op)) {
-        if (value != self) luc_module_free_unclaimed(value);
-        return false;
-    }
+    bool ok = luc_check_module(self, op) && check_value(value);
+    luc_entry *e = ok ? child_at(self, path, &parent) : NULL;
+    if (!e) luc_module_free_unclaimed(value);
+    if (!e || !check_no_circle(parent, value, op)) return false;
     lucid_module *old = e->own.module;
     if (value) luc_module_adopt(value);
     e->own.module = value;
