@@ -20,9 +20,9 @@ LUCID_API bool lucid_set_grad_enabled(bool enabled);
 LUCID_API void lucid_grad_mode_cleanup(bool *previous);
 
 #ifndef __cplusplus
-#define LUC_GRAD_MODE(mode)                                                                        \
-    __attribute__((cleanup(lucid_grad_mode_cleanup), unused))                                      \
-    bool LUCID_CAT(lucid_grad_mode_, __COUNTER__) = lucid_set_grad_enabled(mode)
+#define LUC_GRAD_MODE(mode)                                                   \
+    __attribute__((cleanup(lucid_grad_mode_cleanup), unused)) bool LUCID_CAT( \
+        lucid_grad_mode_, __COUNTER__) = lucid_set_grad_enabled(mode)
 /* Declarations: from here to the closing brace nothing / everything is recorded. */
 #define LUCID_NO_GRAD     LUC_GRAD_MODE(false)
 #define LUCID_ENABLE_GRAD LUC_GRAD_MODE(true)
@@ -48,13 +48,13 @@ LUCID_API const char *lucid_grad_fn_name(const lucid_tensor *tensor);
 /* ---- backward -------------------------------------------------------------------------------- */
 
 typedef struct lucid_backward_options {
-    lucid_tensor *gradient;    /* d(final)/d(root); needed unless the root has one element */
-    bool retain_graph;         /* keep saved tensors for another backward; create_graph implies it */
-    bool create_graph;         /* record the backward itself, for higher derivatives */
+    lucid_tensor *gradient; /* d(final)/d(root); needed unless the root has one element */
+    bool retain_graph;      /* keep saved tensors for another backward; create_graph implies it */
+    bool create_graph;      /* record the backward itself, for higher derivatives */
     lucid_tensor *const *inputs; /* accumulate into these only; NULL: into all leaves */
     size_t n_inputs;
 } lucid_backward_options;
-#define LUCID_BACKWARD_DEFAULTS                                                                    \
+#define LUCID_BACKWARD_DEFAULTS \
     .gradient = NULL, .retain_graph = false, .create_graph = false, .inputs = NULL, .n_inputs = 0
 LUCID_API extern const lucid_backward_options lucid_backward_defaults;
 
@@ -72,28 +72,27 @@ typedef struct lucid_grad_options {
     bool retain_graph, create_graph;
     bool allow_unused; /* an input that the outputs do not depend on gives NULL, not an error */
 } lucid_grad_options;
-#define LUCID_GRAD_DEFAULTS                                                                        \
+#define LUCID_GRAD_DEFAULTS \
     .gradients = NULL, .retain_graph = false, .create_graph = false, .allow_unused = false
 LUCID_API extern const lucid_grad_options lucid_grad_defaults;
 
 /* Computes the gradients of the outputs with respect to the inputs (leaves or results) into
  * grads[n_inputs], and touches no .grad. */
 LUCID_API bool lucid_grad_opt(lucid_tensor *const *outputs, size_t n_outputs,
-                                   lucid_tensor *const *inputs, size_t n_inputs,
-                                   lucid_tensor **grads, const lucid_grad_options *options);
+                              lucid_tensor *const *inputs, size_t n_inputs, lucid_tensor **grads,
+                              const lucid_grad_options *options);
 
 #ifndef __cplusplus
 /* lucid_backward(loss);  lucid_backward(y, .gradient = g, .retain_graph = true) */
-#define lucid_backward(...)                                                                        \
-    LUCID_CALL(bool, lucid_backward_opt(LUCID_HEAD(__VA_ARGS__),                                   \
-                                        &(lucid_backward_options){LUCID_BACKWARD_DEFAULTS,         \
+#define lucid_backward(...)                                                                \
+    LUCID_CALL(bool, lucid_backward_opt(LUCID_HEAD(__VA_ARGS__),                           \
+                                        &(lucid_backward_options){LUCID_BACKWARD_DEFAULTS, \
                                                                   LUCID_TAIL(__VA_ARGS__)}))
 /* lucid_grad(outputs, n_outputs, inputs, n_inputs, grads, .create_graph = true) */
-#define lucid_grad(outputs, n_outputs, inputs, n_inputs, ...)                                 \
-    LUCID_CALL(bool, lucid_grad_opt(outputs, n_outputs, inputs, n_inputs,                     \
-                                         LUCID_HEAD(__VA_ARGS__),                                  \
-                                         &(lucid_grad_options){LUCID_GRAD_DEFAULTS,                \
-                                                               LUCID_TAIL(__VA_ARGS__)}))
+#define lucid_grad(outputs, n_outputs, inputs, n_inputs, ...)                               \
+    LUCID_CALL(                                                                             \
+        bool, lucid_grad_opt(outputs, n_outputs, inputs, n_inputs, LUCID_HEAD(__VA_ARGS__), \
+                             &(lucid_grad_options){LUCID_GRAD_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
 #endif
 
 /* ---- hooks ----------------------------------------------------------------------------------- */

@@ -53,10 +53,10 @@ typedef struct lucid_vjp {
 /* What .samples are: a call to test, to check derivatives with and to time. Inputs are made from
  * these descriptions with random numbers. */
 typedef struct lucid_sample_input {
-    lucid_shape shape;   /* ndim -1: this optional input is not given */
-    lucid_dtype dtype;   /* LUCID_F32 stands for "every floating dtype"; others are fixed */
-    double low, high;    /* uniform in [low, high); both 0: [-1, 1) */
-    bool no_grad;        /* not differentiable (indices, masks) */
+    lucid_shape shape; /* ndim -1: this optional input is not given */
+    lucid_dtype dtype; /* LUCID_F32 stands for "every floating dtype"; others are fixed */
+    double low, high;  /* uniform in [low, high); both 0: [-1, 1) */
+    bool no_grad;      /* not differentiable (indices, masks) */
 } lucid_sample_input;
 typedef struct lucid_sample {
     const char *name;
@@ -68,9 +68,9 @@ typedef struct lucid_sample {
 } lucid_sample;
 
 enum {
-    LUCID_OP_BROADCAST = 1,   /* elementwise: the kernel gets inputs expanded to output 0's sizes */
-    LUCID_OP_VIEW = 2,        /* no kernel: output 0 is input 0's storage seen through out[0] */
-    LUCID_OP_NO_GRAD = 4,     /* never differentiable (comparisons, argmax): no node is made */
+    LUCID_OP_BROADCAST = 1, /* elementwise: the kernel gets inputs expanded to output 0's sizes */
+    LUCID_OP_VIEW = 2,      /* no kernel: output 0 is input 0's storage seen through out[0] */
+    LUCID_OP_NO_GRAD = 4,   /* never differentiable (comparisons, argmax): no node is made */
     LUCID_OP_MIXED_DTYPES = 8, /* inputs need not share a dtype; .infer checks them */
 };
 

@@ -45,20 +45,21 @@
 
 /* The caller's initialisers override the defaults on purpose; say so to the compiler. */
 #ifdef __clang__
-#define LUCID_OVERRIDE_BEGIN                                                                       \
-    _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Winitializer-overrides\"")
+#define LUCID_OVERRIDE_BEGIN                                             \
+    _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored " \
+                                             "\"-Winitializer-overrides\"")
 #define LUCID_OVERRIDE_END _Pragma("clang diagnostic pop")
 #else
-#define LUCID_OVERRIDE_BEGIN                                                                       \
+#define LUCID_OVERRIDE_BEGIN \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"")
 #define LUCID_OVERRIDE_END _Pragma("GCC diagnostic pop")
 #endif
 
 /* LUCID_CALL(type of the result, the call): an expression inside which options may be overridden. */
-#define LUCID_CALL_(name, type, ...)                                                               \
-    __extension__({                                                                                \
-        LUCID_OVERRIDE_BEGIN type name = __VA_ARGS__;                                              \
-        LUCID_OVERRIDE_END name;                                                                   \
+#define LUCID_CALL_(name, type, ...)                  \
+    __extension__({                                   \
+        LUCID_OVERRIDE_BEGIN type name = __VA_ARGS__; \
+        LUCID_OVERRIDE_END name;                      \
     })
 #define LUCID_CALL(type, ...) LUCID_CALL_(LUCID_CAT(lucid_result_, __COUNTER__), type, __VA_ARGS__)
 

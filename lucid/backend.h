@@ -45,8 +45,8 @@ typedef struct lucid_kernel_args {
     int n_in, n_out;
     const lucid_view *const *in;
     const lucid_view *const *out;
-    const void *attrs;    /* the operation's struct of attrs.h, or the user op's own */
-    void *workspace;      /* as many bytes as .workspace asked for, 64-byte aligned */
+    const void *attrs; /* the operation's struct of attrs.h, or the user op's own */
+    void *workspace;   /* as many bytes as .workspace asked for, 64-byte aligned */
     size_t workspace_size;
     void *stream; /* of the device; NULL on the CPU */
     int device;   /* index */

@@ -30,9 +30,9 @@ LUCID_API void lucid_scope_cleanup(size_t *depth);
 #ifndef __cplusplus
 /* A declaration: from here to the closing brace, results live in this scope. return, break,
  * continue and goto out of the block are safe. */
-#define LUCID_SCOPE                                                                                \
-    __attribute__((cleanup(lucid_scope_cleanup), unused))                                          \
-    size_t LUCID_CAT(lucid_scope_, __COUNTER__) = lucid_scope_begin()
+#define LUCID_SCOPE                                                         \
+    __attribute__((cleanup(lucid_scope_cleanup), unused)) size_t LUCID_CAT( \
+        lucid_scope_, __COUNTER__) = lucid_scope_begin()
 #endif
 
 LUCID_END_DECLS

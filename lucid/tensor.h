@@ -26,11 +26,11 @@ typedef struct lucid_tensor_options {
     lucid_memory_format memory_format; /* LUCID_CHANNELS_LAST needs 4 or 5 dimensions */
     bool requires_grad;                /* floating dtypes only */
 } lucid_tensor_options;
-#define LUCID_TENSOR_DEFAULTS                                                                      \
-    .dtype = LUCID_F32, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS,               \
+#define LUCID_TENSOR_DEFAULTS                                                        \
+    .dtype = LUCID_F32, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS, \
     .requires_grad = false
-#define LUCID_INDEX_DEFAULTS                                                                       \
-    .dtype = LUCID_I64, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS,               \
+#define LUCID_INDEX_DEFAULTS                                                         \
+    .dtype = LUCID_I64, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS, \
     .requires_grad = false
 LUCID_API extern const lucid_tensor_options lucid_tensor_defaults; /* float32 on the CPU */
 LUCID_API extern const lucid_tensor_options lucid_index_defaults;  /* int64 on the CPU */
@@ -82,8 +82,8 @@ LUCID_API lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p,
  *     lucid_randn((8, 64, 32, 32), .device = dev)      lucid_full((3), 0.5, .dtype = LUCID_F64) */
 #define LUC_TENSOR_OPTIONS(...) (&(lucid_tensor_options){LUCID_TENSOR_DEFAULTS, __VA_ARGS__})
 #define LUC_INDEX_OPTIONS(...)  (&(lucid_tensor_options){LUCID_INDEX_DEFAULTS, __VA_ARGS__})
-#define LUC_CREATE(fn, ...)                                                                        \
-    LUCID_CALL(lucid_tensor *, fn(LUCID_SHAPE_OF(LUCID_HEAD(__VA_ARGS__)),                         \
+#define LUC_CREATE(fn, ...)                                                \
+    LUCID_CALL(lucid_tensor *, fn(LUCID_SHAPE_OF(LUCID_HEAD(__VA_ARGS__)), \
                                   LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
 #define lucid_empty(...) LUC_CREATE(lucid_empty_opt, __VA_ARGS__)
 #define lucid_zeros(...) LUC_CREATE(lucid_zeros_opt, __VA_ARGS__)
@@ -91,8 +91,8 @@ LUCID_API lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p,
 #define lucid_randn(...) LUC_CREATE(lucid_randn_opt, __VA_ARGS__)
 #define lucid_rand(...)  LUC_CREATE(lucid_rand_opt, __VA_ARGS__)
 /* lucid_full(shape, value, ...), lucid_from_data(shape, pointer, ...), lucid_bernoulli(shape, p,...) */
-#define lucid_full(shape, ...)                                                                     \
-    LUCID_CALL(lucid_tensor *, lucid_full_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__),      \
+#define lucid_full(shape, ...)                                                                \
+    LUCID_CALL(lucid_tensor *, lucid_full_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
                                               LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
 #define lucid_from_data(shape, ...)                                                                \
     LUCID_CALL(lucid_tensor *, lucid_from_data_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
@@ -101,24 +101,24 @@ LUCID_API lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p,
     LUCID_CALL(lucid_tensor *, lucid_bernoulli_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
                                                    LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
 /* lucid_values((2, 2), 1, 2, 3, 4): float32 from a list of numbers. */
-#define lucid_values(shape, ...)                                                                   \
-    lucid_from_doubles_opt(LUCID_SHAPE_OF(shape), (const double[]){__VA_ARGS__},                   \
+#define lucid_values(shape, ...)                                                 \
+    lucid_from_doubles_opt(LUCID_SHAPE_OF(shape), (const double[]){__VA_ARGS__}, \
                            sizeof((const double[]){__VA_ARGS__}) / sizeof(double), NULL)
-#define lucid_arange(start, end, ...)                                                              \
-    LUCID_CALL(lucid_tensor *, lucid_arange_opt(start, end, LUCID_HEAD(__VA_ARGS__),               \
+#define lucid_arange(start, end, ...)                                                \
+    LUCID_CALL(lucid_tensor *, lucid_arange_opt(start, end, LUCID_HEAD(__VA_ARGS__), \
                                                 LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_linspace(start, end, ...)                                                            \
-    LUCID_CALL(lucid_tensor *, lucid_linspace_opt(start, end, LUCID_HEAD(__VA_ARGS__),             \
+#define lucid_linspace(start, end, ...)                                                \
+    LUCID_CALL(lucid_tensor *, lucid_linspace_opt(start, end, LUCID_HEAD(__VA_ARGS__), \
                                                   LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_eye(n, ...)                                                                          \
-    LUCID_CALL(lucid_tensor *, lucid_eye_opt(n, LUCID_HEAD(__VA_ARGS__),                           \
+#define lucid_eye(n, ...)                                                \
+    LUCID_CALL(lucid_tensor *, lucid_eye_opt(n, LUCID_HEAD(__VA_ARGS__), \
                                              LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_randint(shape, low, ...)                                                             \
-    LUCID_CALL(lucid_tensor *,                                                                     \
-               lucid_randint_opt(LUCID_SHAPE_OF(shape), low, LUCID_HEAD(__VA_ARGS__),              \
+#define lucid_randint(shape, low, ...)                                                \
+    LUCID_CALL(lucid_tensor *,                                                        \
+               lucid_randint_opt(LUCID_SHAPE_OF(shape), low, LUCID_HEAD(__VA_ARGS__), \
                                  LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_randperm(...)                                                                        \
-    LUCID_CALL(lucid_tensor *, lucid_randperm_opt(LUCID_HEAD(__VA_ARGS__),                         \
+#define lucid_randperm(...)                                                \
+    LUCID_CALL(lucid_tensor *, lucid_randperm_opt(LUCID_HEAD(__VA_ARGS__), \
                                                   LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
 #endif
 

@@ -14,8 +14,8 @@ typedef struct lucid_conv2d_options {
     int64_t dilation, dilation_w; /* distance between kernel elements; >= 1 */
     int64_t groups;               /* divides C and O; >= 1 */
 } lucid_conv2d_options;
-#define LUCID_CONV2D_DEFAULTS                                                                      \
-    .stride = 1, .stride_w = LUCID_SAME, .padding = 0, .padding_w = LUCID_SAME, .dilation = 1,     \
+#define LUCID_CONV2D_DEFAULTS                                                                  \
+    .stride = 1, .stride_w = LUCID_SAME, .padding = 0, .padding_w = LUCID_SAME, .dilation = 1, \
     .dilation_w = LUCID_SAME, .groups = 1
 LUCID_API extern const lucid_conv2d_options lucid_conv2d_defaults;
 
@@ -26,11 +26,10 @@ LUCID_API lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, 
                                          const lucid_conv2d_options *options);
 #ifndef __cplusplus
 /* lucid_conv2d(x, weight, bias, .padding = 1) */
-#define lucid_conv2d(x, weight, ...)                                                               \
-    LUCID_CALL(lucid_tensor *,                                                                     \
-               lucid_conv2d_opt(x, weight, LUCID_HEAD(__VA_ARGS__),                                \
-                                &(lucid_conv2d_options){LUCID_CONV2D_DEFAULTS,                     \
-                                                        LUCID_TAIL(__VA_ARGS__)}))
+#define lucid_conv2d(x, weight, ...)                                                           \
+    LUCID_CALL(lucid_tensor *, lucid_conv2d_opt(x, weight, LUCID_HEAD(__VA_ARGS__),            \
+                                                &(lucid_conv2d_options){LUCID_CONV2D_DEFAULTS, \
+                                                                        LUCID_TAIL(__VA_ARGS__)}))
 #endif
 
 LUCID_END_DECLS

@@ -17,7 +17,7 @@ typedef struct lucid_loss_options {
     int64_t ignore_index;   /* a class that does not count (cross_entropy, nll_loss) */
     double label_smoothing; /* in [0, 1] (cross_entropy) */
 } lucid_loss_options;
-#define LUCID_LOSS_DEFAULTS                                                                        \
+#define LUCID_LOSS_DEFAULTS \
     .weight = NULL, .reduction = LUCID_REDUCTION_MEAN, .ignore_index = -100, .label_smoothing = 0
 LUCID_API extern const lucid_loss_options lucid_loss_defaults;
 
@@ -32,10 +32,10 @@ LUCID_API lucid_tensor *lucid_nll_loss_opt(lucid_tensor *log_probs, lucid_tensor
 LUCID_API lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
                                            const lucid_loss_options *options);
 #ifndef __cplusplus
-#define LUC_LOSS(fn, input, ...)                                                                   \
-    LUCID_CALL(lucid_tensor *, fn(input, LUCID_HEAD(__VA_ARGS__),                                  \
-                                  &(lucid_loss_options){LUCID_LOSS_DEFAULTS,                       \
-                                                        LUCID_TAIL(__VA_ARGS__)}))
+#define LUC_LOSS(fn, input, ...)                  \
+    LUCID_CALL(lucid_tensor *,                    \
+               fn(input, LUCID_HEAD(__VA_ARGS__), \
+                  &(lucid_loss_options){LUCID_LOSS_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
 /* lucid_cross_entropy(logits, target, .label_smoothing = 0.1) */
 #define lucid_cross_entropy(logits, ...) LUC_LOSS(lucid_cross_entropy_opt, logits, __VA_ARGS__)
 #define lucid_nll_loss(log_probs, ...)   LUC_LOSS(lucid_nll_loss_opt, log_probs, __VA_ARGS__)

@@ -236,6 +236,39 @@ static bool second_begin(lucid_vjp *v, second *d)
     return d->xh && d->s;
 }
 
+#define ADD(sum, term)                                   \
+    do {                                                 \
+        lucid_tensor *term_ = (term);                    \
+        if (!term_) return false;                        \
+        (sum) = (sum) ? lucid_add((sum), term_) : term_; \
+    } while (0)
+
+/* What reaches x with the batch's statistics; pg is p g, and uu is u projected. */
+static bool bn_backward_to_x(const second *d, lucid_tensor *ws, lucid_tensor *u, lucid_tensor *uu,
+                             lucid_tensor *pg, lucid_tensor **result)
+{
+    /* Through xh: h is d<..>/d xh, projected like dx; through s in front: -xh s <g, uu> w / n. */
+    lucid_tensor *h = pg, *to_x = NULL;
+    if (u) {
+        lucid_tensor *gx = mean_over(d, lucid_mul(d->g, d->xh));
+        lucid_tensor *ux = mean_over(d, lucid_mul(u, d->xh));
+        lucid_tensor *bent = lucid_add(lucid_mul(u, gx), lucid_mul(d->g, ux));
+        ADD(h, lucid_neg(lucid_mul(ws, bent)));
+    }
+    if (h) {
+        lucid_tensor *hh = lucid_sub(h, mean_over(d, h));
+        hh = lucid_sub(hh, lucid_mul(d->xh, mean_over(d, lucid_mul(h, d->xh))));
+        ADD(to_x, lucid_mul(d->s, hh));
+    }
+    if (u) {
+        lucid_tensor *front = mean_over(d, lucid_mul(d->g, uu));
+        lucid_tensor *curve = lucid_mul(lucid_mul(ws, d->s), front);
+        ADD(to_x, lucid_neg(lucid_mul(d->xh, curve)));
+    }
+    *result = to_x;
+    return true;
+}
+
 /* dx, dw and db as functions of g, x and w, in operators; then their derivatives follow from
  * writing out <u, dx> + <p, dw> + <q, db> and differentiating it by hand:
  *   dx = w s (g - m(g) - xh m(g xh)),  dw = sum(g xh),  db = sum(g)        (batch statistics)
@@ -254,12 +287,6 @@ static bool bn_backward_vjp(lucid_vjp *v)
     if (q) q = as_row(&d, q, wide);
     lucid_tensor *ws = d.w ? lucid_mul(d.w, d.s) : d.s;
     lucid_tensor *to_g = NULL, *to_x = NULL, *to_w = NULL, *uu = NULL;
-#define ADD(sum, term)                                   \
-    do {                                                 \
-        lucid_tensor *term_ = (term);                    \
-        if (!term_) return false;                        \
-        (sum) = (sum) ? lucid_add((sum), term_) : term_; \
-    } while (0)
     if (u) {
         /* dx is symmetric: the same projection of u gives the gradient of g. */
         uu = u;
@@ -274,28 +301,8 @@ static bool bn_backward_vjp(lucid_vjp *v)
     if (q) ADD(to_g, lucid_expand_opt(q, lucid_tensor_shape(d.x)));
     if (luc_needs(v, BX)) {
         lucid_tensor *pg = p ? lucid_mul(p, d.g) : NULL;
-        if (!a->training) {
-            if (pg) ADD(to_x, lucid_mul(pg, d.s));
-        } else {
-            /* Through xh: h is d<..>/d xh, projected like dx; through s in front: -xh s <g, uu> w / n. */
-            lucid_tensor *h = pg;
-            if (u) {
-                lucid_tensor *gx = mean_over(&d, lucid_mul(d.g, d.xh));
-                lucid_tensor *ux = mean_over(&d, lucid_mul(u, d.xh));
-                lucid_tensor *bent = lucid_add(lucid_mul(u, gx), lucid_mul(d.g, ux));
-                ADD(h, lucid_neg(lucid_mul(ws, bent)));
-            }
-            if (h) {
-                lucid_tensor *hh = lucid_sub(h, mean_over(&d, h));
-                hh = lucid_sub(hh, lucid_mul(d.xh, mean_over(&d, lucid_mul(h, d.xh))));
-                ADD(to_x, lucid_mul(d.s, hh));
-            }
-            if (u) {
-                lucid_tensor *front = mean_over(&d, lucid_mul(d.g, uu));
-                lucid_tensor *curve = lucid_mul(lucid_mul(ws, d.s), front);
-                ADD(to_x, lucid_neg(lucid_mul(d.xh, curve)));
-            }
-        }
+        if (a->training && !bn_backward_to_x(&d, ws, u, uu, pg, &to_x)) return false;
+        if (!a->training && pg) ADD(to_x, lucid_mul(pg, d.s));
     }
 #undef ADD
     if (luc_needs(v, G) && to_g) v->grad_in[G] = lucid_cast(to_g, lucid_input_meta(v, G)->dtype);

@@ -14,8 +14,8 @@ typedef struct lucid_batch_norm_options {
     double eps;
     const char *name; /* of the caller in error messages: "BatchNorm2d" */
 } lucid_batch_norm_options;
-#define LUCID_BATCH_NORM_DEFAULTS                                                                  \
-    .weight = NULL, .bias = NULL, .running_mean = NULL, .running_var = NULL, .training = false,    \
+#define LUCID_BATCH_NORM_DEFAULTS                                                               \
+    .weight = NULL, .bias = NULL, .running_mean = NULL, .running_var = NULL, .training = false, \
     .momentum = 0.1, .eps = 1e-5, .name = "batch_norm"
 LUCID_API extern const lucid_batch_norm_options lucid_batch_norm_defaults;
 
@@ -34,10 +34,10 @@ LUCID_API lucid_tensor *lucid_dropout(lucid_tensor *x, double p, bool training);
 
 #ifndef __cplusplus
 /* lucid_batch_norm(x, .weight = w, .bias = b, .training = true) */
-#define lucid_batch_norm(...)                                                                      \
-    LUCID_CALL(lucid_tensor *,                                                                     \
-               lucid_batch_norm_opt(LUCID_HEAD(__VA_ARGS__),                                       \
-                                    &(lucid_batch_norm_options){LUCID_BATCH_NORM_DEFAULTS,         \
+#define lucid_batch_norm(...)                                                              \
+    LUCID_CALL(lucid_tensor *,                                                             \
+               lucid_batch_norm_opt(LUCID_HEAD(__VA_ARGS__),                               \
+                                    &(lucid_batch_norm_options){LUCID_BATCH_NORM_DEFAULTS, \
                                                                 LUCID_TAIL(__VA_ARGS__)}))
 #endif
 

@@ -18,9 +18,9 @@ typedef struct lucid_pool2d_options {
     bool count_include_pad;       /* average: padding counts as zeros */
     int64_t divisor_override;     /* average: divide by this; 0: by the window */
 } lucid_pool2d_options;
-#define LUCID_POOL2D_DEFAULTS                                                                      \
-    .kernel_w = LUCID_SAME, .stride = LUCID_KERNEL, .stride_w = LUCID_SAME, .padding = 0,          \
-    .padding_w = LUCID_SAME, .dilation = 1, .dilation_w = LUCID_SAME, .ceil_mode = false,          \
+#define LUCID_POOL2D_DEFAULTS                                                             \
+    .kernel_w = LUCID_SAME, .stride = LUCID_KERNEL, .stride_w = LUCID_SAME, .padding = 0, \
+    .padding_w = LUCID_SAME, .dilation = 1, .dilation_w = LUCID_SAME, .ceil_mode = false, \
     .count_include_pad = true, .divisor_override = 0
 LUCID_API extern const lucid_pool2d_options lucid_pool2d_defaults;
 
@@ -34,11 +34,11 @@ LUCID_API lucid_tensor *lucid_adaptive_avg_pool2d(lucid_tensor *x, int64_t h, in
 #ifndef __cplusplus
 #define LUC_POOL2D_OPTIONS(...) (&(lucid_pool2d_options){LUCID_POOL2D_DEFAULTS, __VA_ARGS__})
 /* lucid_max_pool2d(x, 2); lucid_avg_pool2d(x, 3, .stride = 2, .padding = 1) */
-#define lucid_max_pool2d(x, ...)                                                                   \
-    LUCID_CALL(lucid_tensor *, lucid_max_pool2d_opt(x, LUCID_HEAD(__VA_ARGS__),                    \
+#define lucid_max_pool2d(x, ...)                                                \
+    LUCID_CALL(lucid_tensor *, lucid_max_pool2d_opt(x, LUCID_HEAD(__VA_ARGS__), \
                                                     LUC_POOL2D_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_avg_pool2d(x, ...)                                                                   \
-    LUCID_CALL(lucid_tensor *, lucid_avg_pool2d_opt(x, LUCID_HEAD(__VA_ARGS__),                    \
+#define lucid_avg_pool2d(x, ...)                                                \
+    LUCID_CALL(lucid_tensor *, lucid_avg_pool2d_opt(x, LUCID_HEAD(__VA_ARGS__), \
                                                     LUC_POOL2D_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
 #endif
 

@@ -14,7 +14,7 @@ typedef struct lucid_reduce_options {
     bool keepdim;                 /* keep them with size 1 */
     int64_t correction;           /* lucid_var: divide by n - correction (1: unbiased) */
 } lucid_reduce_options;
-#define LUCID_REDUCE_DEFAULTS                                                                      \
+#define LUCID_REDUCE_DEFAULTS \
     .dims = {0}, .n_dims = LUCID_DIMS_ALL, .keepdim = false, .correction = 1
 LUCID_API extern const lucid_reduce_options lucid_reduce_defaults;
 
@@ -41,11 +41,11 @@ LUCID_API lucid_tensor *lucid_argmin_opt(lucid_tensor *x, int dim,
                                          const lucid_reduce_options *options);
 
 #ifndef __cplusplus
-#define LUC_REDUCE_(fn, x, ...)                                                                    \
-    LUCID_CALL(lucid_tensor *,                                                                     \
-               fn(x, &(lucid_reduce_options){LUCID_REDUCE_DEFAULTS,                                \
-                                             .n_dims = lucid_count_dims(LUCID_STRING(__VA_ARGS__)), \
-                                             __VA_ARGS__}))
+#define LUC_REDUCE_(fn, x, ...)                 \
+    LUCID_CALL(lucid_tensor *,                  \
+               fn(x, &(lucid_reduce_options){   \
+                         LUCID_REDUCE_DEFAULTS, \
+                         .n_dims = lucid_count_dims(LUCID_STRING(__VA_ARGS__)), __VA_ARGS__}))
 #define LUC_REDUCE(fn, ...) LUC_REDUCE_(fn, LUCID_HEAD(__VA_ARGS__), LUCID_TAIL(__VA_ARGS__))
 /* lucid_sum(x); lucid_mean(x, .dims = {2, 3}, .keepdim = true); lucid_var(x, .correction = 0) */
 #define lucid_sum(...)  LUC_REDUCE(lucid_sum_opt, __VA_ARGS__)
@@ -54,16 +54,14 @@ LUCID_API lucid_tensor *lucid_argmin_opt(lucid_tensor *x, int dim,
 #define lucid_max(...)  LUC_REDUCE(lucid_max_opt, __VA_ARGS__)
 #define lucid_min(...)  LUC_REDUCE(lucid_min_opt, __VA_ARGS__)
 /* lucid_argmax(x, 1); lucid_argmax(x, -1, .keepdim = true) */
-#define lucid_argmax(x, ...)                                                                       \
-    LUCID_CALL(lucid_tensor *,                                                                     \
-               lucid_argmax_opt(x, LUCID_HEAD(__VA_ARGS__),                                        \
-                                &(lucid_reduce_options){LUCID_REDUCE_DEFAULTS,                     \
-                                                        LUCID_TAIL(__VA_ARGS__)}))
-#define lucid_argmin(x, ...)                                                                       \
-    LUCID_CALL(lucid_tensor *,                                                                     \
-               lucid_argmin_opt(x, LUCID_HEAD(__VA_ARGS__),                                        \
-                                &(lucid_reduce_options){LUCID_REDUCE_DEFAULTS,                     \
-                                                        LUCID_TAIL(__VA_ARGS__)}))
+#define lucid_argmax(x, ...)                                                                   \
+    LUCID_CALL(lucid_tensor *, lucid_argmax_opt(x, LUCID_HEAD(__VA_ARGS__),                    \
+                                                &(lucid_reduce_options){LUCID_REDUCE_DEFAULTS, \
+                                                                        LUCID_TAIL(__VA_ARGS__)}))
+#define lucid_argmin(x, ...)                                                                   \
+    LUCID_CALL(lucid_tensor *, lucid_argmin_opt(x, LUCID_HEAD(__VA_ARGS__),                    \
+                                                &(lucid_reduce_options){LUCID_REDUCE_DEFAULTS, \
+                                                                        LUCID_TAIL(__VA_ARGS__)}))
 #endif
 
 LUCID_END_DECLS

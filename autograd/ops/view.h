@@ -26,7 +26,7 @@ LUCID_API lucid_tensor *lucid_as_strided_opt(lucid_tensor *x, lucid_shape shape,
 #define lucid_view(x, shape)    lucid_view_opt(x, LUCID_SHAPE_OF(shape))
 #define lucid_permute(x, order) lucid_permute_opt(x, LUCID_SHAPE_OF(order))
 #define lucid_expand(x, shape)  lucid_expand_opt(x, LUCID_SHAPE_OF(shape))
-#define lucid_as_strided(x, shape, strides, offset)                                                \
+#define lucid_as_strided(x, shape, strides, offset) \
     lucid_as_strided_opt(x, LUCID_SHAPE_OF(shape), LUCID_SHAPE_OF(strides), offset)
 #endif
 LUCID_API lucid_tensor *lucid_transpose(lucid_tensor *x, int dim0, int dim1);

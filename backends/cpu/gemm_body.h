@@ -111,15 +111,12 @@ static void FN(run_item)(void *ctx, int64_t begin, int64_t end, int thread)
     for (int64_t k = 0; k == 0 || k < p->k; k += DEPTH) {
         t.depth = min64(DEPTH, p->k - k);
         t.flags = FN(flags)(p, k, t.depth, &t);
-        for (int64_t j = 0; j < cols; j += t.b_step)
-            FN(pack_b)
-            (g, packed + j * t.depth,
-             b + (p->trans_b ? (c0 + j) * p->ldb + k : k * p->ldb + c0 + j), t.depth,
-             min64(t.b_step, cols - j));
-        for (int64_t r = r0; r < r1; r += block)
-            FN(run_block)
-            (g, t, a + (p->trans_a ? k * p->lda + r : r * p->lda + k), packed, copy, c, r,
-             min64(block, r1 - r), c0, cols);
+        for (int64_t j = 0; j < cols; j += t.b_step) FN(pack_b)
+        (g, packed + j * t.depth, b + (p->trans_b ? (c0 + j) * p->ldb + k : k * p->ldb + c0 + j),
+         t.depth, min64(t.b_step, cols - j));
+        for (int64_t r = r0; r < r1; r += block) FN(run_block)
+        (g, t, a + (p->trans_a ? k * p->lda + r : r * p->lda + k), packed, copy, c, r,
+         min64(block, r1 - r), c0, cols);
     }
 }
 

@@ -33,10 +33,9 @@ static void LUC_F(pool_max_rows)(void *ctx, int64_t begin, int64_t end, int thre
         LUC_T *y = (LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row);
         int64_t *index = (int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row);
         luc_window wy = luc_pool_window(p, 0, at.row);
-        for (int64_t o = 0; o < p->ow; o++)
-            LUC_F(pool_max_one)
-            (p, x, wy, luc_pool_window(p, 1, o), y + o * p->small.strides[3],
-             index + o * p->index.strides[3]);
+        for (int64_t o = 0; o < p->ow; o++) LUC_F(pool_max_one)
+        (p, x, wy, luc_pool_window(p, 1, o), y + o * p->small.strides[3],
+         index + o * p->index.strides[3]);
     }
 }
 
