@@ -4,7 +4,8 @@
  *
  *     typedef struct { lucid_dataset base; double phase; } Sines;
  *
- *     static bool sines_get(const lucid_dataset *d, int64_t i, lucid_generator *rng, void *x, void *y)
+ *     static bool sines_get(const lucid_dataset *d, int64_t i, lucid_generator *rng, void *x,
+ *                           void *y)
  *     {
  *         const Sines *s = (const Sines *)d;
  *         *(float *)x = (float)i;                          // a sample of x: sizes (), float32

@@ -1,4 +1,4 @@
-/* Loaders: which samples come, in what order, and who owns the batches; with workers and without. */
+/* Loaders: which samples come, in what order, who owns the batches; with workers and without. */
 #include "tests/testing.h"
 
 #include "lucid/data/loader.h"
@@ -239,7 +239,7 @@ Test(loader, epochs_can_be_left_and_chosen)
     }
 }
 
-/* ---- ownership -------------------------------------------------------------------------------- */
+/* ---- ownership ------------------------------------------------------------------------------- */
 
 Test(loader, the_loader_owns_its_batch)
 {
@@ -302,7 +302,7 @@ Test(loader, it_can_be_freed_at_any_moment)
     lucid_loader_free(NULL);
 }
 
-/* ---- errors ----------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 Test(loader, an_error_in_a_sample_ends_the_epoch)
 {
@@ -420,7 +420,7 @@ Test(loader, every_allocation_may_fail)
         }
 }
 
-/* ---- tensors as a data set --------------------------------------------------------------------- */
+/* ---- tensors as a data set ------------------------------------------------------------------- */
 
 Test(loader, tensors)
 {

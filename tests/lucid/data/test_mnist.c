@@ -117,7 +117,7 @@ Test(mnist, fashion_mnist)
     lucid_dataset_free(d);
 }
 
-/* ---- files that are not right ------------------------------------------------------------------ */
+/* ---- files that are not right ---------------------------------------------------------------- */
 
 /* Copies the two files of the test split; *labels gets the labels file, uncompressed. */
 static void copy_test_files(char **labels, size_t *size)

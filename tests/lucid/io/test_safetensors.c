@@ -130,7 +130,7 @@ Test(safetensors, the_bytes_of_a_file)
     free(got);
 }
 
-/* ---- views ------------------------------------------------------------------------------------ */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static const char *write_one(const char *name, float value)
 {
@@ -183,7 +183,7 @@ Test(safetensors, nothing_stays_behind)
     cr_expect(live.tensors == 0 && live.storages == 0 && live.other == 0);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 Test(safetensors, strided_tensors_are_written_row_major)
 {

@@ -1,0 +1,86 @@
+#include "lucid/io/png.h"
+
+#include "lucid/error_priv.h"
+#include "lucid/io/output_priv.h"
+#include "lucid/memory_priv.h"
+
+#include <png.h>
+
+static const char op[] = "image_write_png";
+
+/* libpng reports through these; `failed` remembers that an error was raised already. */
+typedef struct writer {
+    luc_output out;
+    const char *path;
+    bool failed;
+} writer;
+
+static void on_error(png_structp png, png_const_charp message)
+{
+    writer *w = png_get_error_ptr(png);
+    if (!w->failed) luc_raise(LUCID_ERR_IO, op, "%s: %s", w->path, message);
+    w->failed = true;
+    png_longjmp(png, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp message)
+{
+    (void)png;
+    (void)message;
+}
+
+static png_voidp on_alloc(png_structp png, png_alloc_size_t size)
+{
+    (void)png;
+    return luc_alloc(size, op);
+}
+
+static void on_free(png_structp png, png_voidp p)
+{
+    (void)png;
+    luc_free(p);
+}
+
+static void on_write(png_structp png, png_bytep data, size_t size)
+{
+    writer *w = png_get_io_ptr(png);
+    if (luc_output_write(&w->out, data, size)) return;
+    w->failed = true;
+    png_error(png, "cannot write");
+}
+
+static void on_flush(png_structp png)
+{
+    (void)png;
+}
+
+/* Everything that may jump back. No local variable changes after setjmp. */
+static bool encode(writer *w, png_structp png, png_infop info, const lucid_image *image)
+{
+    if (setjmp(png_jmpbuf(png))) return false;
+    png_set_write_fn(png, w, on_write, on_flush);
+    png_set_IHDR(png, info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
+                 PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(png, info);
+    for (int y = 0; y < image->height; y++)
+        png_write_row(png, image->pixels + (size_t)y * (size_t)image->width * 3);
+    png_write_end(png, info);
+    return true;
+}
+
+bool lucid_image_write_png(const lucid_image *image, const char *path)
+{
+    if (!image) return luc_raise(LUCID_ERR_ARGUMENT, op, "image: got NULL");
+    if (lucid_error_code() != LUCID_OK) return false;
+    writer w = {.path = path};
+    if (!luc_output_open(&w.out, path, op)) return false;
+    png_infop info = NULL;
+    png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &w, on_error, on_warning,
+                                                NULL, on_alloc, on_free);
+    if (png) info = png_create_info_struct(png);
+    bool ok = info && encode(&w, png, info, image);
+    if (!info) luc_raise(LUCID_ERR_MEMORY, op, "%s: no memory for libpng", path);
+    png_destroy_write_struct(&png, &info);
+    return luc_output_close(&w.out, ok);
+}

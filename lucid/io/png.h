@@ -1,0 +1,52 @@
+/* png.h: pictures: an RGB canvas with rectangles, smooth lines and text, written as PNG.
+ *
+ *     lucid_image *image = lucid_image_new(400, 100, 0xffffff);
+ *     lucid_image_text(image, 20, 60, 20, 0x202020, "accuracy 99.1 %");
+ *     lucid_image_write_png(image, "hello.png");
+ *     lucid_image_free(image);
+ *
+ * Colours are 0xRRGGBB. Coordinates are pixels from the top left corner of the picture; what lies
+ * outside is cut off. Every function accepts a NULL image, which comes from an earlier error, and
+ * does nothing then. One thread at a time may draw on a picture. */
+#ifndef LUCID_IO_PNG_H
+#define LUCID_IO_PNG_H
+
+#include "lucid/api.h"
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_image {
+    int width, height;
+    uint8_t *pixels; /* [height][width][3]: red, green, blue */
+} lucid_image;
+
+#define LUCID_IMAGE_MAX 16384 /* pixels, each way */
+
+/* A picture in one colour; 1 to LUCID_IMAGE_MAX pixels each way. NULL after an error. */
+LUCID_API lucid_image *lucid_image_new(int width, int height, uint32_t color);
+/* NULL does nothing. */
+LUCID_API void lucid_image_free(lucid_image *image);
+
+/* A filled rectangle. `opacity` from 0 (nothing) to 1. */
+LUCID_API void lucid_image_rect(lucid_image *image, int x, int y, int width, int height,
+                                uint32_t color, double opacity);
+/* A smooth (anti-aliased) line through n points (x0, y0, x1, y1, ...) with round ends and corners.
+ * Point (0.5, 0.5) is the middle of the first pixel. A point that is not finite leaves a gap. False
+ * after an error (memory). */
+LUCID_API bool lucid_image_line(lucid_image *image, const double *points, int64_t n, double width,
+                                uint32_t color, double opacity);
+/* Text, ASCII, that begins at x on the base line y; `height` is that of a capital letter. Other
+ * characters are drawn as a small box. False after an error (memory). */
+LUCID_API bool lucid_image_text(lucid_image *image, double x, double y, double height,
+                                uint32_t color, const char *text);
+/* How many pixels a text is wide. */
+LUCID_API double lucid_image_text_width(double height, const char *text);
+/* A small gray picture, [height][width], each of its pixels `scale` x `scale` large. */
+LUCID_API void lucid_image_gray(lucid_image *image, int x, int y, int scale, const uint8_t *gray,
+                                int width, int height);
+
+/* Writes a PNG file, beside `path` first and then in its place. False after an error. */
+LUCID_API bool lucid_image_write_png(const lucid_image *image, const char *path);
+
+LUCID_END_DECLS
+#endif
