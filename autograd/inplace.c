@@ -15,40 +15,46 @@ static luc_text name_of(const lucid_op *op)
     return text;
 }
 
-static bool check_history(const lucid_tensor *t, const char *name)
+/* A leaf that requires a gradient, a view of one, or a view from a time without recording: no. */
+static bool may_change(const lucid_tensor *t)
+{
+    const lucid_tensor *base = t->extra ? t->extra->base : NULL;
+    return !t->no_grad_view && (t->grad_fn || !t->requires_grad) &&
+           (!base || base->grad_fn || !base->requires_grad);
+}
+
+static bool refuse_change(const lucid_tensor *t, const char *name)
 {
     if (t->no_grad_view)
         return luc_raise(LUCID_ERR_STATE, name,
                          "in place: a view made while no gradient was recorded cannot be changed "
                          "while one is; make both inside LUCID_NO_GRAD, or neither");
-    const lucid_tensor *base = t->extra ? t->extra->base : NULL;
-    if (t->requires_grad && !t->grad_fn)
-        return luc_raise(LUCID_ERR_STATE, name,
-                         "in place: a leaf that requires a gradient cannot be changed; use "
-                         "LUCID_NO_GRAD to set its value");
-    if (base && base->requires_grad && !base->grad_fn)
-        return luc_raise(
-            LUCID_ERR_STATE, name,
-            "in place: a view of a leaf that requires a gradient cannot be changed; use "
-            "LUCID_NO_GRAD to set its value");
-    return true;
+    return luc_raise(LUCID_ERR_STATE, name,
+                     "in place: a %sleaf that requires a gradient cannot be changed; use "
+                     "LUCID_NO_GRAD to set its value",
+                     t->requires_grad && !t->grad_fn ? "" : "view of a ");
 }
 
-static bool check_memory(const lucid_tensor *t, const char *name, const char *argument)
+static bool is_expanded(const lucid_tensor *t)
 {
     for (int d = 0; d < t->view.ndim; d++)
-        if (t->view.strides[d] == 0 && t->view.dims[d] > 1)
-            return luc_raise(LUCID_ERR_ARGUMENT, name,
-                             "in place: %s: an expanded tensor %s cannot be changed: several of "
-                             "its elements are one in memory; use lucid_clone",
-                             argument, luc_shape_text(t).s);
-    return true;
+        if (t->view.strides[d] == 0 && t->view.dims[d] > 1) return true;
+    return false;
+}
+
+static bool refuse_expanded(const lucid_tensor *t, const char *name, const char *argument)
+{
+    return luc_raise(LUCID_ERR_ARGUMENT, name,
+                     "in place: %s: an expanded tensor %s cannot be changed: several of its "
+                     "elements are one in memory; use lucid_clone",
+                     argument, luc_shape_text(t).s);
 }
 
 bool luc_check_inplace(const lucid_tensor *t, const char *name)
 {
+    if (is_expanded(t)) return refuse_expanded(t, name, "x");
     bool records = lucid_is_grad_enabled() && t->requires_grad;
-    return check_memory(t, name, "x") && (!records || check_history(t, name));
+    return !records || may_change(t) || refuse_change(t, name);
 }
 
 static bool check_result(const lucid_call *c)
@@ -58,7 +64,7 @@ static bool check_result(const lucid_call *c)
     const lucid_meta *m = &c->out[0];
     if (c->n_out != 1 || c->op->flags & LUCID_OP_VIEW)
         return luc_raise(LUCID_ERR_UNSUPPORTED, name_of(op).s, "has no form in place");
-    if (!check_memory(t, name_of(op).s, luc_argument_name(op, 0).s)) return false;
+    if (is_expanded(t)) return refuse_expanded(t, name_of(op).s, luc_argument_name(op, 0).s);
     if (!luc_dims_equal(t->view.ndim, t->view.dims, m->ndim, m->dims))
         return luc_raise(LUCID_ERR_ARGUMENT, name_of(op).s,
                          "in place: %s: expected the shape of the result, %s, got %s",
@@ -126,7 +132,8 @@ static bool apply_inplace(lucid_call *c)
 {
     lucid_tensor *t = c->in[0];
     lucid_tensor *read[LUC_MAX_APPLY], *keep[LUC_MAX_APPLY];
-    if (!check_result(c) || (c->needs && !check_history(t, name_of(c->op).s))) return false;
+    if (!check_result(c)) return false;
+    if (c->needs && !may_change(t)) return refuse_change(t, name_of(c->op).s);
     luc_tensor_get_meta(t, &c->out[0]);
     if (!take_copies(c, read, keep) || !write_result(c, read)) return false;
     luc_storage_bump(t->storage);

@@ -338,6 +338,12 @@ const lucid_op luc_op_clamp = {
     LUC_SAMPLES(clamp_samples),
 };
 
+/* Piecewise constant in x: only grad has a derivative. */
+static uint32_t clamp_backward_saves(const lucid_call *c)
+{
+    return c->needs & 1 ? LUCID_SAVE_INPUT(1) : 0;
+}
+
 static bool clamp_backward_vjp(lucid_vjp *v)
 {
     if (luc_needs(v, 0))
@@ -365,7 +371,7 @@ const lucid_op luc_op_clamp_backward = {
     .n_in = 2,
     .n_out = 1,
     .attrs_size = sizeof(lucid_clamp_attrs),
-    .saves = save_second,
+    .saves = clamp_backward_saves,
     .vjp = clamp_backward_vjp,
     LUC_SAMPLES(clamp_backward_samples),
 };

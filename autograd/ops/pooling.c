@@ -133,8 +133,8 @@ static const lucid_pool2d_attrs two = POOL(2, 2, 0, 1, .size = {0}),
                                 three = POOL(3, 2, 1, 1, .size = {0}),
                                 dilated = POOL(2, 1, 0, 2, .size = {0}),
                                 ceiled = POOL(3, 2, 0, 1, .ceil_mode = true),
-                                two_of_four = POOL(2, 2, 0, 1, .size = {4, 4}),
-                                four_to_two = POOL(2, 2, 0, 1, .size = {2, 2});
+                                whole_of_four = POOL(4, 4, 0, 1, .size = {4, 4}),
+                                four_to_one = POOL(4, 4, 0, 1, .size = {1, 1});
 static const lucid_sample max_samples[] = {
     {.name = "2x2", .n_in = 1, .in = {LUC_IN4(2, 3, 4, 6)}, .attrs = &two},
     {.name = "3x3", .n_in = 1, .in = {LUC_IN4(2, 3, 5, 6)}, .attrs = &three},
@@ -153,17 +153,18 @@ static const lucid_sample pool_bad_samples[] = {
      .attrs = &two,
      .error = "input: expected an image that holds a window"},
 };
+/* One window over the whole image: any index lies in its window, as max_pool2d's do. */
 static const lucid_sample max_backward_samples[] = {
-    {.name = "2x2",
+    {.name = "4x4",
      .n_in = 2,
-     .in = {LUC_IN4(2, 3, 2, 2), LUC_INDEX(16, {4, {2, 3, 2, 2}})},
-     .attrs = &two_of_four},
+     .in = {LUC_IN4(2, 3, 1, 1), LUC_INDEX(16, {4, {2, 3, 1, 1}})},
+     .attrs = &whole_of_four},
 };
 static const lucid_sample max_gather_samples[] = {
-    {.name = "2x2",
+    {.name = "4x4",
      .n_in = 2,
-     .in = {LUC_IN4(2, 3, 4, 4), LUC_INDEX(16, {4, {2, 3, 2, 2}})},
-     .attrs = &four_to_two},
+     .in = {LUC_IN4(2, 3, 4, 4), LUC_INDEX(16, {4, {2, 3, 1, 1}})},
+     .attrs = &four_to_one},
 };
 
 const lucid_op luc_op_max_pool2d = {
