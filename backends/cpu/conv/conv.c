@@ -44,18 +44,25 @@ static bool is_pointwise(const luc_conv2d_params *p)
            dense_pixels(p->n, p->o, p->oh, p->ow, p->y_stride);
 }
 
+static bool use_winograd(const luc_conv2d_params *p, luc_conv_pass pass)
+{
+    const bool asked = p->method == LUC_CONV_WINOGRAD, backward = pass == LUC_CONV_GRAD_INPUT;
+    if (p->method == LUC_CONV_DIRECT) return false;
+    if (pass == LUC_CONV_GRAD_WEIGHT) {
+        const luc_conv_winograd_weight_table *table = luc_conv_winograd_weight_get();
+        return asked ? table->fits(p) : table->wins(p);
+    }
+    const luc_conv_winograd_table *table = luc_conv_winograd_get();
+    return asked ? table->fits(p, backward) : table->wins(p, backward);
+}
+
 static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     if (p->method == LUC_CONV_REFERENCE) return PLAIN;
     if (!stride_is(p->c, p->x_stride[1], 1) || !stride_is(p->o, p->y_stride[1], 1)) return PLAIN;
     if (p->c == p->groups && p->o == p->groups && p->groups > 1) return DEPTHWISE;
     if (pass != LUC_CONV_GRAD_WEIGHT && is_pointwise(p)) return POINTWISE;
-    if (pass == LUC_CONV_GRAD_WEIGHT || p->method == LUC_CONV_DIRECT) return WINDOW;
-    const luc_conv_winograd_table *winograd = luc_conv_winograd_get();
-    const bool backward = pass == LUC_CONV_GRAD_INPUT;
-    const bool use =
-        p->method == LUC_CONV_WINOGRAD ? winograd->fits(p, backward) : winograd->wins(p, backward);
-    return use ? WINOGRAD : WINDOW;
+    return use_winograd(p, pass) ? WINOGRAD : WINDOW;
 }
 
 static luc_gemm_params pointwise(const luc_conv2d_params *p, luc_conv_pass pass)
@@ -76,9 +83,11 @@ static luc_gemm_params pointwise(const luc_conv2d_params *p, luc_conv_pass pass)
 /* Of the kernels that have scratch memory for each thread. */
 static size_t bytes_for(const luc_conv2d_params *p, luc_conv_pass pass, int threads)
 {
-    const bool backward = pass == LUC_CONV_GRAD_INPUT;
-    if (pass == LUC_CONV_GRAD_WEIGHT) return luc_conv_weight_get()->bytes(p, threads);
-    if (choose(p, pass) == WINOGRAD) return luc_conv_winograd_get()->bytes(p, backward, threads);
+    const bool backward = pass == LUC_CONV_GRAD_INPUT, winograd = choose(p, pass) == WINOGRAD;
+    if (pass == LUC_CONV_GRAD_WEIGHT)
+        return winograd ? luc_conv_winograd_weight_get()->bytes(p)
+                        : luc_conv_weight_get()->bytes(p, threads);
+    if (winograd) return luc_conv_winograd_get()->bytes(p, backward, threads);
     return luc_conv_window_get()->bytes(p, backward, threads);
 }
 
@@ -174,6 +183,9 @@ static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const fl
         return;
     case DEPTHWISE:
         luc_conv_depthwise_get()->grad_weight(p, x, dy, dw, workspace);
+        break;
+    case WINOGRAD:
+        luc_conv_winograd_weight_get()->run(p, x, dy, dw, workspace);
         break;
     default:
         luc_conv_weight_get()->run(p, x, dy, dw, workspace,

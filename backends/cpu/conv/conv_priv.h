@@ -24,6 +24,15 @@ typedef struct {
 } luc_conv_winograd_table;
 LUC_DECLARE_TABLES(luc_conv_winograd_table, luc_conv_winograd)
 
+typedef struct {
+    bool (*fits)(const luc_conv2d_params *p);
+    bool (*wins)(const luc_conv2d_params *p);
+    size_t (*bytes)(const luc_conv2d_params *p);
+    void (*run)(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
+                char *workspace);
+} luc_conv_winograd_weight_table;
+LUC_DECLARE_TABLES(luc_conv_winograd_weight_table, luc_conv_winograd_weight)
+
 /* Weight gradient, and the sum of dy over pixels. */
 typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, int threads);

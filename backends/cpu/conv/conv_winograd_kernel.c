@@ -95,41 +95,19 @@ static void transform_kernels(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* A block's place: image, first row and column of its pixels. */
-typedef struct {
-    int64_t n, row, col;
-} place;
-
-static place place_of(const winograd *g, int64_t block)
+/* V of one block. */
+static void transform_input(const winograd *g, int64_t block, float *v, int64_t step)
 {
-    const int64_t image = g->blocks_r * g->blocks_c, at = block % image;
-    return (place){block / image, at / g->blocks_c * OUT, at % g->blocks_c * OUT};
-}
-
-/* V of one block: v[e * step + channel]. */
-static void transform_input(const winograd *g, place at, float *v, int64_t step)
-{
+    const luc_wino_place at = luc_wino_place_of(block, g->blocks_r, g->blocks_c);
+    const luc_wino_image image = {
+        g->src + at.n * g->src_n, g->zeros, g->src_rows, g->src_cols, g->src_r, g->src_c};
     const float *pixel[SIZE];
-    const float *image = g->src + at.n * g->src_n;
-    for (int i = 0; i < SIZE; i++) {
-        const int64_t r = at.row - g->pad_r + i / IN, c = at.col - g->pad_c + i % IN;
-        const bool in = r >= 0 && r < g->src_rows && c >= 0 && c < g->src_cols;
-        pixel[i] = in ? image + r * g->src_r + c * g->src_c : g->zeros;
-    }
-    for (int64_t c = 0; c < g->depth; c += LUC_VF) {
-        vf d[SIZE], half[SIZE];
-        if (c + LUC_VF <= g->depth)
-            for (int i = 0; i < SIZE; i++) d[i] = vf_load(pixel[i] + c);
-        else
-            for (int i = 0; i < SIZE; i++) d[i] = vf_load_n(pixel[i] + c, g->depth - c);
-        for (int i = 0; i < IN; i++) luc_wino_input_1d(d + i, IN, half + i, IN);
-        for (int i = 0; i < IN; i++) luc_wino_input_1d(half + IN * i, 1, d + IN * i, 1);
-        for (int i = 0; i < SIZE; i++) vf_store(v + i * step + c, d[i]);
-    }
+    luc_wino_pixels(&image, at.row - g->pad_r, at.col - g->pad_c, IN, pixel);
+    luc_wino_transform_input(pixel, g->depth, v, step);
 }
 
 /* Pixels of one block from M, m[e * step], for n channels from `channel`. */
-static void transform_output(const winograd *g, place at, const float *m, int64_t step,
+static void transform_output(const winograd *g, luc_wino_place at, const float *m, int64_t step,
                              int64_t channel, int64_t n)
 {
     float *to = g->dst + at.n * g->dst_n + at.row * g->dst_r + at.col * g->dst_c + channel;
@@ -160,13 +138,15 @@ static void transform_output(const winograd *g, place at, const float *m, int64_
 }
 
 /* M[e] = V[e] U[e] for one panel. */
-static void multiply(const winograd *g, const float *v, const float *u, float *m, int64_t blocks)
+static void multiply(const winograd *g, const float *v, const float *u, float *m, int64_t blocks,
+                     int64_t lanes)
 {
     const luc_segment none = {0, 0};
     const int64_t cols = g->tile->cols, size = luc_even_piece(blocks, g->tile->rows);
     const int half = g->tile->half;
     luc_tile_f32 t = {.a_row = g->pitch, .a_step = 1, .b_step = cols, .c_row = cols};
-    t.depth = g->depth, t.segments = 1, t.segment = &none, t.n = (int)cols;
+    t.depth = g->depth, t.segments = 1, t.segment = &none;
+    t.n = lanes <= g->tile->lanes ? g->tile->lanes : (int)cols; /* whole vectors */
     for (int e = 0; e < SIZE; e++) {
         t.b = u + e * g->depth * cols;
         for (int64_t i = 0; i < blocks; i += size) {
@@ -185,13 +165,14 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
     char *scratch = g->scratch + (size_t)thread * (g->v_bytes + g->m_bytes);
     float *v = (float *)(void *)scratch, *m = (float *)(void *)(scratch + g->v_bytes);
     for (int64_t i = 0; i < count; i++)
-        transform_input(g, place_of(g, begin + i), v + i * g->pitch, g->item_blocks * g->pitch);
+        transform_input(g, begin + i, v + i * g->pitch, g->item_blocks * g->pitch);
     for (int64_t panel = 0; panel < g->panels; panel++) {
         const int64_t lane = panel * cols;
-        multiply(g, v, g->u + panel * SIZE * g->depth * cols, m, count);
+        const int64_t lanes = luc_min64(cols, g->lanes - lane);
+        multiply(g, v, g->u + panel * SIZE * g->depth * cols, m, count, lanes);
         for (int64_t i = 0; i < count; i++)
-            transform_output(g, place_of(g, begin + i), m + i * cols, g->item_blocks * cols, lane,
-                             luc_min64(cols, g->lanes - lane));
+            transform_output(g, luc_wino_place_of(begin + i, g->blocks_r, g->blocks_c),
+                             m + i * cols, g->item_blocks * cols, lane, lanes);
     }
 }
 
@@ -212,7 +193,7 @@ static bool conv_winograd_wins(const luc_conv2d_params *p, bool backward)
     const double blocks = (double)(p->n * luc_ceil_div(rows, OUT) * luc_ceil_div(cols, OUT));
     const double pixels = (double)(p->n * rows * cols);
     const double c = (double)(backward ? p->o : p->c), o = (double)(backward ? p->c : p->o);
-    const double products = luc_ceil_div((int64_t)o, 2 * LUC_VF) * (double)(2 * LUC_VF) * c;
+    const double products = (double)(luc_ceil_div((int64_t)o, LUC_VF) * LUC_VF) * c;
     const double each = 36 * products / 32 / 0.8 + c / 16 * 160 + o / 16 * 160;
     const double once = c * o / 16 * 160;
     return blocks * each + once < 0.9 * (pixels * 9 * products / 32 / 0.95 + 9 * c * o / 4);

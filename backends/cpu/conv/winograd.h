@@ -66,4 +66,88 @@ LUC_INLINE void luc_wino_kernel_1d(const vf *w, int step, vf *u, int to_step)
     u[5 * to_step] = w2;
 }
 
+/* G w for four taps: four numbers become six. The weight gradient is the minimal filtering
+   F(3x3, 4x4) at the same points: a 4x4 block of dy is the kernel, 3x3 weights are the outputs. */
+LUC_INLINE void luc_wino_dy_1d(const vf *w, int step, vf *u, int to_step)
+{
+    const vf w0 = w[0], w1 = w[step], w2 = w[2 * step], w3 = w[3 * step];
+    const vf na = vf_set1(-2.0f / 3), nb = vf_set1(1.0f / 6), half = vf_set1(0.5f);
+    const vf a = vf_set1(luc_wino_a), b = vf_set1(luc_wino_b), two = vf_set1(2);
+    const vf even_a = vf_fma(half, w2, w0), odd_a = vf_fma(half, w3, w1);
+    const vf even_b = vf_fma(two, w2, w0), odd_b = vf_fma(two, w3, w1);
+    u[0] = w0;
+    u[to_step] = vf_mul(na, vf_fma(a, odd_a, even_a));
+    u[2 * to_step] = vf_mul(na, vf_fnma(a, odd_a, even_a));
+    u[3 * to_step] = vf_mul(nb, vf_fma(b, odd_b, even_b));
+    u[4 * to_step] = vf_mul(nb, vf_fnma(b, odd_b, even_b));
+    u[5 * to_step] = w3;
+}
+
+/* A' m for three outputs: six numbers become three. */
+LUC_INLINE void luc_wino_weight_1d(const vf *m, int step, vf *y, int to_step)
+{
+    const vf m1 = m[step], m2 = m[2 * step], m3 = m[3 * step], m4 = m[4 * step];
+    const vf sum_a = vf_add(m1, m2), sum_b = vf_add(m3, m4);
+    const vf a = vf_set1(luc_wino_a), b = vf_set1(luc_wino_b), half = vf_set1(0.5f);
+    y[0] = vf_add(vf_add(m[0], sum_a), sum_b);
+    y[to_step] = vf_fma(a, vf_sub(m1, m2), vf_mul(b, vf_sub(m3, m4)));
+    y[2 * to_step] = vf_fma(half, sum_a, vf_fma(vf_set1(2), sum_b, m[5 * step]));
+}
+
+/* Where blocks of LUC_WINO_OUT squared pixels lie in images of `rows` by `cols` blocks. */
+typedef struct {
+    int64_t n, row, col; /* image, first pixel */
+} luc_wino_place;
+
+static inline luc_wino_place luc_wino_place_of(int64_t block, int64_t rows, int64_t cols)
+{
+    const int64_t at = block % (rows * cols);
+    return (luc_wino_place){block / (rows * cols), at / cols * LUC_WINO_OUT,
+                            at % cols * LUC_WINO_OUT};
+}
+
+/* An image, channels_last, and a vector of zeros for what lies outside of it. */
+typedef struct {
+    const float *pixels, *zeros;
+    int64_t rows, cols, stride_r, stride_c;
+} luc_wino_image;
+
+/* The addresses of size x size pixels from (row, col), which may lie outside. */
+static inline void luc_wino_pixels(const luc_wino_image *image, int64_t row, int64_t col, int size,
+                                   const float **pixel)
+{
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++) {
+            const int64_t r = row + i, c = col + j;
+            const bool in = r >= 0 && r < image->rows && c >= 0 && c < image->cols;
+            *pixel++ =
+                in ? image->pixels + r * image->stride_r + c * image->stride_c : image->zeros;
+        }
+}
+
+/* Channels [c, c + n) of `count` pixels; n is at most a vector. */
+LUC_INLINE void luc_wino_load(const float *const *pixel, int count, int64_t c, int64_t n, vf *d)
+{
+    if (n == LUC_VF)
+        for (int i = 0; i < count; i++) d[i] = vf_load(pixel[i] + c);
+    else
+        for (int i = 0; i < count; i++) d[i] = vf_load_n(pixel[i] + c, n);
+}
+
+/* V = B' d B of one 6x6 block of pixels, all channels: v[e * step + channel]. */
+static inline void luc_wino_transform_input(const float *const *pixel, int64_t channels, float *v,
+                                            int64_t step)
+{
+    for (int64_t c = 0; c < channels; c += LUC_VF) {
+        vf d[LUC_WINO_SIZE], half[LUC_WINO_SIZE];
+        const int64_t n = channels - c < LUC_VF ? channels - c : LUC_VF;
+        luc_wino_load(pixel, LUC_WINO_SIZE, c, n, d);
+        for (int i = 0; i < LUC_WINO_IN; i++)
+            luc_wino_input_1d(d + i, LUC_WINO_IN, half + i, LUC_WINO_IN);
+        for (int i = 0; i < LUC_WINO_IN; i++)
+            luc_wino_input_1d(half + LUC_WINO_IN * i, 1, d + LUC_WINO_IN * i, 1);
+        for (int i = 0; i < LUC_WINO_SIZE; i++) vf_store(v + i * step + c, d[i]);
+    }
+}
+
 #endif
