@@ -45,9 +45,8 @@
 
 /* The caller's initialisers override the defaults on purpose; say so to the compiler. */
 #ifdef __clang__
-#define LUCID_OVERRIDE_BEGIN                                             \
-    _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored " \
-                                             "\"-Winitializer-overrides\"")
+#define LUCID_OVERRIDE_BEGIN \
+    _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Winitializer-overrides\"")
 #define LUCID_OVERRIDE_END _Pragma("clang diagnostic pop")
 #else
 #define LUCID_OVERRIDE_BEGIN \

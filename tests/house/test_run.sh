@@ -96,9 +96,12 @@ expect "a program that hangs is a failure" 1 "0 passed, 1 failed" "stopped after
 printf '#!/bin/sh\nexit 0\n' >programs/plain
 printf '#!/bin/sh\nexit 7\n' >programs/plain_bad
 chmod +x programs/plain programs/plain_bad
-printf 'program\tplain\t%s\nprogram\tplain_bad\t%s\n' "$fake/programs/plain" \
-    "$fake/programs/plain_bad" >build/test/tests/tests.list
-expect "plain programs pass by their exit status" 1 "1 passed, 1 failed" "FAIL  plain_bad"
+printf '1..1\nok - s\n' | sed 's/.*/echo "&"/' >programs/script.sh
+printf '%s\t%s\t%s\n' program plain "$fake/programs/plain" \
+    program plain_bad "$fake/programs/plain_bad" \
+    script script programs/script.sh skip absent 'no compiler' >build/test/tests/tests.list
+expect "plain programs pass by their exit status, scripts by what they print" 1 \
+    "2 passed, 1 failed, 1 skipped" "FAIL  plain_bad"
 
 criterion filtered <<'E1'
 [ "$2 $3" = '--filter *a/b*' ] || exit 9
