@@ -120,14 +120,14 @@ const lucid_op luc_op_mul = {
     LUC_BAD_SAMPLES(bad_samples),
 };
 
-/* da = g / b, db = -g a / b / b */
+/* da = g / b, db = -g ((a / b) / b): in this order, so that 0 / tiny stays 0 */
 static bool div_vjp(lucid_vjp *v)
 {
-    lucid_tensor *b = lucid_saved_input(v, 1), *scaled = lucid_div(v->grad_out[0], b);
-    if (luc_needs(v, 0) && !give(v, 0, scaled)) return false;
+    lucid_tensor *g = v->grad_out[0], *b = lucid_saved_input(v, 1);
+    if (luc_needs(v, 0) && !give(v, 0, lucid_div(g, b))) return false;
     if (luc_needs(v, 1)) {
-        lucid_tensor *ratio = lucid_div(lucid_saved_input(v, 0), b);
-        if (!give(v, 1, lucid_neg(lucid_mul(scaled, ratio)))) return false;
+        lucid_tensor *slope = lucid_div(lucid_div(lucid_saved_input(v, 0), b), b);
+        if (!give(v, 1, lucid_neg(lucid_mul(g, slope)))) return false;
     }
     return true;
 }
@@ -189,18 +189,18 @@ const lucid_op luc_op_pow = {
 
 /* ---- minimum, maximum ------------------------------------------------------------------------------ */
 
-/* The winner gets the gradient; at ties each gets half. */
-static bool extreme_vjp(lucid_vjp *v, lucid_tensor *(*wins)(lucid_tensor *, lucid_tensor *))
+/* The loser gets nothing, and at ties each gets half; where one is NaN nobody loses. */
+static bool extreme_vjp(lucid_vjp *v, lucid_tensor *(*loses)(lucid_tensor *, lucid_tensor *))
 {
     lucid_tensor *g = v->grad_out[0], *a = lucid_saved_input(v, 0), *b = lucid_saved_input(v, 1);
     lucid_tensor *half = lucid_mul_scalar(g, 0.5), *zero = luc_full_like(g, 0);
     lucid_tensor *tie = lucid_eq(a, b);
     if (luc_needs(v, 0)) {
-        lucid_tensor *whole = lucid_where(wins(a, b), g, zero);
+        lucid_tensor *whole = lucid_where(loses(a, b), zero, g);
         if (!give(v, 0, lucid_where(tie, half, whole))) return false;
     }
     if (luc_needs(v, 1)) {
-        lucid_tensor *whole = lucid_where(wins(b, a), g, zero);
+        lucid_tensor *whole = lucid_where(loses(b, a), zero, g);
         if (!give(v, 1, lucid_where(tie, half, whole))) return false;
     }
     return true;
@@ -208,12 +208,12 @@ static bool extreme_vjp(lucid_vjp *v, lucid_tensor *(*wins)(lucid_tensor *, luci
 
 static bool minimum_vjp(lucid_vjp *v)
 {
-    return extreme_vjp(v, lucid_lt);
+    return extreme_vjp(v, lucid_gt);
 }
 
 static bool maximum_vjp(lucid_vjp *v)
 {
-    return extreme_vjp(v, lucid_gt);
+    return extreme_vjp(v, lucid_lt);
 }
 
 const lucid_op luc_op_minimum = {
@@ -377,6 +377,9 @@ lucid_tensor *lucid_div(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_pow(lucid_tensor *a, lucid_tensor *b)
 {
+    /* The same number as lucid_pow_scalar's, with its exact cases. */
+    if (a && b && b->is_scalar && !a->is_scalar && !b->requires_grad)
+        return lucid_pow_scalar(a, lucid_item(b));
     return binary(&luc_op_pow, a, b, false);
 }
 

@@ -154,7 +154,9 @@ static bool var_vjp(lucid_vjp *v)
     o.n_dims = 0;
     for (int d = 0; d < x->view.ndim; d++)
         if (a->mask >> d & 1) o.dims[o.n_dims++] = d;
+    /* Centred twice: the first mean is rounded to x's dtype, which shows where it is large. */
     lucid_tensor *centred = lucid_sub(x, lucid_mean_opt(x, &o));
+    centred = lucid_sub(centred, lucid_mean_opt(centred, &o));
     double scale = 2 / (count_of(v) - (double)a->correction);
     lucid_tensor *g = with_kept_dims(v, v->grad_out[0]);
     v->grad_in[0] = lucid_mul(centred, lucid_mul_scalar(g, scale));

@@ -76,9 +76,12 @@ BINARY_V(op_gelu_tanh_backward)
 {
     (void)k;
     vf s = vf_sigmoid(gelu_slope(b));
-    vf d = vf_fma(vf_mul(b, b), vf_set1(3 * 0.044715f), vf_set1(1.0f)); /* 2 du/dx, scaled */
-    vf inner = vf_mul(vf_mul(b, vf_set1(1.59576912160573071f)), d);
-    return vf_mul(a, vf_fma(vf_mul(s, vf_sub(vf_set1(1.0f), s)), inner, s));
+    /* 2 du/dx; the square is held finite, because s (1 - s) is 0 long before it overflows */
+    vf square = vf_min(vf_mul(b, b), vf_set1(1e30f));
+    vf d = vf_fma(square, vf_set1(3 * 0.044715f * 1.59576912160573071f),
+                  vf_set1(1.59576912160573071f));
+    vf bs = vf_mul(b, vf_mul(s, vf_sub(vf_set1(1.0f), s)));
+    return vf_mul(a, vf_fma(bs, d, s));
 }
 BINARY(op_gelu_tanh_backward)
 static void op_gelu_backward(const luc_ew_call *c, int64_t n, void *y, const void *const *in)

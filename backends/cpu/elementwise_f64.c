@@ -54,7 +54,9 @@ static double gelu_derivative(double x, bool tanh_form)
 {
     if (!tanh_form) return normal_cumulative(x) + x * normal_density(x);
     double s = sigmoid(gelu_slope(x));
-    return s + x * s * (1 - s) * 1.59576912160573071176 * (1 + 3 * 0.044715 * x * x);
+    /* The square is held finite, because s (1 - s) is 0 long before it overflows. */
+    double square = fmin(x * x, 1e300);
+    return s + x * (s * (1 - s)) * 1.59576912160573071176 * (1 + 3 * 0.044715 * square);
 }
 static double silu_derivative(double x)
 {

@@ -101,6 +101,9 @@ class Case:
         assert key not in self.area.tensors, key
         self.area.tensors[key] = tensor.detach().clone(memory_format=torch.contiguous_format)
 
+    def get(self, role):
+        return self.area.tensors[f"{self.name}/{role}"]
+
     def child(self, **pairs):
         """An extra line below the case's own: a module inside it."""
         self.children.append(line(**pairs))
