@@ -113,5 +113,11 @@ typedef struct lucid_optim_attrs {
     bool nesterov, maximize, amsgrad, decoupled; /* decoupled: AdamW's weight decay */
 } lucid_optim_attrs;
 
+/* sum_squares: the sum of the squares of all elements of n tensors, in double, into a 0-d f64. */
+typedef struct lucid_list_attrs {
+    int64_t n;
+    const lucid_view *views;
+} lucid_list_attrs;
+
 LUCID_END_DECLS
 #endif

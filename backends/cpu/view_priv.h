@@ -80,7 +80,7 @@ LUC_INLINE void luc_view_put(const lucid_view *v, int64_t offset, double x)
     }
 }
 
-enum { LUC_MAX_OPERANDS = 4 };
+enum { LUC_MAX_OPERANDS = 5 };
 
 /* Dimensions that several views share, the fewest that describe them all: neighbours that lie
  * one after the other in every view are one dimension, sizes of 1 are gone. dims[ndim - 1] is the

@@ -1,0 +1,235 @@
+/* conv2d.c: conv2d and its two gradients over conv/conv.h: images that do not have their channels
+ * side by side are brought into channels_last memory first, and results back. */
+#include "backends/cpu/conv/conv.h"
+#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/gemm.h"
+#include "backends/cpu/parallel.h"
+#include "backends/cpu/view_priv.h"
+#include "lucid/attrs.h"
+
+/* x or y, its gradient, in [N,C,H,W]. */
+typedef struct {
+    const lucid_view *view;
+    bool convert;
+    char *dense; /* channels_last, if `convert` */
+} image;
+
+typedef struct {
+    luc_conv2d_params p;
+    luc_conv_type type;
+    luc_conv_pass pass;
+    size_t size;
+    image x, y;
+    const lucid_view *w, *bias;
+    char *bias_dense, *workspace;
+    size_t bytes;
+} job;
+
+static luc_conv_type conv_type(lucid_dtype dtype)
+{
+    switch (dtype) {
+    case LUCID_F32:
+        return LUC_CONV_F32;
+    case LUCID_F64:
+        return LUC_CONV_F64;
+    case LUCID_F16:
+        return LUC_CONV_F16;
+    default:
+        return LUC_CONV_BF16;
+    }
+}
+
+static void *carve(const lucid_kernel_args *args, size_t *used, size_t bytes)
+{
+    char *at = args->workspace ? (char *)args->workspace + *used : NULL;
+    *used += (bytes + 63) & ~(size_t)63;
+    return at;
+}
+
+/* Sets the strides under which the engine sees the image; double runs on any. */
+static void see(const job *j, image *m, int64_t stride[4])
+{
+    const int64_t *dims = m->view->dims;
+    memcpy(stride, m->view->strides, 4 * sizeof *stride);
+    m->convert = j->type != LUC_CONV_F64 && dims[1] > 1 && stride[1] != 1;
+    if (!m->convert) return;
+    stride[1] = 1;
+    stride[3] = dims[1];
+    stride[2] = dims[3] * stride[3];
+    stride[0] = dims[2] * stride[2];
+}
+
+static void set_params(job *j, const lucid_conv2d_attrs *a)
+{
+    luc_conv2d_params *p = &j->p;
+    const int64_t *x = j->x.view->dims, *y = j->y.view->dims, *w = j->w->dims;
+    p->n = x[0], p->c = x[1], p->h = x[2], p->w = x[3];
+    p->o = w[0], p->kh = w[2], p->kw = w[3];
+    p->oh = y[2], p->ow = y[3];
+    p->stride_h = a->stride[0], p->stride_w = a->stride[1];
+    p->pad_h = a->padding[0], p->pad_w = a->padding[1];
+    p->dilation_h = a->dilation[0], p->dilation_w = a->dilation[1];
+    p->groups = a->groups;
+    see(j, &j->x, p->x_stride);
+    see(j, &j->y, p->y_stride);
+    memcpy(p->w_stride, j->w->strides, sizeof p->w_stride);
+}
+
+static size_t plan(job *j, const lucid_kernel_args *args)
+{
+    *j = (job){.pass = LUC_CONV_FORWARD};
+    const lucid_view *first = args->in[0], *second = args->in[1], *out = args->out[0];
+    j->type = conv_type(first->dtype);
+    j->size = luc_elem_size(first->dtype);
+    if (args->op == LUCID_OP_conv2d_backward_input) {
+        j->pass = LUC_CONV_GRAD_INPUT;
+        j->y.view = first, j->w = second, j->x.view = out;
+    } else if (args->op == LUCID_OP_conv2d_backward_weight) {
+        j->pass = LUC_CONV_GRAD_WEIGHT;
+        j->y.view = first, j->x.view = second, j->w = out;
+    } else {
+        j->x.view = first, j->w = second, j->y.view = out;
+        j->bias = args->n_in > 2 ? args->in[2] : NULL;
+    }
+    set_params(j, args->attrs);
+    size_t used = 0;
+    image *images[] = {&j->x, &j->y};
+    for (int i = 0; i < 2; i++)
+        if (images[i]->convert)
+            images[i]->dense =
+                carve(args, &used, (size_t)luc_view_numel(images[i]->view) * j->size);
+    if (j->bias && j->bias->strides[0] != 1)
+        j->bias_dense = carve(args, &used, (size_t)j->bias->dims[0] * j->size);
+    j->bytes = luc_conv2d_workspace(&j->p, j->type, j->pass);
+    j->workspace = carve(args, &used, j->bytes);
+    return used;
+}
+
+/* ---- conversion ------------------------------------------------------------------------------ */
+
+typedef struct {
+    const job *j;
+    const image *m;
+    bool back; /* from channels_last to the view */
+} conversion;
+
+#define CONVERT_ROW(T)                                                                    \
+    do {                                                                                  \
+        T *dense = (T *)(void *)m->dense + row * dims[3] * dims[1];                       \
+        T *strided = (T *)v->data + row / dims[2] * s[0] + row % dims[2] * s[2];          \
+        for (int64_t x = 0; x < dims[3]; x++)                                             \
+            for (int64_t c = 0; c < dims[1]; c++) {                                       \
+                T *one = dense + x * dims[1] + c, *other = strided + x * s[3] + c * s[1]; \
+                if (k->back)                                                              \
+                    *other = *one;                                                        \
+                else                                                                      \
+                    *one = *other;                                                        \
+            }                                                                             \
+    } while (0)
+
+static void convert_rows(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const conversion *k = ctx;
+    const image *m = k->m;
+    const lucid_view *v = m->view;
+    const int64_t *dims = v->dims, *s = v->strides;
+    for (int64_t row = begin; row < end; row++) {
+        if (k->j->size == 8)
+            CONVERT_ROW(uint64_t);
+        else if (k->j->size == 4)
+            CONVERT_ROW(uint32_t);
+        else
+            CONVERT_ROW(uint16_t);
+    }
+}
+
+static void convert(const job *j, const image *m, bool back)
+{
+    const lucid_view *v = m->view;
+    const int64_t *dims = v->dims, pixels = dims[2] * dims[3];
+    if (luc_view_is_contiguous(v)) {
+        if (back)
+            luc_transpose(v->data, m->dense, dims[0], pixels, dims[1], j->size);
+        else
+            luc_transpose(m->dense, v->data, dims[0], dims[1], pixels, j->size);
+        return;
+    }
+    conversion k = {.j = j, .m = m, .back = back};
+    luc_parallel_for(dims[0] * dims[2], (1 << 13) / (dims[1] * dims[3] + 1) + 1, convert_rows, &k);
+}
+
+/* The image's data as the engine reads it. */
+static void *bring(const job *j, const image *m)
+{
+    if (!m->convert) return m->view->data;
+    convert(j, m, false);
+    return m->dense;
+}
+
+/* Where the engine writes the image. */
+static void *room(const image *m)
+{
+    return m->convert ? m->dense : m->view->data;
+}
+
+static const void *bring_bias(const job *j)
+{
+    if (!j->bias || !j->bias_dense) return j->bias ? j->bias->data : NULL;
+    const char *from = j->bias->data;
+    for (int64_t i = 0; i < j->bias->dims[0]; i++)
+        memcpy(j->bias_dense + (size_t)i * j->size,
+               from + i * j->bias->strides[0] * (int64_t)j->size, j->size);
+    return j->bias_dense;
+}
+
+/* ---- the kernels ----------------------------------------------------------------------------- */
+
+static bool conv2d(const lucid_kernel_args *args)
+{
+    job j;
+    plan(&j, args);
+    luc_conv2d_forward(&j.p, j.type, bring(&j, &j.x), j.w->data, bring_bias(&j), room(&j.y),
+                       j.workspace, j.bytes);
+    if (j.y.convert) convert(&j, &j.y, true);
+    return true;
+}
+
+static bool conv2d_backward_input(const lucid_kernel_args *args)
+{
+    job j;
+    plan(&j, args);
+    luc_conv2d_grad_input(&j.p, j.type, bring(&j, &j.y), j.w->data, room(&j.x), j.workspace,
+                          j.bytes);
+    if (j.x.convert) convert(&j, &j.x, true);
+    return true;
+}
+
+static bool conv2d_backward_weight(const lucid_kernel_args *args)
+{
+    job j;
+    plan(&j, args);
+    luc_conv2d_grad_weight(&j.p, j.type, bring(&j, &j.x), bring(&j, &j.y), j.w->data, NULL,
+                           j.workspace, j.bytes);
+    return true;
+}
+
+static size_t workspace(const lucid_kernel_args *args)
+{
+    lucid_kernel_args sizing = *args;
+    sizing.workspace = NULL;
+    job j;
+    return plan(&j, &sizing);
+}
+
+void luc_cpu_register_conv2d(lucid_backend *b)
+{
+    for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
+        b->kernels[LUCID_OP_conv2d][dtype] = conv2d;
+        b->kernels[LUCID_OP_conv2d_backward_input][dtype] = conv2d_backward_input;
+        b->kernels[LUCID_OP_conv2d_backward_weight][dtype] = conv2d_backward_weight;
+    }
+    b->workspace[LUCID_OP_conv2d] = workspace;
+    b->workspace[LUCID_OP_conv2d_backward_input] = workspace;
+    b->workspace[LUCID_OP_conv2d_backward_weight] = workspace;
+}

@@ -1,0 +1,25 @@
+/* optim_priv.h: optimizer steps on runs of neighbouring elements, for one CPU level. */
+#ifndef LUC_OPTIM_PRIV_H
+#define LUC_OPTIM_PRIV_H
+
+#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/view_priv.h"
+#include "lucid/attrs.h"
+
+/* The numbers of one step of one parameter, in double; each kernel converts what it reads. */
+typedef struct luc_step {
+    double lr, weight_decay, momentum, dampening, eps, rho;
+    double beta1, beta2, step_size, root_correction; /* adam: lr / (1 - b1^t), sqrt(1 - b2^t) */
+    bool first, nesterov, maximize, amsgrad, decoupled;
+} luc_step;
+
+typedef void (*luc_step_fn)(const luc_step *s, void *param, const void *grad, void *const *state,
+                            int64_t n);
+
+typedef struct luc_optim_table {
+    luc_step_fn sgd[4], adam[4], adadelta[4];
+    double (*sum_squares[4])(const void *x, int64_t n);
+} luc_optim_table;
+LUC_DECLARE_TABLES(luc_optim_table, luc_optim)
+
+#endif
