@@ -36,7 +36,7 @@ static lucid_module *make_net(void)
 
 /* One pass over the training data; returns the mean loss. */
 static double train_epoch(lucid_module *net, lucid_loader *data, lucid_optimizer *opt,
-                          lucid_scheduler *schedule, progress *bar)
+                          lucid_scheduler *schedule, progress *bar, report *rep)
 {
     double loss_sum = 0;
     int64_t seen = 0;
@@ -50,8 +50,10 @@ static double train_epoch(lucid_module *net, lucid_loader *data, lucid_optimizer
         lucid_step(opt);
         lucid_scheduler_step(schedule);
 
-        loss_sum += lucid_item(loss) * (double)b.n;
+        double mean = lucid_item(loss);
+        loss_sum += mean * (double)b.n;
         seen += b.n;
+        report_step(rep, mean);
         progress_update(bar, seen, loss_sum / (double)seen);
     }
     return seen ? loss_sum / (double)seen : 0;
@@ -87,7 +89,7 @@ static void train(const options *o, lucid_module *net, lucid_loader *train_data,
                          .pct_start = 0.25, .div_factor = 5, .final_div_factor = 1000);
     for (int epoch = 1; epoch <= o->epochs && !interrupted; epoch++) {
         progress bar = progress_begin(epoch, o->epochs, lucid_loader_size(train_data), o->quiet);
-        double loss = train_epoch(net, train_data, opt, schedule, &bar);
+        double loss = train_epoch(net, train_data, opt, schedule, &bar, rep);
         if (lucid_error_code() != LUCID_OK) break;
         double seconds = progress_seconds(&bar);
         score s = test(net, test_data, rep);

@@ -1,22 +1,28 @@
 /* report.c: weights, metrics and pictures. */
 #include "report.h"
-#include "pictures.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <lucid/io/plot.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { PATH_SIZE = 4096 };
+enum { PATH_SIZE = 4096, IMAGE = 28 * 28, MAX_WRONG = 40, MAX_BATCH = 1024 };
 
 struct report {
     const options *o;
     FILE *metrics; /* NULL with --eval-only */
     double began;
-    curves curves;
-    wrong_answers wrong;
+    /* the curves: the loss of every step, and loss and accuracy of the test after every epoch */
+    double *step_loss, *test_loss, *accuracy;
+    int64_t steps, steps_capacity;
+    int epochs;
+    /* wrong answers of the last pass over the test data */
+    int wrong;
+    int said[MAX_WRONG], truth[MAX_WRONG];
+    float pixels[MAX_WRONG * IMAGE];
 };
 
 double score_accuracy(const score *s)
@@ -42,14 +48,19 @@ static const char *in_folder(const report *r, const char *name, char *path)
     return path;
 }
 
+static void *need(void *memory)
+{
+    if (memory) return memory;
+    fprintf(stderr, "mnist: out of memory\n");
+    exit(1);
+}
+
 report *report_begin(const options *o, lucid_module *net)
 {
-    report *r = calloc(1, sizeof *r);
-    if (!r) {
-        fprintf(stderr, "mnist: out of memory\n");
-        exit(1);
-    }
+    report *r = need(calloc(1, sizeof *r));
     r->o = o;
+    r->test_loss = need(calloc((size_t)o->epochs, sizeof(double)));
+    r->accuracy = need(calloc((size_t)o->epochs, sizeof(double)));
     if (!o->eval_only) {
         char path[PATH_SIZE];
         r->metrics = fopen(in_folder(r, "metrics.jsonl", path), "w");
@@ -68,21 +79,29 @@ report *report_begin(const options *o, lucid_module *net)
     return r;
 }
 
+void report_step(report *r, double loss)
+{
+    if (r->steps == r->steps_capacity) {
+        r->steps_capacity = r->steps_capacity ? 2 * r->steps_capacity : 1024;
+        r->step_loss = need(realloc(r->step_loss, (size_t)r->steps_capacity * sizeof(double)));
+    }
+    r->step_loss[r->steps++] = loss;
+}
+
 void report_wrong_answers(report *r, const lucid_batch *b, lucid_tensor *guess)
 {
-    if (b->number == 0) r->wrong.count = 0;
-    if (r->wrong.count == MAX_WRONG || b->n > MAX_BATCH) return;
+    if (b->number == 0) r->wrong = 0;
+    if (r->wrong == MAX_WRONG || b->n > MAX_BATCH) return;
     double said[MAX_BATCH], truth[MAX_BATCH];
     lucid_to_doubles(guess, said, (size_t)b->n);
     lucid_to_doubles(b->y, truth, (size_t)b->n);
-    for (int64_t i = 0; i < b->n && r->wrong.count < MAX_WRONG; i++) {
+    for (int64_t i = 0; i < b->n && r->wrong < MAX_WRONG; i++) {
         if (said[i] == truth[i]) continue;
-        wrong_answer *w = &r->wrong.item[r->wrong.count++];
-        w->said = (int)said[i];
-        w->truth = (int)truth[i];
-        double pixels[IMAGE];
-        lucid_to_doubles(lucid_select(b->x, 0, i), pixels, IMAGE);
-        for (int k = 0; k < IMAGE; k++) w->pixels[k] = (float)pixels[k];
+        int w = r->wrong++;
+        r->said[w] = (int)said[i];
+        r->truth[w] = (int)truth[i];
+        lucid_copy_to(lucid_select(b->x, 0, i), r->pixels + (size_t)w * IMAGE,
+                      IMAGE * sizeof(float));
     }
 }
 
@@ -94,25 +113,83 @@ void report_epoch(report *r, int epoch, double train_loss, const score *s, doubl
             "\"seconds\": %.3f}\n",
             epoch, train_loss, test_loss, score_accuracy(s), seconds);
     fflush(r->metrics);
-    curves_add(&r->curves, epoch, train_loss, test_loss, score_accuracy(s));
+    r->test_loss[r->epochs] = test_loss;
+    r->accuracy[r->epochs++] = score_accuracy(s);
+}
+
+/* ---- pictures ---------------------------------------------------------------------------------- */
+
+static void save_picture(const report *r, lucid_image *image, const char *name)
+{
+    char path[PATH_SIZE];
+    lucid_image_write_png(image, in_folder(r, name, path));
+    lucid_image_free(image);
+}
+
+static void draw_curves(const report *r)
+{
+    double *epoch = need(malloc((size_t)r->steps * sizeof(double)));
+    for (int64_t i = 0; i < r->steps; i++)
+        epoch[i] = (double)(i + 1) / (double)r->steps * r->epochs;
+    lucid_series loss[] = {
+        {.name = "training", .x = epoch, .y = r->step_loss, .n = r->steps, .smooth = 0.02},
+        {.name = "test", .y = r->test_loss, .n = r->epochs, .markers = true},
+    };
+    lucid_series accuracy = {.y = r->accuracy, .n = r->epochs, .markers = true};
+    lucid_panel panels[] = {
+        {.title = "loss", .x_label = "epoch", .series = loss, .count = 2, .log_y = true},
+        {.title = "test accuracy, %", .x_label = "epoch", .series = &accuracy, .count = 1},
+    };
+    save_picture(r, lucid_plot(panels, 2, NULL), "curves.png");
+    free(epoch);
+}
+
+static void draw_wrong_answers(const report *r)
+{
+    char text[MAX_WRONG][32];
+    const char *captions[MAX_WRONG];
+    for (int i = 0; i < r->wrong; i++) {
+        snprintf(text[i], sizeof text[i], "said %d, is %d", r->said[i], r->truth[i]);
+        captions[i] = text[i];
+    }
+    lucid_grid_options o = lucid_grid_defaults;
+    o.columns = 8;
+    o.title = "Wrong answers";
+    lucid_tensor *images = lucid_from_data((r->wrong, 28, 28), r->pixels);
+    save_picture(r, lucid_plot_images(images, captions, &o), "wrong.png");
+}
+
+static void draw_filters(const report *r, lucid_module *net)
+{
+    lucid_grid_options o = lucid_grid_defaults;
+    o.columns = 8;
+    o.scale = 20;
+    o.title = "Filters of the first layer";
+    lucid_tensor *weight = lucid_get_parameter(net, "0.weight");
+    save_picture(r, lucid_plot_filters(lucid_tensor_to(weight, lucid_cpu()), &o), "filters.png");
 }
 
 void report_end(report *r, lucid_module *net, const score *s, bool interrupted)
 {
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
     double seconds = now() - r->began;
-    char path[PATH_SIZE];
     if (r->metrics) {
+        char path[PATH_SIZE];
         fclose(r->metrics);
         lucid_save(net, in_folder(r, "mnist.safetensors", path));
-        if (r->curves.n > 0) draw_curves(&r->curves, in_folder(r, "curves.png", path));
-        draw_filters(net, in_folder(r, "filters.png", path));
+        if (r->epochs > 0) draw_curves(r);
+        draw_filters(r, net);
     }
-    if (s->n > 0) draw_wrong_answers(&r->wrong, in_folder(r, "wrong.png", path));
-    int epochs = r->curves.n;
+    if (r->wrong > 0) draw_wrong_answers(r);
     if (interrupted) printf("interrupted; weights, metrics and pictures are saved\n");
-    if (r->o->eval_only) printf("test accuracy %.2f %%, %.1f s\n", score_accuracy(s), seconds);
+    if (r->o->eval_only)
+        printf("test accuracy %.2f %%, %.1f s\n", score_accuracy(s), seconds);
     else
-        printf("test accuracy %.2f %% after %d epoch%s, %.1f s\n", score_accuracy(s), epochs,
-               epochs == 1 ? "" : "s", seconds);
+        printf("test accuracy %.2f %% after %d epoch%s, %.1f s\n", score_accuracy(s), r->epochs,
+               r->epochs == 1 ? "" : "s", seconds);
+    free(r->step_loss);
+    free(r->test_loss);
+    free(r->accuracy);
     free(r);
 }

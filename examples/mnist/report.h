@@ -20,6 +20,8 @@ report *report_begin(const options *o, lucid_module *net);
 /* Keeps the wrong answers of a batch x [N,1,28,28], y [N], guess [N] of the test data; those of an
  * earlier pass are forgotten when a new one begins. */
 void report_wrong_answers(report *r, const lucid_batch *b, lucid_tensor *guess);
+/* Remembers a training step's loss for the curve. */
+void report_step(report *r, double loss);
 /* Adds an epoch's line to metrics.jsonl. */
 void report_epoch(report *r, int epoch, double train_loss, const score *s, double seconds);
 /* Saves the weights (after training) and the pictures, prints the last line, and frees the report. */
