@@ -41,17 +41,18 @@ static void *worker(void *argument)
     luc_pool *pool = argument;
     pthread_mutex_lock(&pool->mutex);
     while (!atomic_load(&pool->stop)) {
-        luc_job *job = &pool->jobs[pool->next];
-        if (job->state != LUC_JOB_WAITING) {
+        int i = pool->next;
+        if (pool->states[i] != LUC_JOB_WAITING) {
             pthread_cond_wait(&pool->work, &pool->mutex);
             continue;
         }
-        pool->next = (pool->next + 1) % pool->capacity;
-        job->state = LUC_JOB_RUNNING;
+        pool->next = (i + 1) % pool->capacity;
+        pool->states[i] = LUC_JOB_RUNNING;
         pthread_mutex_unlock(&pool->mutex);
+        luc_job *job = &pool->jobs[i];
         if (!luc_job_run(pool->epoch, job, &pool->cancel)) keep_error(job);
         pthread_mutex_lock(&pool->mutex);
-        job->state = LUC_JOB_DONE;
+        pool->states[i] = LUC_JOB_DONE;
         pthread_cond_broadcast(&pool->done);
     }
     pthread_mutex_unlock(&pool->mutex);
@@ -80,7 +81,12 @@ bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int c
 {
     *pool = (luc_pool){.epoch = epoch, .jobs = jobs, .capacity = capacity};
     pool->threads = luc_calloc((size_t)workers, sizeof *pool->threads, "loader");
-    if (!pool->threads) return false;
+    pool->states = luc_calloc((size_t)capacity, sizeof *pool->states, "loader"); /* all EMPTY */
+    if (!pool->threads || !pool->states) {
+        luc_free(pool->threads);
+        luc_free(pool->states);
+        return false;
+    }
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->done, NULL);
@@ -92,7 +98,7 @@ bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int c
 void luc_pool_give(luc_pool *pool, int i)
 {
     pthread_mutex_lock(&pool->mutex);
-    pool->jobs[i].state = LUC_JOB_WAITING;
+    pool->states[i] = LUC_JOB_WAITING;
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -100,8 +106,8 @@ void luc_pool_give(luc_pool *pool, int i)
 void luc_pool_take(luc_pool *pool, int i)
 {
     pthread_mutex_lock(&pool->mutex);
-    while (pool->jobs[i].state != LUC_JOB_DONE) pthread_cond_wait(&pool->done, &pool->mutex);
-    pool->jobs[i].state = LUC_JOB_EMPTY;
+    while (pool->states[i] != LUC_JOB_DONE) pthread_cond_wait(&pool->done, &pool->mutex);
+    pool->states[i] = LUC_JOB_EMPTY;
     pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -110,10 +116,9 @@ void luc_pool_cancel(luc_pool *pool)
     atomic_store(&pool->cancel, true);
     pthread_mutex_lock(&pool->mutex);
     for (int i = 0; i < pool->capacity; i++) {
-        luc_job *job = &pool->jobs[i];
-        if (job->state == LUC_JOB_WAITING) job->state = LUC_JOB_EMPTY;
-        while (job->state == LUC_JOB_RUNNING) pthread_cond_wait(&pool->done, &pool->mutex);
-        job->state = LUC_JOB_EMPTY;
+        if (pool->states[i] == LUC_JOB_WAITING) pool->states[i] = LUC_JOB_EMPTY;
+        while (pool->states[i] == LUC_JOB_RUNNING) pthread_cond_wait(&pool->done, &pool->mutex);
+        pool->states[i] = LUC_JOB_EMPTY;
     }
     pool->next = 0;
     pthread_mutex_unlock(&pool->mutex);
@@ -132,6 +137,8 @@ void luc_pool_end(luc_pool *pool)
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->mutex);
     luc_free(pool->threads);
+    luc_free(pool->states);
     pool->threads = NULL;
+    pool->states = NULL;
     pool->workers = 0;
 }

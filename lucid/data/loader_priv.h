@@ -15,9 +15,9 @@ typedef enum luc_job_state {
     LUC_JOB_DONE
 } luc_job_state;
 
-/* One batch to be made: the loader's thread owns the tensors, a worker writes their memory. */
+/* One batch to be made: the loader's thread owns the tensors, a worker writes their memory. It
+ * belongs to the pool from luc_pool_give to luc_pool_take or _cancel, else to the loader's thread. */
 typedef struct luc_job {
-    luc_job_state state; /* guarded by the pool's mutex */
     lucid_tensor *x, *y; /* retained */
     char *x_data, *y_data;
     const int64_t *indices;
@@ -43,6 +43,7 @@ typedef struct luc_pool {
     pthread_cond_t work, done; /* a job waits; a job was done */
     const luc_epoch *epoch;
     luc_job *jobs;
+    luc_job_state *states; /* of the jobs; guarded by the mutex */
     int capacity;
     int next;    /* the job that a worker takes next */
     int workers; /* threads that run */

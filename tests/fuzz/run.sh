@@ -1,0 +1,47 @@
+#!/bin/sh
+# run.sh idx|safetensors SECONDS|FILE: builds lucid for fuzzing in build/fuzz and runs one target.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+target=$1
+length=$2
+[ ! -f "$length" ] || length=$(realpath "$length")
+build=$root/build/fuzz
+corpus=$build/corpus-$target
+dictionary=
+[ -f "$root/tests/fuzz/fuzz_$target.c" ] || { echo "run.sh: no target called $target" >&2; exit 1; }
+
+checks=-fsanitize=address,undefined
+[ -f "$build/build.ninja" ] || CC=clang meson setup "$build" "$root" --buildtype=debugoptimized \
+    -Dtests=disabled -Dexamples=false -Db_sanitize=address,undefined -Db_lundef=false \
+    "-Dc_args=-O1 -fno-sanitize-recover=all -fno-omit-frame-pointer -fsanitize=fuzzer-no-link"
+ninja -C "$build" -j 2 liblucid-all.a
+# shellcheck disable=SC2046 # a list of options
+clang -g -O1 -D_GNU_SOURCE -fopenmp $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
+    "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid-all.a" -o "$build/fuzz_$target" \
+    $(pkg-config --libs openblas libpng zlib jansson) -lm -ldl -lpthread
+
+mkdir -p "$corpus"
+case $target in
+idx)
+    printf '\0\0\10\2\0\0\0\2\0\0\0\3\1\2\3\375\376\377' >"$corpus/bytes"
+    printf '\0\0\14\1\0\0\0\2\377\377\377\376\22\64\0\1' >"$corpus/words"
+    gzip -c "$corpus/bytes" >"$corpus/packed"
+    cat "$corpus/packed" "$corpus/packed" >"$corpus/members"
+    ;;
+safetensors)
+    text='{"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
+    text=$text'"b":{"dtype":"BOOL","shape":[1,2],"data_offsets":[8,10]}}'
+    { printf '\12%s' "$text" && printf '\0\0\0\0\0\0\0\0\1\0'; } >"$corpus/two"
+    printf '\377\2\0\0\0\0\0\0\0{}' >"$corpus/none"
+    for word in '"dtype"' '"shape"' '"data_offsets"' '"__metadata__"' '"F32"' '"F64"' '"BF16"' '"I8"' \
+        '"F4"' '"BOOL"' '[0,0]' '9223372036854775807' '4611686018427387904' '\u0000' '\ud83d\udd25'; do
+        printf '"%s"\n' "$(printf %s "$word" | sed 's/\\/\\\\/g; s/"/\\"/g')"
+    done >"$build/words"
+    dictionary=-dict=$build/words
+    ;;
+esac
+
+cd "$build"
+export ASAN_OPTIONS=allocator_may_return_null=1
+if [ -f "$length" ]; then exec "./fuzz_$target" "$length"; fi
+exec "./fuzz_$target" -max_total_time="$length" -max_len=4096 -rss_limit_mb=4096 ${dictionary:+"$dictionary"} "$corpus"
