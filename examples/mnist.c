@@ -24,14 +24,13 @@ static void on_interrupt(int sig)
 
 static lucid_module *make_net(void)
 {
-    return nn_Sequential(
-        nn_Conv2d(1, 32, 3, .padding = 1, .bias = false),  /* [N,32,28,28] */
-        nn_BatchNorm2d(32), nn_ReLU(), nn_MaxPool2d(2),    /* [N,32,14,14] */
-        nn_Conv2d(32, 64, 3, .padding = 1, .bias = false), /* [N,64,14,14] */
-        nn_BatchNorm2d(64), nn_ReLU(), nn_MaxPool2d(2),    /* [N,64,7,7] */
-        nn_Flatten(),                                      /* [N,3136] */
-        nn_Linear(64 * 7 * 7, 128), nn_ReLU(), nn_Dropout(.p = 0.25),
-        nn_Linear(128, 10));                               /* [N,10] */
+    return nn_Sequential(nn_Conv2d(1, 32, 3, .padding = 1, .bias = false),  /* [N,32,28,28] */
+                         nn_BatchNorm2d(32), nn_ReLU(), nn_MaxPool2d(2),    /* [N,32,14,14] */
+                         nn_Conv2d(32, 64, 3, .padding = 1, .bias = false), /* [N,64,14,14] */
+                         nn_BatchNorm2d(64), nn_ReLU(), nn_MaxPool2d(2),    /* [N,64,7,7] */
+                         nn_Flatten(),                                      /* [N,3136] */
+                         nn_Linear(64 * 7 * 7, 128), nn_ReLU(), nn_Dropout(.p = 0.25),
+                         nn_Linear(128, 10)); /* [N,10] */
 }
 
 /* One pass over the training data; returns the mean loss. */
@@ -82,8 +81,8 @@ static score test(lucid_module *net, lucid_loader *data, report *rep)
 static void train(const options *o, lucid_module *net, lucid_loader *train_data,
                   lucid_loader *test_data, report *rep)
 {
-    lucid_optimizer *opt = optim_SGD(net, .lr = o->lr, .momentum = 0.9, .weight_decay = 5e-4,
-                                     .nesterov = true);
+    lucid_optimizer *opt =
+        optim_SGD(net, .lr = o->lr, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true);
     lucid_scheduler *schedule =
         optim_OneCycleLR(opt, o->lr, o->epochs * lucid_loader_batches(train_data),
                          .pct_start = 0.25, .div_factor = 5, .final_div_factor = 1000);
@@ -111,9 +110,9 @@ int main(int argc, char **argv)
     lucid_module *net = make_net();
     lucid_to(net, o.device);
     if (o.load) lucid_load(net, o.load);
-    lucid_loader *train_data = data_Loader(data_MNIST(o.data, LUCID_TRAIN),
-                                           .batch_size = o.batch_size, .shuffle = true,
-                                           .device = o.device);
+    lucid_loader *train_data =
+        data_Loader(data_MNIST(o.data, LUCID_TRAIN), .batch_size = o.batch_size, .shuffle = true,
+                    .device = o.device);
     lucid_loader *test_data =
         data_Loader(data_MNIST(o.data, LUCID_TEST), .batch_size = 500, .device = o.device);
     report *rep = report_begin(&o, net);

@@ -63,10 +63,15 @@ static bool copy_infer(lucid_call *c)
     return true;
 }
 
-static bool same_vjp(lucid_vjp *v)
+/* The gradient of an image that was brought into another layout (flattened, say) goes back into the
+ * image's own here, once, rather than meeting the other layout in every operator behind it. */
+static bool copy_vjp(lucid_vjp *v)
 {
-    v->grad_in[0] = v->grad_out[0];
-    return true;
+    const lucid_meta *in = lucid_input_meta(v, 0);
+    bool last = !luc_is_contiguous(in->ndim, in->dims, in->strides) &&
+                luc_is_channels_last(in->ndim, in->dims, in->strides);
+    v->grad_in[0] = last ? lucid_contiguous(v->grad_out[0], LUCID_CHANNELS_LAST) : v->grad_out[0];
+    return v->grad_in[0] != NULL;
 }
 
 static const lucid_view_attrs preserve = {.format = LUCID_PRESERVE},
@@ -92,7 +97,7 @@ const lucid_op luc_op_copy = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_view_attrs),
     .infer = copy_infer,
-    .vjp = same_vjp,
+    .vjp = copy_vjp,
     LUC_SAMPLES(copy_samples),
     LUC_BAD_SAMPLES(copy_bad_samples),
 };

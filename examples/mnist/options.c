@@ -29,12 +29,18 @@ static const char help_text[] =
 enum { EPOCHS = 256, BATCH, LR, SEED, THREADS, DEVICE, DATA, OUT, LOAD, EVAL_ONLY, QUIET, HELP };
 
 static const struct option table[] = {
-    {"epochs", required_argument, NULL, EPOCHS},   {"batch-size", required_argument, NULL, BATCH},
-    {"lr", required_argument, NULL, LR},           {"seed", required_argument, NULL, SEED},
-    {"threads", required_argument, NULL, THREADS}, {"device", required_argument, NULL, DEVICE},
-    {"data", required_argument, NULL, DATA},       {"out", required_argument, NULL, OUT},
-    {"load", required_argument, NULL, LOAD},       {"eval-only", no_argument, NULL, EVAL_ONLY},
-    {"quiet", no_argument, NULL, QUIET},           {"help", no_argument, NULL, HELP},
+    {"epochs", required_argument, NULL, EPOCHS},
+    {"batch-size", required_argument, NULL, BATCH},
+    {"lr", required_argument, NULL, LR},
+    {"seed", required_argument, NULL, SEED},
+    {"threads", required_argument, NULL, THREADS},
+    {"device", required_argument, NULL, DEVICE},
+    {"data", required_argument, NULL, DATA},
+    {"out", required_argument, NULL, OUT},
+    {"load", required_argument, NULL, LOAD},
+    {"eval-only", no_argument, NULL, EVAL_ONLY},
+    {"quiet", no_argument, NULL, QUIET},
+    {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
 };
 
@@ -92,8 +98,10 @@ static bool read_option(options *o, int which, const char *value)
         ok = read_integer("epochs", value, 1, 10000, &n);
         o->epochs = (int)n;
         return ok;
-    case BATCH: return read_integer("batch-size", value, 2, 60000, &o->batch_size);
-    case LR: return read_rate(value, &o->lr);
+    case BATCH:
+        return read_integer("batch-size", value, 2, 60000, &o->batch_size);
+    case LR:
+        return read_rate(value, &o->lr);
     case SEED:
         ok = read_integer("seed", value, 0, INT64_MAX, &n);
         o->seed = (uint64_t)n;
@@ -102,14 +110,26 @@ static bool read_option(options *o, int which, const char *value)
         ok = read_integer("threads", value, 1, 1024, &n);
         o->threads = (int)n;
         return ok;
-    case DEVICE: return read_device(value, &o->device);
-    case DATA: o->data = value; return true;
-    case OUT: o->out = value; return true;
-    case LOAD: o->load = value; return true;
-    case EVAL_ONLY: return o->eval_only = true;
-    case QUIET: return o->quiet = true;
-    case HELP: o->help = true; return false;
-    default: return false; /* getopt has said what is wrong */
+    case DEVICE:
+        return read_device(value, &o->device);
+    case DATA:
+        o->data = value;
+        return true;
+    case OUT:
+        o->out = value;
+        return true;
+    case LOAD:
+        o->load = value;
+        return true;
+    case EVAL_ONLY:
+        return o->eval_only = true;
+    case QUIET:
+        return o->quiet = true;
+    case HELP:
+        o->help = true;
+        return false;
+    default:
+        return false; /* getopt has said what is wrong */
     }
 }
 
@@ -138,8 +158,10 @@ bool options_parse(options *o, int argc, char **argv)
     int which;
     while ((which = getopt_long(argc, argv, "", table, NULL)) != -1) {
         if (read_option(o, which, optarg)) continue;
-        if (o->help) fputs(help_text, stdout);
-        else fprintf(stderr, "mnist: try --help\n");
+        if (o->help)
+            fputs(help_text, stdout);
+        else
+            fprintf(stderr, "mnist: try --help\n");
         return false;
     }
     if (optind < argc) {
