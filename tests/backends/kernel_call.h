@@ -96,6 +96,8 @@ static inline double array_get(const array *a, int64_t i)
         return (double)lucid_bf16_to_f32(((uint16_t *)a->view.data)[at]);
     case LUCID_I64:
         return (double)((int64_t *)a->view.data)[at];
+    case LUCID_I32:
+        return (double)((int32_t *)a->view.data)[at];
     default:
         return (double)((uint8_t *)a->view.data)[at];
     }
@@ -120,10 +122,28 @@ static inline void array_set(array *a, int64_t i, double x)
     case LUCID_I64:
         ((int64_t *)a->view.data)[at] = (int64_t)x;
         break;
+    case LUCID_I32:
+        ((int32_t *)a->view.data)[at] = (int32_t)x;
+        break;
     default:
         ((uint8_t *)a->view.data)[at] = (uint8_t)x;
         break;
     }
+}
+
+/* Nothing was written but elements: the bytes between and around them are as array_new left them. */
+static inline bool array_gaps_intact(const array *a)
+{
+    size_t size = lucid_dtype_size(a->view.dtype);
+    char *mark = calloc(a->bytes + size, 1), *block = a->block;
+    if (!mark) abort();
+    for (int64_t i = 0, n = array_numel(a); i < n; i++)
+        memset(mark + ((char *)a->view.data - block) + array_offset(a, i) * (int64_t)size, 1, size);
+    bool intact = true;
+    for (size_t i = 0; i < a->bytes; i++)
+        if (!mark[i] && (unsigned char)block[i] != 0xA5) intact = false;
+    free(mark);
+    return intact;
 }
 
 static uint64_t array_state = 88172645463325252u;
