@@ -190,8 +190,10 @@ static void run(job *j)
     j->kernels = luc_gemm_get();
     j->row_blocks = (it->dims[last] + BLOCK - 1) / BLOCK;
     j->col_blocks = (it->dims[j->cross] + BLOCK - 1) / BLOCK;
-    int64_t matrices = it->numel / (it->dims[last] * it->dims[j->cross]);
-    luc_parallel_for(matrices * j->row_blocks * j->col_blocks, 8, transpose_blocks, j);
+    int64_t blocks =
+        it->numel / (it->dims[last] * it->dims[j->cross]) * j->row_blocks * j->col_blocks;
+    int64_t block_bytes = it->numel / blocks * size;
+    luc_parallel_for(blocks, GRAIN_BYTES / (block_bytes + 1) + 1, transpose_blocks, j);
 }
 
 static bool copy(const lucid_kernel_args *args)

@@ -47,7 +47,7 @@ Test(random, normal_is_box_muller)
         const lucid_random_attrs a = {.seed = 99, .offset = 5, .a = 2, .b = 3};
         array y = drawn(LUCID_OP_normal, LUCID_F32, n, &a, DENSE);
         for (int64_t i = 0; i < n; i++) {
-            double u = (number(&a, i & ~1) >> 1) * 0x1p-31 + 0x1p-32;
+            double u = fmaf((float)(number(&a, i & ~1) >> 1), 0x1p-31f, 0x1p-32f);
             double t = 2 * M_PI * number(&a, i | 1) * 0x1p-32, r = 3 * sqrt(-2 * log(u));
             double want = 2 + r * (i % 2 ? sin(t) : cos(t));
             cr_assert(fabs(array_get(&y, i) - want) < 4e-6, "%ld: %g %g", (long)i, want,

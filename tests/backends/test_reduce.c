@@ -91,7 +91,7 @@ static void check(lucid_op_id op, const array *x, uint32_t mask, bool keepdim, a
     const lucid_reduce_attrs attrs = {.mask = mask, .keepdim = keepdim, .correction = 1};
     array y = result_array(op, x, mask, keepdim, layout), *out = &y;
     const int64_t results = array_numel(&y), n = array_numel(x), count = results ? n / results : 0;
-    double *lists = malloc((size_t)(n + 1) * sizeof *lists), largest = 0;
+    double *lists = malloc((size_t)(n + 1) * sizeof *lists);
     int64_t *filled = calloc((size_t)results + 1, sizeof *filled);
     for (int64_t i = 0; i < n; i++) {
         int64_t place = place_of(x, i, mask);
@@ -101,12 +101,14 @@ static void check(lucid_op_id op, const array *x, uint32_t mask, bool keepdim, a
         kernel_call(op, x->view.dtype, &attrs, (array *[]){(array *)(uintptr_t)x}, 1, &out, 1));
     for (int64_t r = 0; r < results; r++) {
         double want = expected(op, lists + r * count, count, 1), got = array_get(&y, r);
-        largest = 0;
-        for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(lists[r * count + i]));
-        double size = op == LUCID_OP_sum ? largest * 4 : op == LUCID_OP_var ? fabs(want) : largest;
+        double absolute = 0; /* the sum of the absolute values */
+        for (int64_t i = 0; i < count; i++) absolute += fabs(lists[r * count + i]);
         bool exact = is_arg(op) || op == LUCID_OP_amax || op == LUCID_OP_amin ||
                      !lucid_dtype_is_floating(y.view.dtype);
-        double error = exact ? 0 : tolerance(y.view.dtype) * fmax(size, fabs(want));
+        /* one rounding of the result, and those of sums in double */
+        double error = exact ? 0
+                             : tolerance(y.view.dtype) * fabs(want) +
+                                   1e-14 * (op == LUCID_OP_sum ? absolute : absolute / count);
         if (got == want || (isnan(got) && isnan(want)) || fabs(got - want) <= error) continue;
         cr_assert(false,
                   "op %d, %s, %s, mask %x, keepdim %d: result %ld: expected %.17g, got %.17g", op,
