@@ -44,6 +44,9 @@ static uint32_t bn_saves(const lucid_call *c)
     if (w || (x && a->training)) mask |= LUCID_SAVE_INPUT(X);
     if (x && c->in[WEIGHT]) mask |= LUCID_SAVE_INPUT(WEIGHT);
     if (x || w) mask |= LUCID_SAVE_OUTPUT(1) | LUCID_SAVE_OUTPUT(2);
+    /* Not for their numbers, which outputs 1 and 2 keep: a change before backward is a mistake. */
+    for (int i = RUNNING_MEAN; i <= RUNNING_VAR && !a->training; i++)
+        if ((x || w) && c->in[i]) mask |= LUCID_SAVE_INPUT(i);
     return mask;
 }
 
@@ -69,6 +72,8 @@ static bool bn_vjp(lucid_vjp *v)
         v->grad_in[BIAS] = lucid_cast(lucid_sum_opt(g, &o), lucid_input_meta(v, BIAS)->dtype);
         return v->grad_in[BIAS] != NULL;
     }
+    for (int i = RUNNING_MEAN; i <= RUNNING_VAR && !a->training; i++)
+        if (lucid_has_input(v, i) && !lucid_saved_input(v, i)) return false;
     uint32_t want = (x ? 1u : 0) | (w ? 2u : 0) | (luc_needs(v, BIAS) ? 4u : 0);
     lucid_tensor *out[3];
     lucid_tensor *input = w || a->training ? lucid_saved_input(v, X) : g;
