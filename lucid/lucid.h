@@ -16,6 +16,8 @@
 #include "lucid/data/loader.h"
 #include "lucid/data/mnist.h"
 #include "lucid/io/idx.h"
+#include "lucid/io/plot.h"
+#include "lucid/io/png.h"
 #include "lucid/io/safetensors.h"
 
 #include "autograd/autograd.h"

@@ -326,6 +326,19 @@ Test(loader, an_error_in_a_sample_ends_the_epoch)
     }
 }
 
+/* In the default mode the error ends the program, in whichever thread it is born. */
+Test(loader, a_worker_that_fails_ends_the_program, .exit_code = 1)
+{
+    counting c;
+    counting_init(&c, 40);
+    c.fail_at = 17;
+    lucid_set_error_mode(LUCID_ERRORS_STOP);
+    lucid_loader *loader = data_Loader(&c.base, .batch_size = 4, .workers = 2);
+    lucid_batch b;
+    while (lucid_next(loader, &b)) continue;
+    exit(0);
+}
+
 Test(loader, a_sample_that_fails_without_a_reason)
 {
     for (int workers = 0; workers < 2; workers++) {

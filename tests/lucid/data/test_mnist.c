@@ -1,6 +1,7 @@
 /* MNIST: the real files give the right numbers, and files that are not right are named. */
 #include "tests/lucid/io/files.h"
 
+#include "lucid/data/loader.h"
 #include "lucid/data/mnist.h"
 #include "lucid/memory.h"
 
@@ -88,6 +89,25 @@ Test(mnist, the_test_images_normalised)
     cr_expect_eq(get(d, 0).x[0], (0.0f - 0.1307f) / 0.3081f);
     cr_expect_eq(get(d, 0).x[7 * 28 + 6], (84 / 255.0f - 0.1307f) / 0.3081f);
     lucid_dataset_free(d);
+}
+
+Test(mnist, batches)
+{
+    lucid_loader *loader =
+        data_Loader(data_MNIST(mnist_dir(), LUCID_TEST), .batch_size = 64, .shuffle = true);
+    cr_assert(loader, "%s", lucid_error());
+    cr_expect(lucid_loader_size(loader) == 10000 && lucid_loader_batches(loader) == 157);
+    lucid_batch b;
+    cr_assert(lucid_next(loader, &b));
+    EXPECT_SHAPE(b.x, 64, 1, 28, 28);
+    EXPECT_SHAPE(b.y, 64);
+    const float *x = lucid_data(b.x);
+    const int64_t *y = lucid_data(b.y);
+    for (int i = 0; i < 64; i++) {
+        sample s = get(lucid_loader_dataset(loader), b.indices[i]);
+        cr_expect(memcmp(s.x, x + i * 28 * 28, sizeof s.x) == 0 && s.y == y[i]);
+    }
+    lucid_loader_free(loader);
 }
 
 Test(mnist, other_mean_and_deviation)

@@ -101,6 +101,31 @@ Test(safetensors, metadata)
     lucid_safetensors_close(file);
 }
 
+/* Files that the reference implementation, in Python, has written. */
+Test(safetensors, files_of_others)
+{
+    const char *root = getenv("LUCID_SOURCE");
+    char folder[400], path[700];
+    snprintf(folder, sizeof folder, "%s/tests/reference", root ? root : ".");
+    DIR *dir = opendir(folder);
+    cr_assert(dir);
+    int files = 0;
+    for (struct dirent *e; (e = readdir(dir));) {
+        LUCID_SCOPE;
+        if (!strstr(e->d_name, ".safetensors")) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        lucid_safetensors *file = lucid_safetensors_open(path);
+        cr_assert(file, "%s", lucid_error());
+        cr_assert_gt(lucid_safetensors_count(file), 0);
+        for (int64_t i = 0; i < lucid_safetensors_count(file); i++)
+            cr_assert(lucid_safetensors_view(file, i), "%s", lucid_error());
+        lucid_safetensors_close(file);
+        files++;
+    }
+    closedir(dir);
+    cr_expect_geq(files, 8);
+}
+
 /* The writer's bytes are fixed: header in the order given, padded; data from wide to narrow. */
 Test(safetensors, the_bytes_of_a_file)
 {
