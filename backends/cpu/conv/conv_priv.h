@@ -99,9 +99,46 @@ static inline size_t luc_round64(size_t n)
 static inline void luc_valid_range(int64_t count, int64_t stride, int64_t offset, int64_t size,
                                    int64_t *first, int64_t *last)
 {
-    *first = offset < 0 ? luc_min64(luc_ceil_div(-offset, stride), count) : 0;
-    *last = size > offset ? luc_min64(luc_ceil_div(size - offset, stride), count) : 0;
+    if (stride == 1) { /* spares two divisions */
+        *first = luc_min64(luc_max64(-offset, 0), count);
+        *last = luc_min64(luc_max64(size - offset, 0), count);
+    } else {
+        *first = offset < 0 ? luc_min64(luc_ceil_div(-offset, stride), count) : 0;
+        *last = size > offset ? luc_min64(luc_ceil_div(size - offset, stride), count) : 0;
+    }
     if (*last < *first) *last = *first;
+}
+
+/* The taps of a kernel in one direction, in ascending order of what they see: tap t of
+   destination i sees source i * stride + first + t * step (backward: without the stride, i counts
+   the destinations of one remainder), and is the kernel's own element kernel_first + t *
+   kernel_step. */
+typedef struct {
+    int64_t first, step, count, kernel_first, kernel_step;
+} luc_conv_taps;
+
+static inline luc_conv_taps luc_conv_forward_taps(int64_t kernel, int64_t pad, int64_t dilation)
+{
+    return (luc_conv_taps){.first = -pad, .step = dilation, .count = kernel, .kernel_step = 1};
+}
+
+/* Of the taps, those through which input i * stride + phase is seen from an output. */
+static inline luc_conv_taps luc_conv_backward_taps(int64_t kernel, int64_t pad, int64_t dilation,
+                                                   int64_t stride, int64_t phase)
+{
+    luc_conv_taps t = {.step = 1};
+    int64_t last = -1;
+    for (int64_t k = 0; k < kernel; k++) {
+        if ((phase + pad - k * dilation) % stride != 0) continue;
+        if (t.count == 1) t.kernel_step = last - k; /* sources ascend while the kernel descends */
+        last = k;
+        t.count++;
+    }
+    if (t.count == 0) return t;
+    t.kernel_first = last;
+    t.first = (phase + pad - last * dilation) / stride;
+    if (t.count > 1) t.step = -t.kernel_step * dilation / stride;
+    return t;
 }
 
 #endif

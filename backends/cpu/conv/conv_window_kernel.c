@@ -24,18 +24,12 @@ enum {
     MOST_COLS = 64,       /* of a tile, at any level */
 };
 
-/* Source positions of the taps in one direction: first + i * step for i < count. */
-typedef struct {
-    int64_t first, step, count;
-    int64_t kernel_first, kernel_step; /* the kernel's own indices */
-} taps;
-
 typedef struct {
     const luc_conv2d_params *p;
     const luc_tile_f32_table *tile;
     int64_t rows, cols;     /* the grid */
     int64_t step_r, step_c; /* source pixels between grid points */
-    taps r, c;
+    luc_conv_taps r, c;
     int64_t src_rows, src_cols;
     int64_t src_n, src_r, src_c;         /* strides of the source image ... */
     int64_t dst_at, dst_n, dst_r, dst_c; /* ... and of the grid points */
@@ -53,38 +47,13 @@ typedef struct {
     char *strips;
 } window;
 
-/* Forward: output i sees source i * stride - pad + k * dilation. */
-static taps forward_taps(int64_t kernel, int64_t pad, int64_t dilation)
-{
-    return (taps){.first = -pad, .step = dilation, .count = kernel, .kernel_step = 1};
-}
-
-/* Backward: of the taps, those through which input i * stride + phase is seen from an output. */
-static taps backward_taps(int64_t kernel, int64_t pad, int64_t dilation, int64_t stride,
-                          int64_t phase)
-{
-    taps t = {.step = 1};
-    int64_t last = -1;
-    for (int64_t k = 0; k < kernel; k++) {
-        if ((phase + pad - k * dilation) % stride != 0) continue;
-        if (t.count == 1) t.kernel_step = last - k; /* sources ascend while the kernel descends */
-        last = k;
-        t.count++;
-    }
-    if (t.count == 0) return t;
-    t.kernel_first = last;
-    t.first = (phase + pad - last * dilation) / stride;
-    if (t.count > 1) t.step = -t.kernel_step * dilation / stride;
-    return t;
-}
-
 static void set_forward(window *g)
 {
     const luc_conv2d_params *p = g->p;
     g->rows = p->oh, g->cols = p->ow;
     g->step_r = p->stride_h, g->step_c = p->stride_w;
-    g->r = forward_taps(p->kh, p->pad_h, p->dilation_h);
-    g->c = forward_taps(p->kw, p->pad_w, p->dilation_w);
+    g->r = luc_conv_forward_taps(p->kh, p->pad_h, p->dilation_h);
+    g->c = luc_conv_forward_taps(p->kw, p->pad_w, p->dilation_w);
     g->src_rows = p->h, g->src_cols = p->w;
     g->src_n = p->x_stride[0], g->src_r = p->x_stride[2], g->src_c = p->x_stride[3];
     g->dst_n = p->y_stride[0], g->dst_r = p->y_stride[2], g->dst_c = p->y_stride[3];
@@ -98,8 +67,8 @@ static void set_backward(window *g, int64_t phase_r, int64_t phase_c)
     g->rows = luc_ceil_div(luc_max64(p->h - phase_r, 0), p->stride_h);
     g->cols = luc_ceil_div(luc_max64(p->w - phase_c, 0), p->stride_w);
     g->step_r = g->step_c = 1;
-    g->r = backward_taps(p->kh, p->pad_h, p->dilation_h, p->stride_h, phase_r);
-    g->c = backward_taps(p->kw, p->pad_w, p->dilation_w, p->stride_w, phase_c);
+    g->r = luc_conv_backward_taps(p->kh, p->pad_h, p->dilation_h, p->stride_h, phase_r);
+    g->c = luc_conv_backward_taps(p->kw, p->pad_w, p->dilation_w, p->stride_w, phase_c);
     g->src_rows = p->oh, g->src_cols = p->ow;
     g->src_n = p->y_stride[0], g->src_r = p->y_stride[2], g->src_c = p->y_stride[3];
     g->dst_n = p->x_stride[0];
