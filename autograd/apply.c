@@ -86,6 +86,10 @@ bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inpu
     if (n < 0 || n > LUC_MAX_APPLY)
         return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected at most %d, got %d",
                          LUC_MAX_APPLY, n);
+    if (op->flags & LUCID_OP_BROADCAST && n > LUCID_MAX_INPUTS)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name,
+                         "inputs: expected at most %d that are broadcast, got %d", LUCID_MAX_INPUTS,
+                         n);
     if (op->n_out < 1 || op->n_out > LUCID_MAX_OUTPUTS)
         return luc_raise(LUCID_ERR_ARGUMENT, op->name, "n_out: expected 1 to %d, got %d",
                          LUCID_MAX_OUTPUTS, op->n_out);
@@ -98,6 +102,8 @@ bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inpu
     if (!check_inputs(c)) return false;
     if (!(op->infer ? op->infer(c) : luc_infer_broadcast(c))) return false;
     if (c->kernel_dtype == LUCID_DTYPE_COUNT) c->kernel_dtype = c->out[0].dtype;
+    /* A result has memory of its own: an .infer need not say where it begins. */
+    for (int i = 0; i < c->n_out && !(op->flags & LUCID_OP_VIEW); i++) c->out[i].offset = 0;
     if (c->needs) {
         /* Integers carry no gradient. */
         bool floating = false;

@@ -30,7 +30,8 @@ LUCID_API void lucid_grad_mode_cleanup(bool *previous);
 
 /* ---- tensors in the graph -------------------------------------------------------------------- */
 
-/* Marks a leaf of floating dtype; returns the tensor. Refused on a result (use lucid_detach). */
+/* Marks a leaf of floating dtype; returns the tensor. A result requires one anyway: to take it out
+ * of the graph (false) is refused, use lucid_detach. */
 LUCID_API lucid_tensor *lucid_requires_grad_(lucid_tensor *tensor, bool requires_grad);
 LUCID_API bool lucid_requires_grad(const lucid_tensor *tensor);
 LUCID_API bool lucid_is_leaf(const lucid_tensor *tensor);

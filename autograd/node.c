@@ -129,7 +129,7 @@ lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
     if (!n) return NULL;
     atomic_init(&n->refs, 1);
     atomic_flag_clear_explicit(&n->busy, memory_order_relaxed);
-    n->released = false;
+    atomic_init(&n->released, false);
     n->op = c->op;
     n->seq = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed);
     n->n_in = c->n_in;
@@ -215,7 +215,7 @@ void luc_node_release_saved(lucid_node *n)
     }
     if (n->extra && n->extra->inner) {
         luc_node_release_saved(n->extra->inner);
-        n->released |= n->extra->inner->released;
+        if (n->extra->inner->released) n->released = true;
     }
 }
 

@@ -45,8 +45,8 @@ typedef struct luc_saved {
 
 struct lucid_node {
     atomic_int refs;
-    atomic_flag busy; /* held while saved tensors are read or released */
-    bool released;    /* saved tensors are gone: a second backward is an error */
+    atomic_flag busy;     /* held while saved tensors are read or released */
+    atomic_bool released; /* saved tensors are gone: a second backward is an error */
     const lucid_op *op;
     uint64_t seq; /* order of recording: later ones run first in backward */
     int n_in, n_out, n_saved;

@@ -219,6 +219,7 @@ typedef struct nll_backward_attrs {
 
 static bool nll_vjp(lucid_vjp *v)
 {
+    if (!v->grad_out[0]) return true; /* total_weight is a constant */
     nll_backward_attrs a = {*(const lucid_nll_attrs *)v->attrs, lucid_input_meta(v, 0)->dims[1]};
     lucid_tensor *weight = lucid_has_input(v, 2) ? lucid_saved_input(v, 2) : NULL;
     lucid_tensor *in[] = {v->grad_out[0], lucid_saved_input(v, 1), weight,
@@ -240,7 +241,7 @@ static bool nll_backward_infer(lucid_call *c)
 
 static uint32_t nll_backward_saves(const lucid_call *c)
 {
-    return LUCID_SAVE_INPUT(1) | LUCID_SAVE_INPUT(3) | (c->in[2] ? LUCID_SAVE_INPUT(2) : 0);
+    return LUCID_SAVE_INPUT(1) | (c->in[2] ? LUCID_SAVE_INPUT(2) : 0);
 }
 
 /* Linear in grad: with weights w_t / total at the targets, <u, dx> = -sum(u at target) scaled. That is
