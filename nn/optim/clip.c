@@ -4,6 +4,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/attrs.h"
 #include "nn/module_priv.h"
 
 #include <math.h>
@@ -17,24 +18,74 @@ static double power_sum(lucid_tensor *grad, double p)
     if (lucid_numel(grad) == 0) return 0;
     lucid_tensor *size = lucid_abs(lucid_cast(grad, LUCID_F64));
     if (isinf(p)) return lucid_item(lucid_max(size));
-    if (p == 2) return lucid_item(lucid_sum(lucid_square(size)));
     return lucid_item(lucid_sum(p == 1 ? size : lucid_pow_scalar(size, p)));
 }
 
-static double total_norm(lucid_tensor *const *params, size_t n, double p)
+static bool same_place(const lucid_tensor *a, const lucid_tensor *b)
+{
+    return a->view.dtype == b->view.dtype &&
+           lucid_device_equal(lucid_tensor_device(a), lucid_tensor_device(b));
+}
+
+/* The squares of all gradients that lie where the first of them lies, in one kernel call; those are
+ * taken off the list. */
+static double square_sum(lucid_tensor **grads, size_t *n, lucid_view *views)
+{
+    LUCID_SCOPE;
+    const lucid_tensor *model = grads[0];
+    lucid_list_attrs list = {.views = views};
+    size_t left = 0;
+    for (size_t i = 0; i < *n; i++) {
+        if (same_place(grads[i], model))
+            views[list.n++] = grads[i]->view;
+        else
+            grads[left++] = grads[i];
+    }
+    *n = left;
+    lucid_tensor_options options = {LUCID_TENSOR_DEFAULTS};
+    options.dtype = LUCID_F64;
+    options.device = lucid_tensor_device(model);
+    lucid_tensor *sum = lucid_zeros_opt((lucid_shape){0}, &options);
+    if (!sum) return NAN;
+    const lucid_view *out[] = {&sum->view};
+    lucid_kernel_args args = {.n_out = 1, .out = out, .attrs = &list};
+    bool ok = luc_kernel_run(options.device, LUCID_OP_sum_squares, model->view.dtype, &args);
+    return ok ? lucid_item(sum) : NAN;
+}
+
+static double norm_2(lucid_tensor **grads, size_t n)
+{
+    lucid_view *views = luc_calloc(n, sizeof *views, "clip_grad_norm");
+    double total = views ? 0 : NAN;
+    while (n > 0 && views) total += square_sum(grads, &n, views);
+    luc_free(views);
+    return sqrt(total);
+}
+
+static double norm_p(lucid_tensor *const *grads, size_t n, double p)
 {
     double total = 0;
     for (size_t i = 0; i < n; i++) {
-        lucid_tensor *grad = lucid_tensor_grad(params[i]);
-        if (!grad) continue;
-        double part = power_sum(grad, p);
-        if (lucid_error_code() != LUCID_OK) return NAN;
+        double part = power_sum(grads[i], p);
         if (!isinf(p))
             total += part;
         else if (part > total || isnan(part))
             total = part;
     }
-    return isinf(p) ? total : p == 2 ? sqrt(total) : pow(total, 1 / p);
+    return isinf(p) ? total : pow(total, 1 / p);
+}
+
+/* NAN, with an error pending, where it went wrong. */
+static double total_norm(lucid_tensor *const *params, size_t n, double p)
+{
+    lucid_tensor **grads = luc_calloc(n, sizeof *grads, "clip_grad_norm");
+    if (!grads) return NAN;
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++)
+        if (lucid_tensor_grad(params[i])) grads[used++] = lucid_tensor_grad(params[i]);
+    double norm = p == 2 ? norm_2(grads, used) : norm_p(grads, used, p);
+    luc_free(grads);
+    return norm;
 }
 
 double lucid_clip_grad_norm_list(lucid_tensor *const *params, size_t n, double max_norm,
