@@ -172,12 +172,12 @@ static bool run_hooks(lucid_node *n, lucid_tensor *leaf, int nr, lucid_tensor **
 
 bool luc_run_node_hooks(lucid_node *n, int nr, lucid_tensor **grad)
 {
-    return !n->extra || run_hooks(n, NULL, nr, grad);
+    return !__atomic_load_n(&n->extra, __ATOMIC_ACQUIRE) || run_hooks(n, NULL, nr, grad);
 }
 
 bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad)
 {
-    return !leaf->extra || run_hooks(NULL, leaf, 0, grad);
+    return !luc_tensor_extra_of(leaf) || run_hooks(NULL, leaf, 0, grad);
 }
 
 /* ---- results that keep their gradient ---------------------------------------------------------- */
@@ -212,7 +212,7 @@ static lucid_tensor *retained(lucid_node *n, int nr)
 
 bool luc_keep_retained(lucid_node *n, int nr, lucid_tensor *grad, bool create_graph)
 {
-    if (!n->extra) return true;
+    if (!__atomic_load_n(&n->extra, __ATOMIC_ACQUIRE)) return true;
     lucid_tensor *t = retained(n, nr);
     bool ok = !t || luc_accumulate(t, grad, create_graph);
     lucid_release(t);

@@ -172,8 +172,10 @@ luc_edge luc_edge_of(lucid_tensor *t)
 
 luc_node_extra *luc_node_extra_get(lucid_node *n)
 {
-    if (!n->extra) n->extra = luc_calloc(1, sizeof *n->extra, n->op->name);
-    return n->extra;
+    if (n->extra) return n->extra;
+    luc_node_extra *x = luc_calloc(1, sizeof *x, n->op->name);
+    __atomic_store_n(&n->extra, x, __ATOMIC_RELEASE); /* a backward may be reading it */
+    return x;
 }
 
 /* ---- freeing --------------------------------------------------------------------------------- */

@@ -155,13 +155,19 @@ bool luc_infer_broadcast(lucid_call *c);
 /* ---- views and in place ---------------------------------------------------------------------- */
 
 luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t); /* makes it; NULL when memory is out */
+/* It appears while other threads read the tensor, when a hook is registered: hence the order. */
+static inline luc_tensor_extra *luc_tensor_extra_of(const lucid_tensor *t)
+{
+    return __atomic_load_n(&t->extra, __ATOMIC_ACQUIRE);
+}
 /* The producer of a tensor; a view whose base was changed in place gets it anew. */
 lucid_node *luc_grad_fn(lucid_tensor *t);
 /* Sees to it that t->grad_fn and t->requires_grad are true after changes of its base. */
 bool luc_view_refresh_slow(lucid_tensor *t);
 static inline bool luc_view_refresh(lucid_tensor *t)
 {
-    return !t->extra || !t->extra->base || luc_view_refresh_slow(t);
+    const luc_tensor_extra *x = luc_tensor_extra_of(t);
+    return !x || !x->base || luc_view_refresh_slow(t);
 }
 /* Notes that view was made from t. */
 bool luc_view_track(lucid_tensor *view, lucid_tensor *t);

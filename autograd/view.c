@@ -21,7 +21,7 @@ luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t)
     luc_tensor_extra *x = luc_pool_alloc(sizeof *x, "view");
     if (!x) return NULL;
     memset(x, 0, sizeof *x);
-    t->extra = x;
+    __atomic_store_n(&t->extra, x, __ATOMIC_RELEASE);
     return x;
 }
 
