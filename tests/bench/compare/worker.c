@@ -1,0 +1,159 @@
+/* worker.c: the two ends of the pipe. */
+#include "worker.h"
+#include "../bench.h"
+#include "row.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- the asking end ---------------------------------------------------------------------------- */
+
+bool worker_start(worker *w, char *const *argv)
+{
+    int to[2], from[2];
+    if (pipe(to) != 0 || pipe(from) != 0) return false;
+    w->pid = fork();
+    if (w->pid == 0) {
+        dup2(to[0], STDIN_FILENO);
+        dup2(from[1], STDOUT_FILENO);
+        close(to[1]);
+        close(from[0]);
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    w->to = fdopen(to[1], "w");
+    w->from = fdopen(from[0], "r");
+    char line[128];
+    if (w->pid > 0 && w->to && w->from && fgets(line, sizeof line, w->from) &&
+        sscanf(line, "ready %63s", w->version) == 1)
+        return true;
+    worker_stop(w);
+    return false;
+}
+
+void worker_stop(worker *w)
+{
+    if (w->to) fclose(w->to);
+    if (w->from) fclose(w->from);
+    if (w->pid > 0) waitpid(w->pid, NULL, 0);
+    *w = (worker){0};
+}
+
+static bool ask(worker *w, char *answer, size_t size, const char *fmt, va_list args)
+{
+    if (!w->to) return false;
+    vfprintf(w->to, fmt, args);
+    fputc('\n', w->to);
+    fflush(w->to);
+    if (!fgets(answer, (int)size, w->from)) return false;
+    answer[strcspn(answer, "\n")] = '\0';
+    return true;
+}
+
+bool worker_ask(worker *w, char *answer, size_t size, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    bool ok = ask(w, answer, size, fmt, args);
+    va_end(args);
+    return ok;
+}
+
+double worker_number(worker *w, const char *fmt, ...)
+{
+    char answer[128], *end;
+    va_list args;
+    va_start(args, fmt);
+    bool ok = ask(w, answer, sizeof answer, fmt, args);
+    va_end(args);
+    double x = ok ? strtod(answer, &end) : NAN;
+    return ok && end != answer ? x : NAN;
+}
+
+/* ---- the answering end ------------------------------------------------------------------------- */
+
+static const row *const families[] = {
+    overhead_rows, train_rows, layer_rows, elementwise_rows, optimizer_rows,
+};
+
+static const row *find_row(const char *name)
+{
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+        for (const row *r = families[f]; r->name; r++)
+            if (strcmp(r->name, name) == 0) return r;
+    return NULL;
+}
+
+typedef struct running {
+    const row *row;
+    void *state;
+} running;
+
+static void stop_running(running *now)
+{
+    if (now->row) now->row->teardown(now->state);
+    *now = (running){0};
+}
+
+static void setup(running *now, const char *name)
+{
+    stop_running(now);
+    const row *r = find_row(name);
+    void *state = r ? r->setup(r) : NULL;
+    if (!state) {
+        puts("none");
+        return;
+    }
+    *now = (running){r, state};
+    r->run(state);
+    printf("%.17g\n", r->value ? r->value(state) : NAN);
+}
+
+static double time_calls(const running *now, long calls)
+{
+    double start = bench_now();
+    for (long i = 0; i < calls; i++) now->row->run(now->state);
+    return bench_now() - start;
+}
+
+static long peak_memory(void)
+{
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    return use.ru_maxrss;
+}
+
+int worker_main(void)
+{
+    running now = {0};
+    char line[256], name[200];
+    int n;
+    signal(SIGPIPE, SIG_IGN);
+    puts("ready lucid");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (sscanf(line, "setup %199[^\n]", name) == 1)
+            setup(&now, name);
+        else if (sscanf(line, "time %d", &n) == 1 && now.row)
+            printf("%.9g\n", time_calls(&now, n));
+        else if (sscanf(line, "threads %d", &n) == 1) {
+            lucid_set_num_threads(n);
+            puts("ok");
+        } else if (strcmp(line, "memory") == 0)
+            printf("%ld\n", peak_memory());
+        else
+            break;
+        fflush(stdout);
+    }
+    stop_running(&now);
+    return lucid_finish();
+}
