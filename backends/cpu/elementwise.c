@@ -5,7 +5,7 @@
  * along the innermost dimension goes straight to the loop where every operand is contiguous (or one
  * value) and of the type that is computed in. Otherwise it goes through small buffers, a chunk at a
  * time: strided operands are collected, 16-bit types widened, short rows of a broadcast operand
- * repeated, and large outputs streamed around the cache.
+ * repeated.
  */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/iterate.h"
@@ -19,7 +19,8 @@ enum {
     CHUNK = 1024,    /* elements that a buffer holds: 8 KB at most, so four stay in L1 */
     GRAIN = 1 << 15, /* elements a block */
     MAX_INPUTS = 3,
-    SHORT_ROW = CHUNK / 2, /* rows up to this are worth repeating */
+    SHORT_ROW = CHUNK / 2, /* rows up to this are worth repeating, */
+    TINY_ROW = 16,         /* and single values up to this often */
 };
 /* An output of so many bytes will not be in the cache when it is read again. */
 #define STREAM_BYTES ((int64_t)8 << 20)
@@ -45,15 +46,14 @@ typedef struct {
     luc_ew_fn fn;
     luc_ew_call call;
     operand ops[LUC_ITER_OPERANDS];
-    bool direct; /* no buffers needed */
-    bool stream;
+    bool direct;    /* no buffers needed */
     int64_t period; /* of PERIODIC and REPEAT operands */
     const luc_stream_table *streaming;
 } plan;
 
 /* Buffers of one block. */
 typedef struct {
-    _Alignas(64) char wide[LUC_ITER_OPERANDS][CHUNK * 8];
+    _Alignas(64) char wide[LUC_ITER_OPERANDS][CHUNK * 8 + 64]; /* repeat writes a little more */
     _Alignas(64) char narrow[CHUNK * 8];
     _Alignas(64) char row[MAX_INPUTS][(CHUNK + SHORT_ROW) * 8]; /* of PERIODIC operands */
 } buffers;
@@ -70,11 +70,6 @@ typedef struct {
     {                                                                                       \
         const uint##bits##_t *x = x_;                                                       \
         for (int64_t i = 0; i < n; i++) *(uint##bits##_t *)(void *)(y + i * stride) = x[i]; \
-    }                                                                                       \
-    static void repeat##bits(void *y_, const void *x, int64_t n)                            \
-    {                                                                                       \
-        uint##bits##_t *y = y_, value = *(const uint##bits##_t *)x;                         \
-        for (int64_t i = 0; i < n; i++) y[i] = value;                                       \
     }
 COLLECT(8)
 COLLECT(16)
@@ -117,24 +112,6 @@ static void spread(char *y, int64_t stride, const void *x, int64_t n, size_t siz
     }
 }
 
-static void repeat(void *y, const void *x, int64_t n, size_t size)
-{
-    switch (size) {
-    case 1:
-        repeat8(y, x, n);
-        return;
-    case 2:
-        repeat16(y, x, n);
-        return;
-    case 4:
-        repeat32(y, x, n);
-        return;
-    default:
-        repeat64(y, x, n);
-        return;
-    }
-}
-
 /* -- one run -- */
 
 /* The value of a REPEAT operand at the run's elements [begin, begin + n), expanded into y. */
@@ -150,7 +127,7 @@ static void expand(const plan *p, const operand *o, const char *base, int64_t be
             o->convert(one, x, 1);
             x = one;
         }
-        repeat(y + (size_t)i * o->wide, x, count, o->wide);
+        p->streaming->repeat(y + (size_t)i * o->wide, x, count, o->wide);
         i += count;
     }
 }
@@ -195,7 +172,7 @@ static void stage_out(const plan *p, buffers *b, char *y, int64_t n)
 {
     const operand *o = &p->ops[0];
     const char *x = b->wide[0];
-    if (o->convert && o->kind == DIRECT && !p->stream) {
+    if (o->kind == DIRECT) {
         o->convert(y, x, n);
         return;
     }
@@ -203,17 +180,14 @@ static void stage_out(const plan *p, buffers *b, char *y, int64_t n)
         o->convert(b->narrow, x, n);
         x = b->narrow;
     }
-    if (o->kind == STRIDED)
-        spread(y, o->stride, x, n, o->size);
-    else
-        p->streaming->copy(y, x, (size_t)n * o->size);
+    spread(y, o->stride, x, n, o->size);
 }
 
 /* `base` are the addresses of the run's first elements; [begin, end) is computed. */
 static void run_staged(const plan *p, buffers *b, char *const *base, int64_t begin, int64_t end)
 {
     const operand *o = &p->ops[0];
-    bool out_direct = o->kind == DIRECT && !o->convert && !p->stream;
+    bool out_direct = o->kind == DIRECT && !o->convert;
     for (int64_t i = begin; i < end; i += CHUNK) {
         int64_t n = end - i < CHUNK ? end - i : CHUNK;
         const void *in[MAX_INPUTS];
@@ -287,7 +261,7 @@ static void run_block(void *ctx, int64_t begin, int64_t end, int thread)
             index[d] = 0;
         }
     }
-    if (p->stream) p->streaming->fence();
+    if (p->call.stream) p->streaming->fence();
 }
 
 /* -- the plan -- */
@@ -321,6 +295,7 @@ static void join_short_rows(plan *p)
     access_kind kinds[LUC_ITER_OPERANDS];
     for (int o = 0; o < it->n_ops; o++) {
         if (!repeated_as(it, o, p->ops[o].kind, &kinds[o])) return;
+        if (kinds[o] == REPEAT && it->dims[in] > TINY_ROW) return;
     }
     p->period = it->dims[in];
     for (int o = 0; o < it->n_ops; o++) {
@@ -346,7 +321,7 @@ static void choose_access(plan *p)
     bool all_single = true;
     for (int o = 1; o < it->n_ops; o++) all_single = all_single && p->ops[o].kind == SINGLE;
     if (all_single) p->ops[1].kind = STRIDED;
-    p->direct = !p->stream;
+    p->direct = true;
     for (int o = 0; o < it->n_ops; o++) {
         const operand *op = &p->ops[o];
         if (op->convert || (op->kind != DIRECT && op->kind != SINGLE)) p->direct = false;
@@ -434,12 +409,12 @@ static void execute(plan *p, const lucid_kernel_args *args)
         p->it.dims[0] = 1;
         for (int o = 0; o < p->it.n_ops; o++) p->it.strides[o][0] = (int64_t)p->ops[o].size;
     }
-    p->stream = p->it.numel * (int64_t)p->ops[0].size >= STREAM_BYTES;
-    for (int i = 0; i < args->n_in; i++)
-        if (args->in[i]->data == args->out[0]->data) p->stream = false; /* it is in the cache */
     p->streaming = luc_stream_get();
     choose_access(p);
-    if (p->ops[0].kind != DIRECT) p->stream = false;
+    bool stream = p->it.numel * (int64_t)p->ops[0].size >= STREAM_BYTES && p->direct;
+    for (int i = 0; i < args->n_in; i++)
+        if (args->in[i]->data == args->out[0]->data) stream = false; /* it is in the cache */
+    p->call.stream = stream;
     luc_parallel_for(p->it.numel, GRAIN, run_block, p);
 }
 

@@ -13,6 +13,7 @@
 typedef struct luc_ew_call {
     unsigned single; /* bit i: input i is one value for the whole run */
     bool flag;       /* gelu: the tanh form */
+    bool stream;     /* store around the cache (a hint); the caller ends with the fence */
     double p0, p1;   /* scalar, or clamp's min and max */
     luc_convert_fn convert;
 } luc_ew_call;
@@ -42,6 +43,8 @@ LUC_DECLARE_TABLES(luc_ew_where_table, luc_ew_where)
 typedef struct luc_stream_table {
     void (*copy)(void *dst, const void *src, size_t bytes);
     void (*fence)(void);
+    /* y[i] = *value for i < n, n >= 0, and up to 63 bytes more; size: 1, 2, 4 or 8 bytes */
+    void (*repeat)(void *y, const void *value, int64_t n, size_t size);
 } luc_stream_table;
 LUC_DECLARE_TABLES(luc_stream_table, luc_stream)
 

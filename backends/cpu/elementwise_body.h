@@ -3,6 +3,14 @@
  * T (the type), V (its vector), LANES and F(name), which names a vector function of simd.h.
  */
 
+/* How many elements until y may be streamed to: 0 where it is not wanted. */
+LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
+{
+    const uintptr_t vector = LANES * sizeof(T), past = (uintptr_t)y & (vector - 1);
+    const int64_t head = past ? (int64_t)((vector - past) / sizeof(T)) : 0;
+    return !c->stream ? -1 : head < n ? head : n;
+}
+
 /* A vector function f(k, x) or f(k, a, b) becomes a loop. Where `single` says so, an operand is one
  * value for the whole run, but never all of them. */
 #define UNARY(op)                                                                      \
@@ -11,37 +19,48 @@
         const luc_ew_call k = *c;                                                      \
         T *y = y_;                                                                     \
         const T *x = in[0];                                                            \
-        int64_t i = 0;                                                                 \
+        int64_t i = 0, head = stream_head(c, y, n);                                    \
+        if (head >= 0) {                                                               \
+            F(store_n)(y, op##_v(k, F(load_n)(x, head)), head);                        \
+            for (i = head; i + LANES <= n; i += LANES)                                 \
+                F(stream)(y + i, op##_v(k, F(load)(x + i)));                           \
+        }                                                                              \
         for (; i + LANES <= n; i += LANES) F(store)(y + i, op##_v(k, F(load)(x + i))); \
         if (i < n) F(store_n)(y + i, op##_v(k, F(load_n)(x + i, n - i)), n - i);       \
     }
 
-#define BINARY(op)                                                                            \
-    LUC_INLINE void op##_run(luc_ew_call k, int64_t n, T *y, const T *a, const T *b, bool sa, \
-                             bool sb)                                                         \
-    {                                                                                         \
-        const V va = F(set1)(*a), vb = F(set1)(*b);                                           \
-        int64_t i = 0;                                                                        \
-        for (; i + LANES <= n; i += LANES)                                                    \
-            F(store)(y + i, op##_v(k, sa ? va : F(load)(a + i), sb ? vb : F(load)(b + i)));   \
-        if (i == n) return;                                                                   \
-        V ta = sa ? va : F(load_n)(a + i, n - i), tb = sb ? vb : F(load_n)(b + i, n - i);     \
-        F(store_n)(y + i, op##_v(k, ta, tb), n - i);                                          \
-    }                                                                                         \
-    static void op(const luc_ew_call *c, int64_t n, void *y, const void *const *in)           \
-    {                                                                                         \
-        if (n == 0) return;                                                                   \
-        switch (c->single & 3) {                                                              \
-        case 0:                                                                               \
-            op##_run(*c, n, y, in[0], in[1], false, false);                                   \
-            return;                                                                           \
-        case 1:                                                                               \
-            op##_run(*c, n, y, in[0], in[1], true, false);                                    \
-            return;                                                                           \
-        default:                                                                              \
-            op##_run(*c, n, y, in[0], in[1], false, true);                                    \
-            return;                                                                           \
-        }                                                                                     \
+#define BINARY(op)                                                                               \
+    LUC_INLINE void op##_run(luc_ew_call k, int64_t n, T *y, const T *a, const T *b, bool sa,    \
+                             bool sb)                                                            \
+    {                                                                                            \
+        const V va = F(set1)(*a), vb = F(set1)(*b);                                              \
+        int64_t i = 0, head = stream_head(&k, y, n);                                             \
+        if (head >= 0) {                                                                         \
+            V ta = sa ? va : F(load_n)(a, head), tb = sb ? vb : F(load_n)(b, head);              \
+            F(store_n)(y, op##_v(k, ta, tb), head);                                              \
+            for (i = head; i + LANES <= n; i += LANES)                                           \
+                F(stream)(y + i, op##_v(k, sa ? va : F(load)(a + i), sb ? vb : F(load)(b + i))); \
+        }                                                                                        \
+        for (; i + LANES <= n; i += LANES)                                                       \
+            F(store)(y + i, op##_v(k, sa ? va : F(load)(a + i), sb ? vb : F(load)(b + i)));      \
+        if (i == n) return;                                                                      \
+        V ta = sa ? va : F(load_n)(a + i, n - i), tb = sb ? vb : F(load_n)(b + i, n - i);        \
+        F(store_n)(y + i, op##_v(k, ta, tb), n - i);                                             \
+    }                                                                                            \
+    static void op(const luc_ew_call *c, int64_t n, void *y, const void *const *in)              \
+    {                                                                                            \
+        if (n == 0) return;                                                                      \
+        switch (c->single & 3) {                                                                 \
+        case 0:                                                                                  \
+            op##_run(*c, n, y, in[0], in[1], false, false);                                      \
+            return;                                                                              \
+        case 1:                                                                                  \
+            op##_run(*c, n, y, in[0], in[1], true, false);                                       \
+            return;                                                                              \
+        default:                                                                                 \
+            op##_run(*c, n, y, in[0], in[1], false, true);                                       \
+            return;                                                                              \
+        }                                                                                        \
     }
 
 #define COMPARE(op, expression)                                                      \

@@ -203,4 +203,17 @@ static void stream_fence(void)
 {
     luc_stream_fence();
 }
-const luc_stream_table LUC_LEVEL_NAME(luc_stream) = {stream_copy, stream_fence};
+
+static void repeat(void *y, const void *value, int64_t n, size_t size)
+{
+    /* eight bytes of it, and from them a vector: no arithmetic touches these bits */
+    uint64_t bits = 0;
+    double pattern;
+    memcpy(&bits, value, size);
+    for (size_t filled = size; filled < sizeof bits; filled *= 2) bits |= bits << 8 * filled;
+    memcpy(&pattern, &bits, sizeof bits);
+    const vd vector = vd_set1(pattern);
+    const int64_t step = (int64_t)sizeof vector, bytes = n * (int64_t)size;
+    for (int64_t i = 0; i < bytes; i += step) memcpy((char *)y + i, &vector, sizeof vector);
+}
+const luc_stream_table LUC_LEVEL_NAME(luc_stream) = {stream_copy, stream_fence, repeat};
