@@ -1,5 +1,5 @@
-/* test_inplace.c: changes in place, views, and what backward makes of them. Every number here is
- * what PyTorch gives for the same program. */
+/* test_inplace.c: changes in place, views, and what backward makes of them. Where PyTorch takes the
+ * same program it gives the same numbers; it refuses those that read what they overwrite. */
 #include "autograd/node_priv.h"
 #include "autograd/ops/view.h"
 #include "own_ops.h"
