@@ -107,8 +107,8 @@ typedef struct lucid_range_attrs {
 typedef struct lucid_optim_attrs {
     int64_t n;
     lucid_view *param, *grad, *state[3];
-    const bool *first;      /* sgd: this parameter's momentum buffer is not set yet */
-    const int64_t *step;    /* adam: the step each parameter is at, from 1 */
+    const bool *first;   /* sgd: this parameter's momentum buffer is not set yet */
+    const int64_t *step; /* adam: the step each parameter is at, from 1 */
     double lr, momentum, dampening, weight_decay, beta1, beta2, eps, rho;
     bool nesterov, maximize, amsgrad, decoupled; /* decoupled: AdamW's weight decay */
 } lucid_optim_attrs;
