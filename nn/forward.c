@@ -67,13 +67,16 @@ static lucid_tensor *run(lucid_module *m, lucid_tensor *x)
         return luc_raise_null(LUCID_ERR_UNSUPPORTED, m->cls->name, "this class has no forward");
     if (m->state->n_hooks && !(x = luc_run_forward_pre_hooks(m, x))) return NULL;
     if (check && !check->check_input(m, x)) return NULL;
+    lucid_tensor *token = NULL;
+    if (m->state->n_hooks && !luc_watch_input(m, &x, &token)) return NULL;
     lucid_tensor *y = forward->forward(m, x);
     if (!y) {
         if (lucid_error_code() == LUCID_OK)
             luc_raise(LUCID_ERR_STATE, m->cls->name, "forward: expected a tensor, got NULL");
         return NULL;
     }
-    return m->state->n_hooks ? luc_run_forward_hooks(m, x, y) : y;
+    if (m->state->n_hooks) y = luc_run_forward_hooks(m, x, y);
+    return luc_watch_output(y, token);
 }
 
 lucid_tensor *lucid_forward(lucid_module *m, lucid_tensor *x)

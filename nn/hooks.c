@@ -117,3 +117,12 @@ lucid_tensor *luc_run_forward_hooks(lucid_module *m, lucid_tensor *x, lucid_tens
 {
     return run_hooks(m, LUC_HOOK_FORWARD, &x, &y, &y) ? y : NULL;
 }
+
+bool luc_run_backward_hooks(lucid_module *m, lucid_tensor *grad_input, lucid_tensor *grad_output,
+                            lucid_tensor **result)
+{
+    lucid_tensor *now = grad_input;
+    if (!run_hooks(m, LUC_HOOK_BACKWARD, &now, &grad_output, &now)) return false;
+    if (result) *result = now;
+    return true;
+}

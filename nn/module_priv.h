@@ -56,8 +56,13 @@ bool luc_has_hooks(const lucid_module *m, luc_module_hook_kind kind);
 /* Run all hooks of a kind; NULL after an error. */
 lucid_tensor *luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor *x);
 lucid_tensor *luc_run_forward_hooks(lucid_module *m, lucid_tensor *x, lucid_tensor *y);
-lucid_tensor *luc_run_backward_hooks(lucid_module *m, lucid_tensor *grad_input,
-                                     lucid_tensor *grad_output);
+/* grad_input may be NULL; *result, unless result is NULL, becomes what the hooks make of it. */
+bool luc_run_backward_hooks(lucid_module *m, lucid_tensor *grad_input, lucid_tensor *grad_output,
+                            lucid_tensor **result);
+/* Around forward: *x, and then the output, get an operator that sees their gradients, where the
+ * module has backward hooks. *token joins the two; NULL where there is nothing to watch. */
+bool luc_watch_input(lucid_module *m, lucid_tensor **x, lucid_tensor **token);
+lucid_tensor *luc_watch_output(lucid_tensor *y, lucid_tensor *token);
 
 /* ---- modules --------------------------------------------------------------------------------- */
 

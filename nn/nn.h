@@ -2,6 +2,7 @@
 #ifndef LUCID_NN_NN_H
 #define LUCID_NN_NN_H
 
+#include "nn/checkpoint.h"
 #include "nn/init.h"
 #include "nn/layers/activation.h"
 #include "nn/layers/batchnorm.h"

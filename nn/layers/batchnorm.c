@@ -1,5 +1,6 @@
 /* batchnorm.c: the BatchNorm family. */
 #include "nn/layers/batchnorm.h"
+#include "nn/checkpoint.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/state_dict.h"
 
@@ -35,7 +36,7 @@ static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
     nn_BatchNormBase *b = lucid_self(m, nn_BatchNormBase);
     if (!check_channels(b, x)) return NULL;
-    bool tracks = m->training && b->track_running_stats;
+    bool tracks = m->training && b->track_running_stats && !lucid_is_recomputing();
     bool buffers = tracks || !m->training;
     const lucid_batch_norm_options options = {
         .weight = b->weight,

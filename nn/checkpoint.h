@@ -1,0 +1,21 @@
+/* checkpoint.h: less memory for more time: activations that are computed anew in backward. */
+#ifndef LUCID_NN_CHECKPOINT_H
+#define LUCID_NN_CHECKPOINT_H
+
+#include "nn/module.h"
+
+LUCID_BEGIN_DECLS
+
+/* lucid_forward(module, x) that keeps nothing inside the module for backward but x; backward runs
+ * the forward again (Chen et al., 2016), with the same random numbers, and without counting the batch
+ * in running statistics a second time. The gradients of the module's parameters go to their .grad,
+ * so that lucid_backward must be used, and not lucid_grad.
+ *
+ *     lucid_tensor *y = lucid_checkpoint(block, x); */
+LUCID_API lucid_tensor *lucid_checkpoint(lucid_module *module, lucid_tensor *x);
+/* Is this thread computing anew what it has computed before? A module that changes state of its own
+ * in forward leaves it alone then. */
+LUCID_API bool lucid_is_recomputing(void);
+
+LUCID_END_DECLS
+#endif
