@@ -135,7 +135,8 @@ bool lucid_device_parse(const char *text, lucid_device *device)
             return true;
         }
         if (strcmp(text, "cuda") == 0 ||
-            (sscanf(text, "cuda:%4d%n", &index, &end) == 1 && text[end] == '\0' && index >= 0)) {
+            (strncmp(text, "cuda:", 5) == 0 && text[5] >= '0' && text[5] <= '9' &&
+             sscanf(text, "cuda:%4d%n", &index, &end) == 1 && text[end] == '\0')) {
             *device = lucid_cuda(index);
             return true;
         }

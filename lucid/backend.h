@@ -81,7 +81,9 @@ typedef struct lucid_backend {
 /* The backend of a device type, started on first use. NULL (with an error raised) where the device
  * cannot be used: no driver, no GPU, plug-in missing. Thread-safe. */
 LUCID_API const lucid_backend *lucid_backend_get(lucid_device_type type);
-/* Registers a backend for its type, instead of lucid's own. Call it before the first tensor. */
+/* Registers a backend for its type, instead of lucid's own; the table is used where it stands. Call
+ * it before the first tensor. alloc, free, copy and device_count must be set; the other slots may be
+ * NULL: there is then nothing to wait for, to count or to give back. */
 LUCID_API bool lucid_backend_register(const lucid_backend *backend);
 
 LUCID_END_DECLS

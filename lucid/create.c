@@ -35,6 +35,33 @@ static lucid_tensor *make(lucid_shape shape, const lucid_tensor_options *o, cons
     return t;
 }
 
+/* The integers that a dtype holds, each exactly: [low, high]. */
+static void integer_range(lucid_dtype dtype, double *low, double *high)
+{
+    static const double highest[LUCID_DTYPE_COUNT] = {[LUCID_F32] = 0x1p24,
+                                                      [LUCID_F64] = 0x1p53,
+                                                      [LUCID_F16] = 0x1p11,
+                                                      [LUCID_BF16] = 0x1p8,
+                                                      [LUCID_I64] = 0x1p63 - 1024,
+                                                      [LUCID_I32] = 2147483647,
+                                                      [LUCID_U8] = 255,
+                                                      [LUCID_BOOL] = 1};
+    bool is_unsigned = dtype == LUCID_U8 || dtype == LUCID_BOOL;
+    *high = highest[dtype];
+    *low = is_unsigned ? 0 : dtype == LUCID_I64 ? -0x1p63 : dtype == LUCID_I32 ? -0x1p31 : -*high;
+}
+
+/* False, with an error that names the argument, where the dtype cannot hold an integer exactly. */
+static bool holds(lucid_dtype dtype, double value, const char *op, const char *argument)
+{
+    double low, high;
+    integer_range(dtype, &low, &high);
+    if (value >= low && value <= high) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op,
+                     "%s: expected %.17g to %.17g, which %s holds, got %.17g", argument, low, high,
+                     lucid_dtype_name(dtype), value);
+}
+
 /* Runs a kernel without inputs on t. */
 static lucid_tensor *generate(lucid_tensor *t, lucid_op_id op, const void *attrs)
 {
@@ -52,9 +79,12 @@ lucid_tensor *lucid_empty_opt(lucid_shape shape, const lucid_tensor_options *opt
 static lucid_tensor *full(lucid_shape shape, double value, const lucid_tensor_options *options,
                           const char *op)
 {
+    const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
     lucid_scalar_attrs attrs = {value};
-    return generate(make(shape, options ? options : &lucid_tensor_defaults, op), LUCID_OP_fill,
-                    &attrs);
+    lucid_tensor *t = make(shape, o, op);
+    bool integer = t && !lucid_dtype_is_floating(o->dtype) && o->dtype != LUCID_BOOL;
+    if (integer && !holds(o->dtype, value, op, "value")) return NULL;
+    return generate(t, LUCID_OP_fill, &attrs);
 }
 
 lucid_tensor *lucid_zeros_opt(lucid_shape shape, const lucid_tensor_options *options)
@@ -102,7 +132,12 @@ lucid_tensor *lucid_arange_opt(double start, double end, double step,
         return luc_raise_null(LUCID_ERR_ARGUMENT, "arange", "end: %g elements are too many", n);
     lucid_range_attrs attrs = {.start = start, .step = step, .end = end};
     lucid_shape shape = {1, {(int64_t)n}};
-    return generate(make(shape, o, "arange"), LUCID_OP_arange, &attrs);
+    lucid_tensor *t = make(shape, o, "arange");
+    if (t && n > 0 && !lucid_dtype_is_floating(o->dtype) &&
+        (!holds(o->dtype, start, "arange", "start") ||
+         !holds(o->dtype, start + (n - 1) * step, "arange", "end")))
+        return NULL;
+    return generate(t, LUCID_OP_arange, &attrs);
 }
 
 lucid_tensor *lucid_linspace_opt(double start, double end, int64_t steps,
@@ -138,6 +173,10 @@ lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
     if (!data && n > 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "from_blob",
                               "data: expected %lld elements, got NULL", (long long)n);
+    if ((uintptr_t)data % lucid_dtype_size(dtype) != 0)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "from_blob",
+                              "data: expected an address that is a multiple of %zu for %s, got %p",
+                              lucid_dtype_size(dtype), lucid_dtype_name(dtype), data);
     luc_storage *s = luc_pool_alloc(sizeof *s, "from_blob");
     if (!s) return NULL;
     memset(s, 0, sizeof *s);
@@ -260,7 +299,12 @@ lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
                               "high %lld",
                               (long long)low, (long long)high);
     lucid_random_attrs attrs = {.low = low, .high = high};
-    return random(make(shape, o, "randint"), LUCID_OP_randint, 2, attrs);
+    lucid_tensor *t = make(shape, o, "randint");
+    if (t && o->dtype != LUCID_I64 &&
+        (!holds(o->dtype, (double)low, "randint", "low") ||
+         !holds(o->dtype, (double)high - 1, "randint", "high - 1")))
+        return NULL;
+    return random(t, LUCID_OP_randint, 2, attrs);
 }
 
 lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p, const lucid_tensor_options *options)
@@ -275,7 +319,10 @@ lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_tensor_options *options)
 {
     const lucid_tensor_options *o = options ? options : &lucid_index_defaults;
     lucid_shape shape = {1, {n}};
-    if (!luc_check_shape(&shape, LUCID_I64, "randperm")) return NULL;
+    if (!luc_check_shape(&shape, LUCID_I64, "randperm") ||
+        !luc_check_shape(&shape, o->dtype, "randperm"))
+        return NULL;
+    if (n > 0 && !holds(o->dtype, (double)n - 1, "randperm", "n - 1")) return NULL;
     int64_t *order = luc_alloc((size_t)n * sizeof *order, "randperm");
     if (!order) return NULL;
     lucid_generator g = luc_random_take(n > 1 ? (uint64_t)n - 1 : 0);

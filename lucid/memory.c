@@ -101,7 +101,29 @@ typedef struct pool_item {
 static __thread struct {
     pool_item *head[POOL_CLASSES];
     uint32_t count[POOL_CLASSES];
+    bool registered; /* the thread's end is watched */
 } pool __attribute__((tls_model("initial-exec")));
+static pthread_key_t pool_key;
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+
+static void pool_thread_end(void *p)
+{
+    (void)p;
+    pool.registered = false; /* destructors that run later register it anew */
+    luc_pool_release_thread();
+}
+
+static void pool_make_key(void)
+{
+    pthread_key_create(&pool_key, pool_thread_end);
+}
+
+/* Also threads that only free objects of others have lists to give back. */
+static void pool_register(void)
+{
+    pthread_once(&pool_once, pool_make_key);
+    pool.registered = pthread_setspecific(pool_key, &pool) == 0;
+}
 
 static size_t pool_class(size_t size)
 {
@@ -128,6 +150,7 @@ void luc_pool_free(void *memory, size_t size)
         free(memory);
         return;
     }
+    if (!pool.registered) pool_register();
     pool_item *p = memory;
     p->next = pool.head[k];
     pool.head[k] = p;
@@ -264,19 +287,19 @@ lucid_memory_stats lucid_memory(lucid_device device)
     lucid_memory_stats none = {0};
     if (lucid_device_count(device.type) <= device.index || device.index < 0) return none;
     const lucid_backend *b = lucid_backend_get(device.type);
-    return b ? b->memory(device.index) : none;
+    return b && b->memory ? b->memory(device.index) : none;
 }
 
 void lucid_memory_reset_peak(lucid_device device)
 {
     if (lucid_device_count(device.type) <= device.index || device.index < 0) return;
     const lucid_backend *b = lucid_backend_get(device.type);
-    if (b) b->memory_reset_peak(device.index);
+    if (b && b->memory_reset_peak) b->memory_reset_peak(device.index);
 }
 
 void lucid_memory_release_cache(lucid_device device)
 {
     if (lucid_device_count(device.type) <= device.index || device.index < 0) return;
     const lucid_backend *b = lucid_backend_get(device.type);
-    if (b) b->memory_release_cache(device.index);
+    if (b && b->memory_release_cache) b->memory_release_cache(device.index);
 }

@@ -18,7 +18,7 @@ char *luc_strdup(const char *text, const char *what);
 #define LUC_POOL_MAX 2048
 void *luc_pool_alloc(size_t size, const char *what);
 void luc_pool_free(void *p, size_t size);
-void luc_pool_release_thread(void); /* gives this thread's lists back */
+void luc_pool_release_thread(void); /* gives this thread's lists back, as its end does by itself */
 
 /* The caching allocator of host memory behind the CPU backend: 64-byte aligned, huge pages for
  * large blocks. Returns NULL, without raising, when memory is out. */

@@ -36,7 +36,6 @@ static void stack_free(scope_stack *s)
 static void at_thread_end(void *p)
 {
     stack_free(p);
-    luc_pool_release_thread();
 }
 
 static void make_key(void)

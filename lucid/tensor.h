@@ -40,10 +40,11 @@ LUCID_API extern const lucid_tensor_options lucid_index_defaults;  /* int64 on t
 LUCID_API lucid_tensor *lucid_empty_opt(lucid_shape shape, const lucid_tensor_options *options);
 LUCID_API lucid_tensor *lucid_zeros_opt(lucid_shape shape, const lucid_tensor_options *options);
 LUCID_API lucid_tensor *lucid_ones_opt(lucid_shape shape, const lucid_tensor_options *options);
+/* An integer dtype must hold the value; its fraction is cut off. */
 LUCID_API lucid_tensor *lucid_full_opt(lucid_shape shape, double value,
                                        const lucid_tensor_options *options);
 /* [start, end) in steps: ceil((end - start) / step) elements. With an integer dtype all three must
- * be integers. */
+ * be integers that it holds. */
 LUCID_API lucid_tensor *lucid_arange_opt(double start, double end, double step,
                                          const lucid_tensor_options *options);
 /* `steps` values from start to end, both included. */
@@ -57,8 +58,9 @@ LUCID_API lucid_tensor *lucid_from_data_opt(lucid_shape shape, const void *data,
 /* Converts count doubles, row-major, to options->dtype. count must be the shape's product. */
 LUCID_API lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *values,
                                                size_t count, const lucid_tensor_options *options);
-/* Uses memory of the caller's own, row-major on the CPU, without copying. `free` (may be NULL) is
- * called with user and data when the last view of it is gone. */
+/* Uses memory of the caller's own, row-major on the CPU, without copying; data must be aligned to the
+ * element's size. `free` (may be NULL) is called once, with user and data, when the last view of it
+ * is gone. After an error the memory is still the caller's: free is not called. */
 LUCID_API lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
                                         void (*free)(void *user, void *data), void *user);
 /* A 0-d float64 tensor on the CPU that, as a number does in PyTorch, takes on the dtype of the
@@ -68,7 +70,7 @@ LUCID_API lucid_tensor *lucid_scalar(double value);
 /* Random numbers come from the thread-safe default generator (random.h). */
 LUCID_API lucid_tensor *lucid_randn_opt(lucid_shape shape, const lucid_tensor_options *options);
 LUCID_API lucid_tensor *lucid_rand_opt(lucid_shape shape, const lucid_tensor_options *options);
-/* Integers in [low, high). */
+/* Integers in [low, high), which the dtype must hold. */
 LUCID_API lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
                                           const lucid_tensor_options *options);
 /* A permutation of 0..n-1. */

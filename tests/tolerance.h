@@ -23,8 +23,9 @@ typedef enum tolerance_class {
                            * composed one (silu, pow) adds the roundings of its steps */
     TOLERANCE_CANCELLING, /* the reference adds 1 to a number near -1 (gelu), or both take 1 - y from
                            * a y that is rounded (gradients of sigmoid, tanh): an error of the whole */
-    TOLERANCE_SUM,        /* sums of up to some hundred terms in another order, wider or pairwise
-                           * here; the reference's own error is the larger one */
+    TOLERANCE_SUM,        /* sums of up to some hundred terms in another order: PyTorch's float32
+                           * bias gradient of 162 terms is 6.3 of the whole from the truth (ours,
+                           * summed wider, 0); Winograd's convolution with its transforms 4.6 */
     TOLERANCE_STATISTICS, /* a sum, a root and a division of it: batch_norm, losses of log_softmax,
                            * and the gradients through them */
     TOLERANCE_CLASSES
@@ -57,7 +58,7 @@ static inline tolerance tolerance_of(tolerance_class kind, lucid_dtype dtype)
     } table[TOLERANCE_CLASSES] = {
         [TOLERANCE_EXACT] = {0, 0},    [TOLERANCE_ROUNDED] = {1, 0},
         [TOLERANCE_FUNCTION] = {6, 0}, [TOLERANCE_CANCELLING] = {6, 3},
-        [TOLERANCE_SUM] = {4, 4},      [TOLERANCE_STATISTICS] = {8, 8},
+        [TOLERANCE_SUM] = {4, 8},      [TOLERANCE_STATISTICS] = {8, 8},
     };
     /* Below the normal numbers only the absolute error is kept: x times a subnormal (silu) has lost
      * its digits. Correctly rounded results keep them all. */
