@@ -18,8 +18,8 @@ typedef struct lucid_shape {
 #ifndef __cplusplus
 /* lucid_shape from a list: LUCID_SHAPE(8, 64, 32, 32); LUCID_SHAPE() is a scalar's. More than
  * LUCID_MAX_DIMS entries do not compile cleanly. */
-#define LUCID_SHAPE(...)                                                                           \
-    (__extension__(lucid_shape){(int)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1,  \
+#define LUCID_SHAPE(...)                                                                          \
+    (__extension__(lucid_shape){(int)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1, \
                                 {__VA_ARGS__}}) /* the extension: empty braces */
 #define LUCID_SHAPE_OF_(macro, list) macro list
 /* LUCID_SHAPE_OF((8, 64)): the parenthesised list that the creation macros take. */

@@ -360,8 +360,9 @@ lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b)
 {
-    if (a && b && a->view.dtype == LUCID_BOOL && b->view.dtype == LUCID_BOOL)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "sub", "a, b: expected numbers, got two bools");
+    if (a && b && (a->view.dtype == LUCID_BOOL || b->view.dtype == LUCID_BOOL))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "sub", "%s: expected numbers, got bool",
+                              a->view.dtype == LUCID_BOOL ? "a" : "b");
     return binary(&luc_op_sub, a, b, false);
 }
 
@@ -377,6 +378,8 @@ lucid_tensor *lucid_div(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_pow(lucid_tensor *a, lucid_tensor *b)
 {
+    if (a && b && a->view.dtype == LUCID_BOOL && b->view.dtype == LUCID_BOOL)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "pow", "a, b: expected numbers, got two bools");
     /* The same number as lucid_pow_scalar's, with its exact cases. */
     if (a && b && b->is_scalar && !a->is_scalar && !b->requires_grad)
         return lucid_pow_scalar(a, lucid_item(b));

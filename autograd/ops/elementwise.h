@@ -10,7 +10,7 @@ LUCID_BEGIN_DECLS
 
 /* ---- two tensors (lucid_scalar(v) stands for a number) ---- */
 LUCID_API lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b);
-LUCID_API lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b);
+LUCID_API lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b); /* bools are refused */
 LUCID_API lucid_tensor *lucid_mul(lucid_tensor *a, lucid_tensor *b);
 /* True division: integers give float32. */
 LUCID_API lucid_tensor *lucid_div(lucid_tensor *a, lucid_tensor *b);
