@@ -5,6 +5,7 @@
  * Sums go along the index in order, one thread for each place, so they are deterministic.
  */
 #include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/elementwise.h"
 #include "backends/cpu/iterate.h"
 #include "backends/cpu/parallel.h"
 #include "lucid/attrs.h"
@@ -12,7 +13,10 @@
 
 #include <string.h>
 
-enum { GRAIN = 1 << 14 };
+enum {
+    GRAIN = 1 << 14,    /* elements a block */
+    SMALLEST_PIECE = 64 /* of a row that is added */
+};
 
 static int64_t product(const lucid_view *v, int from, int to)
 {
@@ -50,9 +54,10 @@ static bool check_index(const char *op, const lucid_view *index, int64_t size)
     if (index->dtype != LUCID_I64 && index->dtype != LUCID_I32)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "index: expected int64 or int32, got %s",
                          lucid_dtype_name(index->dtype));
-    int64_t n = luc_view_numel(index);
+    const int64_t n = luc_view_numel(index), step = (int64_t)luc_elem_size(index->dtype);
+    const bool dense = luc_view_contiguous(index);
     for (int64_t i = 0; i < n; i++) {
-        int64_t value = read_index(index, offset_of(index, 0, index->ndim, i));
+        int64_t value = read_index(index, dense ? i * step : offset_of(index, 0, index->ndim, i));
         if (value < 0 || value >= size)
             return luc_raise(LUCID_ERR_ARGUMENT, op,
                              "index: expected values in [0,%lld), got %lld at position %lld",
@@ -101,6 +106,27 @@ static void add_row(char *y, int64_t y_step, const char *x, int64_t x_step, int6
     }
 }
 
+/* The loop y = y + x for contiguous rows; NULL for the 16-bit types, whose sums are rounded. */
+static luc_ew_fn dense_add(lucid_dtype type)
+{
+    switch (type) {
+    case LUCID_F32:
+        return luc_ew_f32_get()->fn[LUCID_OP_add];
+    case LUCID_F64:
+        return luc_ew_f64_get()->fn[LUCID_OP_add];
+    case LUCID_I64:
+        return luc_ew_i64_get()->fn[LUCID_OP_add];
+    case LUCID_I32:
+        return luc_ew_i32_get()->fn[LUCID_OP_add];
+    case LUCID_U8:
+        return luc_ew_u8_get()->fn[LUCID_OP_add];
+    case LUCID_BOOL:
+        return luc_ew_bool_get()->fn[LUCID_OP_add];
+    default:
+        return NULL;
+    }
+}
+
 /* -- index_select and index_add: whole slices -- */
 typedef struct {
     const lucid_view *x, *index, *y;
@@ -119,33 +145,34 @@ static bool inner_dense(const lucid_view *v, int dim)
     return true;
 }
 
-/* Row (outer, k) of the gradient or result that has the indices, and the row it names. */
-static void slice_rows(const slices *s, const lucid_view *listed, const lucid_view *named,
-                       int64_t outer, int64_t k, const char **a, char **b)
+/* The row that index k names, in bytes along its dimension. */
+static int64_t named(const slices *s, const lucid_view *v, int64_t k)
 {
     int64_t i = read_index(s->index, s->index->ndim ? k * stride_of(s->index, 0) : 0);
-    *a = (const char *)listed->data + offset_of(listed, 0, s->dim, outer) +
-         k * stride_of(listed, s->dim);
-    *b = (char *)named->data + offset_of(named, 0, s->dim, outer) + i * stride_of(named, s->dim);
+    return i * stride_of(v, s->dim);
 }
 
 static void select_rows(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const slices *s = ctx;
-    const size_t size = luc_elem_size(s->x->dtype);
+    const size_t size = luc_elem_size(s->x->dtype), bytes = (size_t)s->inner * size;
+    const int64_t y_step = stride_of(s->y, s->dim);
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        const char *to;
-        char *from;
-        slice_rows(s, s->y, s->x, i / s->count, i % s->count, &to, &from);
-        char *y = (char *)s->y->data + (to - (const char *)s->y->data);
-        if (s->dense) {
-            memcpy(y, from, (size_t)s->inner * size);
-            continue;
+    for (int64_t i = begin; i < end;) {
+        const int64_t outer = i / s->count;
+        char *y_outer = (char *)s->y->data + offset_of(s->y, 0, s->dim, outer);
+        const char *x_outer = (const char *)s->x->data + offset_of(s->x, 0, s->dim, outer);
+        for (int64_t k = i % s->count; k < s->count && i < end; k++, i++) {
+            char *y = y_outer + k * y_step;
+            const char *x = x_outer + named(s, s->x, k);
+            if (s->dense) {
+                memcpy(y, x, bytes);
+                continue;
+            }
+            for (int64_t j = 0; j < s->inner; j++)
+                memcpy(y + offset_of(s->y, s->dim + 1, s->y->ndim, j),
+                       x + offset_of(s->x, s->dim + 1, s->x->ndim, j), size);
         }
-        for (int64_t j = 0; j < s->inner; j++)
-            memcpy(y + offset_of(s->y, s->dim + 1, s->y->ndim, j),
-                   from + offset_of(s->x, s->dim + 1, s->x->ndim, j), size);
     }
 }
 
@@ -168,22 +195,27 @@ static bool index_select(const lucid_kernel_args *args)
 static void add_rows(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const slices *s = ctx;
+    const lucid_dtype type = s->x->dtype;
+    const int64_t size = (int64_t)luc_elem_size(type), g_step = stride_of(s->x, s->dim);
+    const luc_ew_fn add = s->dense ? dense_add(type) : NULL;
+    const luc_ew_call call = {0};
     (void)thread;
     while (begin < end) {
         int64_t outer = begin / s->inner, from = begin % s->inner;
         int64_t n = s->inner - from < end - begin ? s->inner - from : end - begin;
+        char *y_outer = (char *)s->y->data + offset_of(s->y, 0, s->dim, outer);
+        const char *g_outer = (const char *)s->x->data + offset_of(s->x, 0, s->dim, outer);
         for (int64_t k = 0; k < s->count; k++) {
-            const char *g;
-            char *y;
-            slice_rows(s, s->x, s->y, outer, k, &g, &y);
-            const int64_t size = (int64_t)luc_elem_size(s->x->dtype);
-            if (s->dense) {
-                add_row(y + from * size, size, g + from * size, size, n, s->x->dtype);
-                continue;
-            }
-            for (int64_t j = from; j < from + n; j++)
-                add_row(y + offset_of(s->y, s->dim + 1, s->y->ndim, j), 0,
-                        g + offset_of(s->x, s->dim + 1, s->x->ndim, j), 0, 1, s->x->dtype);
+            char *y = y_outer + named(s, s->y, k);
+            const char *g = g_outer + k * g_step;
+            if (add)
+                add(&call, n, y + from * size, (const void *[]){y + from * size, g + from * size});
+            else if (s->dense)
+                add_row(y + from * size, size, g + from * size, size, n, type);
+            else
+                for (int64_t j = from; j < from + n; j++)
+                    add_row(y + offset_of(s->y, s->dim + 1, s->y->ndim, j), 0,
+                            g + offset_of(s->x, s->dim + 1, s->x->ndim, j), 0, 1, type);
         }
         begin += n;
     }
@@ -210,7 +242,8 @@ static bool index_add(const lucid_kernel_args *args)
     s.dense = inner_dense(g, a->dim) && inner_dense(y, a->dim);
     int64_t places = product(y, 0, a->dim) * s.inner;
     if (places == 0 || s.count == 0) return true;
-    luc_parallel_for(places, GRAIN / (s.count + 1) + 1, add_rows, &s);
+    const int64_t grain = GRAIN / (s.count + 1) + 1;
+    luc_parallel_for(places, grain < SMALLEST_PIECE ? SMALLEST_PIECE : grain, add_rows, &s);
     return true;
 }
 
