@@ -17,7 +17,7 @@ typedef struct {
     int64_t size;
     bool stream, zero;
     const luc_stream_table *streaming;
-    _Alignas(64) char pattern[CHUNK_BYTES]; /* the value, again and again */
+    const char *pattern; /* the value, again and again: CHUNK_BYTES */
 } filling;
 
 static void fill_row(const filling *f, char *y, int64_t bytes)
@@ -72,12 +72,15 @@ static bool fill(const lucid_kernel_args *args)
         memcpy(y->data, one, (size_t)f.size);
         return true;
     }
-    for (size_t i = 0; i < sizeof f.pattern; i += (size_t)f.size)
-        memcpy(f.pattern + i, one, (size_t)f.size);
     static const char zeros[8];
     f.zero = memcmp(one, zeros, sizeof one) == 0;
     f.stream = f.it.numel * f.size >= STREAM_BYTES && f.it.strides[0][f.it.ndim - 1] == f.size;
     f.streaming = luc_stream_get();
+    _Alignas(64) char pattern[CHUNK_BYTES + 64];
+    f.pattern = pattern;
+    int64_t repeats = CHUNK_BYTES / f.size;
+    if (repeats > f.it.numel) repeats = f.it.numel;
+    f.streaming->repeat(pattern, one, repeats, (size_t)f.size);
     luc_parallel_for(f.it.numel, GRAIN_BYTES / f.size, run_fill, &f);
     return true;
 }
