@@ -1,11 +1,11 @@
 /* Matrix products at 1 and 2 threads, beside OpenBLAS, and their share of what the register tile
    reaches on data in the first-level cache. Run it with OPENBLAS_CORETYPE=SkylakeX where OpenBLAS
    does not know the CPU (its choice is printed). */
-#include "bench.h"
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/parallel.h"
-#include "backends/cpu/tile_priv.h"
+#include "bench.h"
+#include "engine_peak.h"
 
 #include <cblas.h>
 
@@ -31,44 +31,6 @@ static void run_openblas(void *context)
                 (blasint)g->p.ldc);
 }
 
-static float *numbers(size_t n)
-{
-    float *x = aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64);
-    if (!x) exit(1);
-    for (size_t i = 0; i < n; i++) x[i] = (float)(i % 17) * 0.01f;
-    return x;
-}
-
-static void run_tile(void *context)
-{
-    for (int i = 0; i < 100; i++) luc_tile_f32_get()->run(context);
-}
-
-/* The largest tile, 128 steps deep: operations a second of one thread. */
-static double tile_peak(void)
-{
-    const luc_tile_f32_table *table = luc_tile_f32_get();
-    const luc_segment none = {0, 0};
-    float *x = numbers(1 << 14);
-    luc_tile_f32 t = {.a0 = x,
-                      .a1 = x + table->half,
-                      .b = x + 4096,
-                      .c0 = x + 12288,
-                      .a_row = 1,
-                      .c1 = x + 12288 + table->half * table->cols,
-                      .a_step = table->rows,
-                      .b_step = table->cols,
-                      .c_row = table->cols,
-                      .depth = 128,
-                      .segments = 1,
-                      .segment = &none,
-                      .m = table->rows,
-                      .n = table->cols};
-    double seconds = bench_time(run_tile, &t);
-    free(x);
-    return 100 * 2.0 * table->rows * table->cols * 128 / seconds;
-}
-
 static void row(int64_t m, int64_t n, int64_t k, bool ta, bool tb, double peak, int argc,
                 char **argv)
 {
@@ -77,16 +39,16 @@ static void row(int64_t m, int64_t n, int64_t k, bool ta, bool tb, double peak, 
              tb ? 'T' : 'N');
     if (!bench_wanted(argc, argv, name)) return;
     product g = {.p = luc_gemm_plain(m, n, k, ta, tb),
-                 .a = numbers((size_t)(m * k)),
-                 .b = numbers((size_t)(k * n)),
-                 .c = numbers((size_t)(m * n))};
+                 .a = bench_numbers((size_t)(m * k)),
+                 .b = bench_numbers((size_t)(k * n)),
+                 .c = bench_numbers((size_t)(m * n))};
     const double work = 2e-9 * (double)m * (double)n * (double)k;
     printf("%-28s", name);
     for (int threads = 1; threads <= 2; threads++) {
         luc_set_num_threads(threads);
         openblas_set_num_threads(threads);
         g.bytes = luc_gemm_workspace(&g.p, LUC_GEMM_F32);
-        g.workspace = numbers(g.bytes / sizeof(float));
+        g.workspace = bench_numbers(g.bytes / sizeof(float));
         double own, other;
         bench_time_pair(run_lucid, &g, run_openblas, &g, &own, &other);
         printf("  %dt %7.1f GFLOP/s %3.0f%%  OpenBLAS %7.1f  ratio %.2f", threads, work / own,
@@ -118,7 +80,7 @@ int main(int argc, char **argv)
         {1024, 196, 256, 0, 0},   {3136, 64, 576, 0, 0},
         {2048, 2048, 2048, 0, 0},
     };
-    const double peak = tile_peak();
+    const double peak = bench_tile_peak();
     printf("level %s, tile in L1 %.1f GFLOP/s a thread, OpenBLAS kernels for %s\n",
            luc_cpu_level_name(luc_cpu_current()), peak * 1e-9, openblas_get_corename());
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)

@@ -32,11 +32,18 @@ typedef struct {
     int64_t rows, chunk_rows, parts;
     int64_t panel_size; /* of one panel of one partial result: [tap][cg][tile->cols] */
     bool windows;       /* write windows out */
-    size_t partial_bytes, dy_bytes, window_bytes;
+    size_t partial_bytes, dy_bytes, strip_bytes, window_bytes;
     const float *x, *dy;
     float *dw, *partial;
     char *scratch;
 } plan;
+
+/* Pixels of an image row that windows of one output row see, from the first window's first. */
+static int64_t strip_cols(const plan *g)
+{
+    const luc_conv2d_params *p = g->p;
+    return (p->ow - 1) * p->stride_w + (p->kw - 1) * p->dilation_w + 1;
+}
 
 static void set_plan(plan *g)
 {
@@ -58,15 +65,19 @@ static void set_plan(plan *g)
     g->partial_bytes = whole * (size_t)g->parts;
     const size_t pixels = (size_t)(g->chunk_rows * p->ow);
     g->dy_bytes = luc_round64(pixels * (size_t)g->tile->cols * sizeof(float));
+    g->strip_bytes = g->window_bytes = 0;
+    if (!g->windows) return;
+    const size_t strip = (size_t)(p->kh * strip_cols(g) * g->cg);
+    g->strip_bytes = luc_round64((strip + LUC_VF + 4) * sizeof(float)); /* see copy_more */
     g->window_bytes =
-        g->windows ? luc_round64(pixels * (size_t)(g->taps * g->cg) * sizeof(float)) : 0;
+        luc_round64((pixels * (size_t)(g->taps * g->cg) + LUC_VF + 4) * sizeof(float));
 }
 
 static size_t conv_weight_bytes(const luc_conv2d_params *p, int threads)
 {
     plan g = {.p = p};
     set_plan(&g);
-    return g.partial_bytes + (g.dy_bytes + g.window_bytes) * (size_t)threads;
+    return g.partial_bytes + (g.dy_bytes + g.strip_bytes + g.window_bytes) * (size_t)threads;
 }
 
 /* A chunk: output rows [row, row + rows) over all images, and dy's panel for them. */
@@ -145,33 +156,64 @@ static void run_tap(const plan *g, const chunk *k, luc_tile_f32 t, int64_t r, in
     run_tiles(g, t, g->x + channel + left * p->x_stride[3], c, g->cg);
 }
 
-/* The windows of a chunk, [pixel][tap][channel], zeros outside of the image. */
-static void write_windows(const plan *g, const chunk *k, float *to, int64_t channel)
+/* Row h of an image, zeros outside of it, channels side by side. */
+static void write_strip(const plan *g, float *to, const float *image, int64_t h)
 {
     const luc_conv2d_params *p = g->p;
+    const int64_t cols = strip_cols(g), left = luc_min64(p->pad_w, cols);
+    const int64_t right = luc_max64(luc_min64(p->w + p->pad_w, cols), left);
+    if (h < 0 || h >= p->h) {
+        memset(to, 0, sizeof(float) * (size_t)(cols * g->cg));
+        return;
+    }
+    const float *from = image + h * p->x_stride[2] + (left - p->pad_w) * p->x_stride[3];
+    memset(to, 0, sizeof(float) * (size_t)(left * g->cg));
+    memset(to + right * g->cg, 0, sizeof(float) * (size_t)((cols - right) * g->cg));
+    if (p->x_stride[3] == g->cg) {
+        memcpy(to + left * g->cg, from, sizeof(float) * (size_t)((right - left) * g->cg));
+        return;
+    }
+    for (int64_t j = left; j < right; j++, from += p->x_stride[3])
+        for (int64_t c = 0; c < g->cg; c++) to[j * g->cg + c] = from[c];
+}
+
+/* At least n numbers, and up to a vector more: what is too much will be written over. */
+LUC_INLINE void copy_more(float *to, const float *from, int64_t n)
+{
+    if (n <= 4) {
+        memcpy(to, from, 4 * sizeof(float));
+        return;
+    }
+    for (int64_t i = 0; i < n; i += LUC_VF) vf_store(to + i, vf_load(from + i));
+}
+
+/* The windows of a chunk, [pixel][tap][channel], zeros outside of the image. */
+static void write_windows(const plan *g, const chunk *k, float *strip, float *to, int64_t channel)
+{
+    const luc_conv2d_params *p = g->p;
+    const int64_t pitch = strip_cols(g) * g->cg, step = p->stride_w * g->cg;
+    const bool joined = p->dilation_w == 1; /* the taps of a kernel row are one piece */
+    const int64_t pieces = joined ? 1 : p->kw, piece = (joined ? p->kw : 1) * g->cg;
     for (int64_t i = 0; i < k->rows; i++) {
         const int64_t n = (k->row + i) / p->oh, top = (k->row + i) % p->oh * p->stride_h - p->pad_h;
+        const float *image = g->x + n * p->x_stride[0] + channel;
+        for (int64_t r = 0; r < p->kh; r++)
+            write_strip(g, strip + r * pitch, image, top + r * p->dilation_h);
         for (int64_t j = 0; j < p->ow; j++)
-            for (int64_t r = 0; r < p->kh; r++) {
-                const int64_t h = top + r * p->dilation_h;
-                const float *row = g->x + n * p->x_stride[0] + h * p->x_stride[2] + channel;
-                for (int64_t s = 0; s < p->kw; s++) {
-                    const int64_t w = j * p->stride_w - p->pad_w + s * p->dilation_w;
-                    const bool in = h >= 0 && h < p->h && w >= 0 && w < p->w;
-                    for (int64_t c = 0; c < g->cg; c++)
-                        *to++ = in ? row[w * p->x_stride[3] + c] : 0;
-                }
-            }
+            for (int64_t r = 0; r < p->kh; r++)
+                for (int64_t s = 0; s < pieces; s++, to += piece)
+                    copy_more(to, strip + r * pitch + j * step + s * p->dilation_w * g->cg, piece);
     }
 }
 
-static void run_windows(const plan *g, const chunk *k, luc_tile_f32 t, float *windows,
+static void run_windows(const plan *g, const chunk *k, luc_tile_f32 t, float *strip,
                         int64_t channel, float *c)
 {
     const luc_conv2d_params *p = g->p;
     luc_segment segments[CHUNK];
     const int64_t size = g->taps * g->cg;
-    write_windows(g, k, windows, channel);
+    float *windows = strip + g->strip_bytes / sizeof(float);
+    write_windows(g, k, strip, windows, channel);
     for (int64_t i = 0; i < k->rows; i++) {
         segments[i].a = i * p->ow * size;
         segments[i].b = dy_at(g, k, k->row + i);
@@ -190,7 +232,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
     const int64_t cols = g->tile->cols, panels = p->groups * g->panels;
     const int64_t part = begin / panels, panel = begin % panels, group = panel / g->panels;
     const int64_t lane = panel % g->panels * cols;
-    char *scratch = g->scratch + (size_t)thread * (g->dy_bytes + g->window_bytes);
+    char *scratch = g->scratch + (size_t)thread * (g->dy_bytes + g->strip_bytes + g->window_bytes);
     float *c = g->partial + begin * g->panel_size;
     (void)end;
     memset(c, 0, sizeof(float) * (size_t)g->panel_size);
