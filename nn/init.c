@@ -31,6 +31,8 @@ double lucid_init_gain(lucid_nonlinearity nonlinearity, double a)
     switch (nonlinearity) {
     case LUCID_TANH:
         return 5.0 / 3;
+    case LUCID_SELU:
+        return 3.0 / 4;
     case LUCID_RELU:
         return sqrt(2);
     case LUCID_LEAKY_RELU:

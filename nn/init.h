@@ -18,6 +18,7 @@ typedef enum lucid_nonlinearity {
     LUCID_TANH,       /* 5/3 */
     LUCID_RELU,       /* sqrt(2) */
     LUCID_LEAKY_RELU, /* sqrt(2 / (1 + a^2)) */
+    LUCID_SELU,       /* 3/4 */
 } lucid_nonlinearity;
 /* The factor by which a layer before that nonlinearity is scaled. a: the leaky ReLU's slope. */
 LUCID_API double lucid_init_gain(lucid_nonlinearity nonlinearity, double a);
