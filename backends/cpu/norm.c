@@ -69,6 +69,23 @@ static bool choose_lanes(luc_norm_plan *p)
     return true;
 }
 
+/* Neighbouring channels with short runs are taken together, so that what is read at a time is long
+ * enough; but not so many that they leave the cache before their output is made, or that threads
+ * have nothing to share. */
+static void group_channels(luc_norm_plan *p)
+{
+    enum { RUN = 1 << 12 }; /* elements */
+    int64_t most = p->channels / (8 * luc_num_threads());
+    int64_t n = p->inner > 0 && p->channel_stride[0] == p->inner ? RUN / p->inner : 1;
+    int64_t bytes =
+        p->count * (int64_t)luc_elem_size(p->args->in[p->backward]->dtype) * (p->loop.operands - 1);
+    int64_t fit = bytes > 0 ? (int64_t)luc_cpu_l2_bytes() / bytes : 1;
+    if (n > most) n = most;
+    if (n > fit) n = fit;
+    if (n > LUC_NORM_GROUP) n = LUC_NORM_GROUP;
+    p->channel_group = n < 1 ? 1 : n;
+}
+
 static void cut_rows(luc_norm_plan *p)
 {
     p->inner = p->loop.dims[p->loop.ndim - 1];
@@ -78,6 +95,7 @@ static void cut_rows(luc_norm_plan *p)
     p->units = luc_loop_runs(&p->loop) * p->parts;
     p->block_units = BLOCK / p->part;
     p->blocks = luc_parallel_blocks(p->units, p->block_units);
+    group_channels(p);
 }
 
 static void cut_lanes(luc_norm_plan *p)

@@ -2,24 +2,26 @@
 
 /* ---- sums ---------------------------------------------------------------------------------- */
 
-/* Two sums in double, in several chains. */
+/* Two sums in double over vectors: of a channel, and of a row in several chains. */
 typedef struct LUC_F(norm_sum) {
-    vd s1[4][LUC_PARTS], s2[4][LUC_PARTS];
+    vd s1, s2;
 } LUC_F(norm_sum);
+typedef struct LUC_F(norm_chains) {
+    vd s1[4][LUC_PARTS], s2[4][LUC_PARTS];
+} LUC_F(norm_chains);
 
-LUC_INLINE void LUC_F(norm_total)(const LUC_F(norm_sum) * s, double sums[2])
+LUC_INLINE void LUC_F(norm_fold)(LUC_F(norm_sum) * to, const LUC_F(norm_chains) * s)
 {
-    vd a = vd_zero(), b = vd_zero();
     for (int k = 0; k < LUC_PARTS; k++) {
-        a = vd_add(a, vd_add(vd_add(s->s1[0][k], s->s1[1][k]), vd_add(s->s1[2][k], s->s1[3][k])));
-        b = vd_add(b, vd_add(vd_add(s->s2[0][k], s->s2[1][k]), vd_add(s->s2[2][k], s->s2[3][k])));
+        vd a = vd_add(vd_add(s->s1[0][k], s->s1[1][k]), vd_add(s->s1[2][k], s->s1[3][k]));
+        vd b = vd_add(vd_add(s->s2[0][k], s->s2[1][k]), vd_add(s->s2[2][k], s->s2[3][k]));
+        to->s1 = vd_add(to->s1, a);
+        to->s2 = vd_add(to->s2, b);
     }
-    sums[0] = vd_sum(a);
-    sums[1] = vd_sum(b);
 }
 
 /* + d and + d * d, d = x - shift. */
-LUC_INLINE void LUC_F(norm_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, vd shift)
+LUC_INLINE void LUC_F(norm_term)(LUC_F(norm_chains) * s, int chain, LUC_V x, vd shift)
 {
     for (int k = 0; k < LUC_PARTS; k++) {
         vd d = vd_sub(LUC_PART(x, k), shift);
@@ -29,7 +31,7 @@ LUC_INLINE void LUC_F(norm_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, vd shi
 }
 
 /* + dy and + dy * (x - mean). */
-LUC_INLINE void LUC_F(norm_grad_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, LUC_V dy, vd mean)
+LUC_INLINE void LUC_F(norm_grad_term)(LUC_F(norm_chains) * s, int chain, LUC_V x, LUC_V dy, vd mean)
 {
     for (int k = 0; k < LUC_PARTS; k++) {
         vd d = vd_sub(LUC_PART(x, k), mean), g = LUC_PART(dy, k);
@@ -44,36 +46,37 @@ LUC_INLINE LUC_V LUC_F(norm_load_n)(const LUC_T *x, int64_t m, LUC_V fill)
     return LUC_VO(select)(LUC_FIRST(m), LUC_LOAD_N(x, m), fill);
 }
 
-static void LUC_F(norm_sum_row)(LUC_F(norm_sum) * out, const LUC_T *x, int64_t n, LUC_S shift)
+static void LUC_F(norm_sum_row)(LUC_F(norm_sum) * out, const LUC_T *x, int64_t n, double shift)
 {
-    LUC_F(norm_sum) s = *out;
-    vd c = vd_set1((double)shift);
+    LUC_F(norm_chains) s;
+    memset(&s, 0, sizeof s);
+    vd c = vd_set1(shift);
     int64_t i = 0;
     for (; i + 4 * LUC_LANES <= n; i += 4 * LUC_LANES)
         for (int k = 0; k < 4; k++) LUC_F(norm_term)(&s, k, LUC_LOAD(x + i + k * LUC_LANES), c);
-    for (int k = 0; i + LUC_LANES <= n; i += LUC_LANES, k++)
-        LUC_F(norm_term)(&s, k, LUC_LOAD(x + i), c);
-    if (i < n) LUC_F(norm_term)(&s, 3, LUC_F(norm_load_n)(x + i, n - i, LUC_VO(set1)(shift)), c);
-    *out = s;
+    for (; i + LUC_LANES <= n; i += LUC_LANES) LUC_F(norm_term)(&s, 0, LUC_LOAD(x + i), c);
+    if (i < n)
+        LUC_F(norm_term)(&s, 1, LUC_F(norm_load_n)(x + i, n - i, LUC_VO(set1)((LUC_S)shift)), c);
+    LUC_F(norm_fold)(out, &s);
 }
 
 static void LUC_F(norm_sum_grad_row)(LUC_F(norm_sum) * out, const LUC_T *x, const LUC_T *dy,
                                      int64_t n, double mean)
 {
-    LUC_F(norm_sum) s = *out;
+    LUC_F(norm_chains) s;
+    memset(&s, 0, sizeof s);
     vd c = vd_set1(mean);
-    int64_t i = 0;
-    for (; i + 4 * LUC_LANES <= n; i += 4 * LUC_LANES)
-        for (int k = 0; k < 4; k++) LUC_F(norm_grad_term)
-    (&s, k, LUC_LOAD(x + i + k * LUC_LANES), LUC_LOAD(dy + i + k * LUC_LANES), c);
-    for (int k = 0; i + LUC_LANES <= n; i += LUC_LANES, k++)
-        LUC_F(norm_grad_term)(&s, k, LUC_LOAD(x + i), LUC_LOAD(dy + i), c);
+    int64_t i = 0, w = LUC_LANES;
+    for (; i + 4 * w <= n; i += 4 * w)
+        for (int k = 0; k < 4; k++)
+            LUC_F(norm_grad_term)(&s, k, LUC_LOAD(x + i + k * w), LUC_LOAD(dy + i + k * w), c);
+    for (; i + w <= n; i += w) LUC_F(norm_grad_term)(&s, 0, LUC_LOAD(x + i), LUC_LOAD(dy + i), c);
     if (i < n) {
         LUC_V fill = LUC_VO(set1)(LUC_GET(x + i)); /* not 0: 0 * (0 - mean) is NaN if mean is */
-        LUC_F(norm_grad_term)
-        (&s, 3, LUC_F(norm_load_n)(x + i, n - i, fill), LUC_LOAD_N(dy + i, n - i), c);
+        LUC_V vx = LUC_F(norm_load_n)(x + i, n - i, fill), vg = LUC_LOAD_N(dy + i, n - i);
+        LUC_F(norm_grad_term)(&s, 1, vx, vg, c);
     }
-    *out = s;
+    LUC_F(norm_fold)(out, &s);
 }
 
 /* ---- outputs ------------------------------------------------------------------------------- */
@@ -82,8 +85,9 @@ typedef struct LUC_F(norm_coef) {
     LUC_V hi, lo, scale, bias, slope;
 } LUC_F(norm_coef);
 
-LUC_INLINE LUC_F(norm_coef) LUC_F(norm_coef_of)(const luc_norm_plan *p, int64_t c, double mean)
+LUC_INLINE LUC_F(norm_coef) LUC_F(norm_coef_of)(const luc_norm_plan *p, int64_t c)
 {
+    double mean = p->mean[c];
     LUC_S high = (LUC_S)mean;
     return (LUC_F(norm_coef)){
         .hi = LUC_VO(set1)(high),
@@ -151,6 +155,25 @@ static void LUC_F(norm_dx_row)(LUC_T *dx, const LUC_T *x, const LUC_T *dy, int64
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
+LUC_INLINE double LUC_F(norm_shift)(const luc_norm_plan *p, int64_t c)
+{
+    if (p->count == 0) return 0;
+    double x = (double)LUC_GET((const LUC_T *)p->x + c * p->channel_stride[0]);
+    return isfinite(x) ? x : 0;
+}
+
+LUC_INLINE double LUC_F(norm_mean)(const luc_norm_plan *p, int64_t c)
+{
+    const lucid_view *mean = p->args->in[3];
+    return ((const double *)mean->data)[c * mean->strides[0]];
+}
+
+/* What the sums are taken around. */
+LUC_INLINE double LUC_F(norm_centre)(const luc_norm_plan *p, int64_t c)
+{
+    return p->backward ? LUC_F(norm_mean)(p, c) : LUC_F(norm_shift)(p, c);
+}
+
 #define GATHER 256 /* elements of a strided run that are brought together at a time */
 
 LUC_INLINE const LUC_T *LUC_F(norm_gather)(LUC_T *buffer, const LUC_T *p, int64_t stride, int64_t n)
@@ -163,9 +186,16 @@ LUC_INLINE const LUC_T *LUC_F(norm_gather)(LUC_T *buffer, const LUC_T *p, int64_
 /* Where unit `unit` of channel c lies in each operand, and its length. */
 LUC_INLINE int64_t LUC_F(norm_unit)(const luc_norm_plan *p, int64_t c, int64_t unit, int64_t at[3])
 {
-    int64_t run = unit / p->parts, begin = unit % p->parts * p->part;
+    int64_t run = unit, begin = 0;
     int last = p->loop.ndim - 1;
-    luc_loop_offsets(&p->loop, run, at);
+    if (p->parts > 1) {
+        run = unit / p->parts;
+        begin = unit % p->parts * p->part;
+    }
+    if (last <= 1) /* nearly always: without the divisions */
+        for (int k = 0; k < p->loop.operands; k++) at[k] = run * (last ? p->loop.strides[k][0] : 0);
+    else
+        luc_loop_offsets(&p->loop, run, at);
     for (int k = 0; k < p->loop.operands; k++)
         at[k] += c * p->channel_stride[k] + begin * p->loop.strides[k][last];
     return p->inner - begin < p->part ? p->inner - begin : p->part;
@@ -191,24 +221,36 @@ static void LUC_F(norm_unit_sum)(const luc_norm_plan *p, LUC_F(norm_sum) * s, co
         const LUC_T *gx = LUC_F(norm_gather)(bx, x + i * sx, sx, m);
         if (dy) LUC_F(norm_sum_grad_row)
         (s, gx, LUC_F(norm_gather)(bdy, dy + i * sdy, sdy, m), m, centre);
-        else LUC_F(norm_sum_row)(s, gx, m, (LUC_S)centre);
+        else LUC_F(norm_sum_row)(s, gx, m, centre);
     }
 }
 
-/* The two sums over block `block` of channel c. centre: the shift, or backward the mean. */
-static void LUC_F(norm_block_sum)(const luc_norm_plan *p, int64_t c, int64_t block, double centre,
-                                  double sums[2])
+LUC_INLINE int64_t LUC_F(norm_block_end)(const luc_norm_plan *p, int64_t block)
 {
-    LUC_F(norm_sum) s;
-    memset(&s, 0, sizeof s);
-    int64_t unit = block * p->block_units, end = unit + p->block_units;
-    if (end > p->units) end = p->units;
-    for (; unit < end; unit++) {
-        int64_t at[3];
-        int64_t n = LUC_F(norm_unit)(p, c, unit, at);
-        LUC_F(norm_unit_sum)(p, &s, at, n, centre);
+    int64_t end = (block + 1) * p->block_units;
+    return end < p->units ? end : p->units;
+}
+
+/* The two sums over block `block` of n channels from c on, which are visited in the order in which
+ * they lie. */
+static void LUC_F(norm_block_sum)(const luc_norm_plan *p, int64_t c, int64_t n, int64_t block)
+{
+    LUC_F(norm_sum) s[LUC_NORM_GROUP];
+    double centre[LUC_NORM_GROUP];
+    for (int64_t i = 0; i < n; i++) {
+        s[i].s1 = s[i].s2 = vd_zero();
+        centre[i] = LUC_F(norm_centre)(p, c + i);
     }
-    LUC_F(norm_total)(&s, sums);
+    for (int64_t unit = block * p->block_units; unit < LUC_F(norm_block_end)(p, block); unit++)
+        for (int64_t i = 0; i < n; i++) {
+            int64_t at[3], length = LUC_F(norm_unit)(p, c + i, unit, at);
+            LUC_F(norm_unit_sum)(p, &s[i], at, length, centre[i]);
+        }
+    for (int64_t i = 0; i < n; i++) {
+        double *sums = p->sums + 2 * ((c + i) * p->blocks + block);
+        sums[0] = vd_sum(s[i].s1);
+        sums[1] = vd_sum(s[i].s2);
+    }
 }
 
 static void LUC_F(norm_unit_out)(const luc_norm_plan *p, const int64_t at[3], int64_t n,
@@ -238,16 +280,15 @@ static void LUC_F(norm_unit_out)(const luc_norm_plan *p, const int64_t at[3], in
     }
 }
 
-static void LUC_F(norm_block_out)(const luc_norm_plan *p, int64_t c, int64_t block)
+static void LUC_F(norm_block_out)(const luc_norm_plan *p, int64_t c, int64_t n, int64_t block)
 {
-    LUC_F(norm_coef) coef = LUC_F(norm_coef_of)(p, c, p->mean[c]);
-    int64_t unit = block * p->block_units, end = unit + p->block_units;
-    if (end > p->units) end = p->units;
-    for (; unit < end; unit++) {
-        int64_t at[3];
-        int64_t n = LUC_F(norm_unit)(p, c, unit, at);
-        LUC_F(norm_unit_out)(p, at, n, &coef);
-    }
+    LUC_F(norm_coef) coef[LUC_NORM_GROUP];
+    for (int64_t i = 0; i < n; i++) coef[i] = LUC_F(norm_coef_of)(p, c + i);
+    for (int64_t unit = block * p->block_units; unit < LUC_F(norm_block_end)(p, block); unit++)
+        for (int64_t i = 0; i < n; i++) {
+            int64_t at[3], length = LUC_F(norm_unit)(p, c + i, unit, at);
+            LUC_F(norm_unit_out)(p, at, length, &coef[i]);
+        }
 }
 
 /* ---- lanes --------------------------------------------------------------------------------- */
@@ -389,25 +430,6 @@ static void LUC_F(norm_lane_out)(void *ctx, int64_t first, int64_t last, int thr
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-LUC_INLINE double LUC_F(norm_shift)(const luc_norm_plan *p, int64_t c)
-{
-    if (p->count == 0) return 0;
-    double x = (double)LUC_GET((const LUC_T *)p->x + c * p->channel_stride[0]);
-    return isfinite(x) ? x : 0;
-}
-
-LUC_INLINE double LUC_F(norm_mean)(const luc_norm_plan *p, int64_t c)
-{
-    const lucid_view *mean = p->args->in[3];
-    return ((const double *)mean->data)[c * mean->strides[0]];
-}
-
-/* What the sums are taken around. */
-LUC_INLINE double LUC_F(norm_centre)(const luc_norm_plan *p, int64_t c)
-{
-    return p->backward ? LUC_F(norm_mean)(p, c) : LUC_F(norm_shift)(p, c);
-}
-
 /* From the sums of channel c, block after block, to its coefficients. */
 static void LUC_F(norm_channel)(const luc_norm_plan *p, int64_t c)
 {
@@ -431,20 +453,18 @@ LUC_INLINE bool LUC_F(norm_wants_sums)(const luc_norm_plan *p)
     return p->count > 0 && (p->batch || (p->backward && (p->want & 6)));
 }
 
-static void LUC_F(norm_channels)(void *ctx, int64_t begin, int64_t end, int thread)
+/* Groups of channels, from sums to outputs while they are in the cache. */
+static void LUC_F(norm_groups)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const luc_norm_plan *p = ctx;
-    bool sums = LUC_F(norm_wants_sums)(p);
-    for (int64_t c = begin; c < end; c++) {
-        double *s = p->sums + c * p->blocks * 2;
-        if (!sums) memset(s, 0, (size_t)(2 * p->blocks) * sizeof *s);
-        for (int64_t b = 0; sums && b < p->blocks; b++)
-            LUC_F(norm_block_sum)(p, c, b, LUC_F(norm_centre)(p, c), s + 2 * b);
-        LUC_F(norm_channel)(p, c);
+    for (int64_t c = begin * p->channel_group; begin < end; begin++, c += p->channel_group) {
+        int64_t n = p->channels - c < p->channel_group ? p->channels - c : p->channel_group;
+        for (int64_t b = 0; b < p->blocks; b++) LUC_F(norm_block_sum)(p, c, n, b);
+        for (int64_t i = 0; i < n; i++) LUC_F(norm_channel)(p, c + i);
         /* Backwards: what was read last is still in the cache. */
         for (int64_t b = p->blocks - 1; (p->want & 1) && b >= 0; b--)
-            LUC_F(norm_block_out)(p, c, b);
+            LUC_F(norm_block_out)(p, c, n, b);
     }
     if (p->stream) luc_stream_fence();
 }
@@ -453,35 +473,46 @@ static void LUC_F(norm_pieces_sum)(void *ctx, int64_t begin, int64_t end, int th
 {
     (void)thread;
     const luc_norm_plan *p = ctx;
-    for (int64_t i = begin; i < end; i++) {
-        int64_t c = i / p->blocks;
-        LUC_F(norm_block_sum)(p, c, i % p->blocks, LUC_F(norm_centre)(p, c), p->sums + 2 * i);
-    }
+    for (int64_t i = begin; i < end; i++) LUC_F(norm_block_sum)(p, i / p->blocks, 1, i % p->blocks);
 }
 
-static void LUC_F(norm_pieces_out)(void *ctx, int64_t begin, int64_t end, int thread)
+/* Units of all channels in the order in which they lie in NCHW. */
+static void LUC_F(norm_units_out)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const luc_norm_plan *p = ctx;
-    for (int64_t i = begin; i < end; i++) LUC_F(norm_block_out)(p, i / p->blocks, i % p->blocks);
+    int64_t c = begin % p->channels, unit = begin / p->channels;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t at[3], length = LUC_F(norm_unit)(p, c, unit, at);
+        LUC_F(norm_coef) coef = LUC_F(norm_coef_of)(p, c);
+        LUC_F(norm_unit_out)(p, at, length, &coef);
+        if (++c == p->channels) {
+            c = 0;
+            unit++;
+        }
+    }
     if (p->stream) luc_stream_fence();
 }
 
 static void LUC_F(norm_by_rows)(luc_norm_plan *p)
 {
     enum { GRAIN = 1 << 14 }; /* elements that are worth a thread */
-    if (p->fused) {
-        int64_t grain = GRAIN / (p->count + 1) + 1;
-        luc_parallel_for(p->channels, grain, LUC_F(norm_channels), p);
+    bool sums = LUC_F(norm_wants_sums)(p);
+    if (sums && p->fused) {
+        int64_t groups = luc_parallel_blocks(p->channels, p->channel_group);
+        int64_t grain = GRAIN / (p->count * p->channel_group + 1) + 1;
+        luc_parallel_for(groups, grain, LUC_F(norm_groups), p);
         return;
     }
     int64_t pieces = p->channels * p->blocks;
-    if (LUC_F(norm_wants_sums)(p))
+    if (sums)
         luc_parallel_for(pieces, 1, LUC_F(norm_pieces_sum), p);
     else
         memset(p->sums, 0, (size_t)(2 * pieces) * sizeof *p->sums);
     for (int64_t c = 0; c < p->channels; c++) LUC_F(norm_channel)(p, c);
-    if (p->want & 1) luc_parallel_for(pieces, 1, LUC_F(norm_pieces_out), p);
+    if (p->want & 1)
+        luc_parallel_for(p->channels * p->units, GRAIN / (p->part + 1) + 1, LUC_F(norm_units_out),
+                         p);
 }
 
 /* Repeats per-channel numbers over the lanes of a row. */

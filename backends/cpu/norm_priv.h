@@ -21,6 +21,8 @@
 #include "backends/cpu/view_priv.h"
 #include "lucid/attrs.h"
 
+enum { LUC_NORM_GROUP = 16 };
+
 typedef struct luc_norm_plan {
     const lucid_kernel_args *args;
     bool backward, lanes, dense, stream, fused;
@@ -39,6 +41,7 @@ typedef struct luc_norm_plan {
     /* ROWS: runs of `inner` are cut into `parts` of `part` elements; a block is `block_units`
      * parts. LANES: rows of `width`, `tail` pixels left over; a block is `block_units` rows. */
     int64_t inner, part, parts, units, block_units, blocks;
+    int64_t channel_group; /* ROWS: channels that a thread takes at once, <= LUC_NORM_GROUP */
     int64_t group, width, tail;
 
     /* In the workspace. Per channel: */

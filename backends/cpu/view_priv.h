@@ -144,6 +144,6 @@ LUC_INLINE void luc_loop_offsets(const luc_loop *l, int64_t run, int64_t *offset
 
 /* Bytes from which on an output is written around the cache: by then it has left the cache
  * before anyone reads it. */
-enum { LUC_STREAM_BYTES = 8 << 20 };
+enum { LUC_STREAM_BYTES = 16 << 20 };
 
 #endif
