@@ -112,18 +112,18 @@ LUC_INLINE LUC_V LUC_F(norm_dx)(LUC_V x, LUC_V dy, const LUC_F(norm_coef) * c)
     return LUC_VO(mul)(t, c->scale);
 }
 
-/* The loop over a row, for an expression that makes the vector at i from m elements: up to the
- * first aligned address, then whole vectors (around the cache if `stream`), then the rest. */
+/* The loop over a row, for an expression that makes the vector at i from m elements: in long rows
+ * up to the first aligned address, then whole vectors (around the cache if `stream`), the rest. */
 #define NORM_ROW(out, n, stream, WHOLE, SOME)                                          \
     do {                                                                               \
-        int64_t i = 0, head = (stream) ? luc_to_aligned(out, sizeof(LUC_T)) : 0;       \
-        if (head > (n)) head = (n);                                                    \
+        bool aligned = (n) >= 8 * LUC_LANES;                                           \
+        int64_t i = 0, head = aligned ? luc_to_aligned(out, sizeof(LUC_T)) : 0;        \
         while (i < head) {                                                             \
             int64_t m = head - i < LUC_LANES ? head - i : LUC_LANES;                   \
             LUC_STORE_N((out) + i, SOME, m);                                           \
             i += m;                                                                    \
         }                                                                              \
-        if (stream)                                                                    \
+        if (aligned && (stream))                                                       \
             for (; i + LUC_LANES <= (n); i += LUC_LANES) LUC_STREAM((out) + i, WHOLE); \
         else                                                                           \
             for (; i + LUC_LANES <= (n); i += LUC_LANES) LUC_STORE((out) + i, WHOLE);  \
@@ -211,7 +211,7 @@ static void LUC_F(norm_unit_sum)(const luc_norm_plan *p, LUC_F(norm_sum) * s, co
         if (dy)
             LUC_F(norm_sum_grad_row)(s, x, dy, n, centre);
         else
-            LUC_F(norm_sum_row)(s, x, n, (LUC_S)centre);
+            LUC_F(norm_sum_row)(s, x, n, centre);
         return;
     }
     LUC_T bx[GATHER], bdy[GATHER];
@@ -231,6 +231,22 @@ LUC_INLINE int64_t LUC_F(norm_block_end)(const luc_norm_plan *p, int64_t block)
     return end < p->units ? end : p->units;
 }
 
+/* Asks for a short run before it is needed: the hardware's own prefetching starts anew with every
+ * run, and is late. */
+LUC_INLINE void LUC_F(norm_ask)(const luc_norm_plan *p, int64_t c, int64_t unit)
+{
+    enum { SHORT = 4096, LINE = 64 };
+    int64_t at[3], bytes = p->part * (int64_t)sizeof(LUC_T);
+    if (bytes > SHORT || !p->dense) return;
+    LUC_F(norm_unit)(p, c, unit, at);
+    const char *x = (const char *)((const LUC_T *)p->x + at[0]);
+    const char *dy = (const char *)((const LUC_T *)p->grad_y + (p->backward ? at[1] : 0));
+    for (int64_t i = 0; i < bytes; i += LINE) {
+        luc_prefetch(x + i);
+        if (p->backward) luc_prefetch(dy + i);
+    }
+}
+
 /* The two sums over block `block` of n channels from c on, which are visited in the order in which
  * they lie. */
 static void LUC_F(norm_block_sum)(const luc_norm_plan *p, int64_t c, int64_t n, int64_t block)
@@ -244,6 +260,10 @@ static void LUC_F(norm_block_sum)(const luc_norm_plan *p, int64_t c, int64_t n, 
     for (int64_t unit = block * p->block_units; unit < LUC_F(norm_block_end)(p, block); unit++)
         for (int64_t i = 0; i < n; i++) {
             int64_t at[3], length = LUC_F(norm_unit)(p, c + i, unit, at);
+            if (i + 1 < n)
+                LUC_F(norm_ask)(p, c + i + 1, unit);
+            else if (unit + 1 < p->units)
+                LUC_F(norm_ask)(p, c, unit + 1);
             LUC_F(norm_unit_sum)(p, &s[i], at, length, centre[i]);
         }
     for (int64_t i = 0; i < n; i++) {
@@ -293,28 +313,29 @@ static void LUC_F(norm_block_out)(const luc_norm_plan *p, int64_t c, int64_t n, 
 
 /* ---- lanes --------------------------------------------------------------------------------- */
 
-/* Sums of rows [begin, end) into s1, s2 [width]. */
-static void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int64_t end, double *s1,
-                                  double *s2)
+/* Sums of rows [begin, end) into s1, s2 [width]; `back` is known where this is inlined. */
+LUC_INLINE void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int64_t end,
+                                      double *s1, double *s2, bool back)
 {
     int64_t sx = p->loop.strides[0][0] * p->group, sdy = p->loop.strides[1][0] * p->group;
     for (int64_t j = 0; j < p->width; j += LUC_LANES) {
         const LUC_T *x = (const LUC_T *)p->x + begin * sx + j;
-        const LUC_T *dy = p->backward ? (const LUC_T *)p->grad_y + begin * sdy + j : NULL;
+        const LUC_T *dy = back ? (const LUC_T *)p->grad_y + begin * sdy + j : x;
         vd a[LUC_PARTS], b[LUC_PARTS], centre[LUC_PARTS];
         for (int k = 0; k < LUC_PARTS; k++) {
             a[k] = vd_load(s1 + j + k * LUC_VD);
             b[k] = vd_load(s2 + j + k * LUC_VD);
             centre[k] = vd_load(p->lane_centre + j + k * LUC_VD);
         }
-        for (int64_t r = begin; r < end; r++, x += sx) {
-            LUC_V vx = LUC_LOAD(x), vg = dy ? LUC_LOAD(dy) : vx;
+        for (int64_t r = begin; r < end; r++, x += sx, dy += sdy) {
+            luc_prefetch(x + 8 * sx); /* the same column of rows to come */
+            if (back) luc_prefetch(dy + 8 * sdy);
+            LUC_V vx = LUC_LOAD(x), vg = back ? LUC_LOAD(dy) : vx;
             for (int k = 0; k < LUC_PARTS; k++) {
-                vd d = vd_sub(LUC_PART(vx, k), centre[k]), g = dy ? LUC_PART(vg, k) : d;
+                vd d = vd_sub(LUC_PART(vx, k), centre[k]), g = back ? LUC_PART(vg, k) : d;
                 a[k] = vd_add(a[k], g);
                 b[k] = vd_fma(g, d, b[k]);
             }
-            if (dy) dy += sdy;
         }
         for (int k = 0; k < LUC_PARTS; k++) {
             vd_store(s1 + j + k * LUC_VD, a[k]);
@@ -350,8 +371,13 @@ static void LUC_F(norm_lane_sums)(void *ctx, int64_t first, int64_t last, int th
         memset(s1, 0, (size_t)(2 * p->width) * sizeof *s1);
         int64_t row = block * p->block_units, end = row + p->block_units;
         if (end > p->units) end = p->units;
-        for (; row < end; row += AT_ONCE)
-            LUC_F(norm_lane_rows)(p, row, end - row < AT_ONCE ? end : row + AT_ONCE, s1, s2);
+        for (; row < end; row += AT_ONCE) {
+            int64_t until = end - row < AT_ONCE ? end : row + AT_ONCE;
+            if (p->backward)
+                LUC_F(norm_lane_rows)(p, row, until, s1, s2, true);
+            else
+                LUC_F(norm_lane_rows)(p, row, until, s1, s2, false);
+        }
         for (int64_t j = p->channels; j < p->width; j++) {
             s1[j % p->channels] += s1[j];
             s2[j % p->channels] += s2[j];

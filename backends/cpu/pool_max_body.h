@@ -90,12 +90,10 @@ static void LUC_F(pool_max_lane_rows)(void *ctx, int64_t begin, int64_t end, int
         int64_t *index = (int64_t *)p->index.data + image_offset(&p->index, n, 0, row);
         luc_window wy = luc_pool_window(p, 0, row);
         for (int64_t o = 0; o < p->ow; o++) {
-            if (plain)
-                LUC_F(pool_max_lanes_2x2)
-                (p, x + 2 * row * p->big.strides[2] + 2 * o * p->big.strides[3],
-                 2 * row * p->w + 2 * o, y, index);
-            else
-                LUC_F(pool_max_lanes)(p, x, wy, luc_pool_window(p, 1, o), y, index);
+            if (plain) LUC_F(pool_max_lanes_2x2)
+            (p, x + 2 * row * p->big.strides[2] + 2 * o * p->big.strides[3], 2 * row * p->w + 2 * o,
+             y, index);
+            else LUC_F(pool_max_lanes)(p, x, wy, luc_pool_window(p, 1, o), y, index);
             y += p->small.strides[3];
             index += p->index.strides[3];
         }
@@ -189,10 +187,9 @@ static void LUC_F(pool_back_lane_pairs)(void *ctx, int64_t begin, int64_t end, i
         const LUC_T *g = (const LUC_T *)p->small.data + image_offset(&p->small, n, 0, row);
         const int64_t *index = (const int64_t *)p->index.data + image_offset(&p->index, n, 0, row);
         int64_t covered = row < p->oh ? p->ow : 0;
-        for (int64_t o = 0; o < covered; o++)
-            LUC_F(pool_back_lanes_2x2)
-            (p, dx + 2 * o * p->big.strides[3], 2 * row * p->w + 2 * o, g + o * p->small.strides[3],
-             index + o * p->index.strides[3]);
+        for (int64_t o = 0; o < covered; o++) LUC_F(pool_back_lanes_2x2)
+        (p, dx + 2 * o * p->big.strides[3], 2 * row * p->w + 2 * o, g + o * p->small.strides[3],
+         index + o * p->index.strides[3]);
         for (int64_t r = 0; r < (rows < 2 ? rows : 2); r++)
             for (int64_t x = 2 * covered; x < p->w; x++)
                 LUC_F(pool_zero_lanes)(p, dx + r * p->big.strides[2] + x * p->big.strides[3]);
@@ -212,10 +209,15 @@ static const int32_t LUC_F(pool_lane)[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1
 static void LUC_F(pool_max_2x2_row)(const LUC_T *x0, const LUC_T *x1, int64_t ow, int64_t base,
                                     int64_t w, LUC_T *y, int64_t *index)
 {
+    enum { AHEAD = 256 };
     vi lane = vi_load(LUC_F(pool_lane));
     for (int64_t o = 0; o < ow; o += LUC_VF) {
         int64_t m = ow - o < LUC_VF ? ow - o : LUC_VF;
         const LUC_T *p = x0 + 2 * o, *q = x1 + 2 * o;
+        luc_prefetch(p + AHEAD);
+        luc_prefetch(p + AHEAD + LUC_VF);
+        luc_prefetch(q + AHEAD);
+        luc_prefetch(q + AHEAD + LUC_VF);
         vf a = LUC_F(pool_load_upto)(p, 2 * m),
            b = LUC_F(pool_load_upto)(p + LUC_VF, 2 * m - LUC_VF);
         vf c = LUC_F(pool_load_upto)(q, 2 * m),
@@ -267,10 +269,14 @@ LUC_INLINE void LUC_F(pool_spread)(LUC_T *dx, vf v, vi k, vi even, int64_t m)
 static void LUC_F(pool_max_2x2_back)(LUC_T *upper, LUC_T *lower, const LUC_T *g,
                                      const int64_t *index, int64_t ow, int64_t base, int64_t w)
 {
+    enum { AHEAD = 128 };
     vi lane = vi_shl(vi_load(LUC_F(pool_lane)), 1), down = vi_set1((int32_t)w);
     for (int64_t o = 0; o < ow; o += LUC_VF) {
         int64_t m = ow - o < LUC_VF ? ow - o : LUC_VF;
         vf v = LUC_F(pool_load_upto)(g + o, m);
+        luc_prefetch(index + o + AHEAD); /* short masked rows do not wake the hardware's own */
+        luc_prefetch(index + o + AHEAD + 8);
+        luc_prefetch(g + o + AHEAD);
         vi k = m == LUC_VF ? vi_load_i64(index + o) : vi_load_i64_n(index + o, m);
         vi even = vi_add(vi_set1((int32_t)(base + 2 * o)), lane);
         LUC_F(pool_spread)(upper + 2 * o, v, k, even, m);
@@ -288,12 +294,10 @@ static void LUC_F(pool_max_2x2_back_pairs)(void *ctx, int64_t begin, int64_t end
     for (int64_t i = begin; i < end; i++) {
         LUC_T *dx = (LUC_T *)p->big.data + image_offset(&p->big, at.n, at.c, 2 * at.row);
         int64_t covered = at.row < p->oh ? 2 * p->ow : 0, rows = p->h - 2 * at.row;
-        if (covered)
-            LUC_F(pool_max_2x2_back)
-            (dx, dx + step,
-             (const LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row),
-             (const int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row), p->ow,
-             2 * at.row * p->w, p->w);
+        if (covered) LUC_F(pool_max_2x2_back)
+        (dx, dx + step, (const LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row),
+         (const int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row), p->ow,
+         2 * at.row * p->w, p->w);
         for (int64_t r = 0; r < (rows < 2 ? rows : 2); r++)
             for (int64_t x = covered; x < p->w; x++) LUC_PUT(dx + r * step + x, 0);
         if (++at.row == pairs) at = plane_row(p, i + 1, pairs);
