@@ -35,22 +35,25 @@ static bool reset_parameters(lucid_module *m)
     return luc_layer_reset(c->weight, c->bias);
 }
 
+/* ", padding=(1, 1)", or nothing where both are what they are by default. */
+static luc_text option_text(const char *name, const int64_t pair[2], int64_t by_default)
+{
+    luc_text t = {""};
+    if (pair[0] != by_default || pair[1] != by_default)
+        snprintf(t.s, sizeof t.s, ", %s=%.80s", name, luc_pair_text(pair[0], pair[1]).s);
+    return t;
+}
+
 static int extra_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_Conv2d *c = lucid_self(m, nn_Conv2d);
-    luc_string s = {0};
-    luc_string_printf(&s, "%lld, %lld, kernel_size=%s, stride=%s", (long long)c->in_channels,
-                      (long long)c->out_channels, luc_pair_text(c->kernel[0], c->kernel[1]).s,
-                      luc_pair_text(c->stride[0], c->stride[1]).s);
-    if (c->padding[0] || c->padding[1])
-        luc_string_printf(&s, ", padding=%s", luc_pair_text(c->padding[0], c->padding[1]).s);
-    if (c->dilation[0] != 1 || c->dilation[1] != 1)
-        luc_string_printf(&s, ", dilation=%s", luc_pair_text(c->dilation[0], c->dilation[1]).s);
-    if (c->groups != 1) luc_string_printf(&s, ", groups=%lld", (long long)c->groups);
-    if (!c->bias) luc_string_printf(&s, ", bias=False");
-    int n = snprintf(text, size, "%s", s.s ? s.s : "");
-    luc_string_free(&s);
-    return n;
+    char groups[32] = "";
+    if (c->groups != 1) snprintf(groups, sizeof groups, ", groups=%lld", (long long)c->groups);
+    return snprintf(
+        text, size, "%lld, %lld, kernel_size=%s, stride=%s%s%s%s%s", (long long)c->in_channels,
+        (long long)c->out_channels, luc_pair_text(c->kernel[0], c->kernel[1]).s,
+        luc_pair_text(c->stride[0], c->stride[1]).s, option_text("padding", c->padding, 0).s,
+        option_text("dilation", c->dilation, 1).s, groups, c->bias ? "" : ", bias=False");
 }
 
 const lucid_module_class lucid_nn_conv2d_class = {

@@ -4,6 +4,17 @@
 
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 static lucid_dtype wide_of(const bn_run *r)
 {
     return r->dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
@@ -340,9 +351,7 @@ Test(batchnorm, case24_more_than_2_to_the_31_elements)
     enum { SIDE = 1 << 10, CHANNELS = 2 };
     const int64_t samples = 1025;
     long long memory = (long long)sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE);
-#if defined(__SANITIZE_ADDRESS__)
-    memory = 0; /* the sanitizer's own memory comes on top */
-#endif
+    if (SANITIZED) memory = 0; /* the sanitizer's own memory comes on top */
     if (memory < 6LL << 30) cr_skip_test("needs 6 GiB of free memory");
     lucid_module *bn = nn_BatchNorm2d(CHANNELS);
     lucid_tensor *one = bn_normal(LUCID_SHAPE(1, CHANNELS, SIDE, SIDE), LUCID_F16, 3, 2);
