@@ -106,6 +106,31 @@ static void transform_input(const winograd *g, int64_t block, float *v, int64_t 
     luc_wino_transform_input(pixel, g->depth, v, step);
 }
 
+/* One row of a block's pixels: to[j * step], j < cols, n channels; bias and relu applied. */
+LUC_INLINE void store_row(const winograd *g, const vf *half, vf bias, float *to, int64_t cols,
+                          int64_t n)
+{
+    const int64_t step = g->dst_c;
+    vf y[OUT];
+    luc_wino_output_1d(half, 1, y, 1);
+#pragma GCC unroll 4
+    for (int j = 0; j < OUT; j++) {
+        y[j] = vf_add(y[j], bias);
+        if (g->relu) y[j] = vf_max(vf_zero(), y[j]);
+    }
+    if (cols == OUT && n == LUC_VF) {
+        vf_store(to, y[0]);
+        vf_store(to + step, y[1]);
+        vf_store(to + 2 * step, y[2]);
+        vf_store(to + 3 * step, y[3]);
+        return;
+    }
+    vf_store_n(to, y[0], n);
+    if (cols > 1) vf_store_n(to + step, y[1], n);
+    if (cols > 2) vf_store_n(to + 2 * step, y[2], n);
+    if (cols > 3) vf_store_n(to + 3 * step, y[3], n);
+}
+
 /* Pixels of one block from M, m[e * step], for n channels from `channel`. */
 static void transform_output(const winograd *g, luc_wino_place at, const float *m, int64_t step,
                              int64_t channel, int64_t n)
@@ -114,26 +139,11 @@ static void transform_output(const winograd *g, luc_wino_place at, const float *
     const int64_t rows = luc_min64(OUT, g->rows - at.row), cols = luc_min64(OUT, g->cols - at.col);
     for (int64_t l = 0; l < n; l += LUC_VF) {
         const int64_t some = luc_min64(LUC_VF, n - l);
-        vf half[OUT * IN], y[OUT * OUT];
-        for (int i = 0; i < IN; i++) {
-            vf column[IN];
-            for (int k = 0; k < IN; k++) column[k] = vf_load(m + (k * IN + i) * step + l);
-            luc_wino_output_1d(column, 1, half + i, IN);
-        }
-        for (int i = 0; i < OUT; i++) luc_wino_output_1d(half + IN * i, 1, y + OUT * i, 1);
         const vf bias = g->bias ? vf_load_n(g->bias + channel + l, some) : vf_zero();
-        for (int i = 0; i < OUT * OUT; i++) {
-            if (g->bias) y[i] = vf_add(y[i], bias);
-            if (g->relu) y[i] = vf_max(vf_zero(), y[i]);
-        }
+        vf half[OUT * IN];
+        luc_wino_output(m + l, step, half);
         for (int64_t i = 0; i < rows; i++)
-            for (int64_t j = 0; j < cols; j++) {
-                float *pixel = to + i * g->dst_r + j * g->dst_c + l;
-                if (some == LUC_VF)
-                    vf_store(pixel, y[i * OUT + j]);
-                else
-                    vf_store_n(pixel, y[i * OUT + j], some);
-            }
+            store_row(g, half + IN * i, bias, to + i * g->dst_r + l, cols, some);
     }
 }
 

@@ -20,7 +20,7 @@ enum {
     LEAST_CHUNK = 128, /* blocks: P is read and written once a chunk */
     GRAIN = 4,         /* blocks transformed together */
 };
-static const size_t CHUNK_BYTES = (size_t)6 << 20; /* of V and D, if that is not too few blocks */
+static const size_t CHUNK_BYTES = (size_t)3 << 20; /* of V and D, if that is not too few blocks */
 static const size_t MOST_BYTES = (size_t)96 << 20; /* more workspace is not asked for */
 
 typedef struct {
@@ -64,16 +64,14 @@ static void transform_dy(const plan *g, const float *const *pixel, int64_t at)
 {
     const int64_t cols = g->tile->cols, step = g->panels * g->chunk * cols;
     for (int64_t c = 0; c < g->panels * cols; c += LUC_VF) {
-        vf d[OUT * OUT], half[IN * OUT], full[SIZE];
         float *to = g->d + (c / cols * g->chunk + at) * cols + c % cols;
-        const int64_t n = luc_max64(luc_min64(LUC_VF, g->p->o - c), 0);
-        if (n > 0)
-            luc_wino_load(pixel, OUT * OUT, c, n, d);
+        const int64_t n = luc_min64(LUC_VF, g->p->o - c);
+        if (n == LUC_VF)
+            luc_wino_dy(pixel, c, LUC_VF, to, step);
+        else if (n > 0)
+            luc_wino_dy(pixel, c, n, to, step);
         else
-            for (int i = 0; i < OUT * OUT; i++) d[i] = vf_zero();
-        for (int i = 0; i < OUT; i++) luc_wino_dy_1d(d + i, OUT, half + i, OUT);
-        for (int i = 0; i < IN; i++) luc_wino_dy_1d(half + OUT * i, 1, full + IN * i, 1);
-        for (int i = 0; i < SIZE; i++) vf_store(to + i * step, full[i]);
+            for (int i = 0; i < SIZE; i++) vf_store(to + i * step, vf_zero());
     }
 }
 

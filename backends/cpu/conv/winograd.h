@@ -125,28 +125,90 @@ static inline void luc_wino_pixels(const luc_wino_image *image, int64_t row, int
         }
 }
 
-/* Channels [c, c + n) of `count` pixels; n is at most a vector. */
-LUC_INLINE void luc_wino_load(const float *const *pixel, int count, int64_t c, int64_t n, vf *d)
+/* Channels [c, c + n) of a pixel; n is at most a vector. */
+LUC_INLINE vf luc_wino_load(const float *pixel, int64_t c, int64_t n)
 {
-    if (n == LUC_VF)
-        for (int i = 0; i < count; i++) d[i] = vf_load(pixel[i] + c);
-    else
-        for (int i = 0; i < count; i++) d[i] = vf_load_n(pixel[i] + c, n);
+    return n == LUC_VF ? vf_load(pixel + c) : vf_load_n(pixel + c, n);
 }
 
-/* V = B' d B of one 6x6 block of pixels, all channels: v[e * step + channel]. */
+/* The vectors of a block are twice as many as there are registers, so each transform goes through
+   memory once: columns in, rows out. Loops over the six are written out where the compiler would
+   otherwise keep the numbers in memory once more. */
+
+/* V = B' d B of one 6x6 block of pixels, n channels from c: v[e * step]. */
+LUC_INLINE void luc_wino_input(const float *const *pixel, int64_t c, int64_t n, float *v,
+                               int64_t step)
+{
+    vf half[LUC_WINO_SIZE];
+    for (int i = 0; i < LUC_WINO_IN; i++) {
+        const vf d[LUC_WINO_IN] = {
+            luc_wino_load(pixel[i], c, n),      luc_wino_load(pixel[i + 6], c, n),
+            luc_wino_load(pixel[i + 12], c, n), luc_wino_load(pixel[i + 18], c, n),
+            luc_wino_load(pixel[i + 24], c, n), luc_wino_load(pixel[i + 30], c, n),
+        };
+        luc_wino_input_1d(d, 1, half + i, LUC_WINO_IN);
+    }
+    for (int i = 0; i < LUC_WINO_IN; i++, v += LUC_WINO_IN * step) {
+        vf r[LUC_WINO_IN];
+        luc_wino_input_1d(half + LUC_WINO_IN * i, 1, r, 1);
+        vf_store(v, r[0]);
+        vf_store(v + step, r[1]);
+        vf_store(v + 2 * step, r[2]);
+        vf_store(v + 3 * step, r[3]);
+        vf_store(v + 4 * step, r[4]);
+        vf_store(v + 5 * step, r[5]);
+    }
+}
+
+/* The same for all channels: v[e * step + channel]. */
 static inline void luc_wino_transform_input(const float *const *pixel, int64_t channels, float *v,
                                             int64_t step)
 {
-    for (int64_t c = 0; c < channels; c += LUC_VF) {
-        vf d[LUC_WINO_SIZE], half[LUC_WINO_SIZE];
-        const int64_t n = channels - c < LUC_VF ? channels - c : LUC_VF;
-        luc_wino_load(pixel, LUC_WINO_SIZE, c, n, d);
-        for (int i = 0; i < LUC_WINO_IN; i++)
-            luc_wino_input_1d(d + i, LUC_WINO_IN, half + i, LUC_WINO_IN);
-        for (int i = 0; i < LUC_WINO_IN; i++)
-            luc_wino_input_1d(half + LUC_WINO_IN * i, 1, d + LUC_WINO_IN * i, 1);
-        for (int i = 0; i < LUC_WINO_SIZE; i++) vf_store(v + i * step + c, d[i]);
+    int64_t c = 0;
+    for (; c + LUC_VF <= channels; c += LUC_VF) luc_wino_input(pixel, c, LUC_VF, v + c, step);
+    if (c < channels) luc_wino_input(pixel, c, channels - c, v + c, step);
+}
+
+/* D = G dy G' of one 4x4 block of pixels, n channels from c: to[e * step]. */
+LUC_INLINE void luc_wino_dy(const float *const *pixel, int64_t c, int64_t n, float *to,
+                            int64_t step)
+{
+    vf half[LUC_WINO_IN * LUC_WINO_OUT];
+    for (int i = 0; i < LUC_WINO_OUT; i++) {
+        const vf d[LUC_WINO_OUT] = {
+            luc_wino_load(pixel[i], c, n),
+            luc_wino_load(pixel[i + 4], c, n),
+            luc_wino_load(pixel[i + 8], c, n),
+            luc_wino_load(pixel[i + 12], c, n),
+        };
+        luc_wino_dy_1d(d, 1, half + i, LUC_WINO_OUT);
+    }
+    for (int i = 0; i < LUC_WINO_IN; i++, to += LUC_WINO_IN * step) {
+        vf r[LUC_WINO_IN];
+        luc_wino_dy_1d(half + LUC_WINO_OUT * i, 1, r, 1);
+        vf_store(to, r[0]);
+        vf_store(to + step, r[1]);
+        vf_store(to + 2 * step, r[2]);
+        vf_store(to + 3 * step, r[3]);
+        vf_store(to + 4 * step, r[4]);
+        vf_store(to + 5 * step, r[5]);
+    }
+}
+
+/* A' m of one block, m[e * step]: the four rows of six from which luc_wino_output_1d makes the
+   pixels. */
+LUC_INLINE void luc_wino_output(const float *m, int64_t step, vf *half)
+{
+    for (int i = 0; i < LUC_WINO_IN; i++, m += step) {
+        const vf column[LUC_WINO_IN] = {
+            vf_load(m),
+            vf_load(m + 6 * step),
+            vf_load(m + 12 * step),
+            vf_load(m + 18 * step),
+            vf_load(m + 24 * step),
+            vf_load(m + 30 * step),
+        };
+        luc_wino_output_1d(column, 1, half + i, LUC_WINO_IN);
     }
 }
 
