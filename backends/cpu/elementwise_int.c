@@ -72,20 +72,35 @@ static int64_t bounded(double x, int64_t low, int64_t high)
 #define COMPARE(T, op, expression) BINARY_TO(T, uint8_t, op, expression)
 
 #define U(x) ((uint64_t)(x))
-#define ALL_BUT_BOOL(T)                                                               \
-    UNARY(T, neg, 0 - U(x))                                                           \
-    UNARY(T, abs, U(x) >> 63 ? 0 - U(x) : U(x))                                       \
-    UNARY(T, sign, (x > 0) - (int)(U(x) >> 63))                                       \
-    UNARY(T, square, U(x) * U(x))                                                     \
-    UNARY(T, relu, x > 0 ? x : 0)                                                     \
-    UNARY(T, clamp, x > t || s > t ? t : x < s ? s : x)                               \
-    UNARY(T, add_scalar, U(x) + U(w))                                                 \
-    UNARY(T, mul_scalar, U(x) * U(w))                                                 \
-    UNARY(T, pow_scalar, int_pow(U(x), w, x == (T##_type) - 1 && (T##_type) - 1 < 0)) \
-    BINARY(T, add, U(a) + U(b))                                                       \
-    BINARY(T, sub, U(a) - U(b))                                                       \
-    BINARY(T, mul, U(a) * U(b))                                                       \
-    BINARY(T, pow, int_pow(U(a), b, a == (T##_type) - 1 && (T##_type) - 1 < 0))       \
+#define POWERS(T)                                                                                  \
+    static void T##_pow(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)          \
+    {                                                                                              \
+        T##_type *y = y_;                                                                          \
+        const T##_type *a = in[0], *b = in[1];                                                     \
+        const int64_t sa = c->single & 1 ? 0 : 1, sb = c->single & 2 ? 0 : 1;                      \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            y[i] = (T##_type)int_pow(U(a[i * sa]), b[i * sb], (int64_t)a[i * sa] == -1);           \
+    }                                                                                              \
+    static void T##_pow_scalar(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)   \
+    {                                                                                              \
+        T##_type *y = y_;                                                                          \
+        const T##_type *x = in[0];                                                                 \
+        const int64_t e = bounded(c->p0, INT64_MIN, INT64_MAX);                                    \
+        for (int64_t i = 0; i < n; i++) y[i] = (T##_type)int_pow(U(x[i]), e, (int64_t)x[i] == -1); \
+    }
+#define ALL_BUT_BOOL(T)                                 \
+    UNARY(T, neg, 0 - U(x))                             \
+    UNARY(T, abs, U(x) >> 63 ? 0 - U(x) : U(x))         \
+    UNARY(T, sign, (x > 0) - (int)(U(x) >> 63))         \
+    UNARY(T, square, U(x) * U(x))                       \
+    UNARY(T, relu, x > 0 ? x : 0)                       \
+    UNARY(T, clamp, x > t || s > t ? t : x < s ? s : x) \
+    UNARY(T, add_scalar, U(x) + U(w))                   \
+    UNARY(T, mul_scalar, U(x) * U(w))                   \
+    POWERS(T)                                           \
+    BINARY(T, add, U(a) + U(b))                         \
+    BINARY(T, sub, U(a) - U(b))                         \
+    BINARY(T, mul, U(a) * U(b))                         \
     COMMON(T)
 #define COMMON(T)                           \
     BINARY(T, minimum, b < a ? b : a)       \
