@@ -59,8 +59,10 @@ static bool check_inputs(lucid_call *c)
     for (int i = 0; i < c->n_in; i++) {
         lucid_tensor *t = c->in[i];
         if (!t) {
-            if (!is_optional(op, i)) return false; /* of an earlier error */
-            continue;
+            if (is_optional(op, i)) continue;
+            /* It comes from an earlier error, which stays; or it is the caller's mistake. */
+            return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected a tensor, got NULL",
+                             luc_argument_name(op, i).s);
         }
         if (!first)
             first = t;

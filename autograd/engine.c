@@ -231,8 +231,10 @@ static bool run_edges(luc_run *run, lucid_tensor *const *roots, lucid_tensor *co
 static bool execute(luc_run *run, lucid_tensor *const *roots, lucid_tensor *const *gradients,
                     size_t n, const char *op)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!roots[i] || !check_root(roots[i], gradients ? gradients[i] : NULL, op)) return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!roots[i]) return luc_raise(LUCID_ERR_ARGUMENT, op, "root: expected a tensor, got NULL");
+        if (!check_root(roots[i], gradients ? gradients[i] : NULL, op)) return false;
+    }
     luc_edge few[4], *edges = few;
     if (n > 4 && !(edges = luc_alloc(n * sizeof *edges, op))) return false;
     for (size_t i = 0; i < n; i++) edges[i] = luc_edge_of(roots[i]);
@@ -248,7 +250,10 @@ static bool execute(luc_run *run, lucid_tensor *const *roots, lucid_tensor *cons
 static luc_edge *input_edges(lucid_tensor *const *inputs, size_t n, const char *op)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!inputs[i] || !luc_view_refresh(inputs[i])) return NULL;
+        if (!inputs[i])
+            return luc_raise_null(LUCID_ERR_ARGUMENT, op,
+                                  "inputs[%zu]: expected a tensor, got NULL", i);
+        if (!luc_view_refresh(inputs[i])) return NULL;
         if (!inputs[i]->requires_grad)
             return luc_raise_null(
                 LUCID_ERR_ARGUMENT, op,

@@ -121,9 +121,15 @@ static double read_element(const lucid_tensor *t, int64_t offset)
     return element_to_double(&host, t->view.dtype);
 }
 
+/* A NULL comes from an earlier error, which stays; or else it is the caller's mistake. */
+static bool given(const lucid_tensor *t, const char *op)
+{
+    return t || luc_raise(LUCID_ERR_ARGUMENT, op, "tensor: expected a tensor, got NULL");
+}
+
 double lucid_item(const lucid_tensor *t)
 {
-    if (!t) return NAN;
+    if (!given(t, "item")) return NAN;
     if (t->numel != 1) {
         luc_raise(LUCID_ERR_ARGUMENT, "item", "tensor: expected one element, got %s",
                   luc_shape_text(t).s);
@@ -134,7 +140,7 @@ double lucid_item(const lucid_tensor *t)
 
 double lucid_at(const lucid_tensor *t, lucid_shape index)
 {
-    if (!t) return NAN;
+    if (!given(t, "at")) return NAN;
     if (index.ndim != t->view.ndim) {
         luc_raise(LUCID_ERR_ARGUMENT, "at", "index: expected %d numbers for %s, got %d",
                   t->view.ndim, luc_shape_text(t).s, index.ndim);
@@ -176,7 +182,7 @@ static bool copy_out(const lucid_tensor *t, lucid_dtype dtype, void *data, const
 
 bool lucid_copy_to(const lucid_tensor *t, void *data, size_t bytes)
 {
-    if (!t) return false;
+    if (!given(t, "copy_to")) return false;
     size_t expected = (size_t)t->numel * lucid_dtype_size(t->view.dtype);
     if (!data || bytes != expected)
         return luc_raise(LUCID_ERR_ARGUMENT, "copy_to", "bytes: expected %zu for %s %s, got %zu%s",
@@ -187,7 +193,7 @@ bool lucid_copy_to(const lucid_tensor *t, void *data, size_t bytes)
 
 bool lucid_to_doubles(const lucid_tensor *t, double *values, size_t count)
 {
-    if (!t) return false;
+    if (!given(t, "to_doubles")) return false;
     if (!values || count != (size_t)t->numel)
         return luc_raise(LUCID_ERR_ARGUMENT, "to_doubles", "count: expected %lld for %s, got %zu%s",
                          (long long)t->numel, luc_shape_text(t).s, count,
@@ -234,7 +240,7 @@ static bool compare(const lucid_tensor *a, const lucid_tensor *b, lucid_dtype dt
 bool lucid_equal(const lucid_tensor *a, const lucid_tensor *b)
 {
     static const double exact[3] = {0, 0, 0};
-    if (!a || !b) return false;
+    if (!given(a, "equal") || !given(b, "equal")) return false;
     bool ints = !lucid_dtype_is_floating(a->view.dtype) && !lucid_dtype_is_floating(b->view.dtype);
     if (ints) return compare(a, b, LUCID_I64, equal_ints, exact, "equal");
     return compare(a, b, LUCID_F64, close_doubles, exact, "equal");
@@ -243,7 +249,7 @@ bool lucid_equal(const lucid_tensor *a, const lucid_tensor *b)
 bool lucid_allclose(const lucid_tensor *a, const lucid_tensor *b, double rtol, double atol,
                     bool equal_nan)
 {
-    if (!a || !b) return false;
+    if (!given(a, "allclose") || !given(b, "allclose")) return false;
     const double tolerance[3] = {rtol, atol, equal_nan};
     return compare(a, b, LUCID_F64, close_doubles, tolerance, "allclose");
 }

@@ -380,7 +380,7 @@ const lucid_op luc_op_clamp_backward = {
 
 static lucid_tensor *activate(const lucid_op *op, lucid_tensor *x, const void *attrs)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, op->name, "x")) return NULL;
     return luc_apply1(op, lucid_cast(x, luc_float_type(x->view.dtype)), attrs);
 }
 

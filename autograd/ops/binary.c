@@ -339,7 +339,7 @@ static lucid_device meeting_device(const lucid_tensor *a, const lucid_tensor *b)
 /* Most calls have two tensors of one dtype on one device: nothing to bring together. */
 static lucid_tensor *binary(const lucid_op *op, lucid_tensor *a, lucid_tensor *b, bool to_floating)
 {
-    if (!a || !b) return NULL;
+    if (!luc_given(a, op->name, "a") || !luc_given(b, op->name, "b")) return NULL;
     bool alike = a->view.dtype == b->view.dtype && !a->is_scalar && !b->is_scalar &&
                  lucid_device_equal(a->storage->device, b->storage->device) &&
                  (!to_floating || lucid_dtype_is_floating(a->view.dtype));
@@ -428,7 +428,9 @@ lucid_tensor *lucid_ge(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_where(lucid_tensor *condition, lucid_tensor *a, lucid_tensor *b)
 {
-    if (!condition || !a || !b) return NULL;
+    if (!luc_given(condition, "where", "condition") || !luc_given(a, "where", "a") ||
+        !luc_given(b, "where", "b"))
+        return NULL;
     lucid_dtype d = luc_result_type((lucid_tensor *[]){a, b}, 2);
     lucid_device where = condition->storage->device;
     a = luc_meet(a, d, where);

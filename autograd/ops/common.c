@@ -65,6 +65,11 @@ lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device)
     return t;
 }
 
+bool luc_given(const lucid_tensor *t, const char *op, const char *argument)
+{
+    return t || luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
+}
+
 /* ---- infer ----------------------------------------------------------------------------------- */
 
 void luc_set_dims(lucid_call *c, int i, lucid_dtype dtype, int ndim, const int64_t *dims)

@@ -36,7 +36,7 @@ const lucid_op luc_op_cast = {
 
 lucid_tensor *lucid_cast(lucid_tensor *x, lucid_dtype dtype)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "cast", "x")) return NULL;
     if (x->view.dtype == dtype) return x;
     if (lucid_dtype_size(dtype) == 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "cast", "dtype: expected a lucid_dtype, got %d",
@@ -110,7 +110,7 @@ lucid_tensor *lucid_clone(lucid_tensor *x, lucid_memory_format format)
 
 lucid_tensor *lucid_contiguous(lucid_tensor *x, lucid_memory_format format)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "contiguous", "x")) return NULL;
     if (format == LUCID_PRESERVE || lucid_is_contiguous(x, format)) return x;
     return lucid_clone(x, format);
 }
@@ -160,7 +160,7 @@ const lucid_op luc_op_to_device = {
 
 lucid_tensor *lucid_tensor_to(lucid_tensor *x, lucid_device device)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "tensor_to", "x")) return NULL;
     lucid_device home = x->storage->device;
     if (lucid_device_equal(home, device)) return x;
     /* start and step remember where it came from, for the way back. */

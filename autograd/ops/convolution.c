@@ -309,7 +309,7 @@ static bool check_option(const char *name, int64_t h, int64_t w, int64_t least)
 lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
                                const lucid_conv2d_options *o)
 {
-    if (!x || !weight) return NULL;
+    if (!luc_given(x, "conv2d", "x") || !luc_given(weight, "conv2d", "weight")) return NULL;
     if (!o) o = &lucid_conv2d_defaults;
     lucid_conv2d_attrs a = {
         .stride = {o->stride, o->stride_w == LUCID_SAME ? o->stride : o->stride_w},

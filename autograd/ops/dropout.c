@@ -92,7 +92,7 @@ const lucid_op luc_op_dropout_backward = {
 
 lucid_tensor *lucid_dropout(lucid_tensor *x, double p, bool training)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "dropout", "x")) return NULL;
     if (!(p >= 0 && p <= 1))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "dropout", "p: expected [0,1], got %g", p);
     if (!training || p == 0) return x;
@@ -113,7 +113,7 @@ static int64_t values_per_channel(const lucid_tensor *x)
 
 lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_options *o)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "batch_norm", "x")) return NULL;
     if (!o) o = &lucid_batch_norm_defaults;
     bool batch = o->training || (!o->running_mean && !o->running_var);
     if (!batch && (!o->running_mean || !o->running_var))

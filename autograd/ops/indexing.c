@@ -360,7 +360,8 @@ static lucid_tensor *as_index(lucid_tensor *index)
 
 lucid_tensor *lucid_index_select(lucid_tensor *x, int dim, lucid_tensor *index)
 {
-    if (!x || !index) return NULL;
+    if (!luc_given(x, "index_select", "x") || !luc_given(index, "index_select", "index"))
+        return NULL;
     if (x->view.ndim == 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "index_select",
                               "x: expected at least 1 dimension, got []");
@@ -373,7 +374,7 @@ lucid_tensor *lucid_index_select(lucid_tensor *x, int dim, lucid_tensor *index)
 
 lucid_tensor *lucid_gather(lucid_tensor *x, int dim, lucid_tensor *index)
 {
-    if (!x || !index) return NULL;
+    if (!luc_given(x, "gather", "x") || !luc_given(index, "gather", "index")) return NULL;
     int d = luc_wrap_dim(dim, x->view.ndim, "gather", "dim");
     if (d < 0) return NULL;
     bool scalar = x->view.ndim == 0;
@@ -386,7 +387,7 @@ lucid_tensor *lucid_gather(lucid_tensor *x, int dim, lucid_tensor *index)
 
 lucid_tensor *lucid_one_hot(lucid_tensor *index, int64_t num_classes)
 {
-    if (!index) return NULL;
+    if (!luc_given(index, "one_hot", "index")) return NULL;
     if (num_classes < 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "one_hot", "num_classes: expected >= 1, got %lld",
                               (long long)num_classes);

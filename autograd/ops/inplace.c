@@ -18,7 +18,7 @@ static lucid_tensor *fit(lucid_tensor *a, lucid_tensor *b, const char *op)
 
 static lucid_tensor *binary_(const lucid_op *op, lucid_tensor *a, lucid_tensor *b)
 {
-    if (!a || !b) return NULL;
+    if (!luc_given(a, op->name, "a") || !luc_given(b, op->name, "b")) return NULL;
     b = fit(a, b, op->name);
     return lucid_apply_inplace(op, (lucid_tensor *[]){a, b}, 2, NULL);
 }
@@ -64,7 +64,7 @@ lucid_tensor *lucid_div_(lucid_tensor *a, lucid_tensor *b)
 /* A number in place: integers take whole numbers only. */
 static lucid_tensor *number_(const lucid_op *op, lucid_tensor *x, double value)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, op->name, "x")) return NULL;
     if (!lucid_dtype_is_floating(x->view.dtype) &&
         (value != trunc(value) || x->view.dtype == LUCID_BOOL))
         return luc_raise_null(LUCID_ERR_ARGUMENT, op->name,
@@ -127,7 +127,7 @@ lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max)
 
 lucid_tensor *lucid_fill_(lucid_tensor *x, double value)
 {
-    if (!x || !luc_check_inplace(x, "fill_")) return NULL;
+    if (!luc_given(x, "fill_", "x") || !luc_check_inplace(x, "fill_")) return NULL;
     if (!lucid_is_grad_enabled() || !lucid_requires_grad(x)) {
         if (!luc_fill_data(x, value, "fill_")) return NULL;
         luc_storage_bump(x->storage);
@@ -169,7 +169,9 @@ static const lucid_op overwrite = {
 
 lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source)
 {
-    if (!x || !source || !luc_check_inplace(x, "copy_")) return NULL;
+    if (!luc_given(x, "copy_", "x") || !luc_given(source, "copy_", "source") ||
+        !luc_check_inplace(x, "copy_"))
+        return NULL;
     lucid_shape to = lucid_tensor_shape(x), from = lucid_tensor_shape(source), both;
     if (!lucid_shape_broadcast(&to, &from, &both) || !lucid_shape_equal(&both, &to))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "copy_",
@@ -188,7 +190,7 @@ lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source)
 
 lucid_tensor *lucid_uniform_(lucid_tensor *x, double low, double high)
 {
-    if (!x || !luc_check_inplace(x, "uniform_")) return NULL;
+    if (!luc_given(x, "uniform_", "x") || !luc_check_inplace(x, "uniform_")) return NULL;
     if (!(low <= high))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "uniform_", "high: expected >= low, got [%g,%g)",
                               low, high);
@@ -199,7 +201,7 @@ lucid_tensor *lucid_uniform_(lucid_tensor *x, double low, double high)
 
 lucid_tensor *lucid_normal_(lucid_tensor *x, double mean, double std)
 {
-    if (!x || !luc_check_inplace(x, "normal_")) return NULL;
+    if (!luc_given(x, "normal_", "x") || !luc_check_inplace(x, "normal_")) return NULL;
     if (!(std >= 0))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "normal_", "std: expected >= 0, got %g", std);
     if (!luc_fill_normal(x, mean, std)) return NULL;

@@ -152,7 +152,7 @@ const lucid_op luc_op_log_softmax_backward = {
 
 static lucid_tensor *soft(const lucid_op *op, lucid_tensor *x, int dim)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, op->name, "x")) return NULL;
     lucid_dim_attrs attrs = {.dim = luc_wrap_dim(dim, x->view.ndim, op->name, "dim")};
     if (attrs.dim < 0) return NULL;
     return luc_apply1(op, lucid_cast(x, luc_float_type(x->view.dtype)), &attrs);
@@ -383,7 +383,8 @@ static lucid_tensor *nll(lucid_tensor *x, lucid_tensor *target, const lucid_loss
 lucid_tensor *lucid_nll_loss_opt(lucid_tensor *log_probs, lucid_tensor *target,
                                  const lucid_loss_options *o)
 {
-    if (!log_probs || !target) return NULL;
+    if (!luc_given(log_probs, "nll_loss", "log_probs") || !luc_given(target, "nll_loss", "target"))
+        return NULL;
     if (!o) o = &lucid_loss_defaults;
     return check_options(o, "nll_loss") ? nll(log_probs, target, o) : NULL;
 }
@@ -440,7 +441,9 @@ static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const lu
 lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target,
                                       const lucid_loss_options *o)
 {
-    if (!logits || !target) return NULL;
+    if (!luc_given(logits, "cross_entropy", "logits") ||
+        !luc_given(target, "cross_entropy", "target"))
+        return NULL;
     if (!o) o = &lucid_loss_defaults;
     if (!check_options(o, "cross_entropy")) return NULL;
     if (logits->view.ndim == 0 || !lucid_dtype_is_floating(logits->view.dtype))
@@ -463,7 +466,8 @@ lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target
 lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
                                  const lucid_loss_options *o)
 {
-    if (!input || !target) return NULL;
+    if (!luc_given(input, "mse_loss", "input") || !luc_given(target, "mse_loss", "target"))
+        return NULL;
     if (!o) o = &lucid_loss_defaults;
     if (!check_options(o, "mse_loss")) return NULL;
     if (!luc_dims_equal(input->view.ndim, input->view.dims, target->view.ndim, target->view.dims))

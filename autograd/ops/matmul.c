@@ -189,6 +189,6 @@ const lucid_op luc_op_linear = {
 
 lucid_tensor *lucid_linear(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias)
 {
-    if (!x || !weight) return NULL;
+    if (!luc_given(x, "linear", "x") || !luc_given(weight, "linear", "weight")) return NULL;
     return lucid_apply(&luc_op_linear, (lucid_tensor *[]){x, weight, bias}, 3, NULL);
 }

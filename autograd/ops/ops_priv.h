@@ -65,6 +65,10 @@ lucid_dtype luc_float_type(lucid_dtype d);
 /* A number cast to dtype, on a device: for meeting a tensor. Others: lucid_cast. */
 lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device);
 
+/* True for a tensor. A NULL comes from an earlier error, which stays; or else it is the caller's
+ * mistake, and is raised here. */
+bool luc_given(const lucid_tensor *t, const char *op, const char *argument);
+
 /* ---- infer ----------------------------------------------------------------------------------- */
 
 /* Output 0: the broadcast of all inputs, of the given dtype, with the layout of the inputs. */

@@ -370,14 +370,14 @@ static lucid_tensor *pool(const lucid_op *op, lucid_tensor *x, const lucid_pool2
 lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_pool2d_options *o)
 {
     lucid_pool2d_attrs a;
-    if (!x || !pool_attrs(kernel, o, "max_pool2d", &a)) return NULL;
+    if (!luc_given(x, "max_pool2d", "x") || !pool_attrs(kernel, o, "max_pool2d", &a)) return NULL;
     return pool(&luc_op_max_pool2d, x, &a);
 }
 
 lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_pool2d_options *o)
 {
     lucid_pool2d_attrs a;
-    if (!x || !pool_attrs(kernel, o, "avg_pool2d", &a)) return NULL;
+    if (!luc_given(x, "avg_pool2d", "x") || !pool_attrs(kernel, o, "avg_pool2d", &a)) return NULL;
     if (a.dilation[0] != 1 || a.dilation[1] != 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "avg_pool2d",
                               "dilation: expected 1, got %lld,%lld", (long long)a.dilation[0],
@@ -387,7 +387,7 @@ lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_
 
 lucid_tensor *lucid_adaptive_avg_pool2d(lucid_tensor *x, int64_t h, int64_t w)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "adaptive_avg_pool2d", "x")) return NULL;
     if (h < 1 || w < 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "adaptive_avg_pool2d",
                               "h, w: expected >= 1, got %lld,%lld", (long long)h, (long long)w);

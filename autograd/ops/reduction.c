@@ -340,7 +340,7 @@ const lucid_op luc_op_argmin = {
 static lucid_tensor *reduce(const lucid_op *op, lucid_tensor *x, const lucid_reduce_options *o)
 {
     lucid_reduce_attrs attrs;
-    if (!x || !reduce_attrs(x, o, op->name, &attrs)) return NULL;
+    if (!luc_given(x, op->name, "x") || !reduce_attrs(x, o, op->name, &attrs)) return NULL;
     return luc_apply1(op, x, &attrs);
 }
 
@@ -372,7 +372,7 @@ lucid_tensor *lucid_min_opt(lucid_tensor *x, const lucid_reduce_options *options
 static lucid_tensor *arg_reduce(const lucid_op *op, lucid_tensor *x, int dim,
                                 const lucid_reduce_options *o)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, op->name, "x")) return NULL;
     int d = luc_wrap_dim(dim, x->view.ndim, op->name, "dim");
     if (d < 0) return NULL;
     lucid_reduce_attrs attrs = {.mask = x->view.ndim ? 1u << d : 0, .keepdim = o && o->keepdim};

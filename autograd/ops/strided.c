@@ -184,7 +184,8 @@ const lucid_op luc_op_as_strided_backward = {
 lucid_tensor *lucid_as_strided_opt(lucid_tensor *x, lucid_shape shape, lucid_shape strides,
                                    int64_t offset)
 {
-    if (!x || !luc_check_shape(&shape, x->view.dtype, "as_strided")) return NULL;
+    if (!luc_given(x, "as_strided", "x") || !luc_check_shape(&shape, x->view.dtype, "as_strided"))
+        return NULL;
     if (strides.ndim != shape.ndim)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "as_strided",
                               "strides: expected %d like shape, "

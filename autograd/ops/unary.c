@@ -25,7 +25,7 @@ static bool infer_bool(lucid_call *c)
 /* Integers have no root or logarithm of their own: they become float32. */
 static lucid_tensor *floating(const lucid_op *op, lucid_tensor *x)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, op->name, "x")) return NULL;
     return luc_apply1(op, lucid_cast(x, luc_float_type(x->view.dtype)), NULL);
 }
 
@@ -356,7 +356,7 @@ lucid_tensor *lucid_isnan(lucid_tensor *x)
 /* The tensor in the dtype that a number leaves it in: an integer with a fraction gives float32. */
 static lucid_tensor *with_number(const lucid_op *op, lucid_tensor *x, double value)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, op->name, "x")) return NULL;
     lucid_dtype d = x->view.dtype;
     if (!lucid_dtype_is_floating(d) && value != trunc(value))
         d = LUCID_F32;

@@ -104,14 +104,14 @@ static bool resolve_shape(const lucid_tensor *x, lucid_shape *shape, const char 
 
 lucid_tensor *lucid_view_opt(lucid_tensor *x, lucid_shape shape)
 {
-    if (!x || !resolve_shape(x, &shape, "view")) return NULL;
+    if (!luc_given(x, "view", "x") || !resolve_shape(x, &shape, "view")) return NULL;
     lucid_view_attrs attrs = {.shape = shape};
     return luc_apply1(&luc_op_view, x, &attrs);
 }
 
 lucid_tensor *lucid_reshape_opt(lucid_tensor *x, lucid_shape shape)
 {
-    if (!x || !resolve_shape(x, &shape, "reshape")) return NULL;
+    if (!luc_given(x, "reshape", "x") || !resolve_shape(x, &shape, "reshape")) return NULL;
     int64_t strides[LUCID_MAX_DIMS];
     if (!view_strides(&x->view, shape.ndim, shape.dims, strides))
         x = lucid_contiguous(x, LUCID_CONTIGUOUS);
@@ -121,7 +121,7 @@ lucid_tensor *lucid_reshape_opt(lucid_tensor *x, lucid_shape shape)
 
 lucid_tensor *lucid_flatten(lucid_tensor *x, int start, int end)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "flatten", "x")) return NULL;
     int ndim = x->view.ndim;
     int from = luc_wrap_dim(start, ndim, "flatten", "start");
     int to = from < 0 ? -1 : luc_wrap_dim(end, ndim, "flatten", "end");
@@ -138,7 +138,7 @@ lucid_tensor *lucid_flatten(lucid_tensor *x, int start, int end)
 
 lucid_tensor *lucid_squeeze(lucid_tensor *x, int dim)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "squeeze", "x")) return NULL;
     int d = luc_wrap_dim(dim, x->view.ndim, "squeeze", "dim");
     if (d < 0) return NULL;
     lucid_shape shape = lucid_tensor_shape(x);
@@ -151,7 +151,7 @@ lucid_tensor *lucid_squeeze(lucid_tensor *x, int dim)
 
 lucid_tensor *lucid_squeeze_all(lucid_tensor *x)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "squeeze_all", "x")) return NULL;
     lucid_shape shape = {.ndim = 0};
     for (int d = 0; d < x->view.ndim; d++)
         if (x->view.dims[d] != 1) shape.dims[shape.ndim++] = x->view.dims[d];
@@ -160,7 +160,7 @@ lucid_tensor *lucid_squeeze_all(lucid_tensor *x)
 
 lucid_tensor *lucid_unsqueeze(lucid_tensor *x, int dim)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "unsqueeze", "x")) return NULL;
     lucid_shape shape = lucid_tensor_shape(x);
     if (shape.ndim == LUCID_MAX_DIMS)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "unsqueeze",
@@ -222,7 +222,7 @@ const lucid_op luc_op_permute = {
 
 lucid_tensor *lucid_permute_opt(lucid_tensor *x, lucid_shape order)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "permute", "x")) return NULL;
     lucid_view_attrs attrs = {.shape = {.ndim = order.ndim}};
     uint32_t seen = 0;
     bool ok = order.ndim == x->view.ndim;
@@ -242,7 +242,7 @@ lucid_tensor *lucid_permute_opt(lucid_tensor *x, lucid_shape order)
 
 lucid_tensor *lucid_transpose(lucid_tensor *x, int dim0, int dim1)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "transpose", "x")) return NULL;
     int a = luc_wrap_dim(dim0, x->view.ndim, "transpose", "dim0");
     int b = a < 0 ? -1 : luc_wrap_dim(dim1, x->view.ndim, "transpose", "dim1");
     if (b < 0) return NULL;
@@ -296,7 +296,7 @@ const lucid_op luc_op_expand = {
 
 lucid_tensor *lucid_expand_opt(lucid_tensor *x, lucid_shape shape)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "expand", "x")) return NULL;
     lucid_view_attrs attrs = {.shape = shape};
     int lead = shape.ndim - x->view.ndim;
     bool ok = lead >= 0 && shape.ndim <= LUCID_MAX_DIMS;
@@ -504,7 +504,7 @@ static int pick_dim(const lucid_tensor *x, int dim, const char *op)
 
 lucid_tensor *lucid_slice(lucid_tensor *x, int dim, int64_t start, int64_t end, int64_t step)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "slice", "x")) return NULL;
     int d = pick_dim(x, dim, "slice");
     if (d < 0) return NULL;
     if (step < 1)
@@ -520,7 +520,7 @@ lucid_tensor *lucid_slice(lucid_tensor *x, int dim, int64_t start, int64_t end, 
 
 lucid_tensor *lucid_narrow(lucid_tensor *x, int dim, int64_t start, int64_t length)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "narrow", "x")) return NULL;
     int d = pick_dim(x, dim, "narrow");
     if (d < 0) return NULL;
     int64_t n = x->view.dims[d], from = start < 0 ? start + n : start;
@@ -536,7 +536,7 @@ lucid_tensor *lucid_narrow(lucid_tensor *x, int dim, int64_t start, int64_t leng
 
 lucid_tensor *lucid_select(lucid_tensor *x, int dim, int64_t index)
 {
-    if (!x) return NULL;
+    if (!luc_given(x, "select", "x")) return NULL;
     int d = pick_dim(x, dim, "select");
     if (d < 0) return NULL;
     int64_t n = x->view.dims[d];

@@ -74,10 +74,14 @@ Test(apply, refusals)
 Test(apply, null_propagates)
 {
     lucid_tensor *a = OWN_DATA((2), 1, 2);
-    cr_expect_null(own_add(a, NULL));
-    cr_expect_null(own_add(NULL, a));
-    cr_expect_null(own_square(NULL));
-    OWN_EXPECT_ERROR("");
+    cr_expect_null(own_add(a, NULL)); /* no error before: it is the caller's mistake */
+    OWN_EXPECT_ERROR("own_add: b: expected a tensor, got NULL");
+    cr_expect_null(lucid_exp(lucid_mul(NULL, a)));
+    OWN_EXPECT_ERROR("mul: a: expected a tensor, got NULL");
+    cr_expect(isnan(lucid_item(NULL)));
+    OWN_EXPECT_ERROR("item: tensor: expected a tensor, got NULL");
+    cr_expect(!lucid_backward(NULL));
+    OWN_EXPECT_ERROR("backward: root: expected a tensor, got NULL");
     lucid_raise(LUCID_ERR_STATE, "first", "came before");
     cr_expect_null(own_add(own_square(NULL), a));
     OWN_EXPECT_ERROR("first: came before");
