@@ -2,9 +2,10 @@
  *
  * A tensor is a view (sizes, strides, offset, dtype) of a storage on a device. Views share storage.
  * A function that returns a tensor gives it to the current scope (see scope.h): it lives until the
- * scope ends. All functions accept NULL tensors, which come from an earlier error, and then return
- * NULL, false, 0 or NAN without replacing the error. Tensors may be read from several threads at
- * once; writing one needs the caller's own order. */
+ * scope ends. A NULL tensor comes from an earlier error: functions then return NULL, false, 0 or NAN
+ * and leave that error as it is. A NULL that no error came before is an error of its own, but for the
+ * functions under "properties". Tensors may be read from several threads at once; writing one needs
+ * the caller's own order. */
 #ifndef LUCID_TENSOR_H
 #define LUCID_TENSOR_H
 

@@ -1,7 +1,8 @@
 /* test_apply.c: applying operators: shapes, layouts, checks, gradient mode. */
-#include "autograd/ops/view.h"
+#include "autograd/ops.h"
 #include "own_ops.h"
 
+#include <math.h>
 #include <pthread.h>
 
 TestSuite(apply, .init = own_setup, .fini = own_teardown);

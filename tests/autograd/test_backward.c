@@ -262,7 +262,7 @@ Test(backward, refusals)
     cr_expect_not(lucid_backward(x, .gradient = plain, .inputs = &x, .n_inputs = 0));
     OWN_EXPECT_ERROR("backward: inputs: expected at least 1, got 0");
     cr_expect_not(lucid_backward(NULL));
-    OWN_EXPECT_ERROR("");
+    OWN_EXPECT_ERROR("backward: root: expected a tensor, got NULL");
     cr_expect_null(lucid_tensor_grad(x));
 }
 

@@ -44,7 +44,7 @@ Test(tensor, properties_out_of_range)
 }
 
 /* In the mode that stops: a NULL must come through all of these without a word. */
-Test(tensor, null_propagates_in_silence)
+Test(tensor, null_after_an_error_propagates)
 {
     double d = 0;
     cr_expect(lucid_ndim(NULL) == 0 && lucid_numel(NULL) == 0 && lucid_storage_offset(NULL) == 0);
@@ -56,10 +56,18 @@ Test(tensor, null_propagates_in_silence)
     cr_expect(!lucid_shares_storage(NULL, NULL) && !lucid_set_name(NULL, "x"));
     cr_expect(strcmp(lucid_name(NULL), "") == 0);
     cr_expect(!lucid_data(NULL) && !lucid_mutable_data(NULL));
+    cr_expect(lucid_error_code() == LUCID_OK); /* properties of nothing are silent */
+    const char *mine = "tensor: expected a tensor, got NULL"; /* no error came before */
+    EXPECT_ERROR(lucid_item(NULL), LUCID_ERR_ARGUMENT, mine);
+    EXPECT_ERROR(lucid_at(NULL, LUCID_SHAPE(0)), LUCID_ERR_ARGUMENT, mine);
+    EXPECT_ERROR(lucid_copy_to(NULL, &d, 8), LUCID_ERR_ARGUMENT, mine);
+    EXPECT_ERROR(lucid_to_doubles(NULL, &d, 1), LUCID_ERR_ARGUMENT, mine);
+    EXPECT_ERROR(lucid_equal(NULL, NULL), LUCID_ERR_ARGUMENT, mine);
+    EXPECT_ERROR(lucid_allclose(NULL, NULL, 1, 1, true), LUCID_ERR_ARGUMENT, mine);
+    lucid_raise(LUCID_ERR_STATE, "first", "came before");
     cr_expect(isnan(lucid_item(NULL)) && isnan(lucid_at(NULL, LUCID_SHAPE(0))));
-    cr_expect(!lucid_copy_to(NULL, &d, 8) && !lucid_to_doubles(NULL, &d, 1));
-    cr_expect(!lucid_equal(NULL, NULL) && !lucid_allclose(NULL, NULL, 1, 1, true));
-    cr_expect(lucid_error_code() == LUCID_OK);
+    cr_expect(!lucid_copy_to(NULL, &d, 8) && !lucid_equal(NULL, NULL));
+    cr_expect_str_eq(lucid_error(), "first: came before");
 }
 
 Test(tensor, views_share_storage_and_version)
