@@ -533,7 +533,7 @@ static void LUC_F(norm_by_rows)(luc_norm_plan *p)
     int64_t pieces = p->channels * p->blocks;
     if (sums)
         luc_parallel_for(pieces, 1, LUC_F(norm_pieces_sum), p);
-    else
+    else if (pieces > 0)
         memset(p->sums, 0, (size_t)(2 * pieces) * sizeof *p->sums);
     for (int64_t c = 0; c < p->channels; c++) LUC_F(norm_channel)(p, c);
     if (p->want & 1)

@@ -136,7 +136,7 @@ static inline double *bn_doubles(lucid_tensor *t)
 }
 
 static inline void bn_close(const bn_run *r, const char *what, lucid_tensor *got,
-                            const double *truth, size_t n, double tolerance)
+                            const double *truth, size_t n, double limit)
 {
     cr_assert(got, "%s: NULL: %s", what, lucid_error());
     cr_assert((size_t)lucid_numel(got) == n, "%s: %lld elements", what,
@@ -145,7 +145,7 @@ static inline void bn_close(const bn_run *r, const char *what, lucid_tensor *got
     for (size_t i = 0; i < n; i++)
         if (isfinite(truth[i]) && fabs(truth[i]) > scale) scale = fabs(truth[i]);
     for (size_t i = 0; i < n; i++)
-        if (!testing_close(g[i], truth[i], 0, tolerance * scale)) {
+        if (!testing_close(g[i], truth[i], 0, limit * scale)) {
             cr_expect(false, "%s, %s, %s, %s, %s[%zu]: expected %.12g, got %.12g (scale %.3g)",
                       lucid_dtype_name(r->dtype), r->layout,
                       r->functional ? "functional" : "module", r->training ? "train" : "eval", what,
@@ -212,7 +212,8 @@ static inline void bn_compare(bn_run *r, lucid_tensor *dy, const double *old_mea
             }
     }
     double t = r->tolerance > 0 ? r->tolerance : steps_tolerance(r->dtype);
-    double wide = r->dtype == LUCID_F64 ? 1e-12 : r->tolerance > 0 ? r->tolerance : 2e-6;
+    double wide = r->tolerance;
+    if (!(wide > 0)) wide = steps_tolerance(r->dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32);
     bn_close(r, "y", r->y, y, all, t);
     bn_close(r, "dx", lucid_tensor_grad(r->x), dx, all, t);
     if (w) bn_close(r, "dw", lucid_tensor_grad(r->w), dw, C, wide);

@@ -30,21 +30,21 @@ static lucid_module *make_net(const vectors *v, lucid_dtype dtype)
     return net;
 }
 
-/* |got - expected| <= tolerance * max(1, |expected|) */
+/* |got - expected| <= limit * max(1, |expected|) */
 static void near(const char *what, int step, lucid_tensor *got, lucid_tensor *expected,
-                 double tolerance)
+                 double limit)
 {
     size_t n = (size_t)lucid_numel(got);
     double *g = calloc(n, sizeof *g), *e = calloc(n, sizeof *e);
     cr_assert(lucid_to_doubles(got, g, n) && lucid_to_doubles(expected, e, n), "%s", lucid_error());
     for (size_t i = 0; i < n; i++)
-        cr_expect(fabs(g[i] - e[i]) <= tolerance * fmax(1, fabs(e[i])),
+        cr_expect(fabs(g[i] - e[i]) <= limit * fmax(1, fabs(e[i])),
                   "step %d: %s[%zu]: expected %.12g, got %.12g", step, what, i, e[i], g[i]);
     free(g);
     free(e);
 }
 
-static void run(lucid_dtype dtype, double loss_tolerance, double tolerance)
+static void run(lucid_dtype dtype, double loss_limit, double limit)
 {
     LUCID_SCOPE;
     static const char *const running[] = {"1.running_mean", "1.running_var", "5.running_mean",
@@ -65,11 +65,11 @@ static void run(lucid_dtype dtype, double loss_tolerance, double tolerance)
         double expected = lucid_at(losses, LUCID_SHAPE(k));
         double error = fabs(lucid_item(loss) - expected) / expected;
         worst = error > worst ? error : worst;
-        cr_expect(error <= loss_tolerance, "step %d: loss: expected %.12g, got %.12g (%.2g)", k,
+        cr_expect(error <= loss_limit, "step %d: loss: expected %.12g, got %.12g (%.2g)", k,
                   expected, lucid_item(loss), error);
         for (int i = 0; i < 4; i++)
             near(running[i], k, lucid_get_buffer(net, running[i]),
-                 lucid_select(stored(v, "f64.running.%s", running[i]), 0, k), tolerance);
+                 lucid_select(stored(v, "f64.running.%s", running[i]), 0, k), limit);
     }
     printf("%s: largest relative error of the loss %.2g\n", lucid_dtype_name(dtype), worst);
     lucid_optimizer_free(opt);

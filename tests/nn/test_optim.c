@@ -66,8 +66,7 @@ static bool has_group_1(const vectors_case *c)
     return false;
 }
 
-static void compare_state(const vectors *v, const char *name, lucid_optimizer *opt,
-                          double tolerance)
+static void compare_state(const vectors *v, const char *name, lucid_optimizer *opt, double limit)
 {
     lucid_state_dict *s = lucid_optimizer_state_dict(opt);
     for (size_t i = 0; i < lucid_state_dict_size(s); i++) {
@@ -77,7 +76,7 @@ static void compare_state(const vectors *v, const char *name, lucid_optimizer *o
         snprintf(what, sizeof what, "%s: %s", name, t.name);
         if (expected && lucid_numel(expected) == lucid_numel(t.tensor))
             expect_near(what, lucid_reshape_opt(t.tensor, lucid_tensor_shape(expected)), expected,
-                        tolerance, 1e-30);
+                        limit, 1e-30);
     }
     lucid_state_dict_free(s);
 }
@@ -100,7 +99,7 @@ static void run_optimizer(const vectors *v, const vectors_case *c)
     } else {
         cr_assert(lucid_optim_add_group(opt, p, 2, NULL));
     }
-    double tolerance = vectors_dtype(vectors_get(c, "dtype")) == LUCID_F64 ? 1e-13 : 1e-6;
+    double limit = vectors_dtype(vectors_get(c, "dtype")) == LUCID_F64 ? 1e-13 : 1e-6;
     for (int k = 0; k < vectors_int(c, "steps", 0); k++) {
         for (int i = 0; i < 2; i++) {
             bool missing = is_missing(vectors_get(c, "missing"), k, i);
@@ -110,10 +109,10 @@ static void run_optimizer(const vectors *v, const vectors_case *c)
         for (int i = 0; i < 2; i++) {
             char what[128];
             snprintf(what, sizeof what, "%s: step %d: param.%d", name, k, i);
-            expect_near(what, lucid_detach(p[i]), row(after[i], k), tolerance, 1e-30);
+            expect_near(what, lucid_detach(p[i]), row(after[i], k), limit, 1e-30);
         }
     }
-    compare_state(v, name, opt, tolerance);
+    compare_state(v, name, opt, limit);
     lucid_optimizer_free(opt);
 }
 
