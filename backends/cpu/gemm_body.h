@@ -141,10 +141,10 @@ static void FN(cut)(FN(plan) * g, int threads)
         else
             g->item_rows = even_pieces(p->m, g->item_rows / 2, rows);
     }
-    /* Worth it if a row is read for several panels, or if the distance of rows would put them
-       into the same lines of the cache. */
+    /* Worth it if a row is read for several panels, or if all rows of a tile would want the same
+       lines of the cache. */
     const size_t distance = (size_t)p->lda * sizeof(T);
-    g->copy_a = g->item_cols >= 4 * cols || (g->item_cols >= 2 * cols && distance % 1024 == 0);
+    g->copy_a = g->item_cols >= 4 * cols || (g->item_cols >= 2 * cols && distance % 4096 == 0);
 }
 
 /* The largest that any cut may need, so that it does not depend on the number of threads. */

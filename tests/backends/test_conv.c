@@ -248,6 +248,27 @@ Test(conv, winograd)
     every_level(winograd);
 }
 
+/* Turned off, the default method is direct summation to the last bit. */
+Test(conv, winograd_can_be_turned_off)
+{
+    luc_conv2d_params p = shape(2, 64, 16, 16, 64, 3, 1, 1, 1, 1);
+    const int64_t n = span(&p, Y);
+    numbers x = filled(span(&p, X)), w = filled(span(&p, W));
+    float *automatic = block((size_t)n * 4), *off = block((size_t)n * 4);
+    float *direct = block((size_t)n * 4);
+    run(&p, LUC_CONV_FORWARD, x.f, w.f, NULL, automatic, NULL, n);
+    luc_conv_allow_winograd(false);
+    run(&p, LUC_CONV_FORWARD, x.f, w.f, NULL, off, NULL, n);
+    luc_conv_allow_winograd(true);
+    p.method = LUC_CONV_DIRECT;
+    run(&p, LUC_CONV_FORWARD, x.f, w.f, NULL, direct, NULL, n);
+    cr_assert(memcmp(off, direct, (size_t)n * 4) == 0);
+    if (luc_cpu_current() != LUC_CPU_REF)
+        cr_assert(memcmp(automatic, direct, (size_t)n * 4) != 0, "Winograd was not chosen");
+    release(&x), release(&w);
+    free(automatic), free(off), free(direct);
+}
+
 /* Rows, images and weights with gaps and in other orders. */
 static void strided(void)
 {

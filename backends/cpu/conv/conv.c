@@ -5,6 +5,9 @@
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/simd.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
+
 void luc_conv2d_channels_last(luc_conv2d_params *p)
 {
     const int64_t cg = p->c / p->groups;
@@ -44,10 +47,29 @@ static bool is_pointwise(const luc_conv2d_params *p)
            dense_pixels(p->n, p->o, p->oh, p->ow, p->y_stride);
 }
 
+/* -1: not yet asked. */
+static atomic_int winograd_allowed = -1;
+
+void luc_conv_allow_winograd(bool allow)
+{
+    atomic_store_explicit(&winograd_allowed, allow, memory_order_relaxed);
+}
+
+static bool winograd_is_allowed(void)
+{
+    int allowed = atomic_load_explicit(&winograd_allowed, memory_order_relaxed);
+    if (allowed < 0) {
+        const char *setting = getenv("LUCID_WINOGRAD");
+        allowed = !setting || strcmp(setting, "0") != 0;
+        atomic_store_explicit(&winograd_allowed, allowed, memory_order_relaxed);
+    }
+    return allowed != 0;
+}
+
 static bool use_winograd(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     const bool asked = p->method == LUC_CONV_WINOGRAD, backward = pass == LUC_CONV_GRAD_INPUT;
-    if (p->method == LUC_CONV_DIRECT) return false;
+    if (p->method == LUC_CONV_DIRECT || (!asked && !winograd_is_allowed())) return false;
     if (pass == LUC_CONV_GRAD_WEIGHT) {
         const luc_conv_winograd_weight_table *table = luc_conv_winograd_weight_get();
         return asked ? table->fits(p) : table->wins(p);

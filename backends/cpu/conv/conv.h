@@ -54,8 +54,12 @@ typedef struct {
     luc_conv_method method;
 } luc_conv2d_params;
 
-/* Sets the strides of x and y as dense channels_last, those of w as dense [O,C/groups,kH,kW], and oh and
-   ow from the rest. */
+/* Whether LUC_CONV_AUTO may choose Winograd's transform. It may, unless the environment says
+   LUCID_WINOGRAD=0 when first asked; not to be changed between asking for workspace and using it. */
+void luc_conv_allow_winograd(bool allow);
+
+/* Sets the strides of x and y as dense channels_last, those of w as dense [O,C/groups,kH,kW],
+   and oh and ow from the rest. */
 void luc_conv2d_channels_last(luc_conv2d_params *p);
 
 /* Bytes of workspace for a pass, with the number of threads set now. */
