@@ -13,7 +13,7 @@
 enum {
     PARTS = 32, /* of the weight gradient; they do not depend on the threads */
     PIXELS = 8, /* in registers together */
-    TAPS = 4,   /* of the weight gradient in registers together */
+    TAPS = 3,   /* of the weight gradient, in each direction, in registers together */
 };
 
 /* ---- forward and input gradient -------------------------------------------------------------- */
@@ -252,59 +252,110 @@ static size_t conv_depthwise_bytes(const luc_conv2d_params *p, luc_conv_pass pas
     return weight_bytes(p) * (size_t)(pass == LUC_CONV_GRAD_WEIGHT ? parts_of(p) : 1);
 }
 
-/* Outputs [first, last) of one row through `count` neighbouring taps: sum[t] += x * dy for n
-   channels. x is where output 0 sees the first of the taps. */
-LUC_INLINE void sum_taps(const luc_conv2d_params *p, const float *x, const float *dy, int64_t first,
-                         int64_t last, const int count, int64_t n, float *sum)
+/* One row of outputs, n channels; x of the rows that the kernel's rows see. */
+typedef struct {
+    const luc_conv2d_params *p;
+    const float *x[TAPS], *dy; /* x where output 0 sees tap 0 */
+    float *sum[TAPS];          /* of the kernel's rows */
+    int64_t n;
+} sum_line;
+
+/* Outputs [first, last) of a row through tap s alone, `rows` kernel rows. */
+LUC_INLINE void sum_tap(const sum_line *l, int rows, int64_t s, int64_t first, int64_t last)
 {
-    const int64_t step = p->stride_w * p->x_stride[3], tap = p->dilation_w * p->x_stride[3];
-    vf s[TAPS];
-#pragma GCC unroll 4
-    for (int t = 0; t < count; t++) s[t] = vf_load_n(sum + t * p->c, n);
-    x += first * step, dy += first * p->y_stride[3];
-    for (int64_t j = first; j < last; j++, x += step, dy += p->y_stride[3]) {
-        const vf g = vf_load_n(dy, n);
-#pragma GCC unroll 4
-        for (int t = 0; t < count; t++) s[t] = vf_fma(vf_load_n(x + t * tap, n), g, s[t]);
+    const luc_conv2d_params *p = l->p;
+    const int64_t step = p->stride_w * p->x_stride[3], tap = s * p->dilation_w * p->x_stride[3];
+    if (first >= last) return;
+    for (int r = 0; r < rows; r++) {
+        vf sum = vf_load_n(l->sum[r] + s * p->c, l->n);
+        for (int64_t j = first; j < last; j++)
+            sum = vf_fma(vf_load_n(l->x[r] + j * step + tap, l->n),
+                         vf_load_n(l->dy + j * p->y_stride[3], l->n), sum);
+        vf_store_n(l->sum[r] + s * p->c, sum, l->n);
     }
-#pragma GCC unroll 4
-    for (int t = 0; t < count; t++) vf_store_n(sum + t * p->c, s[t], n);
 }
 
-/* One row of outputs through one row of the kernel, n channels. x is where output 0 sees tap 0. */
-LUC_INLINE void sum_row(const luc_conv2d_params *p, const float *x, const float *dy, int64_t n,
-                        float *sum)
+/* Outputs [first, last) of a row through three neighbouring taps of `rows` kernel rows: nine sums
+   in registers. */
+LUC_INLINE void sum_three(const sum_line *l, const int rows, int64_t s, int64_t first, int64_t last)
 {
-    const int64_t tap = p->dilation_w * p->x_stride[3];
-    for (int64_t s = 0; s < p->kw; s += TAPS) {
-        const int64_t taps = luc_min64(TAPS, p->kw - s);
-        int64_t first[TAPS], last[TAPS], inner_first = 0, inner_last = p->ow;
-        for (int64_t t = 0; t < taps; t++) {
+    const luc_conv2d_params *p = l->p;
+    const int64_t step = p->stride_w * p->x_stride[3], tap = p->dilation_w * p->x_stride[3];
+    const int64_t n = l->n, at = first * step + s * tap, next = p->y_stride[3];
+    const float *x0 = l->x[0] + at, *x1 = rows > 1 ? l->x[1] + at : x0;
+    const float *x2 = rows > 2 ? l->x[2] + at : x0, *dy = l->dy + first * next;
+    vf a0 = vf_zero(), a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0, c0 = a0, c1 = a0, c2 = a0;
+    for (int64_t j = first; j < last; j++) {
+        const vf g = vf_load_n(dy, n);
+        a0 = vf_fma(vf_load_n(x0, n), g, a0);
+        a1 = vf_fma(vf_load_n(x0 + tap, n), g, a1);
+        a2 = vf_fma(vf_load_n(x0 + 2 * tap, n), g, a2);
+        if (rows > 1) {
+            b0 = vf_fma(vf_load_n(x1, n), g, b0);
+            b1 = vf_fma(vf_load_n(x1 + tap, n), g, b1);
+            b2 = vf_fma(vf_load_n(x1 + 2 * tap, n), g, b2);
+        }
+        if (rows > 2) {
+            c0 = vf_fma(vf_load_n(x2, n), g, c0);
+            c1 = vf_fma(vf_load_n(x2 + tap, n), g, c1);
+            c2 = vf_fma(vf_load_n(x2 + 2 * tap, n), g, c2);
+        }
+        x0 += step, x1 += step, x2 += step, dy += next;
+    }
+    const vf totals[9] = {a0, a1, a2, b0, b1, b2, c0, c1, c2};
+#pragma GCC unroll 9
+    for (int i = 0; i < 3 * rows; i++) {
+        float *to = l->sum[i / 3] + (s + i % 3) * p->c;
+        vf_store_n(to, vf_add(vf_load_n(to, n), totals[i]), n);
+    }
+}
+
+/* One row of outputs through `rows` rows of the kernel. */
+LUC_INLINE void sum_rows(const sum_line *l, const int rows)
+{
+    const luc_conv2d_params *p = l->p;
+    int64_t s = 0, first[3], last[3];
+    for (; s + 3 <= p->kw; s += 3) {
+        int64_t begin = 0, end = p->ow;
+        for (int t = 0; t < 3; t++) {
             luc_valid_range(p->ow, p->stride_w, (s + t) * p->dilation_w - p->pad_w, p->w, &first[t],
                             &last[t]);
-            inner_first = luc_max64(inner_first, first[t]);
-            inner_last = luc_min64(inner_last, last[t]);
+            begin = luc_max64(begin, first[t]);
+            end = luc_min64(end, last[t]);
         }
-        const float *from = x + s * tap;
-        float *to = sum + s * p->c;
-        if (inner_last < inner_first) inner_last = inner_first = p->ow; /* no common outputs */
-        for (int64_t t = 0; t < taps; t++) {
-            const int64_t end = luc_min64(last[t], inner_first);
-            if (first[t] < end) sum_taps(p, from + t * tap, dy, first[t], end, 1, n, to + t * p->c);
+        if (end < begin) begin = end = p->ow; /* no outputs in common */
+        for (int t = 0; t < 3; t++) sum_tap(l, rows, s + t, first[t], luc_min64(last[t], begin));
+        sum_three(l, rows, s, begin, end);
+        for (int t = 0; t < 3; t++) sum_tap(l, rows, s + t, luc_max64(first[t], end), last[t]);
+    }
+    for (; s < p->kw; s++) {
+        luc_valid_range(p->ow, p->stride_w, s * p->dilation_w - p->pad_w, p->w, first, last);
+        sum_tap(l, rows, s, first[0], last[0]);
+    }
+}
+
+/* One row of outputs, the kernel's rows three at a time as far as they lie in the image. */
+LUC_INLINE void sum_channels(const sums *g, int64_t row, float *sum, int64_t c, int64_t n)
+{
+    const luc_conv2d_params *p = g->p;
+    const int64_t top = row % p->oh * p->stride_h - p->pad_h;
+    const float *image = g->x + row / p->oh * p->x_stride[0] - p->pad_w * p->x_stride[3] + c;
+    sum_line l = {.p = p, .n = n};
+    l.dy = g->dy + row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2] + c;
+    int rows = 0;
+    for (int64_t r = 0; r < p->kh; r++) {
+        const int64_t h = top + r * p->dilation_h;
+        if (h >= 0 && h < p->h) {
+            l.x[rows] = image + h * p->x_stride[2];
+            l.sum[rows++] = sum + r * p->kw * p->c + c;
         }
-        if (taps == TAPS)
-            sum_taps(p, from, dy, inner_first, inner_last, TAPS, n, to);
-        else if (taps == 3)
-            sum_taps(p, from, dy, inner_first, inner_last, 3, n, to);
-        else
-            for (int64_t t = 0; t < taps; t++)
-                sum_taps(p, from + t * tap, dy, inner_first, inner_last, 1, n, to + t * p->c);
-        for (int64_t t = 0; t < taps; t++) {
-            const int64_t begin = luc_max64(first[t], inner_last);
-            if (begin < last[t])
-                sum_taps(p, from + t * tap, dy, begin, last[t], 1, n, to + t * p->c);
+        if (rows == TAPS) {
+            sum_rows(&l, TAPS);
+            rows = 0;
         }
     }
+    if (rows == 1) sum_rows(&l, 1);
+    if (rows == 2) sum_rows(&l, 2);
 }
 
 /* One part of the output rows, into its own partial result. */
@@ -317,18 +368,9 @@ static void sum_part(void *ctx, int64_t begin, int64_t end, int thread)
     (void)thread, (void)end;
     memset(sum, 0, sizeof(float) * (size_t)(p->kh * p->kw * p->c));
     for (int64_t row = rows * begin / g->parts; row < last_row; row++) {
-        const int64_t n = row / p->oh, i = row % p->oh;
-        const float *dy = g->dy + n * p->y_stride[0] + i * p->y_stride[2];
-        for (int64_t r = 0; r < p->kh; r++) {
-            const int64_t h = i * p->stride_h - p->pad_h + r * p->dilation_h;
-            if (h < 0 || h >= p->h) continue;
-            const float *x = g->x + n * p->x_stride[0] + h * p->x_stride[2];
-            float *to = sum + r * p->kw * p->c;
-            x -= p->pad_w * p->x_stride[3];
-            int64_t c = 0;
-            for (; c + LUC_VF <= p->c; c += LUC_VF) sum_row(p, x + c, dy + c, LUC_VF, to + c);
-            if (c < p->c) sum_row(p, x + c, dy + c, p->c - c, to + c);
-        }
+        int64_t c = 0;
+        for (; c + LUC_VF <= p->c; c += LUC_VF) sum_channels(g, row, sum, c, LUC_VF);
+        if (c < p->c) sum_channels(g, row, sum, c, p->c - c);
     }
 }
 
