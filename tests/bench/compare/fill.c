@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* x -> frac(x * golden ratio): even over [0, 1), and the same in float64 everywhere. */
 void row_fill(lucid_tensor *t, double scale, double offset)
@@ -25,8 +26,9 @@ void row_fill_module(lucid_module *net)
     size_t n;
     const lucid_named_tensor *p = lucid_named_parameters(net, &n);
     for (size_t i = 0; i < n; i++) {
-        int ndim = lucid_ndim(p[i].tensor);
-        if (ndim < 2) continue;
+        size_t length = strlen(p[i].name);
+        if (length >= 4 && strcmp(p[i].name + length - 4, "bias") == 0) row_fill(p[i].tensor, 0, 0);
+        if (lucid_ndim(p[i].tensor) < 2) continue;
         int64_t fan_in = lucid_numel(p[i].tensor) / lucid_size(p[i].tensor, 0);
         row_fill(p[i].tensor, 1 / sqrt((double)fan_in), 0);
     }

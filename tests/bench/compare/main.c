@@ -219,6 +219,7 @@ int main(int argc, char **argv)
         printf("python3 cannot import torch: lucid's times stand alone\n");
     printf("%-36s %s %11s %11s %7s  %-11s\n", "row", "t", "lucid ms", "torch ms", "ratio",
            "quartiles");
+    fflush(stdout);
     int all = (int)sysconf(_SC_NPROCESSORS_ONLN), first = s.threads ? s.threads : 1;
     bool ok = true;
     for (int t = first; ok && t <= (s.threads ? s.threads : all); t = t < all ? all : t + 1)

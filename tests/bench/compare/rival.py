@@ -24,7 +24,9 @@ def fill(shape, scale=1.0, offset=0.0):
 
 def fill_module(net):
     with torch.no_grad():
-        for p in net.parameters():
+        for name, p in net.named_parameters():
+            if name.endswith("bias"):
+                p.zero_()
             if p.dim() >= 2:
                 p.copy_(fill(p.shape, (p.numel() / p.shape[0]) ** -0.5))
 

@@ -25,7 +25,7 @@ extern const row overhead_rows[], train_rows[], layer_rows[], elementwise_rows[]
 
 /* Fills t like rival.py's fill(): numbers in [-scale, scale) that depend on the index alone. */
 void row_fill(lucid_tensor *t, double scale, double offset);
-/* Fills a module's parameters so, with PyTorch's usual scale 1/sqrt(fan in); vectors are left alone. */
+/* Fills a module's parameters so, with PyTorch's usual scale 1/sqrt(fan in), and biases with 0. */
 void row_fill_module(lucid_module *net);
 
 #endif

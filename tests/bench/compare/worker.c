@@ -3,6 +3,7 @@
 #include "../bench.h"
 #include "row.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,7 +18,8 @@
 bool worker_start(worker *w, char *const *argv)
 {
     int to[2], from[2];
-    if (pipe(to) != 0 || pipe(from) != 0) return false;
+    /* Closed on exec: or the other worker would hold this one's pipe open for ever. */
+    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) return false;
     w->pid = fork();
     if (w->pid == 0) {
         dup2(to[0], STDIN_FILENO);
