@@ -57,38 +57,38 @@ static int FN(flags)(const luc_gemm_params *p, int64_t k, int64_t depth, TILE *t
 }
 
 /* Rows [0, rows) of one panel: t has everything but rows and addresses of A and C. */
-static void FN(run_panel)(const FN(plan) * g, TILE t, const T *a, T *c, int64_t rows)
+static void FN(run_panel)(const FN(plan) * g, TILE *t, const T *a, T *c, int64_t rows)
 {
     const int64_t size = even_pieces(rows, g->tile->rows, 1);
     for (int64_t r = 0; r < rows; r += size) {
-        t.m = (int)min64(size, rows - r);
-        t.a0 = a + r * t.a_row;
-        t.a1 = t.a0 + g->tile->half * t.a_row;
-        t.c0 = c + r * t.c_row;
-        t.c1 = t.c0 + g->tile->half * t.c_row;
-        g->tile->run(&t);
-        if (t.flags & LUC_TILE_BIAS_ROW) t.bias += size;
+        t->m = (int)min64(size, rows - r);
+        t->a0 = a + r * t->a_row;
+        t->a1 = t->a0 + g->tile->half * t->a_row;
+        t->c0 = c + r * t->c_row;
+        t->c1 = t->c0 + g->tile->half * t->c_row;
+        g->tile->run(t);
+        if (t->flags & LUC_TILE_BIAS_ROW) t->bias += size;
     }
 }
 
 /* Steps [k, k + depth) of a block of C: rows [r0, r0 + rows), columns [c0, c0 + cols). */
-static void FN(run_block)(const FN(plan) * g, TILE t, const T *a, const T *packed_b, T *copy, T *c,
+static void FN(run_block)(const FN(plan) * g, TILE *t, const T *a, const T *packed_b, T *copy, T *c,
                           int64_t r0, int64_t rows, int64_t c0, int64_t cols)
 {
     const luc_gemm_params *p = g->p;
-    t.a_row = p->trans_a ? 1 : p->lda;
-    t.a_step = p->trans_a ? p->lda : 1;
+    t->a_row = p->trans_a ? 1 : p->lda;
+    t->a_step = p->trans_a ? p->lda : 1;
     if (g->copy_a) {
-        int64_t ld = FN(copy_a)(g, copy, a, rows, t.depth);
+        int64_t ld = FN(copy_a)(g, copy, a, rows, t->depth);
         a = copy;
-        t.a_row = p->trans_a ? 1 : ld;
-        t.a_step = p->trans_a ? ld : 1;
+        t->a_row = p->trans_a ? 1 : ld;
+        t->a_step = p->trans_a ? ld : 1;
     }
     for (int64_t j = 0; j < cols; j += g->tile->cols) {
-        t.n = (int)min64(g->tile->cols, cols - j);
-        t.b = packed_b + j * t.depth;
-        if (p->bias_kind == LUC_GEMM_BIAS_COL) t.bias = g->bias + c0 + j;
-        if (p->bias_kind == LUC_GEMM_BIAS_ROW) t.bias = g->bias + r0;
+        t->n = (int)min64(g->tile->cols, cols - j);
+        t->b = packed_b + j * t->depth;
+        if (p->bias_kind == LUC_GEMM_BIAS_COL) t->bias = g->bias + c0 + j;
+        if (p->bias_kind == LUC_GEMM_BIAS_ROW) t->bias = g->bias + r0;
         FN(run_panel)(g, t, a, c + r0 * p->ldc + c0 + j, rows);
     }
 }
@@ -111,12 +111,14 @@ static void FN(run_item)(void *ctx, int64_t begin, int64_t end, int thread)
     for (int64_t k = 0; k == 0 || k < p->k; k += DEPTH) {
         t.depth = min64(DEPTH, p->k - k);
         t.flags = FN(flags)(p, k, t.depth, &t);
-        for (int64_t j = 0; j < cols; j += t.b_step) FN(pack_b)
-        (g, packed + j * t.depth, b + (p->trans_b ? (c0 + j) * p->ldb + k : k * p->ldb + c0 + j),
-         t.depth, min64(t.b_step, cols - j));
-        for (int64_t r = r0; r < r1; r += block) FN(run_block)
-        (g, t, a + (p->trans_a ? k * p->lda + r : r * p->lda + k), packed, copy, c, r,
-         min64(block, r1 - r), c0, cols);
+        for (int64_t j = 0; j < cols; j += t.b_step) {
+            const T *from = b + (p->trans_b ? (c0 + j) * p->ldb + k : k * p->ldb + c0 + j);
+            FN(pack_b)(g, packed + j * t.depth, from, t.depth, min64(t.b_step, cols - j));
+        }
+        for (int64_t r = r0; r < r1; r += block) {
+            const T *from = a + (p->trans_a ? k * p->lda + r : r * p->lda + k);
+            FN(run_block)(g, &t, from, packed, copy, c, r, min64(block, r1 - r), c0, cols);
+        }
     }
 }
 

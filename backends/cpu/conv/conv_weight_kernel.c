@@ -120,20 +120,20 @@ static void take_dy(const plan *g, chunk *k, float *copy, int64_t channel)
 }
 
 /* All rows of A (input channels) for one tap, or all taps of written windows. */
-static void run_tiles(const plan *g, luc_tile_f32 t, const float *a, float *c, int64_t rows)
+static void run_tiles(const plan *g, luc_tile_f32 *t, const float *a, float *c, int64_t rows)
 {
     const int half = g->tile->half;
     const int64_t size = luc_even_piece(rows, g->tile->rows);
     for (int64_t m = 0; m < rows; m += size) {
-        t.m = (int)luc_min64(size, rows - m);
-        t.a0 = a + m, t.a1 = t.a0 + half;
-        t.c0 = c + m * t.c_row, t.c1 = t.c0 + half * t.c_row;
-        g->tile->run(&t);
+        t->m = (int)luc_min64(size, rows - m);
+        t->a0 = a + m, t->a1 = t->a0 + half;
+        t->c0 = c + m * t->c_row, t->c1 = t->c0 + half * t->c_row;
+        g->tile->run(t);
     }
 }
 
 /* One tap: the pixels whose source lies in the image, straight from x. */
-static void run_tap(const plan *g, const chunk *k, luc_tile_f32 t, int64_t r, int64_t s,
+static void run_tap(const plan *g, const chunk *k, luc_tile_f32 *t, int64_t r, int64_t s,
                     int64_t channel, float *c)
 {
     const luc_conv2d_params *p = g->p;
@@ -149,10 +149,10 @@ static void run_tap(const plan *g, const chunk *k, luc_tile_f32 t, int64_t r, in
         segments[count].a = row / p->oh * p->x_stride[0] + h * p->x_stride[2];
         segments[count++].b = dy_at(g, k, row);
     }
-    t.segment = segments, t.segments = count;
-    t.depth = last - first;
-    t.a_row = 1, t.a_step = p->stride_w * p->x_stride[3];
-    t.b = k->dy + first * k->dy_pixel;
+    t->segment = segments, t->segments = count;
+    t->depth = last - first;
+    t->a_row = 1, t->a_step = p->stride_w * p->x_stride[3];
+    t->b = k->dy + first * k->dy_pixel;
     run_tiles(g, t, g->x + channel + left * p->x_stride[3], c, g->cg);
 }
 
@@ -206,7 +206,7 @@ static void write_windows(const plan *g, const chunk *k, float *strip, float *to
     }
 }
 
-static void run_windows(const plan *g, const chunk *k, luc_tile_f32 t, float *strip,
+static void run_windows(const plan *g, const chunk *k, luc_tile_f32 *t, float *strip,
                         int64_t channel, float *c)
 {
     const luc_conv2d_params *p = g->p;
@@ -218,10 +218,10 @@ static void run_windows(const plan *g, const chunk *k, luc_tile_f32 t, float *st
         segments[i].a = i * p->ow * size;
         segments[i].b = dy_at(g, k, k->row + i);
     }
-    t.segment = segments, t.segments = k->rows;
-    t.depth = p->ow;
-    t.a_row = 1, t.a_step = size;
-    t.b = k->dy;
+    t->segment = segments, t->segments = k->rows;
+    t->depth = p->ow;
+    t->a_row = 1, t->a_step = size;
+    t->b = k->dy;
     run_tiles(g, t, windows, c, size);
 }
 
@@ -244,11 +244,11 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
         luc_tile_f32 t = {.b_step = k.dy_pixel, .c_row = cols, .flags = LUC_TILE_ADD};
         t.n = k.lanes <= g->tile->lanes ? g->tile->lanes : (int)cols; /* plain, whole vectors */
         if (g->windows) {
-            run_windows(g, &k, t, (float *)(void *)(scratch + g->dy_bytes), group * g->cg, c);
+            run_windows(g, &k, &t, (float *)(void *)(scratch + g->dy_bytes), group * g->cg, c);
             continue;
         }
         for (int64_t tap = 0; tap < g->taps; tap++)
-            run_tap(g, &k, t, tap / p->kw, tap % p->kw, group * g->cg, c + tap * g->cg * cols);
+            run_tap(g, &k, &t, tap / p->kw, tap % p->kw, group * g->cg, c + tap * g->cg * cols);
     }
 }
 

@@ -227,28 +227,28 @@ static void fill_strip(const window *g, float *strip, const float *image, int64_
 }
 
 /* One panel of channels over a block of grid rows. a and c are at its first pixel. */
-static void run_panel(const window *g, luc_tile_f32 t, const float *a, float *c, int64_t rows)
+static void run_panel(const window *g, luc_tile_f32 *t, const float *a, float *c, int64_t rows)
 {
     const int half = g->tile->half;
     const int64_t a_r = g->step_r * g->pitch_r;
     const bool pairs = g->cols == half;
     const int64_t size = luc_even_piece(g->cols, g->tile->rows);
-    t.a_row = g->step_c * g->pitch_c;
-    t.c_row = g->dst_c;
+    t->a_row = g->step_c * g->pitch_c;
+    t->c_row = g->dst_c;
     for (int64_t i = 0; i < rows; i++) {
         if (pairs && i + 1 < rows) { /* two rows of the image, one in each half of the tile */
-            t.m = 2 * half;
-            t.a0 = a + i * a_r, t.a1 = t.a0 + a_r;
-            t.c0 = c + i * g->dst_r, t.c1 = t.c0 + g->dst_r;
-            g->tile->run(&t);
+            t->m = 2 * half;
+            t->a0 = a + i * a_r, t->a1 = t->a0 + a_r;
+            t->c0 = c + i * g->dst_r, t->c1 = t->c0 + g->dst_r;
+            g->tile->run(t);
             i++;
             continue;
         }
         for (int64_t j = 0; j < g->cols; j += size) {
-            t.m = (int)luc_min64(size, g->cols - j);
-            t.a0 = a + i * a_r + j * t.a_row, t.a1 = t.a0 + half * t.a_row;
-            t.c0 = c + i * g->dst_r + j * t.c_row, t.c1 = t.c0 + half * t.c_row;
-            g->tile->run(&t);
+            t->m = (int)luc_min64(size, g->cols - j);
+            t->a0 = a + i * a_r + j * t->a_row, t->a1 = t->a0 + half * t->a_row;
+            t->c0 = c + i * g->dst_r + j * t->c_row, t->c1 = t->c0 + half * t->c_row;
+            g->tile->run(t);
         }
     }
 }
@@ -279,7 +279,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
         t.b = g->packed + k * size;
         t.bias = g->bias ? g->bias + channel : NULL;
         t.flags = (g->bias ? LUC_TILE_BIAS_COL : 0) | (g->relu ? LUC_TILE_RELU : 0);
-        run_panel(g, t, a + group * g->depth, c + channel, rows);
+        run_panel(g, &t, a + group * g->depth, c + channel, rows);
     }
 }
 

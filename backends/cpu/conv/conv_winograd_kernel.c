@@ -132,9 +132,10 @@ LUC_INLINE void store_row(const winograd *g, const vf *half, vf bias, float *to,
 }
 
 /* Pixels of one block from M, m[e * step], for n channels from `channel`. */
-static void transform_output(const winograd *g, luc_wino_place at, const float *m, int64_t step,
+static void transform_output(const winograd *g, int64_t block, const float *m, int64_t step,
                              int64_t channel, int64_t n)
 {
+    const luc_wino_place at = luc_wino_place_of(block, g->blocks_r, g->blocks_c);
     float *to = g->dst + at.n * g->dst_n + at.row * g->dst_r + at.col * g->dst_c + channel;
     const int64_t rows = luc_min64(OUT, g->rows - at.row), cols = luc_min64(OUT, g->cols - at.col);
     for (int64_t l = 0; l < n; l += LUC_VF) {
@@ -181,8 +182,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
         const int64_t lanes = luc_min64(cols, g->lanes - lane);
         multiply(g, v, g->u + panel * SIZE * g->depth * cols, m, count, lanes);
         for (int64_t i = 0; i < count; i++)
-            transform_output(g, luc_wino_place_of(begin + i, g->blocks_r, g->blocks_c),
-                             m + i * cols, g->item_blocks * cols, lane, lanes);
+            transform_output(g, begin + i, m + i * cols, g->item_blocks * cols, lane, lanes);
     }
 }
 
