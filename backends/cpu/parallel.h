@@ -1,5 +1,5 @@
 /*
- * parallel.h: fork and join on one OpenMP pool.
+ * parallel.h: fork and join on one pool of threads.
  *
  * Work is cut into blocks that depend on n and grain alone, never on the number of threads, and
  * the function is called once per block. So a kernel whose block computes the same thing
