@@ -12,6 +12,7 @@
 #include "nn/layers/flatten.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/pooling.h"
+#include "nn/models/resnet.h"
 #include "nn/module.h"
 #include "nn/optim/clip.h"
 #include "nn/optim/optimizer.h"

@@ -1,0 +1,75 @@
+/* resnet.h: residual networks (He et al., 2016, "Deep residual learning for image recognition"), with
+ * the names, shapes and first values of torchvision's, so that its weights load as they are. */
+#ifndef LUCID_NN_MODELS_RESNET_H
+#define LUCID_NN_MODELS_RESNET_H
+
+#include "nn/module.h"
+
+LUCID_BEGIN_DECLS
+
+LUCID_API extern const lucid_module_class lucid_nn_basic_block_class;
+LUCID_API extern const lucid_module_class lucid_nn_bottleneck_class;
+LUCID_API extern const lucid_module_class lucid_nn_resnet_class;
+
+/* relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)), both convolutions 3x3. */
+typedef struct nn_BasicBlock {
+    lucid_module base;
+    lucid_module *conv1, *bn1, *relu, *conv2, *bn2;
+    lucid_module *downsample; /* NULL: the shortcut is x itself, or what the next line says */
+    int64_t stride, pad; /* every stride-th pixel of x, and pad channels of zeros on each side */
+} nn_BasicBlock;
+
+/* 1x1 to fewer channels, 3x3, 1x1 to four times as many; the stride is the 3x3's. */
+typedef struct nn_Bottleneck {
+    lucid_module base;
+    lucid_module *conv1, *bn1, *conv2, *bn2, *conv3, *bn3, *relu;
+    lucid_module *downsample; /* NULL: the shortcut is x itself */
+} nn_Bottleneck;
+
+typedef struct nn_ResNet {
+    lucid_module base;
+    lucid_module *conv1, *bn1, *relu;
+    lucid_module *maxpool;  /* NULL where the stem is CIFAR's */
+    lucid_module *layer[4]; /* layer[3] is NULL in the networks of three stages */
+    lucid_module *avgpool;
+    lucid_module *fc; /* its name is "linear" in the networks of three stages */
+} nn_ResNet;
+
+typedef struct lucid_nn_resnet_options {
+    int depth;           /* see lucid_nn_resnet */
+    int64_t num_classes; /* outputs, >= 1 */
+    int64_t in_channels; /* of the images, >= 1 */
+    bool cifar_stem;     /* begin with 3x3, stride 1, without max pooling: for images of 32x32 */
+} lucid_nn_resnet_options;
+#define LUCID_NN_RESNET_DEFAULTS \
+    .depth = 18, .num_classes = 1000, .in_channels = 3, .cifar_stem = false
+LUCID_API extern const lucid_nn_resnet_options lucid_nn_resnet_defaults;
+
+/* A residual network of a depth:
+ *
+ *     18, 34          ImageNet's, four stages of 64, 128, 256, 512 channels in basic blocks
+ *     50, 101, 152    the same in bottlenecks: 256, 512, 1024, 2048 channels
+ *     20, 32, 44, 56, 110   the paper's for CIFAR: three stages of 16, 32, 64 channels, shortcuts
+ *                     without parameters, always CIFAR's stem
+ *
+ * Shape: [N,in_channels,H,W] gives [N,num_classes], for any H and W that leave a pixel (224 and 32
+ * are usual). Convolutions begin normal with std sqrt(2 / fan_out), as in the paper.
+ *
+ *     lucid_module *net = nn_ResNet50();
+ *     lucid_module *small = nn_ResNet18(.num_classes = 10, .cifar_stem = true);
+ *     lucid_tensor *y = lucid_forward(small, lucid_randn((128, 3, 32, 32)));    // [128,10] */
+LUCID_API lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options);
+
+#ifndef __cplusplus
+#define LUC_RESNET(...)        \
+    LUCID_CALL(lucid_module *, \
+               lucid_nn_resnet(&(lucid_nn_resnet_options){LUCID_NN_RESNET_DEFAULTS, __VA_ARGS__}))
+#define nn_ResNet18(...) LUC_RESNET(.depth = 18, __VA_ARGS__)
+#define nn_ResNet34(...) LUC_RESNET(.depth = 34, __VA_ARGS__)
+#define nn_ResNet50(...) LUC_RESNET(.depth = 50, __VA_ARGS__)
+/* The paper's for CIFAR-10: 10 classes unless .num_classes says otherwise. */
+#define nn_ResNet20(...) LUC_RESNET(.depth = 20, .num_classes = 10, __VA_ARGS__)
+#endif
+
+LUCID_END_DECLS
+#endif
