@@ -1,5 +1,6 @@
 /* What this machine can do at most, without lucid: the ground that every other figure stands on. */
 #include "bench.h"
+#include "machine.h"
 #include <cblas.h>
 #include <omp.h>
 
@@ -64,6 +65,11 @@ int main(int argc, char **argv)
     memset(to, 0, STREAM_BYTES);
     openblas_set_num_threads(1);
     printf("%d threads, OpenBLAS kernels for %s\n", omp_get_max_threads(), openblas_get_corename());
+    if (bench_wanted(argc, argv, "peak")) {
+        machine m = machine_measure(omp_get_max_threads());
+        printf("%-44s %9.2f GFLOP/s\n", "peak of multiply-adds in registers", 1e-9 * m.flops);
+        printf("%-44s %9.2f GB/s\n", "peak of streaming copies (read + written)", 1e-9 * m.bytes);
+    }
     row(argc, argv, "copy 64 MB (read + written)", copy, 2e-9 * STREAM_BYTES, "GB/s");
     row(argc, argv, "y += a x, 64 MB (read twice, written)", triad, 3e-9 * STREAM_BYTES, "GB/s");
     row(argc, argv, "fork-join of the threads", fork_join, 0, "");

@@ -1,11 +1,13 @@
 /* main.c: lucid and PyTorch side by side.
  *
- *     ./run bench compare [--only PATTERN] [--threads N] [--quick] [--json FILE]
+ *     ./run bench compare [--only PATTERN] [--threads N] [--quick] [--check] [--json FILE]
  *
  * Each row is run by two processes in turns, so that a machine that slows down hits both alike. A
- * row's ratio is the median, over the turns, of PyTorch's time over lucid's, with its quartiles. Without
+ * row's ratio is the median, over the turns, of PyTorch's time over lucid's, with its quartiles;
+ * "limit" is lucid's share of what the machine can do at most (machine.h, in the same run). Without
  * PyTorch (python3 cannot import torch) lucid's times stand alone. */
 #include "../bench.h"
+#include "../machine.h"
 #include "row.h"
 #include "worker.h"
 
@@ -20,13 +22,14 @@ enum { MAX_TURNS = 31 };
 
 typedef struct setting {
     const char *only, *json_path;
-    int threads; /* 0: 1 and as many as there are */
-    bool quick;
+    int threads;       /* 0: 1 and as many as there are */
+    bool quick, check; /* check: compare the values, measure nothing */
     FILE *json;
     char self[PATH_MAX], rival[PATH_MAX];
     worker lucid, torch;
     bool has_torch;
-    int failures; /* rows whose values differ */
+    machine limit; /* with as many threads as the rows have */
+    int failures;  /* rows whose values differ */
 } setting;
 
 typedef struct outcome {
@@ -70,29 +73,41 @@ static long calls_for(worker *w, double seconds)
     }
 }
 
+/* Makes the rival's twin of a row. NULL: there is none, or no rival. */
+static worker *setup_rival(setting *s, const row *r, int threads, double *value)
+{
+    char answer[64], list[200] = "";
+    if (!s->has_torch || !r->twin) return NULL;
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof r->arguments / sizeof *r->arguments; i++)
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, " %lld", (long long)r->arguments[i]);
+    worker_ask(&s->torch, answer, sizeof answer, "threads %d", threads);
+    if (!worker_ask(&s->torch, answer, sizeof answer, "setup %s%s", r->twin, list) ||
+        strcmp(answer, "none") == 0)
+        return NULL;
+    *value = strtod(answer, NULL);
+    return &s->torch;
+}
+
 /* Measures in turns. False when lucid has no such row or a worker died. */
 static bool measure(setting *s, const row *r, int threads, outcome *o)
 {
     *o = (outcome){0};
     char ok[16];
-    worker *rival = s->has_torch ? &s->torch : NULL;
     worker_ask(&s->lucid, ok, sizeof ok, "threads %d", threads);
     o->value = worker_number(&s->lucid, "setup %s", r->name);
-    if (rival) {
-        char answer[64];
-        worker_ask(rival, ok, sizeof ok, "threads %d", threads);
-        if (!worker_ask(rival, answer, sizeof answer, "setup %s", r->name)) return false;
-        if (strcmp(answer, "none") == 0)
-            rival = NULL;
-        else
-            o->rival_value = strtod(answer, NULL);
+    worker *rival = setup_rival(s, r, threads, &o->rival_value);
+    if (s->check) {
+        o->lucid = o->torch = rival ? 1 : 0;
+        return true;
     }
-    double target = s->quick ? 0.02 : 0.06;
-    int turns = s->quick ? 7 : MAX_TURNS;
+    double target = s->quick ? 0.02 : 0.06, patience = s->quick ? 3 : 10;
+    int turns = s->quick ? 7 : MAX_TURNS, least = s->quick ? 3 : 5;
     long calls = calls_for(&s->lucid, target), rival_calls = rival ? calls_for(rival, target) : 0;
     double a[MAX_TURNS], b[MAX_TURNS], ratio[MAX_TURNS], begin = bench_now();
     int n = 0;
-    while (n < turns && (n < 5 || bench_now() - begin < (s->quick ? 4 : 20))) {
+    while (n < turns && (n < least || bench_now() - begin < patience)) {
         a[n] = worker_number(&s->lucid, "time %ld", calls) / (double)calls;
         b[n] = rival ? worker_number(rival, "time %ld", rival_calls) / (double)rival_calls : 0;
         ratio[n] = b[n] / a[n];
@@ -116,13 +131,47 @@ static bool measure(setting *s, const row *r, int threads, outcome *o)
 /* Both must compute the same; a NaN value is one that a row does not have. */
 static bool agrees(const row *r, const outcome *o)
 {
-    if (!r->value || o->torch == 0) return true;
+    if (!r->value || r->tolerance == 0 || o->torch == 0) return true;
     return fabs(o->value - o->rival_value) <= r->tolerance * fmax(1e-30, fabs(o->rival_value));
+}
+
+/* The share of the machine's limit: what the row must take at least, by what it took. More than 1
+ * where the caches hold what counts as memory here, or where less is multiplied (Winograd). */
+static double share(const setting *s, const row *r, const outcome *o)
+{
+    double least = s->limit.flops > 0 ? r->flops / s->limit.flops : 0;
+    if (s->limit.bytes > 0) least = fmax(least, r->bytes / s->limit.bytes);
+    return least / o->lucid;
+}
+
+static void print_json(const setting *s, const row *r, int threads, const outcome *o)
+{
+    fprintf(
+        s->json,
+        "{\"row\": \"%s\", \"threads\": %d, \"lucid_ms\": %.6g, \"torch_ms\": %.6g, \"ratio\": "
+        "%.4g, \"ratio_low\": %.4g, \"ratio_high\": %.4g, \"lucid_mb\": %.1f, \"torch_mb\": %.1f, "
+        "\"gflops\": %.4g, \"gbytes\": %.4g, \"share\": %.4g, \"agrees\": %s}\n",
+        r->name, threads, o->lucid * 1e3, o->torch * 1e3, o->ratio, o->low, o->high, o->lucid_mb,
+        o->torch_mb, r->flops / o->lucid * 1e-9, r->bytes / o->lucid * 1e-9, share(s, r, o),
+        agrees(r, o) ? "true" : "false");
+    fflush(s->json);
+}
+
+static void print_check(setting *s, const row *r, const outcome *o)
+{
+    const bool same = agrees(r, o);
+    printf("%-9s %-48s %.9g against %.9g\n",
+           !same                      ? "DIFFERS"
+           : o->torch > 0 && r->value ? "ok"
+                                      : "-",
+           r->name, o->value, o->rival_value);
+    fflush(stdout);
+    s->failures += !same;
 }
 
 static void print_row(setting *s, const row *r, int threads, const outcome *o)
 {
-    printf("%-36s %d %11.4f", r->name, threads, o->lucid * 1e3);
+    printf("%-48s %d %11.4f", r->name, threads, o->lucid * 1e3);
     if (o->torch > 0)
         printf(" %11.4f %7.2f  %5.2f-%-5.2f", o->torch * 1e3, o->ratio, o->low, o->high);
     else
@@ -133,6 +182,10 @@ static void print_row(setting *s, const row *r, int threads, const outcome *o)
         printf(" %7.1f GB/s", r->bytes / o->lucid * 1e-9);
     else
         printf(" %12s", "");
+    if (r->flops > 0 || r->bytes > 0)
+        printf(" %4.0f%%", 100 * share(s, r, o));
+    else
+        printf(" %5s", "");
     if (o->lucid_mb > 0) printf("  %5.0f MB", o->lucid_mb);
     if (o->torch_mb > 0) printf(" against %.0f MB", o->torch_mb);
     if (!agrees(r, o)) {
@@ -141,15 +194,7 @@ static void print_row(setting *s, const row *r, int threads, const outcome *o)
     }
     putchar('\n');
     fflush(stdout);
-    if (!s->json) return;
-    fprintf(
-        s->json,
-        "{\"row\": \"%s\", \"threads\": %d, \"lucid_ms\": %.6g, \"torch_ms\": %.6g, \"ratio\": %.4g, "
-        "\"ratio_low\": %.4g, \"ratio_high\": %.4g, \"lucid_mb\": %.1f, \"torch_mb\": %.1f, "
-        "\"gflops\": %.4g, \"gbytes\": %.4g}\n",
-        r->name, threads, o->lucid * 1e3, o->torch * 1e3, o->ratio, o->low, o->high, o->lucid_mb,
-        o->torch_mb, r->flops / o->lucid * 1e-9, r->bytes / o->lucid * 1e-9);
-    fflush(s->json);
+    if (s->json) print_json(s, r, threads, o);
 }
 
 static bool run_family(setting *s, const row *rows, int threads)
@@ -165,7 +210,10 @@ static bool run_family(setting *s, const row *rows, int threads)
             fprintf(stderr, "compare: %s: could not be measured\n", r->name);
             return false;
         }
-        print_row(s, r, threads, &o);
+        if (s->check)
+            print_check(s, r, &o);
+        else
+            print_row(s, r, threads, &o);
     }
     return true;
 }
@@ -176,6 +224,8 @@ static bool parse(setting *s, int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--quick") == 0)
             s->quick = true;
+        else if (strcmp(argv[i], "--check") == 0)
+            s->check = true;
         else if (strcmp(argv[i], "--only") == 0 && value)
             s->only = argv[++i];
         else if (strcmp(argv[i], "--json") == 0 && value)
@@ -186,7 +236,8 @@ static bool parse(setting *s, int argc, char **argv)
             s->only = argv[i];
         else {
             fprintf(stderr,
-                    "compare: expected [--only PATTERN] [--threads N] [--quick] [--json FILE], "
+                    "compare: expected [--only PATTERN] [--threads N] [--quick] [--check] "
+                    "[--json FILE], "
                     "got \"%s\"\n",
                     argv[i]);
             return false;
@@ -195,13 +246,32 @@ static bool parse(setting *s, int argc, char **argv)
     return true;
 }
 
-static const row *const families[] = {
-    overhead_rows, train_rows, layer_rows, elementwise_rows, optimizer_rows,
+const row *const row_families[] = {
+    overhead_rows, train_rows, conv_rows, norm_rows, op_rows, optimizer_rows, system_rows, NULL,
 };
+
+static bool run_families(setting *s, int threads)
+{
+    s->limit = machine_measure(threads);
+    printf("%d threads: at most %.0f GFLOP/s, %.1f GB/s\n", threads, 1e-9 * s->limit.flops,
+           1e-9 * s->limit.bytes);
+    fflush(stdout);
+    bool ok = true;
+    for (const row *const *f = row_families; ok && *f; f++) ok = run_family(s, *f, threads);
+    return ok;
+}
+
+/* What the row "start" measures. */
+static int hello(void)
+{
+    lucid_tensor *y = lucid_relu(lucid_ones((1)));
+    return !y || lucid_finish();
+}
 
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--worker") == 0) return worker_main();
+    if (argc == 2 && strcmp(argv[1], "--hello") == 0) return hello();
     setting s = {.has_torch = true};
     if (!parse(&s, argc, argv)) return 2;
     ssize_t n = readlink("/proc/self/exe", s.self, sizeof s.self - 1);
@@ -217,14 +287,12 @@ int main(int argc, char **argv)
         printf("PyTorch %s\n", s.torch.version);
     else
         printf("python3 cannot import torch: lucid's times stand alone\n");
-    printf("%-36s %s %11s %11s %7s  %-11s\n", "row", "t", "lucid ms", "torch ms", "ratio",
-           "quartiles");
-    fflush(stdout);
+    printf("%-48s %s %11s %11s %7s  %-11s %12s %5s\n", "row", "t", "lucid ms", "torch ms", "ratio",
+           "quartiles", "rate", "limit");
     int all = (int)sysconf(_SC_NPROCESSORS_ONLN), first = s.threads ? s.threads : 1;
     bool ok = true;
     for (int t = first; ok && t <= (s.threads ? s.threads : all); t = t < all ? all : t + 1)
-        for (size_t f = 0; ok && f < sizeof families / sizeof *families; f++)
-            ok = run_family(&s, families[f], t);
+        ok = run_families(&s, t);
     stop_workers(&s);
     if (s.json) fclose(s.json);
     if (s.failures) fprintf(stderr, "compare: %d rows differ from PyTorch\n", s.failures);

@@ -39,10 +39,12 @@ static void teardown_pair(void *state)
 
 const row overhead_rows[] = {
     {.name = "1000 adds of 1 element",
+     .twin = "adds",
      .setup = setup_pair,
      .run = run_add,
      .teardown = teardown_pair},
     {.name = "1000 adds of 1 element, recorded",
+     .twin = "adds",
      .arguments = {1},
      .setup = setup_pair,
      .run = run_add,

@@ -1,10 +1,11 @@
-"""The PyTorch side of the comparison: the same rows, told by main.c through a pipe.
+"""The PyTorch side of the comparison: twins of the rows, told by main.c through a pipe.
 
-Lines in:  setup NAME | time CALLS | threads N | memory | quit
+Lines in:  setup KIND ARGUMENTS | time CALLS | threads N | memory | quit
 Lines out: ready VERSION, then one answer a line: the value after the first run ("none" where there
-           is no such row), seconds, "ok", kilobytes.
+           is no such kind), seconds, "ok", kilobytes.
 """
 import resource
+import subprocess
 import sys
 import time
 
@@ -12,48 +13,87 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import rival_nets
+
+GOLDEN = 0.61803398874989484820
+
+
+def counted(n):
+    return torch.arange(1, n + 1, dtype=torch.float64) * GOLDEN
+
 
 def fill(shape, scale=1.0, offset=0.0):
     """Numbers that depend on the index alone; fill.c makes the same."""
     count = 1
     for size in shape:
         count *= size
-    x = torch.arange(1, count + 1, dtype=torch.float64) * 0.61803398874989484820
-    return (offset + scale * (2 * torch.fmod(x, 1.0) - 1)).float().reshape(shape)
+    x = torch.fmod(torch.fmod(counted(count), 1.0) * 7919.173, 1.0)
+    return (offset + scale * (2 * x - 1)).float().reshape(shape)
 
 
 def fill_module(net):
     with torch.no_grad():
         for name, p in net.named_parameters():
-            if name.endswith("bias"):
-                p.zero_()
             if p.dim() >= 2:
                 p.copy_(fill(p.shape, (p.numel() / p.shape[0]) ** -0.5))
+            elif name.split(".")[-1] == "bias":
+                p.copy_(fill(p.shape, 0.1))
+
+
+def check(tensors):
+    """A number that tells tensors apart; row_check in fill.c makes the same."""
+    total = 0.0
+    for t in tensors:
+        x = t.detach().double().reshape(-1)
+        weight = 1 + torch.fmod(counted(x.numel()), 1.0)
+        total += (weight * (1.5 * x.abs() + 0.5 * x)).mean().item()
+    return total
+
+
+def laid_out(x, channels_last):
+    return x.contiguous(memory_format=torch.channels_last) if channels_last and x.dim() == 4 else x
+
+
+class Call:
+    """A function of nothing that returns a tensor or several."""
+
+    def __init__(self, function, shown=True):
+        self.function, self.shown, self.first = function, shown, None
+
+    def run(self):
+        result = self.function()
+        if self.shown and self.first is None:
+            self.first = check(result if isinstance(result, (tuple, list)) else [result])
+
+    def value(self):
+        return self.first
+
+
+# ---- whole networks: images are laid out as is faster here, both ways are tried ------------------
+
+
+def faster(candidates, tries):
+    def seconds(c):
+        c.run()
+        start = time.perf_counter()
+        for _ in range(tries):
+            c.run()
+        return time.perf_counter() - start
+
+    return min(candidates, key=seconds)
 
 
 class Training:
-    """A training step: forward, loss, backward, optimizer. Images are laid out as is faster here: both
-    ways are tried."""
+    """A training step: forward, loss, backward, optimizer."""
 
-    def __init__(self, make_net, make_optimizer, shape, loss=F.cross_entropy):
+    def __init__(self, make_net, make_optimizer, shape, loss, memory_format):
+        net = make_net()
+        fill_module(net)
         self.loss, self.first = loss, None
         self.y = torch.arange(shape[0]) % 10
-        formats = [torch.contiguous_format]
-        if len(shape) == 4:
-            formats.append(torch.channels_last)
-        tried = []
-        for memory_format in formats:
-            net = make_net()
-            fill_module(net)
-            self.net = net.to(memory_format=memory_format)
-            self.optimizer = make_optimizer(net.parameters())
-            self.x = fill(shape).contiguous(memory_format=memory_format)
-            self.run()
-            start = time.perf_counter()
-            for _ in range(3):
-                self.run()
-            tried.append((time.perf_counter() - start, self.net, self.optimizer, self.x))
-        _, self.net, self.optimizer, self.x = min(tried, key=lambda t: t[0])
+        self.net = net.to(memory_format=memory_format)
+        self.optimizer = make_optimizer(net.parameters())
+        self.x = fill(shape).contiguous(memory_format=memory_format)
 
     def run(self):
         loss = self.loss(self.net(self.x), self.y)
@@ -67,91 +107,220 @@ class Training:
         return self.first
 
 
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+def formats(shape):
+    return [torch.contiguous_format] + [torch.channels_last] * (len(shape) == 4)
 
 
-def mnist(batch):
-    def make():
-        return nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(3136, 128), nn.ReLU(), nn.Linear(128, 10))
+def training(make_net, shape, make_optimizer=None, loss=F.cross_entropy):
+    def sgd(parameters):
+        return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
 
-    return Training(make, sgd, (batch, 1, 28, 28))
+    def kind(batch, *_):
+        sizes = (batch, *shape)
+        return faster([Training(make_net, make_optimizer or sgd, sizes, loss, m)
+                       for m in formats(sizes)], 3)
 
-
-def net_a(batch):
-    def make():
-        return nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(3136, 128), nn.ReLU(), nn.Linear(128, 10))
-
-    return Training(make, sgd, (batch, 1, 28, 28))
+    return kind
 
 
-def official(batch):
-    def make():
-        return nn.Sequential(
-            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Dropout(0.25), nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5),
-            nn.Linear(128, 10), nn.LogSoftmax(1))
+def inference(make_net, shape):
+    def candidate(memory_format, sizes):
+        net = make_net().eval().requires_grad_(False)
+        fill_module(net)
+        net = net.to(memory_format=memory_format)
+        x = fill(sizes).contiguous(memory_format=memory_format)
+        return Call(lambda: net(x))
 
-    return Training(make, torch.optim.Adadelta, (batch, 1, 28, 28), F.nll_loss)
+    def kind(batch, *_):
+        sizes = (batch, *shape)
+        return faster([candidate(m, sizes) for m in formats(sizes)], 3)
 
-
-def mlp(batch):
-    def make():
-        return nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-
-    return Training(make, lambda p: torch.optim.SGD(p, lr=0.05), (batch, 784))
+    return kind
 
 
-class Adds:
-    def __init__(self, recorded):
-        self.a, self.b = torch.ones(1), torch.ones(1, requires_grad=recorded)
+# ---- layers --------------------------------------------------------------------------------------
 
-    def run(self):
-        a, b, add = self.a, self.b, torch.add
+
+def conv(n, c, h, o, k, stride, groups, channels_last, direction, *_):
+    x = laid_out(fill((n, c, h, h)), channels_last)
+    w = laid_out(fill((o, c // groups, k, k), (c // groups * k * k) ** -0.5), channels_last)
+    if direction == 0:
+        return Call(lambda: F.conv2d(x, w, None, stride, k // 2, 1, groups))
+    wanted = (x, w)[direction - 1].requires_grad_()
+    y = F.conv2d(x, w, None, stride, k // 2, 1, groups)
+    g = laid_out(fill(y.shape), channels_last)
+    return Call(lambda: torch.autograd.grad(y, wanted, g, retain_graph=True))
+
+
+def norm(n, c, h, channels_last, mode, relu, skip, *_):
+    forward, backward, evaluate = range(3)
+    bn = nn.BatchNorm2d(c).train(mode != evaluate)
+    with torch.no_grad():
+        bn.weight.copy_(fill((c,), 0.5, 1))
+        bn.bias.copy_(fill((c,), 0.5))
+        bn.running_mean.copy_(fill((c,), 0.5))
+        bn.running_var.copy_(fill((c,), 0.5, 1))
+    bn.requires_grad_(mode == backward)
+    x = laid_out(fill((n, c, h, h)), channels_last).requires_grad_(mode == backward)
+    r = laid_out(fill((n, c, h, h), 0.7), channels_last).requires_grad_(mode == backward)
+
+    def out():
+        y = bn(x)
+        if skip:
+            y += r
+        return F.relu(y, inplace=True) if relu else y
+
+    if mode != backward:
+        return Call(out)
+    g = laid_out(fill((n, c, h, h)), channels_last)
+    wanted = [x, bn.weight, bn.bias] + [r] * skip
+
+    def both():
+        y = out()
+        return (y, *torch.autograd.grad(y, wanted, g))
+
+    return Call(both)
+
+
+# ---- single operators ----------------------------------------------------------------------------
+
+OPERATORS = {
+    "relu": lambda x, y: torch.relu(x),
+    "add": lambda x, y: x + y,
+    "exp": lambda x, y: torch.exp(x),
+    "tanh": lambda x, y: torch.tanh(x),
+    "gelu": lambda x, y: F.gelu(x),
+    "sigmoid": lambda x, y: torch.sigmoid(x),
+    "clone": lambda x, y: x.clone(),
+    "transpose": lambda x, y: x.t().contiguous(),
+    "to_channels_last": lambda x, y: x.contiguous(memory_format=torch.channels_last),
+    "dropout": lambda x, y: F.dropout(x, 0.5, True),
+    "randn": lambda x, y: torch.randn(x.shape),
+    "sum": lambda x, y: x.sum(),
+    "sum_rows": lambda x, y: x.sum(1),
+    "sum_columns": lambda x, y: x.sum(0),
+    "mean_hw": lambda x, y: x.mean((2, 3)),
+    "var_columns": lambda x, y: x.var(0),
+    "max": lambda x, y: x.max(),
+    "argmax": lambda x, y: x.argmax(1),
+    "softmax": lambda x, y: F.softmax(x, 1),
+    "log_softmax": lambda x, y: F.log_softmax(x, 1),
+    "cross_entropy": F.cross_entropy,
+    "matmul": torch.matmul,
+    "max_pool2": lambda x, y: F.max_pool2d(x, 2),
+    "max_pool3": lambda x, y: F.max_pool2d(x, 3, 2, 1),
+    "avg_pool2": lambda x, y: F.avg_pool2d(x, 2),
+    "global_pool": lambda x, y: F.adaptive_avg_pool2d(x, 1),
+}
+
+
+def operator(name):
+    f = OPERATORS[name]
+
+    def kind(rank, a, b, c, d, channels_last, backward, second, *_):
+        shape = (a, b, c, d)[:rank]
+        x = laid_out(fill(shape, 2), channels_last).requires_grad_(bool(backward))
+        y = None
+        if second == 1:
+            y = laid_out(fill(shape), channels_last)
+        elif second == 2:
+            y = torch.arange(a) % b
+        if not backward:
+            return Call(lambda: f(x, y), shown=name not in ("dropout", "randn"))
+        g = laid_out(fill(f(x, y).shape), channels_last)
+
+        def both():
+            out = f(x, y)
+            return (out, *torch.autograd.grad(out, x, g))
+
+        return Call(both)
+
+    return kind
+
+
+def adds(recorded, *_):
+    a, b, add = torch.ones(1), torch.ones(1, requires_grad=bool(recorded)), torch.add
+
+    def thousand():
         for _ in range(1000):
             add(a, b)
 
+    return Call(thousand, shown=False)
+
+
+def optimizer(which, *_):
+    net = rival_nets.resnet18()
+    fill_module(net)
+    for p in net.parameters():
+        p.grad = fill(p.shape, 0.01)
+    make = [lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), torch.optim.Adam,
+            torch.optim.AdamW, torch.optim.Adadelta][which]
+    o = make(net.parameters())
+    shown = [net.conv1.weight, net.layer4[1].conv2.weight, net.fc.weight]
+
+    def step():
+        o.step()
+        return shown
+
+    return Call(step)
+
+
+# ---- around the arithmetic -----------------------------------------------------------------------
+
+
+class Loader:
+    def __init__(self, samples, batch, *_):
+        data = torch.utils.data.TensorDataset(fill((samples, 1, 28, 28)), torch.arange(samples))
+        self.loader = torch.utils.data.DataLoader(data, batch_size=batch, shuffle=True)
+        self.sum = None
+
+    def run(self):
+        self.sum = sum(float(y.sum()) for _, y in self.loader)
+
     def value(self):
-        return None
+        return self.sum
 
 
-ROWS = {
-    "1000 adds of 1 element": lambda: Adds(False),
-    "1000 adds of 1 element, recorded": lambda: Adds(True),
-    "train mnist b64": lambda: mnist(64),
-    "train mnist b256": lambda: mnist(256),
-    "train net_a b64": lambda: net_a(64),
-    "train net_a b256": lambda: net_a(256),
-    "train official b64": lambda: official(64),
-    "train mlp b64": lambda: mlp(64),
+def start(*_):
+    program = [sys.executable, "-c", "import torch; torch.relu(torch.ones(1))"]
+    return Call(lambda: subprocess.run(program, check=True), shown=False)
+
+
+KINDS = {
+    "adds": adds,
+    "mnist": training(rival_nets.mnist, (1, 28, 28)),
+    "net_a": training(rival_nets.net_a, (1, 28, 28)),
+    "official": training(rival_nets.official, (1, 28, 28), torch.optim.Adadelta, F.nll_loss),
+    "mlp": training(rival_nets.mlp, (784,), lambda p: torch.optim.SGD(p, lr=0.05)),
+    "resnet18": training(rival_nets.resnet18, (3, 32, 32)),
+    "resnet50": inference(rival_nets.resnet50, (3, 224, 224)),
+    "conv": conv,
+    "norm": norm,
+    "optimizer": optimizer,
+    "loader": Loader,
+    "start": start,
+    **{name: operator(name) for name in OPERATORS},
 }
 
 
 def answer(line, state):
-    word, _, rest = line.strip().partition(" ")
+    word, *rest = line.split()
     if word == "setup":
         state["row"] = None
-        if rest not in ROWS:
+        if rest[0] not in KINDS:
             return "none"
-        state["row"] = ROWS[rest]()
+        state["row"] = KINDS[rest[0]](*map(int, rest[1:]))
         state["row"].run()
         value = state["row"].value()
         return "nan" if value is None else repr(float(value))
     if word == "time":
         run = state["row"].run
-        start = time.perf_counter()
-        for _ in range(int(rest)):
+        begin = time.perf_counter()
+        for _ in range(int(rest[0])):
             run()
-        return repr(time.perf_counter() - start)
+        return repr(time.perf_counter() - begin)
     if word == "threads":
-        torch.set_num_threads(int(rest))
+        torch.set_num_threads(int(rest[0]))
         return "ok"
     if word == "memory":
         return str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -99,18 +99,57 @@ static void *setup_mlp(const row *r)
     return make_training(net, optim_SGD(net, .lr = 0.05), LUCID_SHAPE(r->arguments[0], 784), false);
 }
 
-#define TRAIN(label, how, batch, mflop, tol)                                  \
-    {                                                                         \
-        .name = label, .arguments = {batch}, .setup = how, .run = train_step, \
-        .teardown = train_teardown, .value = first_loss, .tolerance = tol,    \
-        .flops = (mflop)*1e6 * (batch), .memory = true                        \
+static void *setup_resnet18(const row *r)
+{
+    lucid_module *net = nn_ResNet18(.num_classes = 10, .cifar_stem = true);
+    return make_training(net, optim_SGD(net, .lr = 0.05, .momentum = 0.9),
+                         LUCID_SHAPE(r->arguments[0], 3, 32, 32), false);
+}
+
+/* ---- inference ------------------------------------------------------------------------------- */
+
+static void *setup_inference(const row *r)
+{
+    job *j = job_new(r);
+    j->net = nn_ResNet50();
+    row_fill_module(j->net);
+    lucid_eval(j->net);
+    job_input(j, 0, LUCID_SHAPE(r->arguments[0], 3, 224, 224), 1, false, false);
+    return j;
+}
+
+static void infer(void *state)
+{
+    job *j = state;
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
+    lucid_tensor *y = lucid_forward(j->net, j->in[0]);
+    job_show(j, &y, 1);
+}
+
+#define TRAIN(label, how, batch, mflop, tol)                                                   \
+    {                                                                                          \
+        .name = "train " label " b" #batch, .twin = label, .arguments = {batch}, .setup = how, \
+        .run = train_step, .teardown = train_teardown, .value = first_loss, .tolerance = tol,  \
+        .flops = (mflop)*1e6 * (batch), .memory = true                                         \
     }
+#define INFER(label, batch, mflop)                                                            \
+    {                                                                                         \
+        .name = "infer " label " b" #batch, .twin = label, .arguments = {batch},              \
+        .setup = setup_inference, .run = infer, .teardown = job_teardown, .value = job_value, \
+        .tolerance = 1e-3, .flops = (mflop)*1e6 * (batch), .memory = true,                    \
+    }
+
 const row train_rows[] = {
-    TRAIN("train mnist b64", setup_mnist, 64, 46.7, 1e-4),
-    TRAIN("train mnist b256", setup_mnist, 256, 46.7, 1e-4),
-    TRAIN("train net_a b64", setup_net_a, 64, 134, 1e-4),
-    TRAIN("train net_a b256", setup_net_a, 256, 134, 1e-4),
-    TRAIN("train official b64", setup_official, 64, 72, 0.5), /* dropout: other masks */
-    TRAIN("train mlp b64", setup_mlp, 64, 0.61, 1e-4),
+    TRAIN("mnist", setup_mnist, 64, 46.7, 1e-4),
+    TRAIN("mnist", setup_mnist, 256, 46.7, 1e-4),
+    TRAIN("net_a", setup_net_a, 64, 134, 1e-4),
+    TRAIN("net_a", setup_net_a, 256, 134, 1e-4),
+    TRAIN("official", setup_official, 64, 72, 0.5), /* dropout: other masks */
+    TRAIN("mlp", setup_mlp, 64, 0.61, 1e-4),
+    TRAIN("resnet18", setup_resnet18, 32, 3340, 1e-3),
+    TRAIN("resnet18", setup_resnet18, 128, 3340, 1e-3),
+    INFER("resnet50", 1, 8180),
+    INFER("resnet50", 8, 8180),
     {.name = NULL},
 };

@@ -18,7 +18,7 @@
 bool worker_start(worker *w, char *const *argv)
 {
     int to[2], from[2];
-    /* Closed on exec: or the other worker would hold this one's pipe open for ever. */
+    /* A second worker must not inherit the first one's ends, or that would never see its end. */
     if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) return false;
     w->pid = fork();
     if (w->pid == 0) {
@@ -82,14 +82,10 @@ double worker_number(worker *w, const char *fmt, ...)
 
 /* ---- the answering end ------------------------------------------------------------------------- */
 
-static const row *const families[] = {
-    overhead_rows, train_rows, layer_rows, elementwise_rows, optimizer_rows,
-};
-
 static const row *find_row(const char *name)
 {
-    for (size_t f = 0; f < sizeof families / sizeof *families; f++)
-        for (const row *r = families[f]; r->name; r++)
+    for (const row *const *f = row_families; *f; f++)
+        for (const row *r = *f; r->name; r++)
             if (strcmp(r->name, name) == 0) return r;
     return NULL;
 }

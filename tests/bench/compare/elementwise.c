@@ -1,6 +1,0 @@
-/* elementwise.c: rows of the comparison. */
-#include "row.h"
-
-const row elementwise_rows[] = {
-    {.name = NULL},
-};
