@@ -93,33 +93,40 @@ static int64_t span(const luc_conv2d_params *p, operand which)
     }
 }
 
-/* One pass, with 3 threads and with 1: the same bits. b is the other input, `out` n numbers. */
+/* One pass; a and b are its inputs, out n numbers. Workspace is asked for with `ask` threads set. */
+static void run_once(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
+                     const float *bias, float *out, float *out_bias, int64_t n, int ask,
+                     int threads)
+{
+    luc_set_num_threads(ask);
+    size_t bytes = luc_conv2d_workspace(p, LUC_CONV_F32, pass);
+    luc_set_num_threads(threads);
+    void *workspace = block(bytes);
+    memset(workspace, 0xff, bytes); /* NaN */
+    for (int64_t i = 0; i < n; i++) out[i] = NAN;
+    if (pass == LUC_CONV_FORWARD)
+        luc_conv2d_forward(p, LUC_CONV_F32, a, b, bias, out, workspace, bytes);
+    else if (pass == LUC_CONV_GRAD_INPUT)
+        luc_conv2d_grad_input(p, LUC_CONV_F32, a, b, out, workspace, bytes);
+    else
+        luc_conv2d_grad_weight(p, LUC_CONV_F32, a, b, out, out_bias, workspace, bytes);
+    free(workspace);
+    luc_set_num_threads(0);
+}
+
+/* With 3 threads; then with 1, and with the workspace of 1 thread when 3 are set: the same bits. */
 static void run(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
                 const float *bias, float *out, float *out_bias, int64_t n)
 {
     float *again = block((size_t)n * 4), *bias_again = block((size_t)p->o * 4);
-    for (int threads = 3; threads >= 1; threads -= 2) {
-        luc_set_num_threads(3);
-        size_t bytes = luc_conv2d_workspace(p, LUC_CONV_F32, pass);
-        luc_set_num_threads(threads);
-        if (threads == 1) bytes = luc_conv2d_workspace(p, LUC_CONV_F32, pass);
-        void *workspace = block(bytes);
-        memset(workspace, 0xff, bytes);
-        float *to = threads == 1 ? again : out, *to_bias = threads == 1 ? bias_again : out_bias;
-        for (int64_t i = 0; i < n; i++) to[i] = NAN;
-        if (pass == LUC_CONV_FORWARD)
-            luc_conv2d_forward(p, LUC_CONV_F32, a, b, bias, to, workspace, bytes);
-        else if (pass == LUC_CONV_GRAD_INPUT)
-            luc_conv2d_grad_input(p, LUC_CONV_F32, a, b, to, workspace, bytes);
-        else
-            luc_conv2d_grad_weight(p, LUC_CONV_F32, a, b, to, to_bias, workspace, bytes);
-        free(workspace);
-    }
-    luc_set_num_threads(0);
     char text[200];
     describe(p, text, sizeof text);
-    cr_assert(memcmp(out, again, (size_t)n * 4) == 0, "%s: pass %d: threads change bits", text,
-              pass);
+    run_once(p, pass, a, b, bias, out, out_bias, n, 3, 3);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        run_once(p, pass, a, b, bias, again, out_bias ? bias_again : NULL, n, 1, threads);
+        cr_assert(memcmp(out, again, (size_t)n * 4) == 0, "%s: pass %d: threads change bits", text,
+                  pass);
+    }
     free(again), free(bias_again);
 }
 

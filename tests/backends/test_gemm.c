@@ -142,7 +142,14 @@ static void check(const luc_gemm_params *p, luc_gemm_type type)
     luc_gemm(p, type, a, b, c, p->bias_kind ? bias : NULL, workspace, space);
     luc_set_num_threads(1);
     luc_gemm(p, type, a, b, again, p->bias_kind ? bias : NULL, workspace, space);
+    space = luc_gemm_workspace(p, type); /* of one thread, for three */
+    luc_set_num_threads(3);
+    void *third = block(bytes);
+    memcpy(third, old, bytes);
+    luc_gemm(p, type, a, b, third, p->bias_kind ? bias : NULL, workspace, space);
     luc_set_num_threads(0);
+    cr_assert(memcmp(c, third, bytes) == 0, "a small workspace changes bits");
+    free(third);
     cr_assert(memcmp(c, again, bytes) == 0, "threads change bits: m %d n %d k %d", (int)p->m,
               (int)p->n, (int)p->k);
     for (int64_t i = 0; i < p->batch; i++)
