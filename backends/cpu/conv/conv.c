@@ -216,7 +216,7 @@ static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const fl
     if (dbias) luc_conv_weight_get()->run_bias(p, dy, dbias, workspace);
 }
 
-/* ---- float16 and bfloat16: converted whole, computed in float ---------------------------------- */
+/* ---- float16 and bfloat16: converted whole, computed in float -------------------------------- */
 
 /* The span of elements that a tensor of these sizes and strides touches. */
 static int64_t span(const int64_t size[4], const int64_t stride[4])

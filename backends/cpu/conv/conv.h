@@ -55,7 +55,7 @@ typedef struct {
 } luc_conv2d_params;
 
 /* Whether LUC_CONV_AUTO may choose Winograd's transform. It may, unless the environment says
-   LUCID_WINOGRAD=0 when first asked; not to be changed between asking for workspace and using it. */
+   LUCID_WINOGRAD=0 when first asked; not to be changed between asking for workspace and its use. */
 void luc_conv_allow_winograd(bool allow);
 
 /* Sets the strides of x and y as dense channels_last, those of w as dense [O,C/groups,kH,kW],
