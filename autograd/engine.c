@@ -232,7 +232,8 @@ static bool execute(luc_run *run, lucid_tensor *const *roots, lucid_tensor *cons
                     size_t n, const char *op)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!roots[i]) return luc_raise(LUCID_ERR_ARGUMENT, op, "root: expected a tensor, got NULL");
+        if (!roots[i])
+            return luc_raise(LUCID_ERR_ARGUMENT, op, "root: expected a tensor, got NULL");
         if (!check_root(roots[i], gradients ? gradients[i] : NULL, op)) return false;
     }
     luc_edge few[4], *edges = few;

@@ -3,30 +3,12 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
 
-static uint32_t save_input(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_INPUT(0);
-}
-
-static uint32_t save_output(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_OUTPUT(0);
-}
-
 /* A derivative op (grad, z): the gradient of grad needs z, that of z needs both. */
 static uint32_t save_for_backward(const lucid_call *c)
 {
     uint32_t mask = LUCID_SAVE_INPUT(1);
     if (c->needs & 2) mask |= LUCID_SAVE_INPUT(0);
     return mask;
-}
-
-static uint32_t save_second(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_INPUT(1);
 }
 
 static const lucid_sample unary_samples[] = {
@@ -60,7 +42,7 @@ const lucid_op luc_op_tanh = {
     .id = LUCID_OP_tanh,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = tanh_vjp,
     LUC_SAMPLES(unary_samples),
 };
@@ -104,7 +86,7 @@ const lucid_op luc_op_sigmoid = {
     .id = LUCID_OP_sigmoid,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = sigmoid_vjp,
     LUC_SAMPLES(unary_samples),
 };
@@ -148,7 +130,7 @@ const lucid_op luc_op_relu = {
     .id = LUCID_OP_relu,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = relu_vjp,
     LUC_SAMPLES(relu_samples),
 };
@@ -167,7 +149,7 @@ const lucid_op luc_op_relu_backward = {
     .id = LUCID_OP_relu_backward,
     .n_in = 2,
     .n_out = 1,
-    .saves = save_second,
+    .saves = luc_save_second,
     .vjp = relu_backward_vjp,
     LUC_SAMPLES(backward_samples),
 };
@@ -195,7 +177,7 @@ const lucid_op luc_op_gelu = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_gelu_attrs),
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = gelu_vjp,
     LUC_SAMPLES(gelu_samples),
 };
@@ -277,7 +259,7 @@ const lucid_op luc_op_silu = {
     .id = LUCID_OP_silu,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = silu_vjp,
     LUC_SAMPLES(unary_samples),
 };
@@ -333,7 +315,7 @@ const lucid_op luc_op_clamp = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_clamp_attrs),
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = clamp_vjp,
     LUC_SAMPLES(clamp_samples),
 };

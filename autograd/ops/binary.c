@@ -5,11 +5,6 @@
 
 /* ---- saving: each input's gradient needs the other input ---------------------------------------- */
 
-static uint32_t save_other(const lucid_call *c)
-{
-    return (c->needs & 1 ? LUCID_SAVE_INPUT(1) : 0) | (c->needs & 2 ? LUCID_SAVE_INPUT(0) : 0);
-}
-
 static uint32_t save_both(const lucid_call *c)
 {
     (void)c;
@@ -114,7 +109,7 @@ const lucid_op luc_op_mul = {
     .n_in = 2,
     .n_out = 1,
     .flags = LUCID_OP_BROADCAST,
-    .saves = save_other,
+    .saves = luc_save_other,
     .vjp = mul_vjp,
     LUC_SAMPLES(any_samples),
     LUC_BAD_SAMPLES(bad_samples),

@@ -70,6 +70,31 @@ bool luc_given(const lucid_tensor *t, const char *op, const char *argument)
     return t || luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
 }
 
+/* ---- saving ------------------------------------------------------------------------------------ */
+
+uint32_t luc_save_input(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_INPUT(0);
+}
+
+uint32_t luc_save_output(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_OUTPUT(0);
+}
+
+uint32_t luc_save_second(const lucid_call *c)
+{
+    (void)c;
+    return LUCID_SAVE_INPUT(1);
+}
+
+uint32_t luc_save_other(const lucid_call *c)
+{
+    return (c->needs & 1 ? LUCID_SAVE_INPUT(1) : 0) | (c->needs & 2 ? LUCID_SAVE_INPUT(0) : 0);
+}
+
 /* ---- infer ----------------------------------------------------------------------------------- */
 
 void luc_set_dims(lucid_call *c, int i, lucid_dtype dtype, int ndim, const int64_t *dims)

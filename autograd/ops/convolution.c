@@ -110,12 +110,6 @@ static lucid_tensor *convolve(lucid_tensor *x, lucid_tensor *w, const void *attr
     return lucid_apply(&luc_op_conv2d, (lucid_tensor *[]){x, w, NULL}, 3, attrs);
 }
 
-/* Of two inputs: the gradient of one needs the other. */
-static uint32_t save_other(const lucid_call *c)
-{
-    return (c->needs & 1 ? LUCID_SAVE_INPUT(1) : 0) | (c->needs & 2 ? LUCID_SAVE_INPUT(0) : 0);
-}
-
 static bool conv2d_vjp(lucid_vjp *v)
 {
     lucid_tensor *g = v->grad_out[0];
@@ -263,7 +257,7 @@ const lucid_op luc_op_conv2d = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
     .infer = conv2d_infer,
-    .saves = save_other,
+    .saves = luc_save_other,
     .vjp = conv2d_vjp,
     LUC_SAMPLES(conv2d_samples),
     LUC_BAD_SAMPLES(conv2d_bad_samples),
@@ -278,7 +272,7 @@ const lucid_op luc_op_conv2d_backward_input = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
     .infer = backward_input_infer,
-    .saves = save_other,
+    .saves = luc_save_other,
     .vjp = backward_input_vjp,
     LUC_SAMPLES(backward_input_samples),
 };
@@ -292,7 +286,7 @@ const lucid_op luc_op_conv2d_backward_weight = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
     .infer = backward_weight_infer,
-    .saves = save_other,
+    .saves = luc_save_other,
     .vjp = backward_weight_vjp,
     LUC_SAMPLES(backward_weight_samples),
 };

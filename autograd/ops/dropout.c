@@ -54,12 +54,6 @@ static bool backward_infer(lucid_call *c)
     return true;
 }
 
-static uint32_t save_second(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_INPUT(1);
-}
-
 static bool backward_vjp(lucid_vjp *v)
 {
     v->grad_in[0] =
@@ -85,7 +79,7 @@ const lucid_op luc_op_dropout_backward = {
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_random_attrs),
     .infer = backward_infer,
-    .saves = save_second,
+    .saves = luc_save_second,
     .vjp = backward_vjp,
     LUC_SAMPLES(backward_samples),
 };

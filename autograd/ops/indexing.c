@@ -163,12 +163,6 @@ static bool index_add_infer(lucid_call *c)
     return true;
 }
 
-static uint32_t save_index(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_INPUT(1);
-}
-
 /* Applies `op` to the gradient and the index; size is dimension dim of the input. */
 static bool indexed_vjp(lucid_vjp *v, const lucid_op *op)
 {
@@ -223,7 +217,7 @@ const lucid_op luc_op_index_select = {
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_dim_attrs),
     .infer = index_select_infer,
-    .saves = save_index,
+    .saves = luc_save_second,
     .vjp = index_select_vjp,
     LUC_SAMPLES(index_select_samples),
     LUC_BAD_SAMPLES(index_bad_samples),
@@ -239,7 +233,7 @@ const lucid_op luc_op_index_add = {
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_dim_attrs),
     .infer = index_add_infer,
-    .saves = save_index,
+    .saves = luc_save_second,
     .vjp = index_add_vjp,
     LUC_SAMPLES(index_add_samples),
 };
@@ -327,7 +321,7 @@ const lucid_op luc_op_gather = {
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_dim_attrs),
     .infer = gather_infer,
-    .saves = save_index,
+    .saves = luc_save_second,
     .vjp = gather_vjp,
     LUC_SAMPLES(gather_samples),
     LUC_BAD_SAMPLES(gather_bad_samples),
@@ -343,7 +337,7 @@ const lucid_op luc_op_scatter_add = {
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(scatter_attrs),
     .infer = scatter_add_infer,
-    .saves = save_index,
+    .saves = luc_save_second,
     .vjp = scatter_add_vjp,
     LUC_SAMPLES(scatter_add_samples),
 };

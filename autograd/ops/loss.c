@@ -16,12 +16,6 @@ static bool floating_infer(lucid_call *c)
     return true;
 }
 
-static uint32_t save_output(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_OUTPUT(0);
-}
-
 static uint32_t save_both(const lucid_call *c)
 {
     return LUCID_SAVE_INPUT(1) | (c->needs & 2 ? LUCID_SAVE_INPUT(0) : 0);
@@ -103,7 +97,7 @@ const lucid_op luc_op_softmax = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
     .infer = floating_infer,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = softmax_vjp,
     LUC_SAMPLES(softmax_samples),
 };
@@ -117,7 +111,7 @@ const lucid_op luc_op_log_softmax = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
     .infer = floating_infer,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = log_softmax_vjp,
     LUC_SAMPLES(softmax_samples),
 };

@@ -27,11 +27,6 @@ static bool matmul_infer(lucid_call *c)
     return true;
 }
 
-static uint32_t save_other(const lucid_call *c)
-{
-    return (c->needs & 1 ? LUCID_SAVE_INPUT(1) : 0) | (c->needs & 2 ? LUCID_SAVE_INPUT(0) : 0);
-}
-
 /* da = g b^T, db = a^T g, summed over batches that were broadcast. */
 static bool matmul_vjp(lucid_vjp *v)
 {
@@ -73,7 +68,7 @@ const lucid_op luc_op_matmul = {
     .n_in = 2,
     .n_out = 1,
     .infer = matmul_infer,
-    .saves = save_other,
+    .saves = luc_save_other,
     .vjp = matmul_vjp,
     LUC_SAMPLES(matmul_samples),
     LUC_BAD_SAMPLES(matmul_bad_samples),
@@ -181,7 +176,7 @@ const lucid_op luc_op_linear = {
     .n_in = 3,
     .n_out = 1,
     .infer = linear_infer,
-    .saves = save_other,
+    .saves = luc_save_other,
     .vjp = linear_vjp,
     LUC_SAMPLES(linear_samples),
     LUC_BAD_SAMPLES(linear_bad_samples),

@@ -69,6 +69,15 @@ lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device);
  * mistake, and is raised here. */
 bool luc_given(const lucid_tensor *t, const char *op, const char *argument);
 
+/* ---- saving ------------------------------------------------------------------------------------ */
+
+/* .saves of operators whose derivative needs: the input; the output; input 1 (a mask, an index, what a
+ * derivative's own argument was); of two inputs the other one, for each that needs a gradient. */
+uint32_t luc_save_input(const lucid_call *c);
+uint32_t luc_save_output(const lucid_call *c);
+uint32_t luc_save_second(const lucid_call *c);
+uint32_t luc_save_other(const lucid_call *c);
+
 /* ---- infer ----------------------------------------------------------------------------------- */
 
 /* Output 0: the broadcast of all inputs, of the given dtype, with the layout of the inputs. */

@@ -182,12 +182,6 @@ static bool extreme_vjp(lucid_vjp *v)
     return v->grad_in[0] != NULL;
 }
 
-static uint32_t save_input(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_INPUT(0);
-}
-
 static uint32_t save_input_and_output(const lucid_call *c)
 {
     (void)c;
@@ -266,7 +260,7 @@ const lucid_op luc_op_var = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_reduce_attrs),
     .infer = infer_mean,
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = var_vjp,
     LUC_SAMPLES(samples),
     LUC_BAD_SAMPLES(mean_bad_samples),

@@ -5,18 +5,6 @@
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
-static uint32_t save_input(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_INPUT(0);
-}
-
-static uint32_t save_output(const lucid_call *c)
-{
-    (void)c;
-    return LUCID_SAVE_OUTPUT(0);
-}
-
 static bool infer_bool(lucid_call *c)
 {
     return luc_infer_broadcast_as(c, LUCID_BOOL);
@@ -79,7 +67,7 @@ const lucid_op luc_op_abs = {
     .id = LUCID_OP_abs,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = abs_vjp,
     LUC_SAMPLES(abs_samples),
 };
@@ -108,7 +96,7 @@ const lucid_op luc_op_square = {
     .id = LUCID_OP_square,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = square_vjp,
     LUC_SAMPLES(any_samples),
 };
@@ -128,7 +116,7 @@ const lucid_op luc_op_exp = {
     .id = LUCID_OP_exp,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = exp_vjp,
     LUC_SAMPLES(any_samples),
 };
@@ -146,7 +134,7 @@ const lucid_op luc_op_log = {
     .id = LUCID_OP_log,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = log_vjp,
     LUC_SAMPLES(positive_samples),
 };
@@ -166,7 +154,7 @@ const lucid_op luc_op_sqrt = {
     .id = LUCID_OP_sqrt,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = sqrt_vjp,
     LUC_SAMPLES(positive_samples),
 };
@@ -187,7 +175,7 @@ const lucid_op luc_op_rsqrt = {
     .id = LUCID_OP_rsqrt,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = rsqrt_vjp,
     LUC_SAMPLES(positive_samples),
 };
@@ -206,7 +194,7 @@ const lucid_op luc_op_reciprocal = {
     .id = LUCID_OP_reciprocal,
     .n_in = 1,
     .n_out = 1,
-    .saves = save_output,
+    .saves = luc_save_output,
     .vjp = reciprocal_vjp,
     LUC_SAMPLES(positive_samples),
 };
@@ -293,7 +281,7 @@ const lucid_op luc_op_pow_scalar = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_scalar_attrs),
-    .saves = save_input,
+    .saves = luc_save_input,
     .vjp = pow_scalar_vjp,
     LUC_SAMPLES(pow_scalar_samples),
 };

@@ -56,7 +56,7 @@ Test(tensor, null_after_an_error_propagates)
     cr_expect(!lucid_shares_storage(NULL, NULL) && !lucid_set_name(NULL, "x"));
     cr_expect(strcmp(lucid_name(NULL), "") == 0);
     cr_expect(!lucid_data(NULL) && !lucid_mutable_data(NULL));
-    cr_expect(lucid_error_code() == LUCID_OK); /* properties of nothing are silent */
+    cr_expect(lucid_error_code() == LUCID_OK);                /* properties of nothing are silent */
     const char *mine = "tensor: expected a tensor, got NULL"; /* no error came before */
     EXPECT_ERROR(lucid_item(NULL), LUCID_ERR_ARGUMENT, mine);
     EXPECT_ERROR(lucid_at(NULL, LUCID_SHAPE(0)), LUCID_ERR_ARGUMENT, mine);
