@@ -118,6 +118,7 @@ LUC_INLINE LUC_V LUC_F(norm_dx)(LUC_V x, LUC_V dy, const LUC_F(norm_coef) * c)
     do {                                                                               \
         bool aligned = (n) >= 8 * LUC_LANES;                                           \
         int64_t i = 0, head = aligned ? luc_to_aligned(out, sizeof(LUC_T)) : 0;        \
+        if (head > (n)) head = (n); /* lanes may be fewer than a line holds */         \
         while (i < head) {                                                             \
             int64_t m = head - i < LUC_LANES ? head - i : LUC_LANES;                   \
             LUC_STORE_N((out) + i, SOME, m);                                           \
