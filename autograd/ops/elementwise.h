@@ -51,7 +51,7 @@ LUCID_API lucid_tensor *lucid_relu(lucid_tensor *x); /* derivative 0 at 0; NaN s
 LUCID_API lucid_tensor *lucid_silu(lucid_tensor *x); /* x * sigmoid(x) */
 /* x * Phi(x) (Hendrycks and Gimpel, 2016); tanh_approximation: its tanh form. */
 LUCID_API lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation);
-/* min and max may be -INFINITY and INFINITY; derivative 1 inside and on the bounds. NaN stays. */
+/* min and max may be -INFINITY and INFINITY; derivative 1 inside, 0 on the bounds. NaN stays. */
 LUCID_API lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max);
 LUCID_API lucid_tensor *lucid_isnan(lucid_tensor *x);
 
