@@ -1,6 +1,6 @@
 /* main.c: lucid and PyTorch side by side.
  *
- *     ./run bench compare [--only PATTERN] [--threads N] [--quick] [--check] [--json FILE]
+ *     ./run bench [PATTERN] [--only PATTERN] [--threads N] [--quick] [--check] [--json FILE]
  *
  * Each row is run by two processes in turns, so that a machine that slows down hits both alike. A
  * row's ratio is the median, over the turns, of PyTorch's time over lucid's, with its quartiles;
