@@ -157,9 +157,10 @@ Test(inplace, refusals)
         "own_add_: in place: a: an expanded tensor [2,2] cannot be changed: several of "
         "its elements are one in memory; use lucid_clone");
     cr_expect_null(own_add_(NULL, x));
+    OWN_EXPECT_ERROR("own_add: a: expected a tensor, got NULL");
     cr_expect_null(own_add_(x, NULL));
+    OWN_EXPECT_ERROR("own_add: b: expected a tensor, got NULL");
     OWN_EXPECT(x, 1, 2);
-    OWN_EXPECT_ERROR("");
 }
 
 /* ---- views of results: the base's history ---- */

@@ -258,7 +258,7 @@ Test(optim, clip_grad_norm_is_pytorchs)
         cr_expect(testing_close(norm, expected, 1e-6, 0), "%s: expected %.9g, got %.9g", name,
                   expected, norm);
         for (int i = 0; i < 3; i++) {
-            char text[16];
+            char text[24];
             snprintf(text, sizeof text, "after.in%d", i);
             expect_near(name, lucid_tensor_grad(p[i]), role(v, name, text), 1e-6, 1e-30);
         }
