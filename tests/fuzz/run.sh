@@ -18,7 +18,7 @@ ninja -C "$build" -j 2 liblucid-all.a
 # shellcheck disable=SC2046 # a list of options
 clang -g -O1 -D_GNU_SOURCE -fopenmp $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
     "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid-all.a" -o "$build/fuzz_$target" \
-    $(pkg-config --libs openblas libpng zlib jansson) -lm -ldl -lpthread
+    $(pkg-config --libs libpng zlib jansson) -lm -ldl -lpthread
 
 mkdir -p "$corpus"
 case $target in
