@@ -186,9 +186,10 @@ static double largest_error(lucid_tensor *got, lucid_tensor *want, double *large
     static double g[IMAGES * CLASSES], w[IMAGES * CLASSES];
     double worst = 0;
     *largest = 0;
-    cr_assert(lucid_to_doubles(got, g, IMAGES * CLASSES), "%s", lucid_error());
-    cr_assert(lucid_to_doubles(want, w, IMAGES * CLASSES), "%s", lucid_error());
-    for (int i = 0; i < IMAGES * CLASSES; i++) {
+    const int64_t n = lucid_numel(got);
+    cr_assert(lucid_to_doubles(got, g, (size_t)n), "%s", lucid_error());
+    cr_assert(lucid_to_doubles(want, w, (size_t)n), "%s", lucid_error());
+    for (int64_t i = 0; i < n; i++) {
         worst = fmax(worst, isnan(g[i]) ? INFINITY : fabs(g[i] - w[i]));
         *largest = fmax(*largest, fabs(w[i]));
     }
@@ -198,16 +199,17 @@ static double largest_error(lucid_tensor *got, lucid_tensor *want, double *large
 /* 20 layers of sums, each of which adds errors of some epsilons of the layer's largest element to
  * those that come in, which the next layer's gain keeps about as they are: 20 times TOLERANCE_SUM's
  * part of the whole, for cancelling sums, in units of the largest logit. */
-static void compare(lucid_dtype dtype, lucid_memory_format format)
+static void compare(lucid_dtype dtype, lucid_memory_format format, int64_t count)
 {
     LUCID_SCOPE;
     LUCID_NO_GRAD;
     lucid_module *net = trained(dtype);
-    lucid_tensor *x = lucid_contiguous(lucid_cast(images(), dtype), format);
+    lucid_tensor *x = lucid_narrow(images(), 0, 0, count);
+    x = lucid_clone(lucid_cast(x, dtype), format);
     lucid_tensor *y = lucid_forward(net, x);
-    EXPECT_SHAPE(y, IMAGES, CLASSES);
+    EXPECT_SHAPE(y, count, CLASSES);
     const tolerance t = tolerance_of(TOLERANCE_SUM, dtype);
-    double largest, error = largest_error(y, logits(), &largest);
+    double largest, error = largest_error(y, lucid_narrow(logits(), 0, 0, count), &largest);
     printf("%s %s %s: largest error %.3g of %.3g\n", luc_cpu_level_name(luc_cpu_current()),
            lucid_dtype_name(dtype), format == LUCID_CONTIGUOUS ? "contiguous" : "channels_last",
            error, largest);
@@ -216,22 +218,25 @@ static void compare(lucid_dtype dtype, lucid_memory_format format)
     lucid_module_free(net);
 }
 
-static void at_every_level(lucid_dtype dtype)
+/* All images where the kernels are fast, a few on the plain loops. */
+static void at_every_level(lucid_dtype dtype, int64_t many)
 {
-    for (int level = 0; level <= (int)luc_cpu_best(); level++) {
+    const int best = (int)luc_cpu_best();
+    for (int level = 0; level <= best; level++) {
+        const int64_t count = level == best ? many : 4;
         cr_assert(luc_cpu_force((luc_cpu_level)level));
-        compare(dtype, LUCID_CONTIGUOUS);
-        compare(dtype, LUCID_CHANNELS_LAST);
+        compare(dtype, LUCID_CONTIGUOUS, count);
+        compare(dtype, LUCID_CHANNELS_LAST, count);
     }
     luc_cpu_force(luc_cpu_best());
 }
 
 Test(resnet, trained_float32)
 {
-    at_every_level(LUCID_F32);
+    at_every_level(LUCID_F32, IMAGES);
 }
 
 Test(resnet, trained_float64)
 {
-    at_every_level(LUCID_F64);
+    at_every_level(LUCID_F64, 4);
 }
