@@ -272,11 +272,17 @@ bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, c
                        lucid_tensor **outputs)
 {
     lucid_call c; /* not cleared: 600 bytes, of which few are used */
+    luc_span span;
+    const bool profiled = luc_profiler_is_on();
+    if (profiled) luc_span_begin(&span, false);
     if (!luc_call_begin(&c, op, inputs, n, attrs)) goto fail;
     if (!(op->flags & LUCID_OP_VIEW ? view(&c, outputs) : compute(&c, outputs))) goto fail;
     if (c.needs && !luc_record(&c, outputs)) goto fail;
+    if (profiled && !luc_profile_call(&span, &c)) goto no_memory;
     return true;
 fail:
+    if (profiled) luc_span_drop(&span);
+no_memory:
     for (int i = 0; i < op->n_out && i < LUCID_MAX_OUTPUTS; i++) outputs[i] = NULL;
     return false;
 }

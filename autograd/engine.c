@@ -83,7 +83,7 @@ static bool run_vjp(luc_run *run, lucid_node *n, luc_vjp_run *vjp, lucid_tensor 
     if (!scope) return false;
     luc_vjp_begin(vjp, n, grad_out);
     vjp->v.needs &= wanted_inputs(run, n);
-    bool ok = luc_vjp_call(vjp);
+    bool ok = luc_profiler_is_on() ? luc_profile_vjp(vjp, n) : luc_vjp_call(vjp);
     if (ok && lucid_is_anomaly_enabled()) ok = luc_anomaly_check(n, vjp->grad_in);
     for (int i = 0; i < n->n_in; i++) vjp->grad_in[i] = ok ? lucid_retain(vjp->grad_in[i]) : NULL;
     lucid_scope_end(scope);

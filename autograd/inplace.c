@@ -151,9 +151,16 @@ lucid_tensor *lucid_apply_inplace(const lucid_op *op, lucid_tensor *const *input
                               n);
     if (!luc_call_begin(&c, op, inputs, n, attrs)) return NULL;
     lucid_tensor *t = inputs[0];
+    luc_span span;
+    const bool profiled = luc_profiler_is_on();
+    if (profiled) luc_span_begin(&span, false);
     size_t scope = lucid_scope_begin();
     bool ok = scope && apply_inplace(&c);
     lucid_scope_end(scope);
+    if (profiled && ok)
+        ok = luc_profile_call(&span, &c);
+    else if (profiled)
+        luc_span_drop(&span);
     return ok ? t : NULL;
 }
 

@@ -141,7 +141,8 @@ lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
     fill(n, c, outputs, keep, saves);
     if (n->attrs) memcpy(n->attrs, c->attrs, c->op->attrs_size);
     luc_live_add(LUC_LIVE_NODES, 1);
-    if (atomic_load_explicit(&luc_anomaly, memory_order_relaxed) && !luc_anomaly_note(n)) {
+    if ((atomic_load_explicit(&luc_anomaly, memory_order_relaxed) && !luc_anomaly_note(n)) ||
+        (luc_profiler_is_on() && !luc_profile_note(n))) {
         luc_node_release(n);
         return NULL;
     }
@@ -227,6 +228,7 @@ static void extra_free(luc_node_extra *x)
     luc_hooks_free(&x->hooks);
     if (x->inner) luc_node_release(x->inner);
     luc_free(x->origin);
+    luc_free(x->module);
     luc_free(x);
 }
 

@@ -10,6 +10,7 @@
 #include "autograd/op.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
+#include "lucid/profiler_priv.h"
 #include "lucid/tensor_priv.h"
 
 /* The most inputs that one application takes: lucid_call.needs has a bit for each. */
@@ -82,6 +83,7 @@ typedef struct luc_node_extra {
     lucid_node *inner;
     lucid_node *outer; /* of an inner one: the node that owns it (not owned) */
     char *origin;      /* anomaly mode: the module's path and the inputs' sizes */
+    char *module;      /* while profiling: the module's path */
 } luc_node_extra;
 
 /* What few tensors have. */
@@ -201,6 +203,15 @@ void luc_hooks_free(luc_hooks *hooks);
 bool luc_anomaly_check(lucid_node *n, lucid_tensor *const *grad_in);
 /* Notes where the node was recorded. */
 bool luc_anomaly_note(lucid_node *n);
+
+/* ---- the profiler ---------------------------------------------------------------------------- */
+
+/* Ends a span as one of c's operator. False after an error. */
+bool luc_profile_call(luc_span *span, const lucid_call *c);
+/* Notes in which module the node was recorded. */
+bool luc_profile_note(lucid_node *n);
+/* luc_vjp_call in a span of its own, under the path of that module. */
+bool luc_profile_vjp(luc_vjp_run *vjp, lucid_node *n);
 
 /* ---- operators ------------------------------------------------------------------------------- */
 

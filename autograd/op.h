@@ -98,6 +98,8 @@ struct lucid_op {
     lucid_kernel kernel;
     lucid_kernel kernels[LUCID_DTYPE_COUNT];
     lucid_workspace_fn workspace;
+    /* Additions and multiplications of one application, for the profiler. NULL: not counted. */
+    double (*flops)(const lucid_call *c);
     const lucid_sample *samples;
     int n_samples;
     const lucid_sample *bad_samples;

@@ -8,6 +8,7 @@
 #include "lucid/dtype.h"
 #include "lucid/error.h"
 #include "lucid/memory.h"
+#include "lucid/profiler.h"
 #include "lucid/random.h"
 #include "lucid/scope.h"
 #include "lucid/shape.h"

@@ -248,6 +248,29 @@ static const lucid_sample backward_weight_samples[] = {
 
 /* ---- the operators ------------------------------------------------------------------------------- */
 
+/* ---- work ------------------------------------------------------------------------------------ */
+
+/* Each element of the side [N,O,H',W'] goes with the weights of one output channel. */
+static double work(const int64_t *side, const int64_t *weight)
+{
+    return 2.0 * (double)luc_dims_numel(4, side) * (double)luc_dims_numel(3, weight + 1);
+}
+
+static double conv2d_flops(const lucid_call *c)
+{
+    return work(c->out[0].dims, c->in[1]->view.dims);
+}
+
+static double backward_input_flops(const lucid_call *c)
+{
+    return work(c->in[0]->view.dims, c->in[1]->view.dims);
+}
+
+static double backward_weight_flops(const lucid_call *c)
+{
+    return work(c->in[0]->view.dims, c->out[0].dims);
+}
+
 const lucid_op luc_op_conv2d = {
     .name = "conv2d",
     .schema = "input, weight, bias?",
@@ -257,6 +280,7 @@ const lucid_op luc_op_conv2d = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
     .infer = conv2d_infer,
+    .flops = conv2d_flops,
     .saves = luc_save_other,
     .vjp = conv2d_vjp,
     LUC_SAMPLES(conv2d_samples),
@@ -272,6 +296,7 @@ const lucid_op luc_op_conv2d_backward_input = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
     .infer = backward_input_infer,
+    .flops = backward_input_flops,
     .saves = luc_save_other,
     .vjp = backward_input_vjp,
     LUC_SAMPLES(backward_input_samples),
@@ -286,6 +311,7 @@ const lucid_op luc_op_conv2d_backward_weight = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
     .infer = backward_weight_infer,
+    .flops = backward_weight_flops,
     .saves = luc_save_other,
     .vjp = backward_weight_vjp,
     LUC_SAMPLES(backward_weight_samples),

@@ -27,6 +27,14 @@ static bool matmul_infer(lucid_call *c)
     return true;
 }
 
+/* matmul and linear: a sum over the last dimension of input 0 for each element. */
+static double product_flops(const lucid_call *c)
+{
+    const lucid_view *a = &c->in[0]->view;
+    const double out = (double)luc_dims_numel(c->out[0].ndim, c->out[0].dims);
+    return 2 * out * (double)a->dims[a->ndim - 1];
+}
+
 /* da = g b^T, db = a^T g, summed over batches that were broadcast. */
 static bool matmul_vjp(lucid_vjp *v)
 {
@@ -68,6 +76,7 @@ const lucid_op luc_op_matmul = {
     .n_in = 2,
     .n_out = 1,
     .infer = matmul_infer,
+    .flops = product_flops,
     .saves = luc_save_other,
     .vjp = matmul_vjp,
     LUC_SAMPLES(matmul_samples),
@@ -176,6 +185,7 @@ const lucid_op luc_op_linear = {
     .n_in = 3,
     .n_out = 1,
     .infer = linear_infer,
+    .flops = product_flops,
     .saves = luc_save_other,
     .vjp = linear_vjp,
     LUC_SAMPLES(linear_samples),

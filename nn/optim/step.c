@@ -1,6 +1,7 @@
 /* step.c: one step of an optimizer: one kernel call for all parameters of a group that share a
  * device and a dtype. */
 #include "autograd/autograd.h"
+#include "lucid/profiler_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
 #include <string.h>
@@ -153,9 +154,8 @@ static size_t next_place(const luc_optim_group *g, size_t from)
     return g->n;
 }
 
-bool lucid_step(lucid_optimizer *opt)
+static bool step(lucid_optimizer *opt)
 {
-    if (!luc_check_optimizer(opt, "step") || lucid_error_code() != LUCID_OK) return false;
     for (size_t k = 0; k < opt->n_groups; k++) {
         luc_optim_group *g = &opt->groups[k];
         if (!make_moments(g, luc_optim_moments(opt->kind, &g->options))) return false;
@@ -167,4 +167,15 @@ bool lucid_step(lucid_optimizer *opt)
             if (!step_alike(opt, g, i, moments)) return false;
     }
     return true;
+}
+
+bool lucid_step(lucid_optimizer *opt)
+{
+    if (!luc_check_optimizer(opt, "step") || lucid_error_code() != LUCID_OK) return false;
+    if (!luc_profiler_is_on()) return step(opt);
+    luc_span span;
+    luc_span_begin(&span, false);
+    if (step(opt)) return luc_span_end(&span, "optimizer_step", 0, 0);
+    luc_span_drop(&span);
+    return false;
 }

@@ -1,0 +1,224 @@
+/* profiler.c: recording. One record for all threads, behind one lock: a profiled operator takes it
+ * once, when it ends. */
+#include "lucid/profiler_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+const lucid_profiler_options lucid_profiler_defaults = {LUCID_PROFILER_DEFAULTS};
+atomic_bool luc_profiling;
+
+static struct {
+    pthread_mutex_t lock;
+    bool trace;
+    lucid_profile_entry *entry; /* op and module are one allocation, which begins at op */
+    size_t n, capacity;
+    uint32_t *table; /* open addressing: index + 1 of an entry; 0 is free */
+    size_t table_size;
+    luc_event *event;
+    size_t n_events, event_capacity;
+} record = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static _Thread_local luc_span *innermost;
+static _Thread_local uint32_t thread_number; /* from 1; 0: not given yet */
+static atomic_uint threads;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- the record: all under the lock ---------------------------------------------------------- */
+
+static uint32_t hash(const char *op, const char *module, bool backward)
+{
+    uint32_t h = 2166136261u + backward;
+    for (const char *s = op; *s; s++) h = (h ^ (unsigned char)*s) * 16777619u;
+    for (const char *s = module; *s; s++) h = (h ^ (unsigned char)*s) * 16777619u;
+    return h;
+}
+
+/* Where in the table an entry is or would be. */
+static size_t place_of(const char *op, const char *module, bool backward)
+{
+    size_t at = hash(op, module, backward) & (record.table_size - 1);
+    for (; record.table[at]; at = (at + 1) & (record.table_size - 1)) {
+        const lucid_profile_entry *e = &record.entry[record.table[at] - 1];
+        if (e->backward == backward && strcmp(e->op, op) == 0 && strcmp(e->module, module) == 0)
+            break;
+    }
+    return at;
+}
+
+/* Twice as many entries; the table stays at most half full. */
+static bool grow(void)
+{
+    const size_t capacity = record.capacity ? 2 * record.capacity : 64;
+    lucid_profile_entry *entry = luc_realloc(record.entry, capacity * sizeof *entry, "profiler");
+    if (!entry) return false;
+    record.entry = entry;
+    uint32_t *table = luc_calloc(2 * capacity, sizeof *table, "profiler");
+    if (!table) return false;
+    luc_free(record.table);
+    record.table = table;
+    record.table_size = 2 * capacity;
+    record.capacity = capacity;
+    for (size_t i = 0; i < record.n; i++) {
+        const lucid_profile_entry *e = &record.entry[i];
+        record.table[place_of(e->op, e->module, e->backward)] = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+/* The entry's index, made if need be; SIZE_MAX when memory is out. */
+static size_t find(const char *op, const char *module, bool backward)
+{
+    if (record.n == record.capacity && !grow()) return SIZE_MAX;
+    const size_t at = place_of(op, module, backward);
+    if (record.table[at]) return record.table[at] - 1;
+    const size_t op_size = strlen(op) + 1, module_size = strlen(module) + 1;
+    char *names = luc_alloc(op_size + module_size, "profiler");
+    if (!names) return SIZE_MAX;
+    memcpy(names, op, op_size);
+    memcpy(names + op_size, module, module_size);
+    record.entry[record.n] =
+        (lucid_profile_entry){.op = names, .module = names + op_size, .backward = backward};
+    record.table[at] = (uint32_t)++record.n;
+    return record.n - 1;
+}
+
+static bool add_event(size_t entry, double start, double seconds)
+{
+    if (record.n_events == record.event_capacity) {
+        const size_t capacity = record.event_capacity ? 2 * record.event_capacity : 1024;
+        luc_event *event = luc_realloc(record.event, capacity * sizeof *event, "profiler");
+        if (!event) return false;
+        record.event = event;
+        record.event_capacity = capacity;
+    }
+    if (!thread_number) thread_number = atomic_fetch_add(&threads, 1) + 1;
+    record.event[record.n_events++] =
+        (luc_event){start, (float)seconds, (uint32_t)entry, thread_number};
+    return true;
+}
+
+static void clear(void)
+{
+    for (size_t i = 0; i < record.n; i++) luc_free((void *)record.entry[i].op);
+    luc_free(record.entry);
+    luc_free(record.table);
+    luc_free(record.event);
+    record.entry = NULL;
+    record.table = NULL;
+    record.event = NULL;
+    record.n = record.capacity = record.table_size = record.n_events = record.event_capacity = 0;
+}
+
+/* ---- spans ----------------------------------------------------------------------------------- */
+
+void luc_span_begin(luc_span *span, bool backward)
+{
+    span->parent = innermost;
+    span->children = 0;
+    span->backward = backward || (innermost && innermost->backward);
+    innermost = span;
+    span->start = now();
+}
+
+void luc_span_drop(luc_span *span)
+{
+    innermost = span->parent;
+}
+
+bool luc_span_end(luc_span *span, const char *op, double bytes, double flops)
+{
+    const double seconds = now() - span->start;
+    char module[512];
+    luc_module_path(module, sizeof module);
+    innermost = span->parent;
+    if (innermost) innermost->children += seconds;
+    pthread_mutex_lock(&record.lock);
+    bool ok = true;
+    if (luc_profiler_is_on()) { /* it may have been stopped meanwhile */
+        const size_t i = find(op, module, span->backward);
+        ok = i != SIZE_MAX && (!record.trace || add_event(i, span->start, seconds));
+        if (ok) {
+            lucid_profile_entry *e = &record.entry[i];
+            e->count++;
+            e->seconds += seconds;
+            e->self += seconds - span->children;
+            e->bytes += bytes;
+            e->flops += flops;
+        }
+    }
+    pthread_mutex_unlock(&record.lock);
+    return ok;
+}
+
+/* ---- the functions --------------------------------------------------------------------------- */
+
+bool lucid_profiler_start_opt(const lucid_profiler_options *options)
+{
+    const lucid_profiler_options *o = options ? options : &lucid_profiler_defaults;
+    pthread_mutex_lock(&record.lock);
+    const bool on = luc_profiler_is_on();
+    if (!on) {
+        clear();
+        record.trace = o->trace;
+        atomic_store(&luc_profiling, true);
+    }
+    pthread_mutex_unlock(&record.lock);
+    return !on || luc_raise(LUCID_ERR_STATE, "profiler_start", "already recording");
+}
+
+void lucid_profiler_stop(void)
+{
+    atomic_store(&luc_profiling, false);
+}
+
+void lucid_profiler_cleanup(bool *started)
+{
+    if (*started) lucid_profiler_stop();
+}
+
+void lucid_profiler_reset(void)
+{
+    lucid_profiler_stop();
+    pthread_mutex_lock(&record.lock);
+    clear();
+    pthread_mutex_unlock(&record.lock);
+}
+
+const lucid_profile_entry *luc_profiler_entries(size_t *n)
+{
+    *n = record.n;
+    return record.entry;
+}
+
+const luc_event *luc_profiler_events(size_t *n)
+{
+    *n = record.n_events;
+    return record.event;
+}
+
+bool luc_profiler_traces(void)
+{
+    return record.trace;
+}
+
+size_t lucid_profiler_size(void)
+{
+    return record.n;
+}
+
+bool lucid_profiler_at(size_t i, lucid_profile_entry *entry)
+{
+    if (i >= record.n) return false;
+    *entry = record.entry[i];
+    return true;
+}

@@ -1,0 +1,75 @@
+/* profiler.h: where the time of a program goes, operator by operator.
+ *
+ *     {
+ *         LUCID_PROFILE;                        // until the closing brace
+ *         for (int i = 0; i < 20; i++) train_step(net, batch);
+ *     }
+ *     lucid_profiler_print(stdout, false);
+ *
+ * Recorded is every operator that is applied, in forward and in backward, in all threads, and each
+ * optimizer step. Time is the thread's wall-clock time; on devices that work behind the program's
+ * back it is the time to start the work. A profiled operator costs about a microsecond more; where
+ * nothing is profiled, a predictable branch. See docs/performance.md. */
+#ifndef LUCID_PROFILER_H
+#define LUCID_PROFILER_H
+
+#include "lucid/api.h"
+
+#include <stdio.h>
+
+LUCID_BEGIN_DECLS
+
+typedef struct lucid_profiler_options {
+    bool trace; /* also keep every single call, for lucid_profiler_write_trace: 24 bytes each */
+} lucid_profiler_options;
+#define LUCID_PROFILER_DEFAULTS .trace = false
+LUCID_API extern const lucid_profiler_options lucid_profiler_defaults;
+
+/* Forgets what was recorded before and records from here on. NULL options: the defaults. False,
+ * with an error, where it already records. */
+LUCID_API bool lucid_profiler_start_opt(const lucid_profiler_options *options);
+/* Ends recording; what was recorded stays. Nothing happens where it does not record. */
+LUCID_API void lucid_profiler_stop(void);
+/* Forgets what was recorded and gives its memory back. Recording, if on, ends. */
+LUCID_API void lucid_profiler_reset(void);
+
+/* What one operator did in one module. */
+typedef struct lucid_profile_entry {
+    const char *op;     /* "conv2d"; borrowed until the next start or reset, as is the next */
+    const char *module; /* "net.layer1.0.conv1": whose forward applied it; "" outside of any */
+    bool backward; /* in lucid_backward: the whole of an operator's backward, under its name, or
+                         * an operator that this consists of */
+    int64_t count;
+    double seconds; /* in it */
+    double self;    /* in it, but not in operators that it applied itself */
+    double bytes;   /* sizes of inputs and outputs: what it must read and write at least */
+    double flops;   /* additions and multiplications, where the operator tells (op.h); else 0 */
+} lucid_profile_entry;
+
+/* How many entries there are, and entry i, in order of first use. False (nothing raised) where there
+ * is no entry i. Not while recording in another thread. */
+LUCID_API size_t lucid_profiler_size(void);
+LUCID_API bool lucid_profiler_at(size_t i, lucid_profile_entry *entry);
+
+/* A table, the largest self time first: a line an operator, or, by_module, an operator and module.
+ * False after an error. */
+LUCID_API bool lucid_profiler_print(FILE *file, bool by_module);
+/* Every call as a file for chrome://tracing or ui.perfetto.dev. Needs .trace; false, with an error,
+ * without, and where the file cannot be written. */
+LUCID_API bool lucid_profiler_write_trace(const char *path);
+
+LUCID_API void lucid_profiler_cleanup(bool *started);
+
+#ifndef __cplusplus
+/* lucid_profiler_start(.trace = true) */
+#define lucid_profiler_start(...)              \
+    LUCID_CALL(bool, lucid_profiler_start_opt( \
+                         &(lucid_profiler_options){LUCID_PROFILER_DEFAULTS, __VA_ARGS__}))
+/* A declaration: records until the closing brace. */
+#define LUCID_PROFILE                                                        \
+    __attribute__((cleanup(lucid_profiler_cleanup), unused)) bool LUCID_CAT( \
+        lucid_profile_, __COUNTER__) = lucid_profiler_start_opt(NULL)
+#endif
+
+LUCID_END_DECLS
+#endif

@@ -1,0 +1,43 @@
+/* profiler_priv.h: spans: how the library's files tell the profiler what they do. */
+#ifndef LUCID_PROFILER_PRIV_H
+#define LUCID_PROFILER_PRIV_H
+
+#include "lucid/profiler.h"
+
+#include <stdatomic.h>
+
+extern atomic_bool luc_profiling;
+
+/* The one thing that is asked where nothing is profiled. */
+static inline bool luc_profiler_is_on(void)
+{
+    return __builtin_expect(atomic_load_explicit(&luc_profiling, memory_order_relaxed), false);
+}
+
+/* Something that takes time, on the C stack of who does it. Spans nest: begin and end in order. */
+typedef struct luc_span {
+    struct luc_span *parent;
+    double start, children; /* seconds */
+    bool backward;          /* it, and what is in it, belongs to backward */
+} luc_span;
+
+void luc_span_begin(luc_span *span, bool backward);
+/* Adds it to the entry of op and the module whose forward runs. False after an error: no memory. */
+bool luc_span_end(luc_span *span, const char *op, double bytes, double flops);
+/* Ends it without recording it. */
+void luc_span_drop(luc_span *span);
+
+typedef struct luc_event {
+    double start; /* seconds */
+    float seconds;
+    uint32_t entry;
+    uint32_t thread;
+} luc_event;
+
+/* For profiler_report.c. The record is not to be changed meanwhile. */
+const lucid_profile_entry *luc_profiler_entries(size_t *n);
+/* NULL where none were to be kept. */
+const luc_event *luc_profiler_events(size_t *n);
+bool luc_profiler_traces(void);
+
+#endif
