@@ -69,15 +69,19 @@ typedef struct lucid_pool2d_attrs {
     int64_t size[2]; /* H and W of the output; of grad_in for the backwards */
 } lucid_pool2d_attrs;
 
-/* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?), outputs (y,
- * mean [C], invstd [C]). mean and invstd are float64 whatever x is: the statistics that were used,
- * batch or running. Running statistics change in place when training and momentum >= 0.
- * batch_norm_backward: inputs (grad_y, x, weight?, mean, invstd), outputs (grad_x, grad_weight,
- * grad_bias); bits 1, 2, 4 of `want` say which, and one that is not wanted has size [0]. */
+/* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?, residual?), outputs
+ * (y, mean [C], invstd [C]). The residual is like x and added to what was normalised; then comes
+ * ReLU, if `relu`. mean and invstd are float64 whatever x is: the statistics that were used, batch
+ * or running. Running statistics change in place when training and momentum >= 0.
+ * batch_norm_backward: inputs (grad_y, x, weight?, mean, invstd, bias?, y?), outputs (grad_x,
+ * grad_weight, grad_bias, grad_residual); bits 1, 2, 4, 8 of `want` say which, and one that is not
+ * wanted has size [0]. With `relu`, grad_y counts as 0 where y <= 0 (a NaN lets it pass);
+ * grad_residual is grad_y so cut. y is needed only where there was a residual: without it, its sign
+ * is computed from x and bias, exactly as forward did. */
 typedef struct lucid_batch_norm_attrs {
     double eps, momentum; /* momentum: the factor of this call; < 0: do not update */
     bool training;        /* use batch statistics */
-    bool relu;            /* the output goes through ReLU (fusion) */
+    bool relu;            /* the output goes through ReLU */
     uint32_t want;
 } lucid_batch_norm_attrs;
 

@@ -125,10 +125,14 @@ lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_optio
         return luc_raise_null(LUCID_ERR_ARGUMENT, o->name, "momentum: expected [0,1], got %g",
                               o->momentum);
     lucid_batch_norm_attrs attrs = {
-        .eps = o->eps, .momentum = track ? o->momentum : -1, .training = batch};
-    lucid_tensor *in[] = {x, o->weight, o->bias, o->running_mean, o->running_var};
+        .eps = o->eps,
+        .momentum = track ? o->momentum : -1,
+        .training = batch,
+        .relu = o->relu,
+    };
+    lucid_tensor *in[] = {x, o->weight, o->bias, o->running_mean, o->running_var, o->residual};
     if (batch && !track) in[3] = in[4] = NULL;
-    lucid_tensor *y = lucid_apply(&luc_op_batch_norm, in, 5, &attrs);
+    lucid_tensor *y = lucid_apply(&luc_op_batch_norm, in, 6, &attrs);
     if (y && track) { /* the kernel changed them: graphs that saved them must notice */
         if (o->running_mean) luc_storage_bump(o->running_mean->storage);
         if (o->running_var) luc_storage_bump(o->running_var->storage);

@@ -12,17 +12,22 @@ typedef struct lucid_batch_norm_options {
     bool training;   /* use the batch's statistics and, with momentum, update the running ones */
     double momentum; /* new = (1 - momentum) old + momentum batch */
     double eps;
-    const char *name; /* of the caller in error messages: "BatchNorm2d" */
+    lucid_tensor *residual; /* like x, or NULL: added to what was normalised */
+    bool relu;              /* then ReLU: y = max(0, batch_norm(x) + residual), in one pass */
+    const char *name;       /* of the caller in error messages: "BatchNorm2d" */
 } lucid_batch_norm_options;
 #define LUCID_BATCH_NORM_DEFAULTS                                                               \
     .weight = NULL, .bias = NULL, .running_mean = NULL, .running_var = NULL, .training = false, \
-    .momentum = 0.1, .eps = 1e-5, .name = "batch_norm"
+    .momentum = 0.1, .eps = 1e-5, .residual = NULL, .relu = false, .name = "batch_norm"
 LUCID_API extern const lucid_batch_norm_options lucid_batch_norm_defaults;
 
 /* Batch normalisation (Ioffe and Szegedy, 2015) of x [N,C] or [N,C,...]:
  *     y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias,  Var biased, per channel
  * running_mean and running_var change in place when training (Var unbiased there). Without training,
  * the running statistics are used and are constants for the gradient; without them, the batch's.
+ * With .residual and .relu the operators that usually follow are done at once, with the results that
+ * they would have (but that in 16 bits, what is added to the residual is not rounded first). ReLU's
+ * output is kept for backward only where a residual was added.
  * Errors: n == 1 value per channel with batch statistics; sizes; integer dtypes; running statistics
  * missing in eval. 16-bit x: parameters and statistics may be float32. */
 LUCID_API lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x,

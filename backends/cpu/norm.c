@@ -31,7 +31,7 @@ static void make_loop(luc_norm_plan *p, const lucid_view *const *views, int oper
     p->loop = luc_loop_begin(operands);
     p->count = 1;
     for (int i = 0; i < n; i++) {
-        int64_t strides[3];
+        int64_t strides[LUC_MAX_OPERANDS];
         for (int k = 0; k < operands; k++) strides[k] = views[k]->strides[order[i]];
         luc_loop_add(&p->loop, x->dims[order[i]], strides);
         p->count *= x->dims[order[i]];
@@ -116,6 +116,46 @@ static void *carve(char *workspace, size_t *used, size_t bytes)
     return at;
 }
 
+/* The views of the loop, in the order that norm_priv.h gives; what is not wanted is never written. */
+static int choose_operands(luc_norm_plan *p, const lucid_view **views)
+{
+    const lucid_kernel_args *args = p->args;
+    const lucid_view *x = args->in[p->backward];
+    int which = p->backward ? 6 : 5, n = 0;
+    const lucid_view *other = which < args->n_in ? args->in[which] : NULL;
+    if (p->kind == LUC_NORM_DX) other = NULL;
+    views[n++] = x;
+    if (p->backward) views[n++] = args->in[0];
+    p->out_at = n;
+    views[n++] = p->want & 1 ? args->out[0] : x;
+    p->other_at = p->kept_at = 0;
+    if (other) {
+        p->other_at = n;
+        views[n++] = other;
+    }
+    if (p->want & 8) {
+        p->kept_at = n;
+        views[n++] = args->out[3];
+    }
+    p->x = x->data;
+    p->grad_y = p->backward ? views[1]->data : NULL;
+    p->out = views[p->out_at]->data;
+    p->other = other ? other->data : NULL;
+    p->kept = p->want & 8 ? args->out[3]->data : NULL;
+    return n;
+}
+
+static luc_norm_kind choose_kind(const lucid_kernel_args *args, bool backward, bool relu)
+{
+    if (!backward) {
+        bool add = args->n_in > 5 && args->in[5];
+        return add ? (relu ? LUC_NORM_Y_ADD_RELU : LUC_NORM_Y_ADD)
+                   : (relu ? LUC_NORM_Y_RELU : LUC_NORM_Y);
+    }
+    if (!relu) return LUC_NORM_DX;
+    return args->n_in > 6 && args->in[6] ? LUC_NORM_DX_OUTPUT : LUC_NORM_DX_SIGN;
+}
+
 size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
 {
     const lucid_batch_norm_attrs *attrs = args->attrs;
@@ -126,17 +166,12 @@ size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
         .batch = attrs->training,
         .eps = attrs->eps,
         .momentum = attrs->momentum,
-        .relu = attrs->relu,
+        .kind = choose_kind(args, backward, attrs->relu),
         .want = backward ? attrs->want : 1,
     };
     const lucid_view *x = args->in[backward ? 1 : 0];
-    const lucid_view *grad_y = backward ? args->in[0] : NULL;
-    const lucid_view *out = p->want & 1 ? args->out[0] : x; /* not wanted: never written */
-    const lucid_view *views[3] = {x, backward ? grad_y : out, out};
-    p->x = x->data;
-    p->grad_y = backward ? grad_y->data : NULL;
-    p->out = out->data;
-    make_loop(p, views, backward ? 3 : 2);
+    const lucid_view *views[LUC_MAX_OPERANDS];
+    make_loop(p, views, choose_operands(p, views));
     p->lanes = choose_lanes(p);
     if (p->lanes)
         cut_lanes(p);
@@ -154,11 +189,12 @@ size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
     p->scale = carve(w, &used, per_channel);
     p->bias = carve(w, &used, per_channel);
     p->slope = carve(w, &used, per_channel);
+    p->shift = carve(w, &used, per_channel);
     int64_t across = p->lanes ? p->width : p->channels;
     p->sums = carve(w, &used, (size_t)(2 * across * p->blocks) * sizeof(double));
     if (p->lanes) {
         p->lane_centre = carve(w, &used, (size_t)p->width * sizeof(double));
-        p->lane_coef = carve(w, &used, (size_t)(5 * p->width) * sizeof(double));
+        p->lane_coef = carve(w, &used, (size_t)(6 * p->width) * sizeof(double));
     }
     return used;
 }
@@ -211,7 +247,6 @@ void luc_norm_finish_backward(const luc_norm_plan *p, int64_t c, double s1, doub
     const lucid_kernel_args *args = p->args;
     double invstd = param(args, 4, c, 1), n = (double)p->count;
     bool batch = p->batch && p->count > 0;
-    p->scale[c] = invstd * param(args, 2, c, 1);
     p->bias[c] = batch ? s1 / n : 0;
     p->slope[c] = batch ? s2 / n * invstd * invstd : 0;
     if (p->want & 2) luc_view_put(args->out[1], c * args->out[1]->strides[0], s2 * invstd);
@@ -247,6 +282,13 @@ static bool batch_norm_backward(const lucid_kernel_args *args)
 {
     luc_norm_plan p;
     luc_norm_plan_make(&p, args);
+    for (int64_t c = 0; c < p.channels;
+         c++) { /* what forward had: the cut needs it with the sums */
+        p.mean[c] = param(args, 3, c, 0);
+        p.scale[c] = param(args, 4, c, 1) * param(args, 2, c, 1);
+        p.shift[c] = param(args, 5, c, 0);
+        p.bias[c] = p.slope[c] = 0;
+    }
     luc_norm_get()->backward[args->in[1]->dtype](&p);
     return true;
 }

@@ -3,6 +3,12 @@
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/typed.h"
 
+/* The largest number that rounds to 0 in a type of 16 bits, computed in float. */
+#define NORM_TINY_f32  0.0f
+#define NORM_TINY_f64  0.0
+#define NORM_TINY_f16  0x1p-25f
+#define NORM_TINY_bf16 0x1p-134f
+
 #define LUC_DT f32
 #include "backends/cpu/norm_body.h"
 #undef LUC_DT

@@ -23,20 +23,37 @@
 
 enum { LUC_NORM_GROUP = 16 };
 
+/* What the output pass makes of an element. Forward: y, then + r, then ReLU. Backward: grad_x, with
+ * grad_y cut to 0 where ReLU's output was not above 0: known from the output that was kept, or from
+ * its sign, computed once more just as forward computes it. */
+typedef enum luc_norm_kind {
+    LUC_NORM_Y,
+    LUC_NORM_Y_RELU,
+    LUC_NORM_Y_ADD,
+    LUC_NORM_Y_ADD_RELU,
+    LUC_NORM_DX,
+    LUC_NORM_DX_SIGN,
+    LUC_NORM_DX_OUTPUT
+} luc_norm_kind;
+
 typedef struct luc_norm_plan {
     const lucid_kernel_args *args;
     bool backward, lanes, dense, stream, fused;
     bool batch; /* the batch's statistics, not the running ones */
     double eps, momentum;
-    bool relu;
+    luc_norm_kind kind;
     uint32_t want;
     int64_t channels, count; /* values per channel */
 
-    /* Operands of the loop: x, then y (forward) or grad_y and grad_x (backward). */
+    /* Operands of the loop: x, then y (forward) or grad_y and grad_x (backward), then what there is
+     * of: the residual or ReLU's output (`other`), and the cut grad_y that is kept. Each has the
+     * place that is named `at`. The sums' pass writes `kept`, and the output's pass reads it in
+     * place of grad_y, with nothing left to cut. */
     luc_loop loop;
-    int64_t channel_stride[3];
-    const void *x, *grad_y;
-    void *out;
+    int64_t channel_stride[LUC_MAX_OPERANDS];
+    int out_at, other_at, kept_at;
+    const void *x, *grad_y, *other;
+    void *out, *kept;
 
     /* ROWS: runs of `inner` are cut into `parts` of `part` elements; a block is `block_units`
      * parts. LANES: rows of `width`, `tail` pixels left over; a block is `block_units` rows. */
@@ -47,9 +64,10 @@ typedef struct luc_norm_plan {
     /* In the workspace. Per channel: */
     double *mean, *scale, *bias; /* forward: y = (x - mean) * scale + bias */
     double *slope;               /* backward: grad_x = (dy - bias - (x - mean) * slope) * scale */
+    double *shift;               /* backward: forward's bias */
     double *sums;                /* [blocks][2][width] or [channels][blocks][2] */
     double *lane_centre;         /* LANES: what the sums are taken around */
-    void *lane_coef; /* LANES: the same per lane: high and low mean, scale, bias, slope */
+    void *lane_coef; /* LANES: the same per lane: high and low mean, scale, bias, slope, shift */
 } luc_norm_plan;
 
 /* Lays out the call's plan; with args->workspace NULL only to know the size, which it returns. */
