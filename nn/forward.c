@@ -1,6 +1,7 @@
 /* forward.c: running a module, its modes, and its path in error messages. */
 #include "nn/module_priv.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,17 +60,17 @@ bool lucid_module_set_name(lucid_module *m, const char *name)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-static lucid_tensor *run(lucid_module *m, lucid_tensor *x)
+static lucid_tensor *run(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
 {
     const lucid_module_class *forward = luc_class_with(m, forward);
     const lucid_module_class *check = luc_class_with(m, check_input);
-    if (!forward)
+    if (!forward && !fn)
         return luc_raise_null(LUCID_ERR_UNSUPPORTED, m->cls->name, "this class has no forward");
     if (m->state->n_hooks && !(x = luc_run_forward_pre_hooks(m, x))) return NULL;
     if (check && !check->check_input(m, x)) return NULL;
     lucid_tensor *token = NULL;
     if (m->state->n_hooks && !luc_watch_input(m, &x, &token)) return NULL;
-    lucid_tensor *y = forward->forward(m, x);
+    lucid_tensor *y = fn ? fn(m, x, user) : forward->forward(m, x);
     if (!y) {
         if (lucid_error_code() == LUCID_OK)
             luc_raise(LUCID_ERR_STATE, m->cls->name, "forward: expected a tensor, got NULL");
@@ -79,17 +80,34 @@ static lucid_tensor *run(lucid_module *m, lucid_tensor *x)
     return luc_watch_output(y, token);
 }
 
-lucid_tensor *lucid_forward(lucid_module *m, lucid_tensor *x)
+lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
 {
     if (!luc_check_module(m, "forward") || !luc_check_tensor(x, m->cls->name, "input")) return NULL;
     size_t depth = lucid_scope_begin();
     if (!depth) return NULL;
     luc_module_frame frame = {.module = m, .path = write_path};
     luc_module_frame_push(&frame);
-    lucid_tensor *y = lucid_scope_return(run(m, x));
+    lucid_tensor *y = lucid_scope_return(run(m, x, fn, user));
     luc_module_frame_pop(&frame);
     lucid_scope_end(depth);
     return y;
+}
+
+lucid_tensor *lucid_forward(lucid_module *m, lucid_tensor *x)
+{
+    return luc_forward_by(m, x, NULL, NULL);
+}
+
+static atomic_bool fusion = true;
+
+bool lucid_set_fusion(bool enabled)
+{
+    return atomic_exchange(&fusion, enabled);
+}
+
+bool luc_may_fuse(const lucid_module *m)
+{
+    return m->state->n_hooks == 0 && atomic_load_explicit(&fusion, memory_order_relaxed);
 }
 
 /* ---- modes ----------------------------------------------------------------------------------- */

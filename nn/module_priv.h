@@ -95,6 +95,12 @@ bool luc_check_module(const lucid_module *m, const char *op);
 /* The same for a tensor argument. */
 bool luc_check_tensor(const lucid_tensor *t, const char *op, const char *argument);
 
+/* lucid_forward with `fn` in place of the class's own forward; NULL: that one. */
+typedef lucid_tensor *(*luc_forward_fn)(lucid_module *m, lucid_tensor *x, const void *user);
+lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user);
+/* Nobody looks at what goes into the module and comes out of it, and fusion is on. */
+bool luc_may_fuse(const lucid_module *m);
+
 /* References of parents: take a child (with the maker's reference, if that is still free), give it
  * back, and free a module that nobody took. */
 void luc_module_adopt(lucid_module *m);

@@ -7,6 +7,8 @@
 #include <math.h>
 
 const lucid_nn_batch_norm_options lucid_nn_batch_norm_defaults = {LUCID_NN_BATCH_NORM_DEFAULTS};
+const lucid_batch_norm_forward_options lucid_batch_norm_forward_defaults = {
+    LUCID_BATCH_NORM_FORWARD_DEFAULTS};
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
@@ -32,8 +34,9 @@ static bool count_batch(lucid_tensor *counter)
 }
 
 /* The counter goes up last, so that a refused batch leaves the layer as it was. */
-static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
+static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const void *more)
 {
+    const lucid_batch_norm_forward_options *then = more;
     nn_BatchNormBase *b = lucid_self(m, nn_BatchNormBase);
     if (!check_channels(b, x)) return NULL;
     bool tracks = m->training && b->track_running_stats && !lucid_is_recomputing();
@@ -46,11 +49,37 @@ static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
         .training = m->training || (!b->running_mean && !b->running_var),
         .momentum = tracks ? update_factor(b) : 0,
         .eps = b->eps,
+        .residual = then->residual,
+        .relu = then->relu,
         .name = m->cls->name,
     };
     lucid_tensor *y = lucid_batch_norm_opt(x, &options);
     if (y && tracks && b->num_batches_tracked && !count_batch(b->num_batches_tracked)) return NULL;
     return y;
+}
+
+static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
+{
+    return forward_and_more(m, x, &lucid_batch_norm_forward_defaults);
+}
+
+bool luc_batch_norm_fuses(const lucid_module *m)
+{
+    const lucid_module_class *cls = luc_class_with(m, forward);
+    return cls && cls->forward == forward && luc_may_fuse(m);
+}
+
+lucid_tensor *lucid_batch_norm_forward_opt(lucid_module *m, lucid_tensor *x,
+                                           const lucid_batch_norm_forward_options *options)
+{
+    const lucid_batch_norm_forward_options *o =
+        options ? options : &lucid_batch_norm_forward_defaults;
+    if (!luc_check_module(m, "batch_norm_forward")) return NULL;
+    if (luc_batch_norm_fuses(m)) return luc_forward_by(m, x, forward_and_more, o);
+    LUCID_SCOPE;
+    lucid_tensor *y = lucid_forward(m, x);
+    if (y && o->residual) y = lucid_add(y, o->residual);
+    return lucid_scope_return(y && o->relu ? lucid_relu(y) : y);
 }
 
 static bool check_rank(lucid_module *m, lucid_tensor *x, int low, int high, const char *expected)

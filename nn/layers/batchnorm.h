@@ -82,7 +82,27 @@ LUCID_API lucid_module *lucid_nn_batch_norm_new(const lucid_module_class *cls, i
 /* Sets running_mean to 0, running_var to 1 and num_batches_tracked to 0, where they exist. */
 LUCID_API bool lucid_batch_norm_reset_running_stats(lucid_module *batch_norm);
 
+typedef struct lucid_batch_norm_forward_options {
+    lucid_tensor *residual; /* of the input's shape and dtype, or NULL: none */
+    bool relu;
+} lucid_batch_norm_forward_options;
+#define LUCID_BATCH_NORM_FORWARD_DEFAULTS .residual = NULL, .relu = false
+LUCID_API extern const lucid_batch_norm_forward_options lucid_batch_norm_forward_defaults;
+/* max(0, lucid_forward(batch_norm, x) + residual) in one pass, for the end of a residual block. Where
+ * the module has hooks, is another's class with a forward of its own (any module may stand here), or
+ * fusion is off (lucid_set_fusion), the same is done in three steps. Sequential needs none of this:
+ * there a BatchNorm that a ReLU follows does it by itself. Errors: as lucid_forward; residual's
+ * shape. */
+LUCID_API lucid_tensor *lucid_batch_norm_forward_opt(
+    lucid_module *batch_norm, lucid_tensor *x, const lucid_batch_norm_forward_options *options);
+
 #ifndef __cplusplus
+/* lucid_batch_norm_forward(bn, x, .relu = true, .residual = shortcut) */
+#define lucid_batch_norm_forward(batch_norm, ...)                                                  \
+    LUCID_CALL(lucid_tensor *, lucid_batch_norm_forward_opt(batch_norm, LUCID_HEAD(__VA_ARGS__),   \
+                                                            &(lucid_batch_norm_forward_options){   \
+                                                                LUCID_BATCH_NORM_FORWARD_DEFAULTS, \
+                                                                LUCID_TAIL(__VA_ARGS__)}))
 #define LUC_BATCH_NORM(fn, ...)                                                                \
     LUCID_CALL(lucid_module *, fn(LUCID_HEAD(__VA_ARGS__),                                     \
                                   &(lucid_nn_batch_norm_options){LUCID_NN_BATCH_NORM_DEFAULTS, \

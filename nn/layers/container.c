@@ -1,16 +1,37 @@
 /* container.c: modules that hold modules, and the one that does nothing. */
 #include "nn/layers/container.h"
+#include "nn/layers/batchnorm.h"
 #include "nn/layers/layer_priv.h"
+
+/* The first child from entry *i on, with its entry in *i; NULL with the number of entries there: no
+ * more. */
+static lucid_module *next_child(const lucid_module *m, size_t *i)
+{
+    const struct luc_module_state *s = m->state;
+    while (*i < s->n_entries && s->entries[*i].kind != LUC_CHILD) ++*i;
+    return *i < s->n_entries ? luc_entry_module(&s->entries[*i]) : NULL;
+}
+
+/* The child at *i, together with the ReLU that follows a BatchNorm; *i moves on behind them. */
+static lucid_tensor *run_child(lucid_module *m, lucid_module *child, size_t *i, lucid_tensor *x)
+{
+    size_t after = ++*i;
+    const lucid_module *next = next_child(m, &after);
+    if (!child || !next || !luc_batch_norm_fuses(child) || !luc_relu_fuses(next))
+        return lucid_forward(child, x);
+    *i = after + 1;
+    return lucid_batch_norm_forward(child, x, .relu = true);
+}
 
 /* Each activation goes as soon as the next is there, unless the graph keeps it. */
 static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
 {
     lucid_tensor *now = lucid_retain(x);
-    for (size_t i = 0; i < m->state->n_entries && now; i++) {
-        const luc_entry *e = &m->state->entries[i];
-        if (e->kind != LUC_CHILD) continue;
+    for (size_t i = 0; now;) {
+        lucid_module *child = next_child(m, &i);
+        if (i == m->state->n_entries) break;
         size_t depth = lucid_scope_begin();
-        lucid_tensor *next = depth ? lucid_retain(lucid_forward(luc_entry_module(e), now)) : NULL;
+        lucid_tensor *next = depth ? lucid_retain(run_child(m, child, &i, now)) : NULL;
         lucid_scope_end(depth);
         lucid_release(now);
         now = next;

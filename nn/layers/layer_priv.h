@@ -26,6 +26,10 @@ bool luc_layer_at_least(const char *layer, const char *argument, int64_t value, 
  * +-1/sqrt(fan_in). */
 bool luc_layer_reset(lucid_tensor *weight, lucid_tensor *bias);
 
+/* A BatchNorm with the family's forward, and a ReLU, neither with hooks: they may run as one. */
+bool luc_batch_norm_fuses(const lucid_module *m);
+bool luc_relu_fuses(const lucid_module *m);
+
 /* "(3, 2)" for kernel sizes and the like; one number where the width is the height's. */
 luc_text luc_pair_text(int64_t h, int64_t w);
 luc_text luc_size_text(int64_t h, int64_t w_option);
