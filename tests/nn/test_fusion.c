@@ -1,0 +1,295 @@
+/* A BatchNorm and the ReLU behind it as one operation: everything is as with two. */
+#include "tests/testing.h"
+
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "lucid/random.h"
+#include "nn/nn.h"
+
+/* ---- networks in two copies: one that fuses, one that does not ---- */
+
+static lucid_module *network(lucid_dtype dtype)
+{
+    lucid_manual_seed(3);
+    lucid_module *m = nn_Sequential(
+        nn_BatchNorm2d(5), nn_ReLU(), nn_BatchNorm2d(5, .affine = false), nn_ReLU(.inplace = true),
+        nn_ReLU(), nn_BatchNorm2d(5, .momentum = LUCID_MOMENTUM_NONE), nn_BatchNorm2d(5), nn_ReLU(),
+        nn_Flatten(), nn_BatchNorm1d(5 * 12, .track_running_stats = false), nn_ReLU());
+    size_t n;
+    const lucid_named_tensor *p = lucid_named_parameters(m, &n);
+    for (size_t i = 0; i < n; i++) lucid_init_uniform(p[i].tensor, -1, 1.5);
+    lucid_to_dtype(m, dtype);
+    return m;
+}
+
+static lucid_tensor *input(lucid_dtype dtype, lucid_memory_format format)
+{
+    lucid_manual_seed(8);
+    lucid_tensor *x = lucid_cast(lucid_randn((6, 5, 3, 4)), dtype);
+    return lucid_requires_grad_(lucid_detach(lucid_contiguous(x, format)), true);
+}
+
+/* The output, with backward done in training. */
+static lucid_tensor *run(lucid_module *m, lucid_tensor *x, bool fused)
+{
+    bool before = lucid_set_fusion(fused);
+    lucid_tensor *y = lucid_forward(m, x);
+    if (lucid_requires_grad(y)) {
+        cr_expect_str_eq(lucid_grad_fn_name(y), fused ? "batch_norm" : "relu");
+        lucid_manual_seed(9);
+        lucid_backward(
+            lucid_sum(lucid_mul(y, lucid_cast(lucid_randn((6, 60)), lucid_tensor_dtype(x)))));
+    }
+    cr_expect(lucid_set_fusion(before) == fused);
+    return y;
+}
+
+static void expect_same(const lucid_tensor *a, const lucid_tensor *b, const char *what)
+{
+    cr_expect(a && b && lucid_equal(a, b), "%s differs", what);
+}
+
+static void expect_same_state(lucid_module *a, lucid_module *b)
+{
+    size_t n, m;
+    const lucid_named_tensor *p = lucid_named_parameters(a, &n);
+    const lucid_named_tensor *q = lucid_named_parameters(b, &m);
+    cr_assert(n == m && n == 8);
+    for (size_t i = 0; i < n; i++)
+        if (lucid_tensor_grad(q[i].tensor) || lucid_tensor_grad(p[i].tensor))
+            expect_same(lucid_tensor_grad(p[i].tensor), lucid_tensor_grad(q[i].tensor), p[i].name);
+    p = lucid_named_buffers(a, &n);
+    q = lucid_named_buffers(b, &m);
+    cr_assert(n == m && n == 12);
+    for (size_t i = 0; i < n; i++) expect_same(p[i].tensor, q[i].tensor, p[i].name);
+}
+
+Test(fusion, the_same_bits_with_and_without)
+{
+    static const lucid_dtype dtypes[] = {LUCID_F32, LUCID_F64, LUCID_F16, LUCID_BF16};
+    for (int t = 0; t < 4; t++)
+        for (int layout = 0; layout < 2; layout++) {
+            LUCID_SCOPE;
+            lucid_memory_format format = layout ? LUCID_CHANNELS_LAST : LUCID_CONTIGUOUS;
+            lucid_module *a = network(dtypes[t]), *b = network(dtypes[t]);
+            lucid_tensor *x = input(dtypes[t], format), *y = input(dtypes[t], format);
+            for (int step = 0; step < 2; step++) {
+                expect_same(run(a, x, true), run(b, y, false), "the output");
+                expect_same(lucid_tensor_grad(x), lucid_tensor_grad(y), "the input's gradient");
+                expect_same_state(a, b);
+            }
+            lucid_eval(a);
+            lucid_eval(b);
+            expect_same(run(a, x, true), run(b, y, false), "the output in eval");
+            expect_same(lucid_tensor_grad(x), lucid_tensor_grad(y), "the gradient in eval");
+            LUCID_NO_GRAD;
+            expect_same(run(a, x, true), run(b, y, false), "the output under no_grad");
+            expect_same_state(a, b);
+            lucid_module_free(a);
+            lucid_module_free(b);
+        }
+}
+
+Test(fusion, only_parameters_or_only_the_input_need_gradients)
+{
+    for (int frozen = 0; frozen < 2; frozen++)
+        for (int training = 0; training < 2; training++) {
+            LUCID_SCOPE;
+            lucid_module *a = network(LUCID_F32), *b = network(LUCID_F32);
+            lucid_tensor *x = input(LUCID_F32, LUCID_CONTIGUOUS);
+            lucid_tensor *y = lucid_detach(x);
+            lucid_requires_grad_(x, frozen);
+            lucid_requires_grad_(y, frozen);
+            lucid_module_requires_grad(a, !frozen);
+            lucid_module_requires_grad(b, !frozen);
+            lucid_set_training(a, training);
+            lucid_set_training(b, training);
+            expect_same(run(a, x, true), run(b, y, false), "the output");
+            if (frozen) expect_same(lucid_tensor_grad(x), lucid_tensor_grad(y), "the gradient");
+            expect_same_state(a, b);
+            lucid_module_free(a);
+            lucid_module_free(b);
+        }
+}
+
+/* ---- what keeps them apart ---- */
+
+static const char *last_operator(lucid_module *m)
+{
+    lucid_tensor *x = lucid_requires_grad_(lucid_randn((4, 3, 2, 2)), true);
+    lucid_tensor *y = lucid_forward(m, x);
+    lucid_backward(lucid_sum(y));
+    return lucid_grad_fn_name(y);
+}
+
+static lucid_tensor *least(lucid_module *m, lucid_tensor *x, void *user)
+{
+    (void)m;
+    LUCID_NO_GRAD;
+    *(double *)user = lucid_item(lucid_min(x));
+    return NULL;
+}
+
+static lucid_tensor *least_output(lucid_module *m, lucid_tensor *x, lucid_tensor *y, void *user)
+{
+    (void)x;
+    return least(m, y, user);
+}
+
+static lucid_tensor *count(lucid_module *m, lucid_tensor *gx, lucid_tensor *gy, void *user)
+{
+    (void)m, (void)gx, (void)gy;
+    ++*(int *)user;
+    return NULL;
+}
+
+Test(fusion, hooks_see_what_goes_between)
+{
+    LUCID_SCOPE;
+    lucid_module *bn = nn_BatchNorm2d(3), *relu = nn_ReLU(), *m = nn_Sequential(bn, relu);
+    double seen = 1;
+    int calls = 0;
+    cr_expect_str_eq(last_operator(m), "batch_norm");
+    uint64_t hook = lucid_register_forward_pre_hook(relu, least, &seen);
+    cr_expect_str_eq(last_operator(m), "relu");
+    cr_expect_lt(seen, 0);
+    lucid_module_remove_hook(relu, hook);
+    cr_expect_str_eq(last_operator(m), "batch_norm");
+    seen = 1;
+    hook = lucid_register_forward_hook(bn, least_output, &seen);
+    cr_expect_str_eq(last_operator(m), "relu");
+    cr_expect_lt(seen, 0);
+    lucid_module_remove_hook(bn, hook);
+    lucid_register_full_backward_hook(bn, count, &calls);
+    last_operator(m);
+    cr_expect_eq(calls, 1);
+    lucid_register_full_backward_hook(relu, count, &calls);
+    last_operator(m);
+    cr_expect_eq(calls, 3);
+    lucid_module_free(m);
+}
+
+typedef struct OwnNorm {
+    nn_BatchNorm2d base;
+} OwnNorm;
+
+static lucid_tensor *minus_one(lucid_module *m, lucid_tensor *x)
+{
+    (void)m;
+    return lucid_add_scalar(lucid_mul_scalar(x, 0), -1);
+}
+
+Test(fusion, classes_of_ones_own_keep_their_forward)
+{
+    LUCID_SCOPE;
+    const lucid_module_class own = {.name = "OwnNorm",
+                                    .size = sizeof(OwnNorm),
+                                    .super = &lucid_nn_batch_norm2d_class,
+                                    .forward = minus_one};
+    lucid_module *m = nn_Sequential(lucid_nn_batch_norm_new(&own, 3, NULL), nn_ReLU());
+    cr_expect_str_eq(last_operator(m), "relu");
+    lucid_tensor *y = lucid_forward(m, lucid_randn((4, 3, 2, 2)));
+    cr_expect_eq(lucid_item(lucid_max(y)), 0);
+    lucid_module_free(m);
+}
+
+Test(fusion, an_order_that_is_not_batch_norm_and_relu)
+{
+    LUCID_SCOPE;
+    lucid_module *m = nn_Sequential(nn_ReLU(), nn_BatchNorm2d(3));
+    lucid_tensor *y = lucid_forward(m, lucid_randn((4, 3, 2, 2)));
+    cr_expect_lt(lucid_item(lucid_min(y)), 0);
+    lucid_module *tanh = nn_Sequential(nn_BatchNorm2d(3), nn_Tanh(), nn_ReLU());
+    cr_expect_str_eq(last_operator(tanh), "relu");
+    lucid_module_free(tanh);
+    lucid_module_free(m);
+}
+
+Test(fusion, errors_name_the_module)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *bn = nn_BatchNorm2d(3);
+    lucid_module *m = nn_Sequential(nn_Identity(), bn, nn_ReLU(), nn_Identity());
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((4, 2, 2, 2))), LUCID_ERR_ARGUMENT,
+                 "BatchNorm2d: input: expected 3 channels");
+    lucid_forward(m, lucid_randn((4, 2, 2, 2)));
+    cr_expect(strstr(lucid_error(), "; module net.1"), "%s", lucid_error());
+    lucid_clear_error();
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((4, 3))), LUCID_ERR_ARGUMENT, "4-D [N,C,H,W]");
+    lucid_tensor *x = lucid_randn((4, 3, 2, 2)), *r = lucid_randn((4, 3, 2, 1));
+    EXPECT_ERROR(lucid_batch_norm_forward(bn, x, .relu = true, .residual = r), LUCID_ERR_ARGUMENT,
+                 "residual: expected float32 [4,3,2,2]");
+    cr_expect_eq(lucid_item(lucid_get_buffer(bn, "num_batches_tracked")), 0);
+    EXPECT_ERROR(lucid_batch_norm_forward(bn, NULL, .relu = true), LUCID_ERR_ARGUMENT, "input");
+    EXPECT_ERROR(lucid_batch_norm_forward(NULL, x, .relu = true), LUCID_ERR_ARGUMENT,
+                 "batch_norm_forward");
+    lucid_module_free(m);
+}
+
+/* ---- residual blocks ---- */
+
+Test(fusion, the_end_of_a_residual_block)
+{
+    for (int t = 0; t < 2; t++)
+        for (int form = 0; form < 4; form++)
+            for (int training = 0; training < 2; training++) {
+                LUCID_SCOPE;
+                lucid_dtype dtype = t ? LUCID_F64 : LUCID_F32;
+                lucid_module *bn[2];
+                lucid_tensor *x[2], *r[2], *y[2];
+                for (int k = 0; k < 2; k++) {
+                    lucid_manual_seed(5);
+                    bn[k] = nn_BatchNorm2d(7, .dtype = dtype);
+                    lucid_set_training(bn[k], training);
+                    x[k] = lucid_requires_grad_(lucid_cast(lucid_randn((3, 7, 5, 4)), dtype), true);
+                    r[k] = lucid_requires_grad_(lucid_cast(lucid_randn((3, 7, 5, 4)), dtype), true);
+                    lucid_tensor *g = lucid_cast(lucid_randn((3, 7, 5, 4)), dtype);
+                    lucid_retain_grad(x[k]);
+                    lucid_retain_grad(r[k]);
+                    lucid_set_fusion(k == 0);
+                    y[k] = lucid_batch_norm_forward(bn[k], x[k], .relu = form & 1,
+                                                    .residual = form & 2 ? r[k] : NULL);
+                    lucid_set_fusion(true);
+                    lucid_backward(lucid_sum(lucid_mul(y[k], g)));
+                }
+                expect_same(y[0], y[1], "y");
+                expect_same(lucid_tensor_grad(x[0]), lucid_tensor_grad(x[1]), "x's gradient");
+                if (form & 2)
+                    expect_same(lucid_tensor_grad(r[0]), lucid_tensor_grad(r[1]), "r's gradient");
+                const char *const names[] = {"weight", "bias"};
+                for (int i = 0; i < 2; i++)
+                    expect_same(lucid_tensor_grad(lucid_get_parameter(bn[0], names[i])),
+                                lucid_tensor_grad(lucid_get_parameter(bn[1], names[i])), names[i]);
+                expect_same(lucid_get_buffer(bn[0], "running_var"),
+                            lucid_get_buffer(bn[1], "running_var"), "running_var");
+                lucid_module_free(bn[0]);
+                lucid_module_free(bn[1]);
+            }
+}
+
+Test(fusion, any_module_may_stand_before_the_residual)
+{
+    LUCID_SCOPE;
+    lucid_module *m = nn_Identity();
+    lucid_tensor *x = lucid_values((3), 1, -5, 2), *r = lucid_values((3), 2, 3, -1);
+    EXPECT_VALUES(lucid_batch_norm_forward(m, x, .relu = true, .residual = r), 0, 0, {3, 0, 1});
+    EXPECT_VALUES(lucid_batch_norm_forward(m, x), 0, 0, {1, -5, 2});
+    lucid_module_free(m);
+}
+
+/* ReLU's output is not kept for backward: changing it in place is allowed; x is, and it is not. */
+Test(fusion, what_backward_needs)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *m = nn_Sequential(nn_BatchNorm2d(3), nn_ReLU());
+    lucid_tensor *leaf = lucid_requires_grad_(lucid_randn((4, 3, 2, 2)), true);
+    lucid_tensor *y = lucid_forward(m, lucid_mul_scalar(leaf, 2));
+    cr_expect(lucid_backward(lucid_sum(lucid_mul_scalar_(y, 3))), "%s", lucid_error());
+    lucid_tensor *x = lucid_mul_scalar(leaf, 2);
+    y = lucid_forward(m, x);
+    lucid_mul_scalar_(x, 3);
+    EXPECT_ERROR(lucid_backward(lucid_sum(y)), LUCID_ERR_STATE, "modified in place");
+    lucid_module_free(m);
+}
