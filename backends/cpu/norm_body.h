@@ -193,7 +193,7 @@ static void LUC_F(norm_sum_grad_row)(LUC_F(norm_sum) * out, LUC_F(norm_row) r, i
  * up to the first aligned address, then whole vectors (around the cache if `stream`), the rest. */
 #define NORM_ROW(out, n, stream, WHOLE, SOME)                                          \
     do {                                                                               \
-        bool aligned = (n) * (int64_t)sizeof(LUC_T) >= 512;                            \
+        bool aligned = (n) >= 8 * LUC_LANES;                                           \
         int64_t i = 0, head = aligned ? luc_to_aligned(out, sizeof(LUC_T)) : 0;        \
         if (head > (n)) head = (n); /* lanes may be fewer than a line holds */         \
         while (i < head) {                                                             \
