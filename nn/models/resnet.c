@@ -1,4 +1,5 @@
-/* resnet.c: residual networks, written with nothing but what every program has. */
+/* resnet.c: residual networks. BatchNorm, the shortcut's addition and ReLU are one pass over memory,
+ * unless somebody's hook looks between them. */
 #include "nn/models/resnet.h"
 #include "autograd/ops.h"
 #include "lucid/error.h"
@@ -7,6 +8,7 @@
 #include "nn/layers/batchnorm.h"
 #include "nn/layers/container.h"
 #include "nn/layers/convolution.h"
+#include "nn/layers/layer_priv.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/pooling.h"
 
@@ -38,14 +40,19 @@ static lucid_module *projection(int64_t in, int64_t out, int64_t stride)
 /* relu(bn(conv(x))) */
 static lucid_tensor *unit(lucid_module *conv, lucid_module *bn, lucid_module *relu, lucid_tensor *x)
 {
-    return lucid_forward(relu, lucid_forward(bn, lucid_forward(conv, x)));
+    x = lucid_forward(conv, x);
+    if (luc_relu_fuses(relu)) return lucid_batch_norm_forward(bn, x, .relu = true);
+    return lucid_forward(relu, lucid_forward(bn, x));
 }
 
 /* relu(bn(conv(y)) + shortcut) */
 static lucid_tensor *last_unit(lucid_module *conv, lucid_module *bn, lucid_module *relu,
                                lucid_tensor *y, lucid_tensor *shortcut)
 {
-    return lucid_forward(relu, lucid_add(lucid_forward(bn, lucid_forward(conv, y)), shortcut));
+    y = lucid_forward(conv, y);
+    if (luc_relu_fuses(relu))
+        return lucid_batch_norm_forward(bn, y, .relu = true, .residual = shortcut);
+    return lucid_forward(relu, lucid_add(lucid_forward(bn, y), shortcut));
 }
 
 static lucid_module *finished(lucid_module *m, bool ok)

@@ -90,6 +90,14 @@ static worker *setup_rival(setting *s, const row *r, int threads, double *value)
     return &s->torch;
 }
 
+/* Seconds a run. The other side's threads may still be spinning for work on the cores that this one
+ * needs: they get the time to fall asleep first. */
+static double take_turn(worker *w, long calls)
+{
+    usleep(50 * 1000);
+    return worker_number(w, "time %ld", calls) / (double)calls;
+}
+
 /* Measures in turns. False when lucid has no such row or a worker died. */
 static bool measure(setting *s, const row *r, int threads, outcome *o)
 {
@@ -108,8 +116,8 @@ static bool measure(setting *s, const row *r, int threads, outcome *o)
     double a[MAX_TURNS], b[MAX_TURNS], ratio[MAX_TURNS], begin = bench_now();
     int n = 0;
     while (n < turns && (n < least || bench_now() - begin < patience)) {
-        a[n] = worker_number(&s->lucid, "time %ld", calls) / (double)calls;
-        b[n] = rival ? worker_number(rival, "time %ld", rival_calls) / (double)rival_calls : 0;
+        a[n] = take_turn(&s->lucid, calls);
+        b[n] = rival ? take_turn(rival, rival_calls) : 0;
         ratio[n] = b[n] / a[n];
         n++;
     }

@@ -314,9 +314,11 @@ def answer(line, state):
         value = state["row"].value()
         return "nan" if value is None else repr(float(value))
     if word == "time":
-        run = state["row"].run
+        run, calls = state["row"].run, int(rest[0])
+        if calls > 1:
+            run()
         begin = time.perf_counter()
-        for _ in range(int(rest[0])):
+        for _ in range(calls):
             run()
         return repr(time.perf_counter() - begin)
     if word == "threads":
