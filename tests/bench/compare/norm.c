@@ -26,8 +26,9 @@ static void *setup_norm(const row *r)
 
 static lucid_tensor *forward(const job *j)
 {
-    lucid_tensor *y = lucid_forward(j->net, j->in[0]);
-    return j->in[2] ? lucid_relu(lucid_add(y, j->in[2])) : y;
+    if (!j->in[2]) return lucid_forward(j->net, j->in[0]);
+    lucid_module *bn = lucid_get_module(j->net, "0");
+    return lucid_batch_norm_forward(bn, j->in[0], .relu = true, .residual = j->in[2]);
 }
 
 static void run_norm(void *state)
