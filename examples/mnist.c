@@ -114,7 +114,7 @@ int main(int argc, char **argv)
         data_Loader(data_MNIST(o.data, LUCID_TRAIN), .batch_size = o.batch_size, .shuffle = true,
                     .device = o.device);
     lucid_loader *test_data =
-        data_Loader(data_MNIST(o.data, LUCID_TEST), .batch_size = 500, .device = o.device);
+        data_Loader(data_MNIST(o.data, LUCID_TEST), .batch_size = 200, .device = o.device);
     report *rep = report_begin(&o, net);
 
     if (!o.eval_only) train(&o, net, train_data, test_data, rep);
