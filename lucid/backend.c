@@ -1,6 +1,8 @@
 /* backend.c: which backends there are, and running their kernels. */
 #include "lucid/backend_priv.h"
 #include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/plugin.h"
 #include "lucid/tensor_priv.h"
 
 #include <dlfcn.h>
@@ -31,6 +33,11 @@ static void *open_plugin(void)
     return dlopen(name, RTLD_NOW | RTLD_LOCAL);
 }
 
+static bool raise_text(lucid_code code, const char *op, const char *text)
+{
+    return luc_raise(code, op, "%s", text);
+}
+
 /* Tried once; the reason of a failure is kept. Called under the lock. */
 static const lucid_backend *load_cuda(void)
 {
@@ -42,11 +49,15 @@ static const lucid_backend *load_cuda(void)
                  why ? why : "no reason given");
         return NULL;
     }
-    typedef const lucid_backend *(*entry_fn)(char *reason, size_t size);
-    entry_fn entry;
+    static const lucid_plugin_host host = {.version = LUCID_PLUGIN_VERSION,
+                                           .ops = LUCID_OP_COUNT,
+                                           .raise = raise_text,
+                                           .should_fail = luc_alloc_should_fail,
+                                           .is_watched = luc_alloc_is_watched};
+    lucid_plugin_entry entry;
     void *symbol = dlsym(lib, "lucid_cuda_backend");
     memcpy(&entry, &symbol, sizeof entry);
-    const lucid_backend *b = entry ? entry(cuda_reason, sizeof cuda_reason) : NULL;
+    const lucid_backend *b = entry ? entry(&host, cuda_reason, sizeof cuda_reason) : NULL;
     if (!b && !cuda_reason[0])
         snprintf(cuda_reason, sizeof cuda_reason, "the CUDA plug-in has no lucid_cuda_backend");
     return b;

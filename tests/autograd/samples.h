@@ -113,7 +113,8 @@ static inline bool apply_sample(const lucid_op *op, const lucid_sample *s, lucid
 static inline lucid_tensor *start_like(const lucid_tensor *t)
 {
     lucid_sample_input in = {.dtype = LUCID_F32};
-    return make_input(&in, lucid_tensor_shape(t), t->view.dtype, 99);
+    lucid_tensor *start = make_input(&in, lucid_tensor_shape(t), t->view.dtype, 99);
+    return lucid_tensor_to(start, t->storage->device);
 }
 
 /* Bit k: gradients come from output k. Output 0 must have some; the others may be mere by-products

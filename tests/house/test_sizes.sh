@@ -5,7 +5,7 @@
 
 {
     find lucid autograd nn backends examples tests -type f \
-        \( -name '*.[ch]' -o -name '*.sh' -o -name '*.def' -o -name '*.cpp' -o -name meson.build \)
+        \( -name '*.[ch]' -o -name '*.cu' -o -name '*.sh' -o -name '*.def' -o -name '*.cpp' -o -name meson.build \)
     echo run
 } | while read -r file; do
     lines=$(wc -l <"$file")

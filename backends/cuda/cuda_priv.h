@@ -1,0 +1,134 @@
+/* cuda_priv.h: what all files of the CUDA backend share: errors, devices, memory, launching.
+ *
+ * A kernel of the table is a host function of lucid_kernel: it makes a `luc::call` from its
+ * arguments and launches device code on the call's stream with it. Nothing here waits for the
+ * device but copies to the host, lucid_synchronize, and the allocator when memory is out. */
+#ifndef LUC_CUDA_PRIV_H
+#define LUC_CUDA_PRIV_H
+
+#include "backends/cuda/platform.h"
+
+#include "lucid/attrs.h"
+#include "lucid/backend.h"
+#include "lucid/plugin.h"
+
+namespace luc
+{
+
+/* ---- errors ---- */
+extern lucid_plugin_host host;
+bool raise(lucid_code code, const char *op, const char *fmt, ...) LUCID_PRINTF(3, 4);
+/* True for cudaSuccess; else raises, naming the operation. */
+bool ok(cudaError_t e, const char *op);
+const char *op_name(lucid_op_id op);
+
+/* ---- devices (device.cu) ---- */
+enum { max_devices = 16 };
+struct device_info {
+    char name[128];
+    int sm, multiprocessors; /* sm: 90 for compute capability 9.0 */
+    size_t l2_bytes, shared_limit;
+    cudaStream_t stream;    /* where everything runs */
+    cudaStream_t transfers; /* copies that overlap with it */
+};
+int device_count();
+/* Makes the device this thread's current one and returns what is known of it. NULL after raising. */
+const device_info *use_device(int index, const char *op);
+/* True while a graph is captured on the device. */
+bool is_capturing(int index);
+
+/* ---- switches, set by the library (see lucid_backend.set_switch) ---- */
+struct switches_t {
+    bool tf32;          /* float32 matrix products and convolutions may round to TF32 */
+    bool deterministic; /* only algorithms that give the same bits every time */
+    bool benchmark;     /* measure convolution algorithms once a shape */
+};
+extern switches_t switches;
+
+/* ---- memory (memory.cu): stream-ordered: a freed block may be reused at once ---- */
+void *device_alloc(int index, size_t bytes);
+void device_free(int index, void *p, size_t bytes);
+lucid_memory_stats device_memory(int index);
+void device_memory_reset_peak(int index);
+void device_memory_release_cache(int index);
+
+/* ---- launching ---- */
+inline int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* One call of a kernel of the table. */
+struct call {
+    const lucid_kernel_args *args;
+    const char *op;
+    const device_info *device; /* NULL: the device failed, and the error is raised */
+    cudaStream_t stream;
+
+    explicit call(const lucid_kernel_args *a)
+        : args(a), op(op_name(a->op)), device(use_device(a->device, op)),
+          stream(device ? device->stream : nullptr)
+    {
+    }
+    const lucid_view *in(int i) const
+    {
+        return i < args->n_in ? args->in[i] : nullptr;
+    }
+    const lucid_view *out(int i) const
+    {
+        return args->out[i];
+    }
+    template <class T> const T *attrs() const
+    {
+        return static_cast<const T *>(args->attrs);
+    }
+    template <class T> T *workspace() const
+    {
+        return static_cast<T *>(args->workspace);
+    }
+    bool unsupported(const char *what) const
+    {
+        return raise(LUCID_ERR_UNSUPPORTED, op, "%s", what);
+    }
+
+    /* Launches kernel<<<grid, block, shared>>>(given...) on the call's stream. False after raising.
+     * An empty grid is nothing to do. */
+    template <class... P, class... A>
+    bool launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... given) const
+    {
+        if (!device) return false;
+        if (grid.x == 0 || grid.y == 0 || grid.z == 0) return true;
+#ifdef LUC_CUDA_EMULATED
+        cudaError_t e = luc_emulate_launch(op, grid, block, shared, stream,
+                                           [=] { kernel(static_cast<P>(given)...); });
+        return ok(e, op);
+#else
+        kernel<<<grid, block, shared, stream>>>(static_cast<P>(given)...);
+        return ok(cudaGetLastError(), op) && after_launch();
+#endif
+    }
+    /* Blocks of `threads` that cover n elements, at most `waves` times what the device holds (for
+     * kernels that step through the rest). */
+    unsigned blocks_for(int64_t n, int threads, int waves = 8) const
+    {
+        int64_t need = ceil_div(n, threads);
+        int64_t most = device ? (int64_t)device->multiprocessors * (2048 / threads) * waves : 1;
+        return (unsigned)(need < most ? need : most);
+    }
+
+  private:
+    bool after_launch() const; /* LUCID_CUDA_SYNC=1: waits, so that a fault names its operation */
+};
+
+/* Dynamic shared memory of a kernel as an array of T. */
+#ifdef LUC_CUDA_EMULATED
+#define LUC_SHARED_ARRAY(T, name) T *name = reinterpret_cast<T *>(luc_emulated_shared)
+#else
+#define LUC_SHARED_ARRAY(T, name)                                \
+    extern __shared__ __align__(16) unsigned char luc_shared_[]; \
+    T *name = reinterpret_cast<T *>(luc_shared_)
+#endif
+
+} // namespace luc
+
+#endif

@@ -1,0 +1,158 @@
+/* device.cu: devices, streams, copies between host and devices. */
+#include "backends/cuda/cuda_priv.h"
+
+#include <mutex>
+#include <stdio.h>
+#include <stdlib.h>
+
+namespace luc
+{
+
+static device_info devices[max_devices];
+static int n_devices;
+static std::once_flag started[max_devices];
+static thread_local int current = -1;
+
+int device_count()
+{
+    return n_devices;
+}
+
+bool start_devices(char *reason, size_t size)
+{
+    int n = 0;
+    cudaError_t e = cudaGetDeviceCount(&n);
+    if (e != cudaSuccess || n == 0) {
+        int driver = 0, runtime = 0;
+        cudaGetLastError();
+        cudaDriverGetVersion(&driver);
+        cudaRuntimeGetVersion(&runtime);
+        if (driver == 0)
+            snprintf(reason, size, "there is no NVIDIA driver here (%s)", cudaGetErrorName(e));
+        else if (e == cudaErrorInsufficientDriver)
+            snprintf(reason, size,
+                     "the NVIDIA driver is too old: it knows CUDA %d.%d, and %d.%d is needed",
+                     driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+        else
+            snprintf(reason, size, "there is no NVIDIA GPU here (%s)", cudaGetErrorName(e));
+        return false;
+    }
+    n_devices = n < max_devices ? n : max_devices;
+    return true;
+}
+
+/* Asks for a device's properties and makes its streams, on its first use. */
+static void start(int index)
+{
+    device_info *d = &devices[index];
+    cudaDeviceProp p;
+    cudaStream_t stream = nullptr, transfers = nullptr;
+    if (cudaGetDeviceProperties(&p, index) != cudaSuccess || cudaSetDevice(index) != cudaSuccess ||
+        cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess ||
+        cudaStreamCreateWithFlags(&transfers, cudaStreamNonBlocking) != cudaSuccess)
+        return;
+    snprintf(d->name, sizeof d->name, "%.127s", p.name);
+    d->sm = p.major * 10 + p.minor;
+    d->multiprocessors = p.multiProcessorCount;
+    d->l2_bytes = (size_t)p.l2CacheSize;
+    d->shared_limit = p.sharedMemPerBlockOptin;
+    d->transfers = transfers;
+    d->stream = stream; /* last: it says that the device is ready */
+}
+
+const device_info *use_device(int index, const char *op)
+{
+    if (index == current) return &devices[index];
+    if (index < 0 || index >= n_devices) {
+        raise(LUCID_ERR_DEVICE, op, "device: expected an index below %d, got %d", n_devices, index);
+        return nullptr;
+    }
+    std::call_once(started[index], start, index);
+    if (!devices[index].stream) {
+        cudaError_t e = cudaGetLastError();
+        raise(LUCID_ERR_DEVICE, op, "cuda:%d cannot be started: %s", index, cudaGetErrorString(e));
+        return nullptr;
+    }
+    if (!ok(cudaSetDevice(index), op)) return nullptr;
+    current = index;
+    return &devices[index];
+}
+
+bool is_capturing(int index)
+{
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    if (!devices[index].stream) return false;
+    return cudaStreamIsCapturing(devices[index].stream, &status) == cudaSuccess &&
+           status != cudaStreamCaptureStatusNone;
+}
+
+bool call::after_launch() const
+{
+    static const bool wait = [] {
+        const char *s = getenv("LUCID_CUDA_SYNC");
+        return s && *s && *s != '0';
+    }();
+    return !wait || is_capturing(args->device) || ok(cudaStreamSynchronize(stream), op);
+}
+
+/* ---- copies ----------------------------------------------------------------------------------- */
+
+static bool no_wait_in_capture(int index, const char *op)
+{
+    if (!is_capturing(index)) return true;
+    return raise(LUCID_ERR_STATE, op,
+                 "a captured step cannot wait for the device (a copy to the host, item or print)");
+}
+
+static bool copy(void *dst, lucid_device to, const void *src, lucid_device from, size_t bytes)
+{
+    static const char op[] = "copy";
+    if (bytes == 0) return true;
+    const device_info *d = use_device(from.type == LUCID_CUDA ? from.index : to.index, op);
+    if (!d) return false;
+    if (from.type == LUCID_CUDA && to.type == LUCID_CUDA) {
+        if (from.index == to.index)
+            return ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, d->stream), op);
+        /* The copy runs on the source's stream; both sides wait so that memory may be reused. */
+        const device_info *other = use_device(to.index, op);
+        return other && ok(cudaStreamSynchronize(other->stream), op) &&
+               use_device(from.index, op) &&
+               ok(cudaMemcpyPeerAsync(dst, to.index, src, from.index, bytes, d->stream), op) &&
+               ok(cudaStreamSynchronize(d->stream), op);
+    }
+    if (from.type == LUCID_CUDA)
+        return no_wait_in_capture(from.index, op) &&
+               ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, d->stream), op) &&
+               ok(cudaStreamSynchronize(d->stream), op);
+    return no_wait_in_capture(to.index, op) &&
+           ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op);
+}
+
+static bool synchronize(int index)
+{
+    const device_info *d = use_device(index, "synchronize");
+    return d && no_wait_in_capture(index, "synchronize") &&
+           ok(cudaStreamSynchronize(d->transfers), "synchronize") &&
+           ok(cudaStreamSynchronize(d->stream), "synchronize");
+}
+
+static void *stream_of(int index)
+{
+    const device_info *d = use_device(index, "stream");
+    return d ? d->stream : nullptr;
+}
+
+void register_device(lucid_backend *b)
+{
+    b->device_count = device_count;
+    b->alloc = device_alloc;
+    b->free = device_free;
+    b->copy = copy;
+    b->synchronize = synchronize;
+    b->memory = device_memory;
+    b->memory_reset_peak = device_memory_reset_peak;
+    b->memory_release_cache = device_memory_release_cache;
+    b->stream = stream_of;
+}
+
+} // namespace luc

@@ -1,0 +1,35 @@
+/* plugin.h: what lucid hands to a backend that it loads as a plug-in.
+ *
+ * A plug-in links nothing of lucid: it gets these functions when it is loaded, so that a program
+ * that holds lucid statically, or twice, has its errors and its allocation hook in one place. */
+#ifndef LUCID_PLUGIN_H
+#define LUCID_PLUGIN_H
+
+#include "lucid/api.h"
+#include "lucid/backend.h"
+#include "lucid/error.h"
+
+LUCID_BEGIN_DECLS
+
+/* Changes with the layout of lucid_backend or lucid_plugin_host, with the list of operations or
+ * with their attributes: a plug-in refuses a host of another version. */
+#define LUCID_PLUGIN_VERSION 1
+
+typedef struct lucid_plugin_host {
+    int version; /* LUCID_PLUGIN_VERSION of the library */
+    int ops;     /* LUCID_OP_COUNT of the library */
+    /* Raises an error of this thread (see error.h); the text is complete. Returns false. */
+    bool (*raise)(lucid_code code, const char *op, const char *text);
+    /* Counts an allocation for lucid_memory_fail_nth; true when it is the one that must fail. */
+    bool (*should_fail)(void);
+    /* True while that hook is on: caches must then be bypassed. */
+    bool (*is_watched)(void);
+} lucid_plugin_host;
+
+/* A plug-in's one exported function, `lucid_cuda_backend`: the table, or NULL with the reason why
+ * no device can be used here. Called once. */
+typedef const lucid_backend *(*lucid_plugin_entry)(const lucid_plugin_host *host, char *reason,
+                                                   size_t size);
+
+LUCID_END_DECLS
+#endif
