@@ -1,5 +1,5 @@
 /* attrs.h: the attributes that operations hand to kernels: plain structs, one an operation family.
- * A struct holds no pointers (but for the optimizer's lists): a graph node copies it bytewise. */
+ * A graph node copies a struct bytewise: pointers are to what outlives it (and the optimizer's lists). */
 #ifndef LUCID_ATTRS_H
 #define LUCID_ATTRS_H
 
@@ -99,6 +99,9 @@ typedef struct lucid_random_attrs {
     uint64_t seed, offset; /* offset counts blocks of four 32-bit numbers */
     double a, b;           /* uniform [a,b); normal mean, std; bernoulli and dropout: p = a */
     int64_t low, high;     /* randint [low, high) */
+    /* In a captured step: two numbers on the device, the seed in place of `seed` and one to add to
+     * `offset`. NULL otherwise. */
+    const uint64_t *live;
 } lucid_random_attrs;
 
 /* arange, linspace: start + i * step (the last element of linspace is end exactly) */
@@ -115,6 +118,9 @@ typedef struct lucid_optim_attrs {
     const int64_t *step; /* adam: the step each parameter is at, from 1 */
     double lr, momentum, dampening, weight_decay, beta1, beta2, eps, rho;
     bool nesterov, maximize, amsgrad, decoupled; /* decoupled: AdamW's weight decay */
+    /* In a captured step: two numbers on the device, a double in place of `lr` and an int64 to add to
+     * every `step`. NULL otherwise. */
+    const uint64_t *live;
 } lucid_optim_attrs;
 
 /* sum_squares: the sum of the squares of all elements of n tensors, in double, into a 0-d f64. */

@@ -72,6 +72,15 @@ typedef struct lucid_backend {
     void (*memory_reset_peak)(int index);
     void (*memory_release_cache)(int index);
     void *(*stream)(int index); /* the current stream of the device; NULL slot: none */
+    /* Recording what is queued on a device instead of running it (see lucid/capture.h); all NULL
+     * where the device queues nothing. capture_begin gives `n_cells` numbers of 8 bytes on the device
+     * that kernels may read; graph_launch sets them (values[n_cells]) before it plays what was
+     * recorded. capture_end ends the recording and returns it, or NULL where `keep` is false or after
+     * raising. */
+    bool (*capture_begin)(int index, int n_cells, uint64_t **cells);
+    void *(*capture_end)(int index, bool keep);
+    bool (*graph_launch)(void *graph, const uint64_t *values);
+    void (*graph_free)(void *graph);
     /* The table: NULL where there is no kernel. The dtype is the computing dtype: that of input 0,
      * or of output 0 for operations without inputs. */
     lucid_kernel kernels[LUCID_OP_COUNT][LUCID_DTYPE_COUNT];

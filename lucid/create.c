@@ -1,5 +1,6 @@
 /* create.c: making tensors. */
 #include "lucid/attrs.h"
+#include "lucid/capture_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
@@ -257,6 +258,7 @@ static lucid_tensor *random(lucid_tensor *t, lucid_op_id op, int64_t lanes,
     lucid_generator g = luc_random_take(blocks_for(t, lanes));
     attrs.seed = g.seed;
     attrs.offset = g.offset;
+    if (!luc_capture_random(t->storage->device, &attrs, luc_op_id_name(op))) return NULL;
     return generate(t, op, &attrs);
 }
 

@@ -4,6 +4,7 @@
 
 #include "lucid/attrs.h"
 #include "lucid/backend.h"
+#include "lucid/capture.h"
 #include "lucid/device.h"
 #include "lucid/dtype.h"
 #include "lucid/error.h"

@@ -2,6 +2,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"
+#include "lucid/capture_priv.h"
 
 /* ---- dropout: x -> (y, mask u8) ------------------------------------------------------------------ */
 
@@ -92,6 +93,7 @@ lucid_tensor *lucid_dropout(lucid_tensor *x, double p, bool training)
     if (!training || p == 0) return x;
     lucid_generator g = luc_random_take(((uint64_t)x->numel + 3) / 4);
     lucid_random_attrs attrs = {.seed = g.seed, .offset = g.offset, .a = p};
+    if (!luc_capture_random(x->storage->device, &attrs, "dropout")) return NULL;
     return luc_apply1(&luc_op_dropout, x, &attrs);
 }
 

@@ -195,7 +195,7 @@ void *device_alloc(int index, size_t bytes)
     std::lock_guard<std::mutex> guard(a.lock);
     size_t size = bytes ? (size_t)ceil_div((int64_t)bytes, granule) * granule : granule;
     try {
-        if (host.is_watched() || cache_is_off()) {
+        if ((host.is_watched() || cache_is_off()) && a.pool == 0) {
             /* As asked for, not rounded: what reads behind the end is then found by a checker. */
             void *p = driver_alloc(bytes ? bytes : 1);
             if (!p) return nullptr;

@@ -1,6 +1,7 @@
 /* step.c: one step of an optimizer: one kernel call for all parameters of a group that share a
  * device and a dtype. */
 #include "autograd/autograd.h"
+#include "lucid/capture_priv.h"
 #include "lucid/profiler_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
@@ -92,10 +93,48 @@ static void add_param(lists *l, const luc_optim_param *p, int moments)
     l->first[i] = !p->started;
 }
 
+/* ---- in a captured step ---- */
+
+typedef struct captured {
+    lucid_optimizer *opt;
+    size_t group, begin; /* the parameters that step_alike was given */
+} captured;
+
+/* The parameters of a group, from `begin` on, that have a gradient and lie where the first does. */
+static bool is_alike(const luc_optim_group *g, size_t begin, size_t i)
+{
+    return g->params[i].tensor->grad && same_place(g->params[i].tensor, g->params[begin].tensor);
+}
+
+/* Before a replay: the learning rate of the moment, and the replays so far, which the parameters'
+ * own counts follow. */
+static void refresh(const void *user, int64_t replay, uint64_t *values)
+{
+    captured c;
+    memcpy(&c, user, sizeof c);
+    luc_optim_group *g = &c.opt->groups[c.group];
+    memcpy(&values[0], &g->options.lr, sizeof values[0]);
+    memcpy(&values[1], &replay, sizeof values[1]);
+    for (size_t i = c.begin; replay && i < g->n; i++)
+        if (is_alike(g, c.begin, i)) g->params[i].step++;
+}
+
+/* The device's cells for that: NULL outside of a capture. False after raising. */
+static bool make_cells(lucid_optimizer *opt, const luc_optim_group *g, size_t begin,
+                       const uint64_t **cells)
+{
+    const captured c = {opt, (size_t)(g - opt->groups), begin};
+    *cells = NULL;
+    if (!luc_is_capturing(lucid_tensor_device(g->params[begin].tensor))) return true;
+    *cells = luc_capture_cells(2, refresh, &c, sizeof c, "step");
+    return *cells != NULL;
+}
+
 static bool run(const lucid_optimizer *opt, const lucid_optim_options *o, lists *l,
-                lucid_device device, lucid_dtype dtype)
+                lucid_device device, lucid_dtype dtype, const uint64_t *live)
 {
     const lucid_optim_attrs attrs = {
+        .live = live,
         .n = (int64_t)l->n,
         .param = l->param,
         .grad = l->grad,
@@ -126,13 +165,15 @@ static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin, i
     lists l;
     if (!make_lists(opt, g->n - begin, &l)) return false;
     for (size_t i = begin; i < g->n; i++) {
-        const luc_optim_param *p = &g->params[i];
-        if (p->tensor->grad && same_place(p->tensor, model)) add_param(&l, p, moments);
+        if (is_alike(g, begin, i)) add_param(&l, &g->params[i], moments);
     }
-    if (!run(opt, &g->options, &l, lucid_tensor_device(model), model->view.dtype)) return false;
+    const uint64_t *live;
+    if (!make_cells(opt, g, begin, &live) ||
+        !run(opt, &g->options, &l, lucid_tensor_device(model), model->view.dtype, live))
+        return false;
     for (size_t i = begin; i < g->n; i++) {
         luc_optim_param *p = &g->params[i];
-        if (!p->tensor->grad || !same_place(p->tensor, model)) continue;
+        if (!is_alike(g, begin, i)) continue;
         p->step++;
         if (moments > 0) p->started = true;
         luc_storage_bump(p->tensor->storage);
