@@ -1,6 +1,13 @@
 /* pool.c: max, average and adaptive average pooling: plans and registration. */
 #include "backends/cpu/pool_priv.h"
 
+static int64_t dim_of(const lucid_view *v, int d)
+{
+    int from = d - (4 - v->ndim);
+    return from >= 0 ? v->dims[from] : 1;
+}
+
+/* Strides of dimensions of size 1 say nothing: they become what a dense image has. */
 static luc_image image_of(const lucid_view *v)
 {
     luc_image image = {.data = v->data};
@@ -8,13 +15,9 @@ static luc_image image_of(const lucid_view *v)
         int from = d - (4 - v->ndim);
         image.strides[d] = from >= 0 ? v->strides[from] : 0;
     }
+    if (dim_of(v, 3) == 1) image.strides[3] = 1;
+    if (dim_of(v, 2) == 1) image.strides[2] = dim_of(v, 3) * image.strides[3];
     return image;
-}
-
-static int64_t dim_of(const lucid_view *v, int d)
-{
-    int from = d - (4 - v->ndim);
-    return from >= 0 ? v->dims[from] : 1;
 }
 
 /* The stride of dimension d is 1, in every image that there is. */
@@ -49,6 +52,13 @@ static luc_pool_plan make_plan(const lucid_kernel_args *args, const lucid_view *
         p.stride[i] = a->stride[i];
         p.padding[i] = a->padding[i];
         p.dilation[i] = a->dilation[i] > 0 ? a->dilation[i] : 1;
+    }
+    if (adaptive && p.oh > 0 && p.ow > 0 && p.h % p.oh == 0 && p.w % p.ow == 0) {
+        p.adaptive = false; /* windows of one size, side by side */
+        p.kernel[0] = p.stride[0] = p.h / p.oh;
+        p.kernel[1] = p.stride[1] = p.w / p.ow;
+        p.padding[0] = p.padding[1] = 0;
+        p.dilation[0] = p.dilation[1] = 1;
     }
     int64_t bytes = luc_view_numel(big) * (int64_t)luc_elem_size(big->dtype);
     p.stream = bytes >= LUC_STREAM_BYTES;

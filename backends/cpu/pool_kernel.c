@@ -22,29 +22,74 @@ static pool_at plane_row(const luc_pool_plan *p, int64_t i, int64_t rows)
     return (pool_at){plane / p->c, plane % p->c, i % rows};
 }
 
+LUC_INLINE pool_at pool_next_plane(const luc_pool_plan *p, pool_at at)
+{
+    return at.c + 1 < p->c ? (pool_at){at.n, at.c + 1, 0} : (pool_at){at.n + 1, 0, 0};
+}
+
 static int64_t image_offset(const luc_image *image, int64_t n, int64_t c, int64_t y)
 {
     return n * image->strides[0] + c * image->strides[1] + y * image->strides[2];
 }
 
+/* From position i of an axis on, how many in a row the same windows see, of `most` and no further than
+ * the axis. */
+static int64_t pool_alike(const luc_pool_plan *p, int axis, int64_t i, int64_t most)
+{
+    int64_t size = axis ? p->w : p->h, first, last, from, to, n = 1;
+    luc_pool_cover(p, axis, i, &first, &last);
+    for (; n < most && i + n < size; n++) {
+        luc_pool_cover(p, axis, i + n, &from, &to);
+        if (from != first || to != last) break;
+    }
+    return n;
+}
+
+/* Is there one window, over all of the plane, whose rows are neighbours? */
+static bool pool_is_whole(const luc_pool_plan *p)
+{
+    luc_window y = luc_pool_window(p, 0, 0), x = luc_pool_window(p, 1, 0);
+    return p->oh == 1 && p->ow == 1 && y.begin == 0 && x.begin == 0 && y.end == p->h &&
+           x.end == p->w && p->big.strides[2] == p->w && p->dilation[0] == 1 && p->dilation[1] == 1;
+}
+
+/* What a strip (pool_rows_body.h) takes at most: rows and columns of a window, windows of a row. */
+enum { POOL_TAPS = 16, POOL_OUTS = 1024 };
+
+/* The rows that a strip holds: those of a window, and where windows overlap or touch, what the next
+ * one has besides. */
+LUC_INLINE int64_t pool_strip_slots(const luc_pool_plan *p)
+{
+    bool next = p->dilation[0] == 1 && p->stride[0] <= p->kernel[0];
+    return p->kernel[0] + (next ? p->stride[0] : 0);
+}
+
 #define LUC_DT f32
 #include "backends/cpu/pool_body.h"
+#include "backends/cpu/pool_lanes_body.h"
+#include "backends/cpu/pool_rows_body.h"
 #include "backends/cpu/pool_max_body.h"
 #undef LUC_DT
 #define LUC_DT f16
 #include "backends/cpu/pool_body.h"
+#include "backends/cpu/pool_lanes_body.h"
+#include "backends/cpu/pool_rows_body.h"
 #include "backends/cpu/pool_max_body.h"
 #undef LUC_DT
 #define LUC_DT bf16
 #include "backends/cpu/pool_body.h"
+#include "backends/cpu/pool_lanes_body.h"
+#include "backends/cpu/pool_rows_body.h"
 #include "backends/cpu/pool_max_body.h"
 #undef LUC_DT
 #define LUC_DT f64
 #include "backends/cpu/pool_body.h"
+#include "backends/cpu/pool_lanes_body.h"
+#include "backends/cpu/pool_rows_body.h"
 #undef LUC_DT
 /* Vectors of double have other lanes than the winners' vi: double takes the plain paths. */
 #define pool_max_f64          pool_max_any_f64
-#define pool_max_backward_f64 pool_max_backward_any_f64
+#define pool_max_backward_f64 pool_max_backward_columns_f64
 
 const luc_pool_table LUC_LEVEL_NAME(luc_pool) = {
     .max = LUC_FLOATING(pool_max),

@@ -31,7 +31,7 @@ LUC_INLINE void LUC_F(pool_max_lanes)(const luc_pool_plan *p, const LUC_T *x, lu
 }
 
 /* `v` against the best so far; its index is `at`. */
-#define POOL_TAKE(v, at)                                 \
+#define POOL_TAKE(best, winner, v, at)                   \
     do {                                                 \
         vf v_ = (v);                                     \
         vm wins_ = vm_or(vf_gt(v_, best), vf_isnan(v_)); \
@@ -51,9 +51,9 @@ LUC_INLINE void LUC_F(pool_max_lanes_2x2)(const luc_pool_plan *p, const LUC_T *x
     for (; c + LUC_VF <= p->c; c += LUC_VF) {
         vf best = LUC_LOAD(x + c);
         vi winner = base;
-        POOL_TAKE(LUC_LOAD(right + c), i1);
-        POOL_TAKE(LUC_LOAD(low + c), i2);
-        POOL_TAKE(LUC_LOAD(last + c), i3);
+        POOL_TAKE(best, winner, LUC_LOAD(right + c), i1);
+        POOL_TAKE(best, winner, LUC_LOAD(low + c), i2);
+        POOL_TAKE(best, winner, LUC_LOAD(last + c), i3);
         LUC_STORE(y + c, best);
         vi_store_i64(index + c, winner);
     }
@@ -61,9 +61,9 @@ LUC_INLINE void LUC_F(pool_max_lanes_2x2)(const luc_pool_plan *p, const LUC_T *x
         int64_t m = p->c - c;
         vf best = LUC_LOAD_N(x + c, m);
         vi winner = base;
-        POOL_TAKE(LUC_LOAD_N(right + c, m), i1);
-        POOL_TAKE(LUC_LOAD_N(low + c, m), i2);
-        POOL_TAKE(LUC_LOAD_N(last + c, m), i3);
+        POOL_TAKE(best, winner, LUC_LOAD_N(right + c, m), i1);
+        POOL_TAKE(best, winner, LUC_LOAD_N(low + c, m), i2);
+        POOL_TAKE(best, winner, LUC_LOAD_N(last + c, m), i3);
         LUC_STORE_N(y + c, best, m);
         vi_store_i64_n(index + c, winner, m);
     }
@@ -198,11 +198,6 @@ static void LUC_F(pool_back_lane_pairs)(void *ctx, int64_t begin, int64_t end, i
 
 /* ---- 2x2 windows, step 2, columns side by side ---------------------------------------------- */
 
-LUC_INLINE vf LUC_F(pool_load_upto)(const LUC_T *p, int64_t n)
-{
-    return n >= LUC_VF ? LUC_LOAD(p) : LUC_LOAD_N(p, n > 0 ? n : 0);
-}
-
 static const int32_t LUC_F(pool_lane)[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* One row of windows from the two rows at x and x + w. base: the index of x[0]. */
@@ -218,15 +213,13 @@ static void LUC_F(pool_max_2x2_row)(const LUC_T *x0, const LUC_T *x1, int64_t ow
         luc_prefetch(p + AHEAD + LUC_VF);
         luc_prefetch(q + AHEAD);
         luc_prefetch(q + AHEAD + LUC_VF);
-        vf a = LUC_F(pool_load_upto)(p, 2 * m),
-           b = LUC_F(pool_load_upto)(p + LUC_VF, 2 * m - LUC_VF);
-        vf c = LUC_F(pool_load_upto)(q, 2 * m),
-           d = LUC_F(pool_load_upto)(q + LUC_VF, 2 * m - LUC_VF);
+        vf a = LUC_F(pool_upto)(p, 2 * m), b = LUC_F(pool_upto)(p + LUC_VF, 2 * m - LUC_VF);
+        vf c = LUC_F(pool_upto)(q, 2 * m), d = LUC_F(pool_upto)(q + LUC_VF, 2 * m - LUC_VF);
         vf best = vf_even(a, b), right = vf_odd(a, b), low = vf_even(c, d), last = vf_odd(c, d);
         vi first = vi_add(vi_set1((int32_t)(base + 2 * o)), vi_shl(lane, 1)), winner = first;
-        POOL_TAKE(right, vi_add(first, vi_set1(1)));
-        POOL_TAKE(low, vi_add(first, vi_set1((int32_t)w)));
-        POOL_TAKE(last, vi_add(first, vi_set1((int32_t)w + 1)));
+        POOL_TAKE(best, winner, right, vi_add(first, vi_set1(1)));
+        POOL_TAKE(best, winner, low, vi_add(first, vi_set1((int32_t)w)));
+        POOL_TAKE(best, winner, last, vi_add(first, vi_set1((int32_t)w + 1)));
         if (m == LUC_VF) {
             LUC_STORE(y + o, best);
             vi_store_i64(index + o, winner);
@@ -273,7 +266,7 @@ static void LUC_F(pool_max_2x2_back)(LUC_T *upper, LUC_T *lower, const LUC_T *g,
     vi lane = vi_shl(vi_load(LUC_F(pool_lane)), 1), down = vi_set1((int32_t)w);
     for (int64_t o = 0; o < ow; o += LUC_VF) {
         int64_t m = ow - o < LUC_VF ? ow - o : LUC_VF;
-        vf v = LUC_F(pool_load_upto)(g + o, m);
+        vf v = LUC_F(pool_upto)(g + o, m);
         luc_prefetch(index + o + AHEAD); /* short masked rows do not wake the hardware's own */
         luc_prefetch(index + o + AHEAD + 8);
         luc_prefetch(g + o + AHEAD);
@@ -304,6 +297,62 @@ static void LUC_F(pool_max_2x2_back_pairs)(void *ctx, int64_t begin, int64_t end
     }
 }
 
+/* ---- any windows, columns side by side ------------------------------------------------------ */
+
+/* One row of windows (pool_rows_body.h); wy: the rows that they see. */
+static void LUC_F(pool_max_strip)(const luc_pool_plan *p, LUC_F(pool_strip) * s, const LUC_T *x,
+                                  luc_window wy, LUC_T *y, int64_t *index)
+{
+    const float *slots[POOL_TAPS];
+    int64_t rows = LUC_F(pool_slots)(p, s, x, wy, -INFINITY, slots);
+    int32_t step = (int32_t)p->stride[1], d = (int32_t)p->dilation[1];
+    vi lane = vi_mul(vi_load(LUC_F(pool_lane)), vi_set1(step));
+    for (int64_t o = 0; o < s->outs; o += LUC_VF) {
+        /* Winners as distances from the window's first column in the image's first row. */
+        vf best = vf_set1(-INFINITY);
+        vi winner = vi_add(vi_load(s->skip + o), vi_set1((int32_t)(wy.begin * p->w)));
+        for (int64_t i = 0; i < rows; i++) { /* each row by itself: no chain through all taps */
+            int32_t at = (int32_t)((wy.begin + i * p->dilation[0]) * p->w);
+            const float *row = slots[i] + o;
+            vf top = vf_load(row + s->tap[0]);
+            vi place = vi_set1(at);
+            for (int64_t j = 1; j < p->kernel[1]; j++) {
+                at += d;
+                POOL_TAKE(top, place, vf_load(row + s->tap[j]), vi_set1(at));
+            }
+            POOL_TAKE(best, winner, top, place);
+        }
+        int64_t first = (s->first + o) * step - p->padding[1], m = s->outs - o;
+        winner = vi_add(winner, vi_add(lane, vi_set1((int32_t)first)));
+        LUC_F(pool_put_upto)(y + o, best, m);
+        if (m >= LUC_VF)
+            vi_store_i64(index + o, winner);
+        else
+            vi_store_i64_n(index + o, winner, m);
+    }
+}
+
+static void LUC_F(pool_max_strips)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_pool_plan *p = ctx;
+    int64_t outs = LUC_F(pool_strip_outs)(p);
+    LUC_F(pool_strip) s;
+    for (int64_t first = 0; first < p->ow; first += outs) {
+        LUC_F(pool_strip_begin)(p, &s, first, outs, 0);
+        LUC_F(pool_strip_clear)(&s, pool_strip_slots(p), p->stride[1]);
+        for (int64_t i = begin; i < end; i++) {
+            pool_at at = plane_row(p, i, p->oh);
+            const LUC_T *x = (const LUC_T *)p->big.data + image_offset(&p->big, at.n, at.c, 0);
+            LUC_T *y = (LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row);
+            int64_t *index = (int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row);
+            if (at.row == 0) LUC_F(pool_strip_leave)(&s, pool_strip_slots(p));
+            LUC_F(pool_max_strip)
+            (p, &s, x, luc_pool_window(p, 0, at.row), y + first, index + first);
+        }
+    }
+}
+
 /* ---- the choice ------------------------------------------------------------------------------ */
 
 static void LUC_F(pool_max)(const luc_pool_plan *plan)
@@ -313,6 +362,8 @@ static void LUC_F(pool_max)(const luc_pool_plan *plan)
         luc_parallel_for(p.n * p.oh, rows_grain(&p, p.ow * p.c), LUC_F(pool_max_lane_rows), &p);
     else if (p.layout == LUC_POOL_COLUMNS && LUC_F(pool_is_2x2)(&p))
         luc_parallel_for(p.n * p.c * p.oh, rows_grain(&p, p.ow), LUC_F(pool_max_2x2_rows), &p);
+    else if (p.layout == LUC_POOL_COLUMNS && LUC_F(pool_strip_outs)(&p) > 0)
+        luc_parallel_for(p.n * p.c * p.oh, rows_grain(&p, p.ow), LUC_F(pool_max_strips), &p);
     else
         LUC_F(pool_max_any)(&p);
 }
@@ -330,7 +381,7 @@ static void LUC_F(pool_max_backward)(const luc_pool_plan *plan)
     else if (p.layout == LUC_POOL_COLUMNS && plain)
         luc_parallel_for(pairs * p.c, rows_grain(&p, 2 * p.w), LUC_F(pool_max_2x2_back_pairs), &p);
     else
-        LUC_F(pool_max_backward_any)(&p);
+        LUC_F(pool_max_backward_columns)(&p);
 }
 
 #undef POOL_TAKE

@@ -251,6 +251,16 @@ LUC_INLINE vf vf_zip_high(vf a, vf b)
 {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
 }
+LUC_INLINE vd vd_even(vd a, vd b) { return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8); }
+LUC_INLINE vd vd_odd(vd a, vd b) { return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8); }
+LUC_INLINE vd vd_zip_low(vd a, vd b)
+{
+    return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20);
+}
+LUC_INLINE vd vd_zip_high(vd a, vd b)
+{
+    return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
+}
 
 LUC_INLINE vi vf_to_vi(vf x) { return _mm256_cvtps_epi32(x); }
 LUC_INLINE vf vi_to_vf(vi x) { return _mm256_cvtepi32_ps(x); }

@@ -229,6 +229,22 @@ LUC_INLINE vf vf_even(vf a, vf b) { return _mm512_permutex2var_ps(a, luc_every_s
 LUC_INLINE vf vf_odd(vf a, vf b) { return _mm512_permutex2var_ps(a, luc_every_second(1), b); }
 LUC_INLINE vf vf_zip_low(vf a, vf b) { return _mm512_permutex2var_ps(a, luc_zip_order(0), b); }
 LUC_INLINE vf vf_zip_high(vf a, vf b) { return _mm512_permutex2var_ps(a, luc_zip_order(8), b); }
+LUC_INLINE vd vd_even(vd a, vd b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+}
+LUC_INLINE vd vd_odd(vd a, vd b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
+}
+LUC_INLINE vd vd_zip_low(vd a, vd b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
+}
+LUC_INLINE vd vd_zip_high(vd a, vd b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
+}
 
 LUC_INLINE vi vf_to_vi(vf x) { return _mm512_cvtps_epi32(x); }
 LUC_INLINE vf vi_to_vf(vi x) { return _mm512_cvtepi32_ps(x); }

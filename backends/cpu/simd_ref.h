@@ -221,6 +221,10 @@ LUC_INLINE vf vf_even(vf a, vf b) { (void)b; return a; }
 LUC_INLINE vf vf_odd(vf a, vf b) { (void)a; return b; }
 LUC_INLINE vf vf_zip_low(vf a, vf b) { (void)b; return a; }
 LUC_INLINE vf vf_zip_high(vf a, vf b) { (void)a; return b; }
+LUC_INLINE vd vd_even(vd a, vd b) { (void)b; return a; }
+LUC_INLINE vd vd_odd(vd a, vd b) { (void)a; return b; }
+LUC_INLINE vd vd_zip_low(vd a, vd b) { (void)b; return a; }
+LUC_INLINE vd vd_zip_high(vd a, vd b) { (void)a; return b; }
 
 /* 2 LUC_VF numbers x0 y0 x1 y1 ... apart, and together again; the order of the pairs within a
  * register is the level's own */

@@ -234,6 +234,41 @@ Test(pool, maximum_with_dilation_and_every_width)
         }
 }
 
+Test(pool, rows_too_wide_for_one_strip_and_windows_too_large_for_any)
+{
+    static const lucid_pool2d_attrs large = {
+        .kernel = {17, 20}, .stride = {3, 5}, .padding = {4, 9}, .dilation = {1, 1}};
+    FOR_LEVELS
+    for (int layout = 0; layout < 2; layout++)
+        for (int window = 0; window <= WINDOWS; window++) {
+            const bool over = window == WINDOWS;
+            pool_case k = {
+                over ? large : windows[window], 1, 2, over ? 21 : 5, over ? 45 : 2500, 0, 0, false};
+            describe("level %d window %d layout %d", level_, window, layout);
+            for (int dtype = 0; dtype < 4; dtype++) {
+                check_max(k, floating[dtype], (array_layout)layout, (array_layout)layout, true);
+                check_avg(k, floating[dtype], (array_layout)layout, (array_layout)layout);
+            }
+        }
+}
+
+Test(pool, averages_over_whole_planes_and_equal_parts)
+{
+    static const int64_t sizes[][2] = {{1, 1}, {3, 4}, {6, 2}, {1, 8}, {6, 1}};
+    FOR_LEVELS
+    for (int size = 0; size < 5; size++)
+        for (int in = 0; in < LAYOUTS; in++)
+            for (int out = 0; out < LAYOUTS; out++)
+                for (int dtype = 0; dtype < 4; dtype++) {
+                    pool_case k = {
+                        {.size = {sizes[size][0], sizes[size][1]}}, 2, 37, 6, 8, 0, 0, true};
+                    k.attrs.count_include_pad = true;
+                    describe("level %d size %d layouts %d %d dtype %d", level_, size, in, out,
+                             dtype);
+                    check_avg(k, floating[dtype], (array_layout)in, (array_layout)out);
+                }
+}
+
 Test(pool, averages)
 {
     FOR_LEVELS
