@@ -1,0 +1,193 @@
+/* gemm.cu: matmul and linear: what is a row, what a batch; then cuBLASLt or the tiles of tile.h. */
+#include "backends/cuda/tile.h"
+#include "backends/cuda/vendor.h"
+
+namespace luc
+{
+
+/* ---- planning --------------------------------------------------------------------------------- */
+
+/* Leading dimensions from the innermost outwards, joined where a, b and c allow it. */
+static void add_dimension(product *p, int64_t size, int64_t a, int64_t b, int64_t c)
+{
+    p->batches *= size;
+    if (size == 1) return;
+    if (p->ndim > 0) {
+        int last = p->ndim - 1;
+        int64_t *s = p->strides[last], dim = p->dims[last];
+        if (a == s[0] * dim && b == s[1] * dim && c == s[2] * dim) {
+            p->dims[last] *= size;
+            return;
+        }
+    }
+    p->dims[p->ndim] = size;
+    p->strides[p->ndim][0] = a;
+    p->strides[p->ndim][1] = b;
+    p->strides[p->ndim][2] = c;
+    p->ndim++;
+}
+
+/* The innermost dimension becomes the rows, where b does not change along it. */
+static void take_rows(product *p)
+{
+    p->m = 1;
+    p->a_row = p->c_row = 0;
+    if (p->ndim == 0 || p->strides[0][1] != 0) return;
+    p->m = p->dims[0];
+    p->a_row = p->strides[0][0];
+    p->c_row = p->strides[0][2];
+    p->ndim--;
+    for (int d = 0; d < p->ndim; d++) {
+        p->dims[d] = p->dims[d + 1];
+        for (int k = 0; k < 3; k++) p->strides[d][k] = p->strides[d + 1][k];
+    }
+    p->batches = 1;
+    for (int d = 0; d < p->ndim; d++) p->batches *= p->dims[d];
+}
+
+/* Leading dimensions of size 1 and absent ones repeat. */
+static int64_t lead_stride(const lucid_view *v, int from_right)
+{
+    int d = v->ndim - 3 - from_right;
+    return d < 0 || v->dims[d] == 1 ? 0 : v->strides[d];
+}
+
+/* a [..,M,K] x b [..,K,N] -> c [..,M,N], or x [..,K] x weight [N,K] transposed -> y [..,N]. */
+static product plan(const lucid_kernel_args *args)
+{
+    const lucid_view *a = args->in[0], *b = args->in[1], *c = args->out[0];
+    bool linear = args->op == LUCID_OP_linear;
+    product p = {};
+    p.dtype = a->dtype;
+    p.a = a->data;
+    p.b = b->data;
+    p.c = c->data;
+    p.k = a->dims[a->ndim - 1];
+    p.n = c->dims[c->ndim - 1];
+    p.a_column = a->strides[a->ndim - 1];
+    p.c_column = c->strides[c->ndim - 1];
+    p.b_row = b->strides[linear ? 1 : b->ndim - 2];
+    p.b_column = b->strides[linear ? 0 : b->ndim - 1];
+    p.batches = 1;
+    if (linear) {
+        const lucid_view *bias = args->n_in > 2 ? args->in[2] : nullptr;
+        p.bias = bias ? bias->data : nullptr;
+        p.bias_stride = bias ? bias->strides[0] : 0;
+        for (int d = c->ndim - 2; d >= 0; d--)
+            add_dimension(&p, a->dims[d], a->strides[d], 0, c->strides[d]);
+    } else {
+        add_dimension(&p, c->dims[c->ndim - 2], a->strides[a->ndim - 2], 0,
+                      c->strides[c->ndim - 2]);
+        for (int right = 0; right < c->ndim - 2; right++) {
+            int d = c->ndim - 3 - right;
+            add_dimension(&p, c->dims[d], lead_stride(a, right), lead_stride(b, right),
+                          c->strides[d]);
+        }
+    }
+    take_rows(&p);
+    return p;
+}
+
+/* ---- the own kernel --------------------------------------------------------------------------- */
+
+template <class T> struct matrices {
+    typedef T element;
+    static constexpr bool checks_a = false, checks_b = false, may_be_big = true;
+    struct core {
+        const T *a, *b, *bias;
+        T *c;
+        int64_t m, n, k;
+        line a_outer, a_depth, b_outer, b_depth, c_row;
+        int64_t c_column, bias_stride;
+        bounds a_limits, b_limits;
+        __device__ void store(spot row, int64_t j, compute_t<T> sum) const
+        {
+            if (bias) sum += widen(bias[j * bias_stride]);
+            c[row.at + j * c_column] = narrow<T>(sum);
+        }
+    } at;
+    int ndim;
+    int64_t dims[LUCID_MAX_DIMS], strides[LUCID_MAX_DIMS][3];
+
+    __device__ core select(int64_t batch) const
+    {
+        core x = at;
+        for (int d = 0; d < ndim; d++) {
+            int64_t i = batch % dims[d];
+            batch /= dims[d];
+            x.a += i * strides[d][0];
+            x.b += i * strides[d][1];
+            x.c += i * strides[d][2];
+        }
+        return x;
+    }
+};
+
+template <class T> static matrices<T> matrices_of(const product &p)
+{
+    matrices<T> x = {};
+    x.at.a = static_cast<const T *>(p.a);
+    x.at.b = static_cast<const T *>(p.b);
+    x.at.bias = static_cast<const T *>(p.bias);
+    x.at.c = static_cast<T *>(p.c);
+    x.at.m = p.m, x.at.n = p.n, x.at.k = p.k;
+    x.at.a_outer.stride = p.a_row, x.at.a_depth.stride = p.a_column;
+    x.at.b_outer.stride = p.b_column, x.at.b_depth.stride = p.b_row;
+    x.at.c_row.stride = p.c_row, x.at.c_column = p.c_column;
+    x.at.bias_stride = p.bias_stride;
+    x.ndim = p.ndim;
+    for (int d = 0; d < p.ndim; d++) {
+        x.dims[d] = p.dims[d];
+        for (int k = 0; k < 3; k++) x.strides[d][k] = p.strides[d][k];
+    }
+    return x;
+}
+
+static tiling tiling_of(const product &p, const device_info *device)
+{
+    bool big = p.dtype == LUCID_F32 || p.dtype == LUCID_F16 || p.dtype == LUCID_BF16;
+    tiling t = cut(p.m, p.n, p.k, p.batches, big, device->multiprocessors);
+    t.a_along_k = p.a_column == 1 || p.a_row != 1;
+    t.b_along_k = p.b_row == 1 && p.b_column != 1;
+    return t;
+}
+
+static bool is_empty(const product &p)
+{
+    return p.m == 0 || p.n == 0 || p.batches == 0;
+}
+
+template <class T> static bool multiply_kernel(const lucid_kernel_args *args)
+{
+    call c(args);
+    product p = plan(args);
+    if (is_empty(p)) return true;
+    if (!c.device) return false;
+    outcome by_library = blas_multiply(c, p, args->workspace, args->workspace_size);
+    if (by_library != not_handled) return by_library == done;
+    return multiply(c, matrices_of<T>(p), tiling_of(p, c.device), args->workspace);
+}
+
+static size_t multiply_workspace(const lucid_kernel_args *args)
+{
+    product p = plan(args);
+    const device_info *device = use_device(args->device, op_name(args->op));
+    if (!device || is_empty(p)) return 0;
+    tiling t = tiling_of(p, device);
+    size_t own = p.dtype == LUCID_F64 || p.dtype == LUCID_I64 ? parts_bytes<double>(t, p.m, p.n)
+                                                              : parts_bytes<float>(t, p.m, p.n);
+    size_t library = blas_workspace(p, args->device);
+    return own > library ? own : library;
+}
+
+void register_gemm(lucid_backend *b)
+{
+    LUC_FLOATS(b, matmul, multiply_kernel);
+    LUC_FLOATS(b, linear, multiply_kernel);
+    b->kernels[LUCID_OP_matmul][LUCID_I64] = multiply_kernel<int64_t>;
+    b->kernels[LUCID_OP_matmul][LUCID_I32] = multiply_kernel<int32_t>;
+    b->workspace[LUCID_OP_matmul] = multiply_workspace;
+    b->workspace[LUCID_OP_linear] = multiply_workspace;
+}
+
+} // namespace luc

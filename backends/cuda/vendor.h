@@ -1,0 +1,83 @@
+/* vendor.h: matrix products by cuBLASLt and convolutions by cuDNN, where those can be loaded.
+ *
+ * Neither is linked: blas.cu and dnn.cu open them at run time (LUCID_CUBLASLT=0 and LUCID_CUDNN=0
+ * say not to). Everything that they do not take on, lucid's own kernels do. Which it was is counted,
+ * and told once on stderr with LUCID_CUDA_VERBOSE=1. The emulator has neither. */
+#ifndef LUC_CUDA_VENDOR_H
+#define LUC_CUDA_VENDOR_H
+
+#include "backends/cuda/cuda_priv.h"
+
+namespace luc
+{
+
+enum outcome {
+    not_handled, /* nothing was queued: the own kernel does it */
+    done,
+    failed /* and the error is raised */
+};
+
+/* C[z,i,j] = sum over k of A[z,i,k] B[z,k,j], + bias[j]. Strides in elements. */
+struct product {
+    lucid_dtype dtype;
+    int64_t m, n, k;
+    const void *a, *b, *bias; /* bias may be NULL */
+    void *c;
+    int64_t a_row, a_column, b_row, b_column, c_row, c_column, bias_stride;
+    /* z, from its fastest dimension: of a, b and c */
+    int ndim;
+    int64_t batches, dims[LUCID_MAX_DIMS], strides[LUCID_MAX_DIMS][3];
+};
+
+/* A convolution or one of its gradients, dense in channels_last memory: x [N,H,W,C],
+ * w [O,kH,kW,C/groups], y [N,OH,OW,O]. The pass's result is written, the two others are read. */
+enum conv_pass { conv_forward, conv_grad_input, conv_grad_weight };
+struct convolution {
+    conv_pass pass;
+    lucid_dtype dtype;
+    int device;
+    int64_t n, c, h, w, o, kh, kw, oh, ow, stride[2], padding[2], dilation[2], groups;
+    bool has_bias; /* forward: + bias [O], dense */
+    int alignment; /* of all addresses, in bytes: 16 or less */
+};
+struct convolution_data {
+    void *x, *w, *y;
+    const void *bias;
+};
+
+#if defined(LUC_CUDA_EMULATED) || !defined(LUC_HAVE_CUBLASLT)
+inline size_t blas_workspace(const product &, int)
+{
+    return 0;
+}
+inline outcome blas_multiply(const call &, const product &, void *, size_t)
+{
+    return not_handled;
+}
+#else
+/* Workspace that blas_multiply may use for this product, in bytes. */
+size_t blas_workspace(const product &p, int device);
+outcome blas_multiply(const call &c, const product &p, void *workspace, size_t bytes);
+#endif
+
+#if defined(LUC_CUDA_EMULATED) || !defined(LUC_HAVE_CUDNN)
+inline bool dnn_takes(const convolution &, size_t *, bool *)
+{
+    return false;
+}
+inline outcome dnn_convolve(const call &, const convolution &, const convolution_data &, void *,
+                            size_t)
+{
+    return not_handled;
+}
+#else
+/* True where cuDNN can do it: the workspace that it needs, in bytes, and whether it adds the bias
+ * itself. */
+bool dnn_takes(const convolution &v, size_t *bytes, bool *adds_bias);
+outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
+                     void *workspace, size_t bytes);
+#endif
+
+} // namespace luc
+
+#endif
