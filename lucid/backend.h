@@ -72,6 +72,16 @@ typedef struct lucid_backend {
     void (*memory_reset_peak)(int index);
     void (*memory_release_cache)(int index);
     void *(*stream)(int index); /* the current stream of the device; NULL slot: none */
+    /* Feeding a device while it works; all NULL where plain memory and `copy` do. host_alloc gives
+     * page-locked host memory (NULL, without raising, when it is out). upload queues a copy from it
+     * that runs beside the device's work: it begins behind `after`, a mark, and what is queued from
+     * now on waits for it; the memory may be given back at once. mark puts a mark behind what is
+     * queued (a new one, or `reuse` again); NULL after raising. */
+    void *(*host_alloc)(size_t bytes);
+    void (*host_free)(void *data);
+    bool (*upload)(int index, void *dst, const void *src, size_t bytes, void *after);
+    void *(*mark)(int index, void *reuse);
+    void (*mark_free)(void *mark);
     /* Recording what is queued on a device instead of running it (see lucid/capture.h); all NULL
      * where the device queues nothing. capture_begin gives `n_cells` numbers of 8 bytes on the device
      * that kernels may read; graph_launch sets them (values[n_cells]) before it plays what was

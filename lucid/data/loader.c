@@ -20,6 +20,7 @@ struct lucid_loader {
     luc_epoch shared;
     luc_job current; /* what the user has */
     luc_pool pool;
+    luc_feed feed;
     luc_job *jobs; /* batch k of the epoch is job k % capacity */
     int capacity;
 };
@@ -63,6 +64,11 @@ static bool check_options(const lucid_loader_options *options)
     if (options->prefetch < 1 || options->prefetch > 65536)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "prefetch: expected 1 to 65536, got %d",
                          options->prefetch);
+    if (options->resident && options->workers)
+        return luc_raise(
+            LUCID_ERR_ARGUMENT, op,
+            "workers: expected 0 with .resident, which makes every sample once, got %d",
+            options->workers);
     if (options->device.index < 0 ||
         options->device.index >= lucid_device_count(options->device.type))
         return luc_raise(LUCID_ERR_DEVICE, op, "device: %s cannot be used here",
@@ -100,6 +106,7 @@ lucid_loader *lucid_loader_new(lucid_dataset *dataset, const lucid_loader_option
     luc_live_add(LUC_LIVE_LOADERS, 1);
     loader->dataset = dataset;
     loader->options = *options;
+    if (!luc_feed_begin(&loader->feed, options->device)) goto fail;
     if (options->seed == LUCID_SEED_DRAWN) loader->options.seed = draw_seed();
     count_batches(loader);
     loader->shared = (luc_epoch){.dataset = dataset,
@@ -107,7 +114,7 @@ lucid_loader *lucid_loader_new(lucid_dataset *dataset, const lucid_loader_option
                                  .y_size = sample_bytes(&dataset->y)};
     loader->order = luc_calloc((size_t)dataset->size, sizeof *loader->order, op);
     if (!loader->order) goto fail;
-    if (options->workers) {
+    if (options->workers && !options->resident) {
         int64_t ahead = (int64_t)options->workers * options->prefetch;
         if (ahead > loader->batches) ahead = loader->batches ? loader->batches : 1;
         loader->capacity = (int)ahead;
@@ -146,6 +153,7 @@ void lucid_loader_free(lucid_loader *loader)
     if (!loader) return;
     if (loader->pool.workers) luc_pool_end(&loader->pool);
     leave_epoch(loader);
+    luc_feed_end(&loader->feed);
     lucid_dataset_free(loader->dataset);
     luc_free(loader->jobs);
     luc_free(loader->order);
@@ -154,21 +162,6 @@ void lucid_loader_free(lucid_loader *loader)
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
-
-/* A tensor of n samples that belongs to no scope; its memory for writing. */
-static lucid_tensor *batch_tensor(const lucid_sample_spec *spec, int64_t n, char **data)
-{
-    size_t scope = lucid_scope_begin();
-    if (!scope) return NULL;
-    lucid_tensor_options options = lucid_tensor_defaults;
-    options.dtype = spec->dtype;
-    lucid_shape shape = {.ndim = spec->shape.ndim + 1, .dims = {n}};
-    for (int d = 0; d < spec->shape.ndim; d++) shape.dims[d + 1] = spec->shape.dims[d];
-    lucid_tensor *t = lucid_retain(lucid_empty_opt(shape, &options));
-    if (t) *data = lucid_mutable_data(t);
-    lucid_scope_end(scope);
-    return t;
-}
 
 /* Prepares the job of a batch of this epoch. */
 static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
@@ -179,29 +172,11 @@ static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
         .indices = loader->order + begin,
         .n = left < loader->options.batch_size ? left : loader->options.batch_size,
     };
-    job->x = batch_tensor(&loader->dataset->x, job->n, &job->x_data);
-    if (job->x) job->y = batch_tensor(&loader->dataset->y, job->n, &job->y_data);
+    job->x = luc_feed_batch(&loader->feed, &loader->dataset->x, job->n, &job->x_data);
+    if (job->x) job->y = luc_feed_batch(&loader->feed, &loader->dataset->y, job->n, &job->y_data);
     if (job->y) return true;
     job_clear(job);
     return false;
-}
-
-/* Replaces a CPU tensor by its copy on the device. */
-static bool to_device(lucid_tensor **t, lucid_device device)
-{
-    size_t scope = lucid_scope_begin();
-    if (!scope) return false;
-    lucid_tensor_options options = lucid_tensor_defaults;
-    options.dtype = lucid_tensor_dtype(*t);
-    options.device = device;
-    lucid_tensor *there = lucid_empty_opt(lucid_tensor_shape(*t), &options);
-    bool ok = there && luc_copy_data(there, *t, op);
-    if (ok) {
-        lucid_release(*t);
-        *t = lucid_retain(there);
-    }
-    lucid_scope_end(scope);
-    return ok;
 }
 
 /* Every epoch has an order of its own, and every sample numbers of its own. */
@@ -229,10 +204,29 @@ static bool give(lucid_loader *loader, int64_t number)
     return true;
 }
 
+/* Resident: all samples are made once, with the numbers of the first epoch, and stay. */
+static bool make_resident(lucid_loader *loader)
+{
+    luc_job all = {.indices = loader->order, .n = loader->dataset->size};
+    bool ok = loader->feed.all_x != NULL;
+    if (!ok) {
+        for (int64_t i = 0; i < all.n; i++) loader->order[i] = i;
+        all.x = luc_feed_batch(&loader->feed, &loader->dataset->x, all.n, &all.x_data);
+        if (all.x) all.y = luc_feed_batch(&loader->feed, &loader->dataset->y, all.n, &all.y_data);
+        ok =
+            all.y && luc_job_run(&loader->shared, &all, NULL) && luc_feed_keep(&loader->feed, &all);
+        job_clear(&all);
+    }
+    if (!ok) return false;
+    order_samples(loader);
+    return luc_feed_order(&loader->feed, loader->order, loader->dataset->size);
+}
+
 static bool begin_epoch(lucid_loader *loader)
 {
     loader->running = true;
     loader->next = 0;
+    if (loader->options.resident) return make_resident(loader);
     if (loader->options.workers) {
         if (loader->pool.workers)
             luc_pool_cancel(&loader->pool); /* the ring begins at job 0 again */
@@ -263,6 +257,14 @@ static bool raise_kept(const luc_job *job)
 /* The next batch of the epoch to loader->current. */
 static bool make_batch(lucid_loader *loader)
 {
+    if (loader->options.resident) {
+        int64_t begin = loader->next * loader->options.batch_size;
+        int64_t left = loader->dataset->size - begin, size = loader->options.batch_size;
+        loader->current = (luc_job){.number = loader->next,
+                                    .indices = loader->order + begin,
+                                    .n = left < size ? left : size};
+        return luc_feed_gather(&loader->feed, &loader->current, begin);
+    }
     if (!loader->options.workers)
         return job_open(loader, &loader->current, loader->next) &&
                luc_job_run(&loader->shared, &loader->current, NULL);
@@ -281,7 +283,7 @@ bool lucid_next(lucid_loader *loader, lucid_batch *batch)
     if (!loader) return luc_raise(LUCID_ERR_ARGUMENT, "next", "loader: got NULL");
     if (!batch) return luc_raise(LUCID_ERR_ARGUMENT, "next", "batch: got NULL");
     job_clear(&loader->current);
-    if (lucid_error_code() != LUCID_OK) return false;
+    if (lucid_error_code() != LUCID_OK || !luc_feed_leave(&loader->feed)) return false;
     if (!loader->running && !begin_epoch(loader)) goto fail;
     if (loader->next == loader->batches) {
         leave_epoch(loader);
@@ -289,9 +291,7 @@ bool lucid_next(lucid_loader *loader, lucid_batch *batch)
     }
     if (!make_batch(loader)) goto fail;
     luc_job *job = &loader->current;
-    if (loader->options.device.type != LUCID_CPU &&
-        !(to_device(&job->x, loader->options.device) && to_device(&job->y, loader->options.device)))
-        goto fail;
+    if (!loader->options.resident && !luc_feed_upload(&loader->feed, job)) goto fail;
     *batch = (lucid_batch){.x = job->x,
                            .y = job->y,
                            .n = job->n,

@@ -33,11 +33,14 @@ typedef struct lucid_loader_options {
     int workers;        /* threads that make batches ahead; 0: made in lucid_next */
     int prefetch;       /* batches made ahead for each worker, >= 1 */
     uint64_t seed;
-    lucid_device device; /* where the batches go */
+    lucid_device device; /* where the batches go; copies to a GPU run beside its work */
+    /* Make every sample once, keep all of them on the device, and gather the batches there: for data
+     * sets that fit and do not draw (augmentation would be the same in every epoch). No workers. */
+    bool resident;
 } lucid_loader_options;
 #define LUCID_LOADER_DEFAULTS                                                            \
     .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0, .prefetch = 2, \
-    .seed = LUCID_SEED_DRAWN, .device = {LUCID_CPU, 0}
+    .seed = LUCID_SEED_DRAWN, .device = {LUCID_CPU, 0}, .resident = false
 LUCID_API extern const lucid_loader_options lucid_loader_defaults;
 
 /* The tensors belong to the loader until its next lucid_next, lucid_loader_reset or

@@ -2,6 +2,7 @@
 #ifndef LUCID_DATA_LOADER_PRIV_H
 #define LUCID_DATA_LOADER_PRIV_H
 
+#include "lucid/backend.h"
 #include "lucid/data/loader.h"
 #include "lucid/error.h"
 
@@ -36,6 +37,36 @@ typedef struct luc_epoch {
 /* Fills a job's memory, sample by sample. Stops when *stop becomes true (NULL: never). False after
  * an error, which is raised in the calling thread. */
 bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *stop);
+
+/* How batches get to the loader's device. */
+typedef struct luc_feed {
+    lucid_device device;
+    const lucid_backend *backend; /* NULL: batches stay on the CPU */
+    /* Two batches of device memory take turns, so that one is filled while the other is used; the
+     * mark says behind which of the device's work it may be filled again. */
+    struct {
+        lucid_tensor *x, *y;
+        void *mark;
+        bool marked;
+    } slots[2];
+    int slot;                            /* the one in use */
+    lucid_tensor *all_x, *all_y, *order; /* resident: the data set and the epoch's order */
+} luc_feed;
+
+bool luc_feed_begin(luc_feed *feed, lucid_device device);
+void luc_feed_end(luc_feed *feed);
+/* A CPU tensor of n samples that belongs to no scope, in memory from which uploads are fast; its
+ * memory for writing. NULL after an error. */
+lucid_tensor *luc_feed_batch(const luc_feed *feed, const lucid_sample_spec *spec, int64_t n,
+                             char **data);
+/* Replaces a job's tensors by their copies on the device. */
+bool luc_feed_upload(luc_feed *feed, luc_job *job);
+/* The user's batch is over: its memory may be filled again behind what is queued now. */
+bool luc_feed_leave(luc_feed *feed);
+/* Resident: takes the whole data set over from a job, and an epoch's order; then gathers batches. */
+bool luc_feed_keep(luc_feed *feed, luc_job *job);
+bool luc_feed_order(luc_feed *feed, const int64_t *order, int64_t n);
+bool luc_feed_gather(luc_feed *feed, luc_job *job, int64_t begin);
 
 /* Threads that do the jobs of a ring in their order. */
 typedef struct luc_pool {

@@ -1,0 +1,159 @@
+/* feed.cu: page-locked host memory, and copies from it that run beside the device's work.
+ *
+ * Locking pages takes milliseconds, so blocks are kept. One that is given back while a copy from it
+ * is still queued is handed out again only when an event behind that copy has passed. */
+#include "backends/cuda/cuda_priv.h"
+
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace luc
+{
+
+namespace
+{
+
+struct locked_block {
+    size_t size;
+    int device; /* that was last copied to; -1: none since it was handed out */
+    cudaEvent_t copied;
+};
+
+std::mutex lock;
+std::map<void *, locked_block> blocks; /* all there are */
+std::multimap<size_t, void *> idle;    /* by size */
+std::vector<void *> busy;              /* given back, copy still queued */
+
+/* What has been copied meanwhile becomes idle. */
+void collect()
+{
+    for (size_t i = 0; i < busy.size();) {
+        locked_block &b = blocks[busy[i]];
+        if (cudaEventQuery(b.copied) == cudaErrorNotReady) {
+            i++;
+            continue;
+        }
+        idle.emplace(b.size, busy[i]);
+        busy[i] = busy.back();
+        busy.pop_back();
+    }
+    cudaGetLastError(); /* "not ready" is no error */
+}
+
+void *new_block(size_t size)
+{
+    void *p = nullptr;
+    if (cudaHostAlloc(&p, size, cudaHostAllocPortable) != cudaSuccess) {
+        cudaGetLastError();
+        return nullptr;
+    }
+    cudaEvent_t e;
+    if (cudaEventCreateWithFlags(&e, cudaEventDisableTiming) != cudaSuccess) {
+        cudaGetLastError();
+        cudaFreeHost(p);
+        return nullptr;
+    }
+    blocks[p] = locked_block{size, -1, e};
+    return p;
+}
+
+void *host_alloc(size_t bytes)
+{
+    if (host.should_fail() || !use_device(0, "host_alloc")) return nullptr;
+    std::lock_guard<std::mutex> guard(lock);
+    size_t size = 4096; /* powers of two: few classes, much reuse */
+    while (size < bytes) size *= 2;
+    try {
+        collect();
+        auto i = idle.find(size);
+        if (i == idle.end()) return new_block(size);
+        void *p = i->second;
+        idle.erase(i);
+        blocks[p].device = -1;
+        return p;
+    } catch (const std::bad_alloc &) {
+        return nullptr;
+    }
+}
+
+void host_free(void *p)
+{
+    if (!p) return;
+    std::lock_guard<std::mutex> guard(lock);
+    auto i = blocks.find(p);
+    if (i == blocks.end()) return;
+    locked_block &b = i->second;
+    const device_info *d = b.device < 0 ? nullptr : use_device(b.device, "host_free");
+    bool queued = d && cudaEventRecord(b.copied, d->transfers) == cudaSuccess;
+    if (d && !queued) cudaStreamSynchronize(d->transfers);
+    try {
+        if (queued)
+            busy.push_back(p);
+        else
+            idle.emplace(b.size, p);
+    } catch (const std::bad_alloc &) {
+        /* No room to remember it: it must go, which waits for the copy. */
+        cudaEventDestroy(b.copied);
+        cudaFreeHost(p);
+        blocks.erase(i);
+    }
+}
+
+bool upload(int index, void *dst, const void *src, size_t bytes, void *after)
+{
+    static const char op[] = "upload";
+    if (bytes == 0) return true;
+    const device_info *d = use_device(index, op);
+    if (!d) return false;
+    if (is_capturing(index))
+        return raise(LUCID_ERR_STATE, op, "a captured step cannot take batches from the host");
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        auto i = blocks.upper_bound(const_cast<void *>(src));
+        if (i != blocks.begin()) {
+            --i;
+            const char *begin = static_cast<const char *>(i->first);
+            if (static_cast<const char *>(src) < begin + i->second.size) i->second.device = index;
+        }
+    }
+    static thread_local cudaEvent_t done[max_devices];
+    if (!done[index] && !ok(cudaEventCreateWithFlags(&done[index], cudaEventDisableTiming), op))
+        return false;
+    return (!after ||
+            ok(cudaStreamWaitEvent(d->transfers, static_cast<cudaEvent_t>(after), 0), op)) &&
+           ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->transfers), op) &&
+           ok(cudaEventRecord(done[index], d->transfers), op) &&
+           ok(cudaStreamWaitEvent(d->stream, done[index], 0), op);
+}
+
+void *mark(int index, void *reuse)
+{
+    static const char op[] = "mark";
+    const device_info *d = use_device(index, op);
+    cudaEvent_t e = static_cast<cudaEvent_t>(reuse);
+    if (!d) return nullptr;
+    if (!e && !ok(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), op)) return nullptr;
+    if (ok(cudaEventRecord(e, d->stream), op)) return e;
+    if (!reuse) cudaEventDestroy(e);
+    return nullptr;
+}
+
+void mark_free(void *m)
+{
+    if (m) cudaEventDestroy(static_cast<cudaEvent_t>(m));
+}
+
+} // namespace
+
+void register_feed(lucid_backend *b)
+{
+    b->host_alloc = host_alloc;
+    b->host_free = host_free;
+    b->upload = upload;
+    b->mark = mark;
+    b->mark_free = mark_free;
+}
+
+} // namespace luc

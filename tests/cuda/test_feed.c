@@ -1,0 +1,97 @@
+/* test_feed.c: loaders that put their batches on the device. */
+#include "cuda_testing.h"
+
+CUDA_SUITE(feed);
+
+enum { SAMPLES = 70, WIDTH = 37 };
+
+static lucid_dataset *numbers(void)
+{
+    lucid_tensor *x =
+        lucid_reshape(lucid_arange(0, SAMPLES * WIDTH, 1, .dtype = LUCID_F32), (SAMPLES, WIDTH));
+    return data_Tensors(x, lucid_arange(0, SAMPLES, 1));
+}
+
+/* The epoch's batches on the device are the same as on the CPU. What was kept stays as it was. */
+static void same_batches(lucid_loader_options o)
+{
+    lucid_loader *there = lucid_loader_new(numbers(), &o);
+    o.device = lucid_cpu();
+    o.resident = false;
+    lucid_loader *here = lucid_loader_new(numbers(), &o);
+    cr_assert(there && here, "%s", lucid_error());
+    for (int epoch = 0; epoch < 3; epoch++) {
+        LUCID_SCOPE;
+        lucid_batch a, b;
+        lucid_tensor *kept = NULL, *kept_as = NULL;
+        while (lucid_next(here, &b)) {
+            cr_assert(lucid_next(there, &a), "%s", lucid_error());
+            cr_expect(lucid_device_equal(lucid_tensor_device(a.x), lucid_cuda(0)));
+            cr_expect(a.n == b.n && lucid_equal(a.x, b.x) && lucid_equal(a.y, b.y),
+                      "epoch %d, batch %d", epoch, (int)b.number);
+            if (b.number == 1) {
+                kept = lucid_retain(a.x);
+                kept_as = lucid_retain(b.x);
+            }
+        }
+        cr_expect(!lucid_next(there, &a));
+        cr_expect(kept && lucid_equal(kept, kept_as), "a batch that was kept was written over");
+        lucid_release(kept);
+        lucid_release(kept_as);
+    }
+    cr_expect_str_eq(lucid_error(), "");
+    lucid_loader_free(here);
+    lucid_loader_free(there);
+}
+
+Test(feed, batches_are_those_of_the_cpu)
+{
+    lucid_loader_options o = lucid_loader_defaults;
+    o.device = lucid_cuda(0);
+    o.batch_size = 16;
+    o.shuffle = true;
+    o.seed = 3;
+    for (o.workers = 0; o.workers < 3; o.workers++) same_batches(o);
+}
+
+Test(feed, resident_on_the_cpu)
+{
+    lucid_batch b;
+    lucid_loader *l = data_Loader(numbers(), .resident = true, .batch_size = 50);
+    cr_expect(lucid_next(l, &b) && lucid_at(b.x, LUCID_SHAPE(3, 1)) == 3 * WIDTH + 1);
+    cr_expect(lucid_next(l, &b) && b.n == 20 && lucid_at(b.y, LUCID_SHAPE(19)) == 69);
+    cr_expect(!lucid_next(l, &b));
+    lucid_loader_free(l);
+    EXPECT_ERROR(data_Loader(numbers(), .resident = true, .workers = 2), LUCID_ERR_ARGUMENT,
+                 "data_Loader: workers: expected 0 with .resident");
+}
+
+/* Batches are handed over without waiting: the memory of one is not filled while it is worked on. */
+Test(feed, work_that_is_still_queued_sees_its_own_batch)
+{
+    lucid_loader *l = data_Loader(numbers(), .device = lucid_cuda(0), .batch_size = 5);
+    lucid_tensor *copies[SAMPLES / 5];
+    lucid_batch b;
+    while (lucid_next(l, &b)) copies[b.number] = lucid_clone(b.x, LUCID_CONTIGUOUS);
+    for (int i = 0; i < SAMPLES / 5; i++)
+        cr_expect(lucid_at(copies[i], LUCID_SHAPE(0, 0)) == i * 5 * WIDTH, "batch %d", i);
+    lucid_loader_free(l);
+}
+
+Test(feed, failures)
+{
+    lucid_loader *l = data_Loader(numbers(), .device = lucid_cuda(0));
+    lucid_batch b;
+    for (uint64_t n = 1; n < 40; n++) {
+        lucid_memory_fail_nth(n);
+        bool ok = lucid_next(l, &b);
+        bool failed = lucid_memory_fail_count() >= n;
+        lucid_memory_fail_nth(0);
+        cr_expect(ok == !failed && (lucid_error_code() == LUCID_ERR_MEMORY) == failed,
+                  "allocation %d: %s", (int)n, lucid_error());
+        lucid_clear_error();
+        lucid_loader_reset(l);
+        if (ok) break;
+    }
+    lucid_loader_free(l);
+}
