@@ -11,4 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Before a loop of constant length over registers, and before one that had better stay a loop. */
+#ifdef LUC_CUDA_EMULATED
+#define LUC_UNROLL
+#define LUC_ROLL
+#else
+#define LUC_UNROLL _Pragma("unroll")
+#define LUC_ROLL   _Pragma("unroll 1")
+#endif
+
 #endif

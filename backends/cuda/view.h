@@ -91,7 +91,7 @@ template <int K> walk<K> make_walk(const lucid_view *const (&views)[K])
         for (int k = 0; k < K; k++) w.strides[w.ndim][k] = views[k]->strides[d];
         w.ndim++;
     }
-    w.small = w.n < ((int64_t)1 << 31);
+    w.small = w.n < ((int64_t)1 << 31) && w.n > 0;
     w.contiguous = w.ndim <= 1;
     for (int k = 0; k < K && w.ndim == 1; k++) w.contiguous = w.contiguous && w.strides[0][k] == 1;
     for (int d = 0; d < w.ndim && w.small; d++) w.by[d] = divider((uint32_t)w.dims[d]);

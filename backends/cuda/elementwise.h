@@ -1,0 +1,295 @@
+/* elementwise.h: the kernels that all elementwise operations share.
+ *
+ * What is computed is a functor such as two<LUCID_OP_add>: its operation is known when it is
+ * compiled, for the operations that count, or is `any` and chosen by a uniform switch at run time.
+ * How the operands are reached makes three kernels:
+ *   dense      all of one layout without gaps, or a single value: 16-byte loads, several in flight
+ *   broadcast  the output without gaps, an input in any strides (a value a channel, a row, ...)
+ *   strided    anything, an element a thread
+ * All are bound by memory. Elements are computed in float for the 16-bit types and rounded once. */
+#ifndef LUC_CUDA_ELEMENTWISE_H
+#define LUC_CUDA_ELEMENTWISE_H
+
+#include "backends/cuda/cuda_priv.h"
+#include "backends/cuda/dtype.h"
+#include "backends/cuda/view.h"
+
+#include <math.h>
+
+namespace luc
+{
+
+enum { any = -1, block_threads = 256 };
+
+template <class T> struct is_floating {
+    enum { value = (int)dtype_of<T>::value < (int)LUCID_I64 };
+};
+
+/* The numbers of an operation: clamp's bounds or the scalar (a). */
+template <class T, bool Floating = is_floating<T>::value> struct numbers {
+    compute_t<T> a, b;
+    bool open_low, open_high; /* the bound is not there */
+};
+template <class T> struct numbers<T, false> {
+    int64_t a, b; /* within T's range for clamp */
+};
+
+/* K inputs; single[k]: input k is one value. */
+template <class T, int K> struct inputs {
+    const T *x[K];
+    bool single[K];
+};
+
+/* ---- dense ------------------------------------------------------------------------------------- */
+
+/* A block takes `per` <= U packs for each of its threads, and the elements behind the last whole
+ * pack are the last block's. F: the functor; U packs of W elements are loaded before any is used. */
+template <class F, int U, class R, class T>
+__global__ void __launch_bounds__(block_threads)
+    dense(R *y, inputs<T, F::n_in> in, int64_t n, int per, int op, numbers<T> k)
+{
+    enum { K = F::n_in, W = 16 / sizeof(T) };
+    typedef pack<T, W> packed;
+    typedef compute_t<T> C;
+    const int64_t packs = n / W;
+    const int64_t first = (int64_t)blockIdx.x * block_threads * per + threadIdx.x;
+    packed raw[K][U];
+    for (int i = 0; i < K; i++) {
+        if (in.single[i]) {
+            T value = *in.x[i];
+            LUC_UNROLL
+            for (int u = 0; u < U; u++)
+                for (int j = 0; j < W; j++) raw[i][u].v[j] = value;
+        } else {
+            LUC_UNROLL
+            for (int u = 0; u < U; u++)
+                if (u < per && first + u * block_threads < packs)
+                    raw[i][u] =
+                        reinterpret_cast<const packed *>(in.x[i])[first + u * block_threads];
+        }
+    }
+    LUC_UNROLL
+    for (int u = 0; u < U; u++) {
+        if (u >= per || first + u * block_threads >= packs) continue;
+        C x[K][W];
+        compute_t<R> z[W] = {};
+        pack<R, W> out;
+        LUC_UNROLL
+        for (int i = 0; i < K; i++)
+            for (int j = 0; j < W; j++) x[i][j] = widen(raw[i][u].v[j]);
+        F::template run<T>(op, x, z, k);
+        LUC_UNROLL
+        for (int j = 0; j < W; j++) out.v[j] = narrow<R>(z[j]);
+        reinterpret_cast<pack<R, W> *>(y)[first + u * block_threads] = out;
+    }
+    if (blockIdx.x == gridDim.x - 1 && threadIdx.x < n - packs * W) {
+        const int64_t at = packs * W + threadIdx.x;
+        C x[K][1];
+        compute_t<R> z[1] = {};
+        for (int i = 0; i < K; i++) x[i][0] = widen(in.x[i][in.single[i] ? 0 : at]);
+        F::template run<T>(op, x, z, k);
+        y[at] = narrow<R>(z[0]);
+    }
+}
+
+/* Can the walk be computed by `dense`? */
+template <class R, class T, int K> bool is_dense(const walk<K + 1> &w, const R *y, inputs<T, K> *in)
+{
+    enum { W = 16 / sizeof(T) };
+    if (w.ndim > 1 || (w.ndim == 1 && w.strides[0][0] != 1)) return false;
+    bool aligned = is_aligned(y, W * sizeof(R));
+    for (int k = 0; k < K; k++) {
+        int64_t stride = w.ndim ? w.strides[0][k + 1] : 1;
+        in->single[k] = stride == 0;
+        if (stride != 0 && stride != 1) return false;
+        aligned = aligned && (in->single[k] || is_aligned(in->x[k], 16));
+    }
+    return aligned;
+}
+
+/* Packs for each thread: as many as leave four blocks for each multiprocessor. */
+inline int packs_a_thread(const call &c, int64_t packs, int most)
+{
+    int64_t per = packs / ((int64_t)block_threads * 4 * c.device->multiprocessors);
+    return per < 1 ? 1 : per > most ? most : (int)per;
+}
+
+template <class F, int U, class R, class T>
+bool launch_dense(const call &c, R *y, const inputs<T, F::n_in> &in, int64_t n, int op,
+                  const numbers<T> &k)
+{
+    int64_t packs = n / (16 / (int64_t)sizeof(T));
+    int per = packs_a_thread(c, packs, U);
+    int64_t blocks = ceil_div(packs, (int64_t)block_threads * per);
+    if (blocks == 0) blocks = 1;
+    return c.launch(dense<F, U, R, T>, (unsigned)blocks, block_threads, 0, y, in, n, per, op, k);
+}
+
+/* ---- broadcast --------------------------------------------------------------------------------- */
+
+/* How an input is read: at the output's own places; in packs, because its rows are whole packs; or
+ * by element. */
+struct access {
+    bool same, packs;
+};
+
+/* Element i of the output, which has no gaps, is element i of the walk. One pack a thread, and the
+ * elements behind the last whole one, one a thread. */
+template <class F, class T>
+__global__ void __launch_bounds__(block_threads)
+    broadcast(T *y, inputs<T, 2> in, walk<3> w, access a0, access a1, numbers<T> k)
+{
+    enum { W = 16 / sizeof(T) };
+    typedef pack<T, W> packed;
+    typedef compute_t<T> C;
+    const int64_t packs = w.n / W, i = (int64_t)blockIdx.x * block_threads + threadIdx.x;
+    if (i >= packs) {
+        int64_t e = packs * W + (i - packs), at[3];
+        if (e >= w.n) return;
+        w.offsets(e, at);
+        C x[2][1] = {{widen(in.x[0][at[1]])}, {widen(in.x[1][at[2]])}}, z[1] = {};
+        F::template run<T>(any, x, z, k);
+        y[e] = narrow<T>(z[0]);
+        return;
+    }
+    const int64_t first = i * W, length = w.dims[0];
+    const int64_t row =
+        w.small ? (int64_t)((uint32_t)first - w.by[0].quotient((uint32_t)first) * (uint32_t)length)
+                : first % length;
+    const int64_t left = length - row; /* in the row */
+    if (left < W && length < W) {      /* several rows in a pack */
+        LUC_ROLL
+        for (int64_t e = first; e < first + W; e++) {
+            int64_t at[3];
+            w.offsets(e, at);
+            C x[2][1] = {{widen(in.x[0][at[1]])}, {widen(in.x[1][at[2]])}}, z[1] = {};
+            F::template run<T>(any, x, z, k);
+            y[e] = narrow<T>(z[0]);
+        }
+        return;
+    }
+    int64_t at[3], next[3];
+    w.offsets(first, at);
+    w.offsets(left < W ? first + left : first, next);
+    const access how[2] = {a0, a1};
+    C x[2][W], z[W];
+    LUC_UNROLL
+    for (int o = 0; o < 2; o++) {
+        const T *p = in.x[o];
+        packed raw;
+        if (how[o].same || how[o].packs) {
+            raw = *reinterpret_cast<const packed *>(p + (how[o].same ? first : at[o + 1]));
+        } else {
+            const int64_t step = w.strides[0][o + 1];
+            const T *here = p + at[o + 1], *there = p + next[o + 1] - left * step;
+            LUC_UNROLL
+            for (int j = 0; j < W; j++) raw.v[j] = (j < left ? here : there)[j * step];
+        }
+        LUC_UNROLL
+        for (int j = 0; j < W; j++) x[o][j] = widen(raw.v[j]);
+    }
+    F::template run<T>(any, x, z, k);
+    packed out;
+    LUC_UNROLL
+    for (int j = 0; j < W; j++) out.v[j] = narrow<T>(z[j]);
+    reinterpret_cast<packed *>(y)[i] = out;
+}
+
+/* Operand k of the walk lies without gaps in the walk's order. */
+template <int K> bool is_gapless(const walk<K> &w, int k)
+{
+    int64_t stride = 1;
+    for (int d = 0; d < w.ndim; d++) {
+        if (w.strides[d][k] != stride) return false;
+        stride *= w.dims[d];
+    }
+    return true;
+}
+
+template <class T> access access_of(const walk<3> &w, const T *x, int k)
+{
+    enum { W = 16 / sizeof(T) };
+    access a = {is_gapless(w, k) && is_aligned(x, 16), w.strides[0][k] == 1 && is_aligned(x, 16)};
+    a.packs = a.packs && w.dims[0] % W == 0;
+    for (int d = 1; d < w.ndim; d++) a.packs = a.packs && w.strides[d][k] % W == 0;
+    return a;
+}
+
+template <class F, class T>
+bool launch_broadcast(const call &c, T *y, const inputs<T, 2> &in, const walk<3> &w,
+                      const numbers<T> &k)
+{
+    const int64_t width = 16 / (int64_t)sizeof(T), threads = w.n / width + w.n % width;
+    return c.launch(broadcast<F, T>, (unsigned)ceil_div(threads, block_threads), block_threads, 0,
+                    y, in, w, access_of(w, in.x[0], 1), access_of(w, in.x[1], 2), k);
+}
+
+/* ---- strided ----------------------------------------------------------------------------------- */
+
+template <class F, class R, class T>
+__global__ void __launch_bounds__(block_threads)
+    strided(R *y, inputs<T, F::n_in> in, walk<F::n_in + 1> w, int op, numbers<T> k)
+{
+    enum { K = F::n_in };
+    const int64_t step = (int64_t)gridDim.x * block_threads;
+    for (int64_t i = (int64_t)blockIdx.x * block_threads + threadIdx.x; i < w.n; i += step) {
+        int64_t at[K + 1];
+        compute_t<T> x[K][1];
+        compute_t<R> z[1] = {};
+        w.offsets(i, at);
+        for (int o = 0; o < K; o++) x[o][0] = widen(in.x[o][at[o + 1]]);
+        F::template run<T>(op, x, z, k);
+        y[at[0]] = narrow<R>(z[0]);
+    }
+}
+
+template <class F, class R, class T>
+bool launch_strided(const call &c, R *y, const inputs<T, F::n_in> &in, const walk<F::n_in + 1> &w,
+                    int op, const numbers<T> &k)
+{
+    return c.launch(strided<F, R, T>, c.blocks_for(w.n, block_threads), block_threads, 0, y, in, w,
+                    op, k);
+}
+
+/* ---- the numbers of a call --------------------------------------------------------------------- */
+
+/* A bound or scalar in an integer type: infinite bounds are the type's own. */
+inline int64_t bounded(double x, int64_t low, int64_t high)
+{
+    if (!(x > (double)low)) return low;
+    return x >= (double)high ? high : (int64_t)x;
+}
+template <class T> struct range_of {
+    enum : int64_t { low = 0, high = dtype_of<T>::value == (int)LUCID_BOOL ? 1 : UINT8_MAX };
+};
+template <> struct range_of<int64_t> {
+    enum : int64_t { low = INT64_MIN, high = INT64_MAX };
+};
+template <> struct range_of<int32_t> {
+    enum : int64_t { low = INT32_MIN, high = INT32_MAX };
+};
+
+template <class T> numbers<T> numbers_of(const call &c)
+{
+    double a = 0, b = 0;
+    bool clamps = c.args->op == LUCID_OP_clamp || c.args->op == LUCID_OP_clamp_backward;
+    if (clamps) {
+        a = c.attrs<lucid_clamp_attrs>()->min;
+        b = c.attrs<lucid_clamp_attrs>()->max;
+    } else if (c.args->op >= LUCID_OP_add_scalar && c.args->op <= LUCID_OP_pow_scalar) {
+        a = c.attrs<lucid_scalar_attrs>()->value;
+    }
+    if constexpr (is_floating<T>::value) {
+        return {(compute_t<T>)a, (compute_t<T>)b, a == -INFINITY || a == INFINITY,
+                b == -INFINITY || b == INFINITY};
+    } else if (clamps) {
+        return {bounded(a, range_of<T>::low, range_of<T>::high),
+                bounded(b, range_of<T>::low, range_of<T>::high)};
+    } else {
+        return {bounded(a, INT64_MIN, INT64_MAX), 0};
+    }
+}
+
+} // namespace luc
+
+#endif

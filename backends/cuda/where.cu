@@ -1,0 +1,111 @@
+/* where.cu: where(condition, a, b): it moves bits, whatever they are, by the size of an element. */
+#include "backends/cuda/cuda_priv.h"
+#include "backends/cuda/view.h"
+
+namespace luc
+{
+
+enum { block_threads = 256, packs_at_once = 2 };
+
+struct choice {
+    const uint8_t *condition;
+    const void *a, *b;
+    bool single[3];
+};
+
+/* All of one layout without gaps, or single values; bound by memory. */
+template <class T>
+__global__ void __launch_bounds__(block_threads) where_dense(T *y, choice in, int64_t n)
+{
+    enum { W = 16 / sizeof(T), U = packs_at_once };
+    typedef pack<T, W> packed;
+    typedef pack<uint8_t, W> flags;
+    const T *a = static_cast<const T *>(in.a), *b = static_cast<const T *>(in.b);
+    const int64_t packs = n / W, first = (int64_t)blockIdx.x * block_threads * U + threadIdx.x;
+    flags c[U];
+    packed va[U], vb[U];
+    LUC_UNROLL
+    for (int u = 0; u < U; u++) {
+        const int64_t i = first + u * block_threads;
+        if (i >= packs) continue;
+        for (int j = 0; j < W; j++) {
+            if (in.single[0]) c[u].v[j] = *in.condition;
+            if (in.single[1]) va[u].v[j] = *a;
+            if (in.single[2]) vb[u].v[j] = *b;
+        }
+        if (!in.single[0]) c[u] = reinterpret_cast<const flags *>(in.condition)[i];
+        if (!in.single[1]) va[u] = reinterpret_cast<const packed *>(a)[i];
+        if (!in.single[2]) vb[u] = reinterpret_cast<const packed *>(b)[i];
+    }
+    LUC_UNROLL
+    for (int u = 0; u < U; u++) {
+        const int64_t i = first + u * block_threads;
+        if (i >= packs) continue;
+        packed out;
+        for (int j = 0; j < W; j++) out.v[j] = c[u].v[j] ? va[u].v[j] : vb[u].v[j];
+        reinterpret_cast<packed *>(y)[i] = out;
+    }
+    if (blockIdx.x == gridDim.x - 1 && threadIdx.x < n - packs * W) {
+        const int64_t i = packs * W + threadIdx.x;
+        y[i] =
+            in.condition[in.single[0] ? 0 : i] ? a[in.single[1] ? 0 : i] : b[in.single[2] ? 0 : i];
+    }
+}
+
+template <class T>
+__global__ void __launch_bounds__(block_threads) where_strided(T *y, choice in, walk<4> w)
+{
+    const T *a = static_cast<const T *>(in.a), *b = static_cast<const T *>(in.b);
+    const int64_t step = (int64_t)gridDim.x * block_threads;
+    for (int64_t i = (int64_t)blockIdx.x * block_threads + threadIdx.x; i < w.n; i += step) {
+        int64_t at[4];
+        w.offsets(i, at);
+        T yes = a[at[2]], no = b[at[3]];
+        y[at[0]] = in.condition[at[1]] ? yes : no;
+    }
+}
+
+template <class T> static bool is_dense(const walk<4> &w, const T *y, choice *in)
+{
+    if (w.ndim > 1 || (w.ndim == 1 && w.strides[0][0] != 1)) return false;
+    for (int k = 0; k < 3; k++) {
+        int64_t stride = w.ndim ? w.strides[0][k + 1] : 1;
+        if (stride != 0 && stride != 1) return false;
+        in->single[k] = stride == 0;
+    }
+    return is_aligned(y, 16) && (in->single[0] || is_aligned(in->condition, 16 / sizeof(T))) &&
+           (in->single[1] || is_aligned(in->a, 16)) && (in->single[2] || is_aligned(in->b, 16));
+}
+
+template <class T> static bool where_kernel(const lucid_kernel_args *args)
+{
+    call c(args);
+    walk<4> w = make_walk<4>({c.out(0), c.in(0), c.in(1), c.in(2)});
+    if (w.n == 0) return true;
+    if (!c.device) return false;
+    T *y = static_cast<T *>(c.out(0)->data);
+    choice in = {static_cast<const uint8_t *>(c.in(0)->data), c.in(1)->data, c.in(2)->data, {}};
+    if (!is_dense(w, y, &in))
+        return c.launch(where_strided<T>, c.blocks_for(w.n, block_threads), block_threads, 0, y, in,
+                        w);
+    int64_t packs = w.n / (16 / (int64_t)sizeof(T));
+    int64_t blocks = ceil_div(packs, block_threads * packs_at_once);
+    return c.launch(where_dense<T>, (unsigned)(blocks ? blocks : 1), block_threads, 0, y, in, w.n);
+}
+
+void register_where(lucid_backend *b)
+{
+    static const lucid_kernel by_size[] = {nullptr,
+                                           where_kernel<uint8_t>,
+                                           where_kernel<uint16_t>,
+                                           nullptr,
+                                           where_kernel<uint32_t>,
+                                           nullptr,
+                                           nullptr,
+                                           nullptr,
+                                           where_kernel<uint64_t>};
+    static const int sizes[LUCID_DTYPE_COUNT] = {4, 8, 2, 2, 8, 4, 1, 1};
+    for (int d = 0; d < LUCID_DTYPE_COUNT; d++) b->kernels[LUCID_OP_where][d] = by_size[sizes[d]];
+}
+
+} // namespace luc
