@@ -1,5 +1,6 @@
 /* conv2d.c: conv2d and its two gradients over conv/conv.h: images that do not have their channels
- * side by side are brought into channels_last memory first, and results back. */
+ * side by side are brought into channels_last memory first, and results back, unless the engine takes
+ * them as they are. */
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/gemm.h"
@@ -46,12 +47,12 @@ static void *carve(const lucid_kernel_args *args, size_t *used, size_t bytes)
     return at;
 }
 
-/* Sets the strides under which the engine sees the image; double runs on any. */
-static void see(const job *j, image *m, int64_t stride[4])
+/* Changes the strides under which the engine sees the image to those of channels_last, if it has to
+   be converted. */
+static void see(image *m, int64_t stride[4])
 {
     const int64_t *dims = m->view->dims;
-    memcpy(stride, m->view->strides, 4 * sizeof *stride);
-    m->convert = j->type != LUC_CONV_F64 && dims[1] > 1 && stride[1] != 1;
+    m->convert = dims[1] > 1 && stride[1] != 1;
     if (!m->convert) return;
     stride[1] = 1;
     stride[3] = dims[1];
@@ -70,9 +71,13 @@ static void set_params(job *j, const lucid_conv2d_attrs *a)
     p->pad_h = a->padding[0], p->pad_w = a->padding[1];
     p->dilation_h = a->dilation[0], p->dilation_w = a->dilation[1];
     p->groups = a->groups;
-    see(j, &j->x, p->x_stride);
-    see(j, &j->y, p->y_stride);
+    memcpy(p->x_stride, j->x.view->strides, sizeof p->x_stride);
+    memcpy(p->y_stride, j->y.view->strides, sizeof p->y_stride);
     memcpy(p->w_stride, j->w->strides, sizeof p->w_stride);
+    /* double runs on any strides */
+    if (j->type == LUC_CONV_F64 || luc_conv2d_takes_planes(p, j->type, j->pass)) return;
+    see(&j->x, p->x_stride);
+    see(&j->y, p->y_stride);
 }
 
 static size_t plan(job *j, const lucid_kernel_args *args)

@@ -130,6 +130,24 @@ static void run(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, 
     free(again), free(bias_again);
 }
 
+/* The weight gradient against the plain loops in double. */
+static void check_weight(const luc_conv2d_params *p)
+{
+    const double relative = 2e-6;
+    numbers x = filled(span(p, X)), dy = filled(span(p, Y)), ax = absolute(&x), ady = absolute(&dy);
+    const int64_t n = span(p, W);
+    double *want = block((size_t)n * 8), *size = block((size_t)n * 8);
+    double *want_bias = block((size_t)p->o * 8), *size_bias = block((size_t)p->o * 8);
+    float *got = block((size_t)n * 4), *got_bias = block((size_t)p->o * 4);
+    luc_conv2d_grad_weight(p, LUC_CONV_F64, x.d, dy.d, want, want_bias, NULL, 0);
+    luc_conv2d_grad_weight(p, LUC_CONV_F64, ax.d, ady.d, size, size_bias, NULL, 0);
+    run(p, LUC_CONV_GRAD_WEIGHT, x.f, dy.f, NULL, got, got_bias, n);
+    compare(p, "dw", got, want, size, n, relative);
+    compare(p, "dbias", got_bias, want_bias, size_bias, p->o, relative);
+    release(&x), release(&dy), release(&ax), release(&ady);
+    free(want), free(size), free(want_bias), free(size_bias), free(got), free(got_bias);
+}
+
 /* All three passes against the plain loops in double. */
 static void check(const luc_conv2d_params *p)
 {
@@ -139,8 +157,7 @@ static void check(const luc_conv2d_params *p)
     numbers abias = absolute(&bias);
     const int64_t most = x.n + w.n + dy.n + p->o;
     double *want = block((size_t)most * 8), *size = block((size_t)most * 8);
-    double *want_bias = block((size_t)p->o * 8), *size_bias = block((size_t)p->o * 8);
-    float *got = block((size_t)most * 4), *got_bias = block((size_t)p->o * 4);
+    float *got = block((size_t)most * 4);
 
     const bool with_bias = pick(0, 1);
     luc_conv2d_forward(p, LUC_CONV_F64, x.d, w.d, with_bias ? bias.d : NULL, want, NULL, 0);
@@ -152,16 +169,10 @@ static void check(const luc_conv2d_params *p)
     luc_conv2d_grad_input(p, LUC_CONV_F64, ady.d, aw.d, size, NULL, 0);
     run(p, LUC_CONV_GRAD_INPUT, dy.f, w.f, NULL, got, NULL, x.n);
     compare(p, "dx", got, want, size, x.n, relative);
-
-    luc_conv2d_grad_weight(p, LUC_CONV_F64, x.d, dy.d, want, want_bias, NULL, 0);
-    luc_conv2d_grad_weight(p, LUC_CONV_F64, ax.d, ady.d, size, size_bias, NULL, 0);
-    run(p, LUC_CONV_GRAD_WEIGHT, x.f, dy.f, NULL, got, got_bias, w.n);
-    compare(p, "dw", got, want, size, w.n, relative);
-    compare(p, "dbias", got_bias, want_bias, size_bias, p->o, relative);
-
     release(&x), release(&w), release(&dy), release(&bias);
     release(&ax), release(&aw), release(&ady), release(&abias);
-    free(want), free(size), free(want_bias), free(size_bias), free(got), free(got_bias);
+    free(want), free(size), free(got);
+    check_weight(p);
 }
 
 static luc_conv2d_params shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t o, int64_t k,
@@ -232,6 +243,103 @@ static void known_layers(void)
 Test(conv, known_layers)
 {
     every_level(known_layers);
+}
+
+/* dy as planes, and x too or, with few channels, in channels_last. */
+static void set_planes(luc_conv2d_params *p, bool x_too)
+{
+    luc_conv2d_channels_last(p);
+    const int64_t x[4] = {p->c * p->h * p->w, p->h * p->w, p->w, 1};
+    const int64_t y[4] = {p->o * p->oh * p->ow, p->oh * p->ow, p->ow, 1};
+    if (x_too) memcpy(p->x_stride, x, sizeof x);
+    memcpy(p->y_stride, y, sizeof y);
+}
+
+static void planes(void)
+{
+    const int64_t channels[] = {1, 3, 5, 17, 33, 100};
+    int taken = 0;
+    for (int i = 0; i < 140; i++) {
+        const int64_t groups = pick(0, 2) ? 1 : pick(2, 4);
+        const bool depthwise = pick(0, 5) == 0, narrow = pick(0, 3) > 0;
+        luc_conv2d_params p = shape(pick(1, 5), channels[pick(0, narrow ? 3 : 5)] * groups,
+                                    pick(1, 20), pick(1, narrow ? 70 : 20),
+                                    channels[pick(0, narrow ? 3 : 5)] * groups, 1, 1, 0, 1, groups);
+        if (depthwise) p.groups = p.o = p.c;
+        p.kh = pick(1, 5), p.kw = pick(1, 5);
+        p.stride_h = pick(1, 3), p.stride_w = pick(1, 3);
+        p.dilation_h = pick(1, 3), p.dilation_w = pick(1, 3);
+        p.pad_h = pick(0, 3), p.pad_w = pick(0, 3);
+        if (i % 3 == 0) { /* as most layers are */
+            p.kh = p.kw = 3, p.stride_h = p.stride_w = p.dilation_h = p.dilation_w = 1;
+            p.pad_h = p.pad_w = 1;
+        }
+        if (p.h + 2 * p.pad_h <= p.dilation_h * (p.kh - 1)) continue;
+        if (p.w + 2 * p.pad_w <= p.dilation_w * (p.kw - 1)) continue;
+        set_planes(&p, true);
+        p.method = LUC_CONV_DIRECT;
+        taken += luc_conv2d_takes_planes(&p, LUC_CONV_F32, LUC_CONV_GRAD_WEIGHT);
+        check_weight(&p);
+        if (i % 4 == 0) {
+            set_planes(&p, false);
+            check_weight(&p);
+        }
+    }
+    cr_assert_gt(taken, 50);
+}
+Test(conv, weight_gradient_of_planes)
+{
+    every_level(planes);
+}
+
+static void known_planes(void)
+{
+    luc_conv2d_params layers[] = {
+        shape(3, 1, 28, 28, 32, 3, 1, 1, 1, 1),   shape(2, 3, 32, 32, 64, 3, 1, 1, 1, 1),
+        shape(1, 3, 70, 65, 20, 7, 2, 3, 1, 1),   shape(5, 64, 15, 15, 33, 1, 2, 0, 1, 1),
+        shape(40, 5, 7, 7, 6, 3, 2, 1, 1, 1),     shape(2, 33, 15, 12, 33, 3, 1, 1, 1, 33),
+        shape(3, 20, 9, 9, 40, 1, 1, 0, 1, 1),    shape(2, 6, 40, 70, 4, 5, 3, 9, 7, 2),
+        shape(1, 2, 3, 4100, 3, 3, 1, 1, 1, 1),   shape(0, 3, 9, 9, 5, 3, 1, 1, 1, 1),
+        shape(1, 300, 13, 6, 290, 3, 2, 1, 1, 1), shape(1, 100, 41, 43, 17, 3, 2, 1, 1, 1),
+        shape(3, 70, 20, 21, 33, 1, 1, 0, 1, 1),
+    };
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        set_planes(&layers[i], true);
+        layers[i].method = LUC_CONV_DIRECT;
+        check_weight(&layers[i]);
+    }
+}
+Test(conv, weight_gradient_of_known_planes)
+{
+    every_level(known_planes);
+}
+
+/* A NaN and an infinity reach exactly the taps that see them, and no zero of the border. */
+static void special_planes(void)
+{
+    luc_conv2d_params p = shape(1, 2, 9, 20, 4, 3, 1, 1, 1, 1);
+    set_planes(&p, true);
+    p.method = LUC_CONV_DIRECT;
+    numbers x = filled(span(&p, X)), dy = filled(span(&p, Y));
+    float dw[4 * 2 * 9];
+    x.f[0] = INFINITY;                   /* channel 0's first pixel: not seen through taps 2 */
+    dy.f[3 * 9 * 20 + 9 * 20 - 1] = NAN; /* channel 3's last: sees nothing through taps 2 */
+    run(&p, LUC_CONV_GRAD_WEIGHT, x.f, dy.f, NULL, dw, NULL, 4 * 2 * 9);
+    for (int i = 0; i < 4 * 2 * 9; i++) {
+        const int o = i / 18, c = i / 9 % 2, r = i / 3 % 3, s = i % 3;
+        const bool infinite = c == 0 && r < 2 && s < 2, nan = o == 3 && r < 2 && s < 2;
+        if (nan)
+            cr_assert(isnan(dw[i]), "%d: %g", i, (double)dw[i]);
+        else if (infinite)
+            cr_assert(isinf(dw[i]), "%d: %g", i, (double)dw[i]);
+        else
+            cr_assert(o == 3 || isfinite(dw[i]), "%d: %g", i, (double)dw[i]);
+    }
+    release(&x), release(&dy);
+}
+Test(conv, special_values_in_planes)
+{
+    every_level(special_planes);
 }
 
 static void winograd(void)

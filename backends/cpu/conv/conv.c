@@ -23,7 +23,7 @@ void luc_conv2d_channels_last(luc_conv2d_params *p)
 
 /* ---- float ----------------------------------------------------------------------------------- */
 
-typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, WINOGRAD } kernel;
+typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, WINOGRAD, PLANES } kernel;
 
 /* A stride means nothing where there is but one element. */
 static bool stride_is(int64_t size, int64_t stride, int64_t expected)
@@ -78,13 +78,24 @@ static bool use_winograd(const luc_conv2d_params *p, luc_conv_pass pass)
     return asked ? table->fits(p, backward) : table->wins(p, backward);
 }
 
+static bool channels_last(const luc_conv2d_params *p)
+{
+    return stride_is(p->c, p->x_stride[1], 1) && stride_is(p->o, p->y_stride[1], 1);
+}
+
 static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     if (p->method == LUC_CONV_REFERENCE) return PLAIN;
-    if (!stride_is(p->c, p->x_stride[1], 1) || !stride_is(p->o, p->y_stride[1], 1)) return PLAIN;
+    if (!channels_last(p))
+        return pass == LUC_CONV_GRAD_WEIGHT && luc_conv_plane_get()->fits(p) ? PLANES : PLAIN;
     if (p->c == p->groups && p->o == p->groups && p->groups > 1) return DEPTHWISE;
     if (pass != LUC_CONV_GRAD_WEIGHT && is_pointwise(p)) return POINTWISE;
     return use_winograd(p, pass) ? WINOGRAD : WINDOW;
+}
+
+bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass)
+{
+    return type != LUC_CONV_F64 && choose(p, pass) == PLANES && !use_winograd(p, pass);
 }
 
 static luc_gemm_params pointwise(const luc_conv2d_params *p, luc_conv_pass pass)
@@ -106,6 +117,7 @@ static luc_gemm_params pointwise(const luc_conv2d_params *p, luc_conv_pass pass)
 static size_t bytes_for(const luc_conv2d_params *p, luc_conv_pass pass, int threads)
 {
     const bool backward = pass == LUC_CONV_GRAD_INPUT, winograd = choose(p, pass) == WINOGRAD;
+    if (choose(p, pass) == PLANES) return luc_conv_plane_get()->bytes(p, threads);
     if (pass == LUC_CONV_GRAD_WEIGHT)
         return winograd ? luc_conv_winograd_weight_get()->bytes(p)
                         : luc_conv_weight_get()->bytes(p, threads);
@@ -129,6 +141,7 @@ static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
     }
     case WINDOW:
     case WINOGRAD:
+    case PLANES:
         bytes = bytes_for(p, pass, threads);
     }
     if (pass != LUC_CONV_GRAD_WEIGHT) return bytes;
@@ -150,6 +163,7 @@ static void forward_f32(const luc_conv2d_params *p, const float *x, const float 
 {
     switch (choose(p, LUC_CONV_FORWARD)) {
     case PLAIN:
+    case PLANES: /* of the weight gradient alone */
         luc_conv_ref_forward_f32(p, x, w, bias, y);
         break;
     case DEPTHWISE:
@@ -176,6 +190,7 @@ static void grad_input_f32(const luc_conv2d_params *p, const float *dy, const fl
 {
     switch (choose(p, LUC_CONV_GRAD_INPUT)) {
     case PLAIN:
+    case PLANES: /* of the weight gradient alone */
         luc_conv_ref_grad_input_f32(p, dy, w, dx);
         break;
     case DEPTHWISE:
@@ -209,6 +224,11 @@ static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const fl
     case WINOGRAD:
         luc_conv_winograd_weight_get()->run(p, x, dy, dw, workspace);
         break;
+    case PLANES:
+        luc_conv_plane_get()->run(p, x, dy, dw, workspace,
+                                  threads_for(p, LUC_CONV_GRAD_WEIGHT, bytes));
+        if (dbias) luc_conv_plane_get()->run_bias(p, dy, dbias);
+        return;
     default:
         luc_conv_weight_get()->run(p, x, dy, dw, workspace,
                                    threads_for(p, LUC_CONV_GRAD_WEIGHT, bytes));

@@ -6,9 +6,10 @@
  *
  * where c runs over the group of o. Everything is logically [N,C,H,W] and [O,C/groups,kH,kW] with
  * any strides. Float (and float16, bfloat16, which are converted) with x and y in channels_last
- * memory (channel stride 1) runs on the fast kernels; all else runs on the plain reference, which
- * is slow: callers convert NCHW first (luc_transpose). Sizes must agree; that is the caller's
- * check. Results are the same bits with any number of threads.
+ * memory (channel stride 1) runs on the fast kernels, and so does what luc_conv2d_takes_planes
+ * tells; all else runs on the plain reference, which is slow: callers convert NCHW first
+ * (luc_transpose). Sizes must agree; that is the caller's check. Results are the same bits with any
+ * number of threads.
  */
 #ifndef LUC_CONV_H
 #define LUC_CONV_H
@@ -61,6 +62,10 @@ void luc_conv_allow_winograd(bool allow);
 /* Sets the strides of x and y as dense channels_last, those of w as dense [O,C/groups,kH,kW],
    and oh and ow from the rest. */
 void luc_conv2d_channels_last(luc_conv2d_params *p);
+
+/* Whether a pass is fast on x and y with the strides that p has although their channels do not lie
+   side by side. */
+bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);
 
 /* Bytes of workspace for a pass, with the number of threads set now. */
 size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);

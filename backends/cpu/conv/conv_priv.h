@@ -43,6 +43,16 @@ typedef struct {
 } luc_conv_weight_table;
 LUC_DECLARE_TABLES(luc_conv_weight_table, luc_conv_weight)
 
+/* The same over images whose channels are planes: no conversion. */
+typedef struct {
+    bool (*fits)(const luc_conv2d_params *p);
+    size_t (*bytes)(const luc_conv2d_params *p, int threads);
+    void (*run)(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
+                char *workspace, int threads);
+    void (*run_bias)(const luc_conv2d_params *p, const float *dy, float *dbias);
+} luc_conv_plane_table;
+LUC_DECLARE_TABLES(luc_conv_plane_table, luc_conv_plane)
+
 /* One filter a channel: groups = c = o. */
 typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, luc_conv_pass pass);
