@@ -3,6 +3,7 @@
  * This is the path of every operation: on small tensors its own cost is what counts. It allocates
  * the outputs and, when recording, one node; it clears nothing that it does not use. */
 #include "autograd/node_priv.h"
+#include "lucid/backend_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -164,9 +165,7 @@ static bool run_with_workspace(const lucid_call *c, lucid_kernel kernel, lucid_k
     if (!b) return false;
     args->workspace = b->alloc(c->device.index, args->workspace_size);
     if (!args->workspace)
-        return luc_raise(LUCID_ERR_MEMORY, c->op->name,
-                         "out of memory on %s: %zu bytes of workspace asked for",
-                         lucid_device_name(c->device), args->workspace_size);
+        return luc_raise_no_memory(c->device, args->workspace_size, " of workspace", c->op->name);
     bool ok = kernel(args);
     b->free(c->device.index, args->workspace, args->workspace_size);
     return ok;

@@ -183,6 +183,19 @@ const char *luc_op_id_name(lucid_op_id op)
     return (unsigned)op < LUCID_OP_COUNT ? names[op] : "custom";
 }
 
+bool luc_raise_no_memory(lucid_device device, size_t size, const char *what, const char *op)
+{
+    lucid_memory_stats now = lucid_memory(device);
+    if (device.type == LUCID_CPU)
+        return luc_raise(LUCID_ERR_MEMORY, op, "out of memory on cpu: %zu bytes%s asked for", size,
+                         what);
+    return luc_raise(
+        LUCID_ERR_MEMORY, op,
+        "out of memory on %s: %zu bytes%s asked for; %zu are in tensors, %zu taken from "
+        "the device",
+        lucid_device_name(device), size, what, now.current_bytes, now.reserved_bytes);
+}
+
 bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel kernel,
                      lucid_workspace_fn workspace, const char *op, lucid_kernel_args *args)
 {
@@ -194,9 +207,7 @@ bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel k
     size_t size = workspace(args);
     if (size == 0) return kernel(args);
     args->workspace = b->alloc(device.index, size);
-    if (!args->workspace)
-        return luc_raise(LUCID_ERR_MEMORY, op, "out of memory on %s: %zu bytes of workspace",
-                         lucid_device_name(device), size);
+    if (!args->workspace) return luc_raise_no_memory(device, size, " of workspace", op);
     args->workspace_size = size;
     bool ok = kernel(args);
     b->free(device.index, args->workspace, size);

@@ -11,4 +11,8 @@ const lucid_backend *luc_cpu_backend(void);
 bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel kernel,
                      lucid_workspace_fn workspace, const char *op, lucid_kernel_args *args);
 
+/* Raises that `size` bytes could not be had from a device, with the device's figures. `what` tells
+ * what they were for (" of workspace"), or is "". Returns false. */
+bool luc_raise_no_memory(lucid_device device, size_t size, const char *what, const char *op);
+
 #endif

@@ -26,8 +26,8 @@ luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
     s->data = b->alloc(device.index, size);
     if (!s->data) {
         luc_pool_free(s, sizeof *s);
-        return luc_raise_null(LUCID_ERR_MEMORY, op, "out of memory on %s: %zu bytes asked for",
-                              lucid_device_name(device), size);
+        luc_raise_no_memory(device, size, "", op);
+        return NULL;
     }
     atomic_init(&s->refs, 1);
     s->device = device;
