@@ -285,11 +285,8 @@ template <class T> static bool eye_kernel(const lucid_kernel_args *args)
                     r, convert<T>(1.0), convert<T>(0.0));
 }
 
-void register_copy(lucid_backend *b)
+static lucid_kernel copy_of(lucid_dtype dtype)
 {
-    LUC_ALL_DTYPES(b, fill, fill_kernel);
-    LUC_ALL_DTYPES(b, arange, arange_kernel);
-    LUC_ALL_DTYPES(b, eye, eye_kernel);
     static const lucid_kernel by_size[] = {nullptr,
                                            copy_kernel<uint8_t>,
                                            copy_kernel<uint16_t>,
@@ -300,8 +297,27 @@ void register_copy(lucid_backend *b)
                                            nullptr,
                                            copy_kernel<uint64_t>};
     static const int sizes[LUCID_DTYPE_COUNT] = {4, 8, 2, 2, 8, 4, 1, 1};
+    return by_size[sizes[dtype]];
+}
+
+bool copy_view(int device, const lucid_view *to, const lucid_view *from)
+{
+    lucid_kernel_args args = {};
+    args.op = LUCID_OP_copy;
+    args.n_in = args.n_out = 1;
+    args.in = &from;
+    args.out = &to;
+    args.device = device;
+    return copy_of(to->dtype)(&args);
+}
+
+void register_copy(lucid_backend *b)
+{
+    LUC_ALL_DTYPES(b, fill, fill_kernel);
+    LUC_ALL_DTYPES(b, arange, arange_kernel);
+    LUC_ALL_DTYPES(b, eye, eye_kernel);
     for (int d = 0; d < LUCID_DTYPE_COUNT; d++) {
-        b->kernels[LUCID_OP_copy][d] = by_size[sizes[d]];
+        b->kernels[LUCID_OP_copy][d] = copy_of((lucid_dtype)d);
         b->kernels[LUCID_OP_cast][d] = cast_kernel;
     }
 }

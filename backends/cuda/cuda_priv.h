@@ -45,6 +45,9 @@ struct switches_t {
 };
 extern switches_t switches;
 
+/* ---- copying (copy.cu): to = from, of the same sizes and dtype, on the device's stream ---- */
+bool copy_view(int device, const lucid_view *to, const lucid_view *from);
+
 /* ---- memory (memory.cu): stream-ordered: a freed block may be reused at once ---- */
 void *device_alloc(int index, size_t bytes);
 void device_free(int index, void *p, size_t bytes);

@@ -60,7 +60,7 @@ size_t blas_workspace(const product &p, int device);
 outcome blas_multiply(const call &c, const product &p, void *workspace, size_t bytes);
 #endif
 
-#if defined(LUC_CUDA_EMULATED) || !defined(LUC_HAVE_CUDNN)
+#if !defined(LUC_CUDA_EMULATED) && !defined(LUC_HAVE_CUDNN)
 inline bool dnn_takes(const convolution &, size_t *, bool *)
 {
     return false;

@@ -18,7 +18,7 @@ struct divider {
     __host__ __device__ divider() : d(1), multiplier(0), shift(0)
     {
     }
-    explicit divider(uint32_t divisor) : d(divisor)
+    __host__ __device__ explicit divider(uint32_t divisor) : d(divisor)
     {
         for (shift = 0; shift < 32 && (1ull << shift) < divisor; shift++) {}
         multiplier = (uint32_t)(((1ull << 32) * ((1ull << shift) - divisor)) / divisor + 1);
@@ -94,7 +94,7 @@ template <int K> walk<K> make_walk(const lucid_view *const (&views)[K])
     w.small = w.n < ((int64_t)1 << 31) && w.n > 0;
     w.contiguous = w.ndim <= 1;
     for (int k = 0; k < K && w.ndim == 1; k++) w.contiguous = w.contiguous && w.strides[0][k] == 1;
-    for (int d = 0; d < w.ndim && w.small; d++) w.by[d] = divider((uint32_t)w.dims[d]);
+    for (int d = 0; d < w.ndim && w.small && w.n > 0; d++) w.by[d] = divider((uint32_t)w.dims[d]);
     return w;
 }
 

@@ -1,0 +1,290 @@
+/* conv.cu: conv2d and its two gradients: by cuDNN, on tiles (conv_windows.cu, conv_weights.cu) or
+ * directly (conv_direct.cu). */
+#include "backends/cuda/conv.h"
+#include "backends/cuda/dtype.h"
+#include "backends/cuda/view.h"
+
+namespace luc
+{
+
+/* ---- the own kernels -------------------------------------------------------------------------- */
+
+template <class T> static size_t own_workspace(const conv_job &j, const device_info *device)
+{
+    if (is_direct(j)) return direct_workspace(j, device);
+    return j.v.pass == conv_grad_weight ? weights_workspace<T>(j, device)
+                                        : windows_workspace<T>(j, device);
+}
+
+template <class T> static bool convolve(const call &c, const conv_job &j, void *workspace)
+{
+    if (is_direct(j)) return convolve_directly<T>(c, j, workspace);
+    return j.v.pass == conv_grad_weight ? convolve_weights<T>(c, j, workspace)
+                                        : convolve_windows<T>(c, j, workspace);
+}
+
+/* ---- the kernels of the table ------------------------------------------------------------------ */
+
+/* The same sizes, dense in channels_last memory at `data`. */
+static lucid_view dense(const lucid_view *v, void *data)
+{
+    lucid_view d = *v;
+    d.data = data;
+    d.strides[1] = 1;
+    d.strides[3] = d.dims[1];
+    d.strides[2] = d.dims[3] * d.strides[3];
+    d.strides[0] = d.dims[2] * d.strides[2];
+    return d;
+}
+
+static bool is_dense(const lucid_view *v)
+{
+    lucid_view d = dense(v, v->data);
+    for (int i = 0; i < 4; i++)
+        if (v->dims[i] != 1 && v->strides[i] != d.strides[i]) return false;
+    return true;
+}
+
+/* A call of the table, and how it is done. */
+struct plan {
+    conv_job job;
+    bool empty; /* nothing to write */
+    const lucid_view *x, *w, *y, *bias;
+    size_t own_bytes;
+    /* by the library: */
+    bool by_library, adds_bias;
+    size_t library_bytes, bytes;                     /* `bytes`: of all the workspace */
+    ptrdiff_t x_at, w_at, y_at, bias_at, library_at; /* copies in the workspace; -1: not needed */
+};
+
+static ptrdiff_t carve(size_t *used, size_t bytes)
+{
+    size_t at = *used;
+    *used += (bytes + 255) & ~(size_t)255;
+    return (ptrdiff_t)at;
+}
+
+static void set_job(plan *p, const lucid_kernel_args *args)
+{
+    const lucid_view *first = args->in[0], *second = args->in[1], *out = args->out[0];
+    convolution &v = p->job.v;
+    v.dtype = first->dtype;
+    v.device = args->device;
+    if (args->op == LUCID_OP_conv2d_backward_input) {
+        v.pass = conv_grad_input;
+        p->y = first, p->w = second, p->x = out;
+    } else if (args->op == LUCID_OP_conv2d_backward_weight) {
+        v.pass = conv_grad_weight;
+        p->y = first, p->x = second, p->w = out;
+    } else {
+        v.pass = conv_forward;
+        p->x = first, p->w = second, p->y = out;
+        p->bias = args->n_in > 2 ? args->in[2] : nullptr;
+    }
+    const lucid_conv2d_attrs *a = static_cast<const lucid_conv2d_attrs *>(args->attrs);
+    const int64_t *x = p->x->dims, *y = p->y->dims, *w = p->w->dims;
+    v.n = x[0], v.c = x[1], v.h = x[2], v.w = x[3];
+    v.o = w[0], v.kh = w[2], v.kw = w[3];
+    v.oh = y[2], v.ow = y[3];
+    for (int i = 0; i < 2; i++) {
+        v.stride[i] = a->stride[i];
+        v.padding[i] = a->padding[i];
+        v.dilation[i] = a->dilation[i];
+    }
+    v.groups = a->groups;
+    v.has_bias = p->bias != nullptr;
+    conv_job &j = p->job;
+    memcpy(j.x_stride, p->x->strides, sizeof j.x_stride);
+    memcpy(j.w_stride, p->w->strides, sizeof j.w_stride);
+    memcpy(j.y_stride, p->y->strides, sizeof j.y_stride);
+    j.bias_stride = p->bias ? p->bias->strides[0] : 0;
+    j.data.x = p->x->data;
+    j.data.w = p->w->data;
+    j.data.y = p->y->data;
+    j.data.bias = p->bias ? p->bias->data : nullptr;
+    int64_t written = v.pass == conv_grad_input    ? v.n * v.c * v.h * v.w
+                      : v.pass == conv_grad_weight ? v.o * w[1] * v.kh * v.kw
+                                                   : v.n * v.o * v.oh * v.ow;
+    p->empty = written == 0;
+}
+
+static int alignment_of(const void *p)
+{
+    int a = 16;
+    while (a > 1 && !is_aligned(p, (size_t)a)) a /= 2;
+    return a;
+}
+
+/* Where the library takes it, what has another layout is copied into the workspace first. */
+static void ask_library(plan *p)
+{
+    convolution &v = p->job.v;
+    const size_t size = v.dtype == LUCID_F64 ? 8 : v.dtype == LUCID_F32 ? 4 : 2;
+    size_t used = 0;
+    p->x_at = p->w_at = p->y_at = p->bias_at = -1;
+    if (v.n * v.c * v.h * v.w * v.o * v.oh * v.ow == 0) return;
+    v.alignment = 16;
+    const lucid_view *views[] = {p->x, p->w, p->y};
+    ptrdiff_t *places[] = {&p->x_at, &p->w_at, &p->y_at};
+    for (int i = 0; i < 3; i++) {
+        int64_t elements = 1;
+        for (int d = 0; d < 4; d++) elements *= views[i]->dims[d];
+        int aligned = alignment_of(views[i]->data);
+        if (!is_dense(views[i]))
+            *places[i] = carve(&used, (size_t)elements * size);
+        else if (aligned < v.alignment)
+            v.alignment = aligned;
+    }
+    if (p->bias && p->bias->strides[0] != 1 && v.o > 1)
+        p->bias_at = carve(&used, (size_t)v.o * size);
+    else if (p->bias && alignment_of(p->bias->data) < v.alignment)
+        v.alignment = alignment_of(p->bias->data);
+    p->by_library = dnn_takes(v, &p->library_bytes, &p->adds_bias);
+    if (!p->by_library) return;
+    p->library_at = carve(&used, p->library_bytes);
+    if (used > p->bytes) p->bytes = used;
+}
+
+template <class T> static plan plan_of(const lucid_kernel_args *args, const device_info *device)
+{
+    plan p = {};
+    set_job(&p, args);
+    if (p.empty) return p;
+    p.bytes = p.own_bytes = own_workspace<T>(p.job, device);
+    ask_library(&p);
+    return p;
+}
+
+/* The view, or its copy in the workspace, which is filled if the view is read. */
+static bool bring(const call &c, const lucid_view *v, ptrdiff_t at, bool read, void **data)
+{
+    *data = v->data;
+    if (at < 0) return true;
+    *data = c.workspace<char>() + at;
+    lucid_view copy = v->ndim == 4 ? dense(v, *data) : *v;
+    copy.data = *data;
+    if (v->ndim == 1) copy.strides[0] = 1;
+    return !read || copy_view(c.args->device, &copy, v);
+}
+
+template <class T> __global__ void add_bias_rows(T *y, const T *bias, int64_t n, int64_t channels)
+{
+    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
+        y[i] = narrow<T>(widen(y[i]) + widen(bias[i % channels]));
+}
+
+template <class T> static outcome by_library(const call &c, const plan &p)
+{
+    const convolution &v = p.job.v;
+    convolution_data d = {};
+    void *bias = nullptr;
+    if (!bring(c, p.x, p.x_at, v.pass != conv_grad_input, &d.x) ||
+        !bring(c, p.w, p.w_at, v.pass != conv_grad_weight, &d.w) ||
+        !bring(c, p.y, p.y_at, v.pass != conv_forward, &d.y) ||
+        (p.bias && !bring(c, p.bias, p.bias_at, true, &bias)))
+        return failed;
+    d.bias = bias;
+    outcome o = dnn_convolve(c, v, d, c.workspace<char>() + p.library_at, p.library_bytes);
+    if (o != done) return o;
+    if (bias && !p.adds_bias) {
+        int64_t n = v.n * v.o * v.oh * v.ow;
+        const T *from = static_cast<const T *>(bias);
+        if (!c.launch(add_bias_rows<T>, c.blocks_for(n, 256), 256, 0, static_cast<T *>(d.y), from,
+                      n, v.o))
+            return failed;
+    }
+    const lucid_view *out = c.out(0);
+    void *made = v.pass == conv_grad_input ? d.x : v.pass == conv_grad_weight ? d.w : d.y;
+    if (made == out->data) return done;
+    lucid_view from = dense(out, made);
+    return copy_view(c.args->device, out, &from) ? done : failed;
+}
+
+template <class T> static bool convolve_kernel(const lucid_kernel_args *args)
+{
+    call c(args);
+    if (!c.device) return false;
+    plan p = plan_of<T>(args, c.device);
+    if (p.empty) return true;
+    if (p.by_library && args->workspace_size >= p.bytes) {
+        outcome o = by_library<T>(c, p);
+        if (o != not_handled) return o == done;
+    }
+    return convolve<T>(c, p.job, args->workspace);
+}
+
+template <class T> static size_t workspace_of(const lucid_kernel_args *args)
+{
+    const device_info *device = use_device(args->device, op_name(args->op));
+    return device ? plan_of<T>(args, device).bytes : 0;
+}
+
+static size_t workspace(const lucid_kernel_args *args)
+{
+    switch (args->in[0]->dtype) {
+    case LUCID_F32:
+        return workspace_of<float>(args);
+    case LUCID_F64:
+        return workspace_of<double>(args);
+    case LUCID_F16:
+        return workspace_of<f16>(args);
+    default:
+        return workspace_of<bf16>(args);
+    }
+}
+
+#ifdef LUC_CUDA_EMULATED
+/* Instead of the library, for testing what goes around it: LUC_EMULATOR_DNN=1. */
+bool dnn_takes(const convolution &v, size_t *bytes, bool *adds_bias)
+{
+    const char *s = getenv("LUC_EMULATOR_DNN");
+    if (!s || *s != '1') return false;
+    *adds_bias = v.o % 2;
+    *bytes = (size_t)64 << 20;
+    return true;
+}
+
+template <class T>
+static bool convolve_dense(const call &c, const convolution &v, const convolution_data &d,
+                           void *workspace)
+{
+    conv_job j = {};
+    lucid_view x = {}, w = {}, y = {};
+    const int64_t dims[3][4] = {
+        {v.n, v.c, v.h, v.w}, {v.o, v.c / v.groups, v.kh, v.kw}, {v.n, v.o, v.oh, v.ow}};
+    memcpy(x.dims, dims[0], sizeof dims[0]);
+    memcpy(w.dims, dims[1], sizeof dims[1]);
+    memcpy(y.dims, dims[2], sizeof dims[2]);
+    j.v = v;
+    j.data = d;
+    if (v.o % 2 == 0) j.data.bias = nullptr;
+    j.bias_stride = 1;
+    memcpy(j.x_stride, dense(&x, d.x).strides, sizeof j.x_stride);
+    memcpy(j.w_stride, dense(&w, d.w).strides, sizeof j.w_stride);
+    memcpy(j.y_stride, dense(&y, d.y).strides, sizeof j.y_stride);
+    return convolve<T>(c, j, workspace);
+}
+
+outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
+                     void *workspace, size_t)
+{
+    bool ok = v.dtype == LUCID_F32   ? convolve_dense<float>(c, v, d, workspace)
+              : v.dtype == LUCID_F64 ? convolve_dense<double>(c, v, d, workspace)
+              : v.dtype == LUCID_F16 ? convolve_dense<f16>(c, v, d, workspace)
+                                     : convolve_dense<bf16>(c, v, d, workspace);
+    return ok ? done : failed;
+}
+#endif
+
+void register_conv(lucid_backend *b)
+{
+    LUC_FLOATS(b, conv2d, convolve_kernel);
+    LUC_FLOATS(b, conv2d_backward_input, convolve_kernel);
+    LUC_FLOATS(b, conv2d_backward_weight, convolve_kernel);
+    b->workspace[LUCID_OP_conv2d] = workspace;
+    b->workspace[LUCID_OP_conv2d_backward_input] = workspace;
+    b->workspace[LUCID_OP_conv2d_backward_weight] = workspace;
+}
+
+} // namespace luc
