@@ -1,0 +1,178 @@
+/* reduce.h: how a reduction is cut, and what its kernels share (reduce.cu makes the plan,
+ * reduce_rows.cu and reduce_columns.cu gather).
+ *
+ * A result gathers `count` elements. They are added in a tree that depends on sizes and strides
+ * alone: the bits are the same in every run and on every GPU. Floats are added in the type that they
+ * are computed in over a few elements, and from there on in double. */
+#ifndef LUC_CUDA_REDUCE_H
+#define LUC_CUDA_REDUCE_H
+
+#include "backends/cuda/cuda_priv.h"
+#include "backends/cuda/dtype.h"
+#include "backends/cuda/view.h"
+
+namespace luc
+{
+
+enum { reduce_threads = 256, reduce_blocks = 1024 }; /* blocks: fewer are split */
+enum reduce_kind { reduce_sum, reduce_squares, reduce_extreme };
+
+struct reduce_plan {
+    const void *x;
+    void *y;
+    void *partial;         /* [splits][results], double or int64 */
+    const double *centres; /* squares: [results], or NULL: each block finds its own */
+    walk<2> kept;          /* the results: where they begin in x, and in y */
+    walk<1> reduced;       /* the elements of one */
+    int64_t results, count;
+    bool columns; /* neighbouring results are neighbours in x: threads go side by side along them */
+    int width;    /* elements that are read as one: of a row, or of neighbouring results */
+    int group;    /* threads that share one result (rows) or one pack of results (columns) */
+    int64_t splits,
+        part; /* steps of the reduced space (packs of a row, rows of a column) a split */
+    int y_dtype;
+    lucid_op_id op;
+    reduce_kind kind;
+    double correction;
+    bool smallest;
+};
+
+reduce_plan reduce_make_plan(const lucid_kernel_args *args);
+size_t reduce_workspace(const lucid_kernel_args *args);
+bool reduce(const lucid_kernel_args *args);
+bool reduce_rows(const call &c, const reduce_plan &p);
+bool reduce_columns(const call &c, const reduce_plan &p);
+
+/* What is carried from thread to thread, and what a few elements are gathered in. */
+template <class T> struct sum_of {
+    typedef double carried;
+    typedef compute_t<T> near;
+};
+template <> struct sum_of<int64_t> {
+    typedef int64_t carried, near;
+};
+template <> struct sum_of<int32_t> {
+    typedef int64_t carried, near;
+};
+template <> struct sum_of<uint8_t> {
+    typedef int64_t carried, near;
+};
+
+template <class T, int K> struct reducer {
+    typedef typename sum_of<T>::carried carried;
+    typedef typename sum_of<T>::near near;
+
+    __device__ static near first(T x, double, bool smallest)
+    {
+        near v = (near)widen(x);
+        return K == reduce_extreme && smallest ? flip(v) : v;
+    }
+    template <class A> __device__ static A join(A a, A b)
+    {
+        return K == reduce_extreme ? (b > a || b != b ? b : a) : add(a, b);
+    }
+    /* The order is turned round: the smallest is the largest of these. Its own inverse. */
+    __device__ static float flip(float v)
+    {
+        return -v;
+    }
+    __device__ static double flip(double v)
+    {
+        return -v;
+    }
+    __device__ static int64_t flip(int64_t v)
+    {
+        return ~v;
+    }
+    __device__ static float add(float a, float b)
+    {
+        return a + b;
+    }
+    __device__ static double add(double a, double b)
+    {
+        return a + b;
+    }
+    __device__ static int64_t add(int64_t a, int64_t b) /* wraps around */
+    {
+        return (int64_t)((uint64_t)a + (uint64_t)b);
+    }
+    __device__ static carried nothing()
+    {
+        return K == reduce_extreme ? worst((carried)0) : (carried)0;
+    }
+    __device__ static double worst(double)
+    {
+        return -HUGE_VAL;
+    }
+    __device__ static int64_t worst(int64_t)
+    {
+        return INT64_MIN;
+    }
+};
+/* Squared distances from a centre: in double from the beginning. */
+template <class T> struct reducer<T, reduce_squares> : reducer<T, reduce_sum> {
+    typedef double near;
+    __device__ static double first(T x, double centre, bool)
+    {
+        double d = (double)widen(x) - centre;
+        return d * d;
+    }
+};
+
+/* v[0] becomes all n of them, joined pairwise. */
+template <class R, int n, class A> __device__ inline A join_all(A (&v)[n])
+{
+#pragma unroll
+    for (int half = n / 2; half > 0; half /= 2)
+#pragma unroll
+        for (int j = 0; j < half; j++) v[j] = R::join(v[j], v[j + half]);
+    return v[0];
+}
+
+/* The element that `step` packs of `width` lead to. */
+__device__ inline int64_t reduced_offset(const reduce_plan &p, int64_t step, int width)
+{
+    if (p.reduced.ndim == 1) return step * width * p.reduced.strides[0][0];
+    int64_t at[1];
+    p.reduced.offsets(step * width, at);
+    return at[0];
+}
+
+template <class Y> __device__ inline void put(void *y, int64_t at, Y value)
+{
+    static_cast<Y *>(y)[at] = value;
+}
+
+/* The result from what was gathered. */
+__device__ inline void reduce_store(const reduce_plan &p, int64_t at, double v)
+{
+    if (p.smallest) v = -v;
+    if (p.op == LUCID_OP_mean) v /= (double)p.count;
+    if (p.op == LUCID_OP_var) v /= fmax(0.0, (double)p.count - p.correction);
+    switch (p.y_dtype) {
+    case LUCID_F64:
+        return put(p.y, at, v);
+    case LUCID_F16:
+        return put(p.y, at, to_f16((float)v));
+    case LUCID_BF16:
+        return put(p.y, at, to_bf16((float)v));
+    default:
+        return put(p.y, at, (float)v);
+    }
+}
+__device__ inline void reduce_store(const reduce_plan &p, int64_t at, int64_t v)
+{
+    if (p.smallest) v = ~v;
+    switch (p.y_dtype) {
+    case LUCID_I64:
+        return put(p.y, at, v);
+    case LUCID_I32:
+        return put(p.y, at, (int32_t)v);
+    default:
+        return put(p.y, at, (uint8_t)v);
+    }
+}
+
+} // namespace luc
+
+#endif

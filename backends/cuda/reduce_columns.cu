@@ -1,0 +1,149 @@
+/* reduce_columns.cu: reductions whose results are neighbours in memory: threads go side by side
+ * along the results, and a block's rows of threads share the elements.
+ *
+ * Bound by memory, as reduce_rows.cu: a thread reads 16 bytes of neighbouring results at a time,
+ * four elements ahead. Sums of channels in channels_last go this way. */
+#include "backends/cuda/reduce.h"
+
+namespace luc
+{
+
+/* Rows [r, end) of the reduced space, `step` apart, of W results side by side. */
+template <class T, int K, int W>
+__device__ void gather_columns(const reduce_plan &p, const T *x, int64_t r, int64_t end,
+                               int64_t step, const double *centre,
+                               typename reducer<T, K>::carried *acc)
+{
+    typedef reducer<T, K> R;
+    typedef typename R::carried A;
+    enum { ahead = W == 1 ? 8 : 4 };
+#pragma unroll
+    for (int w = 0; w < W; w++) acc[w] = R::nothing();
+    for (; r + (ahead - 1) * step < end; r += ahead * step) {
+        pack<T, W> in[ahead];
+#pragma unroll
+        for (int k = 0; k < ahead; k++)
+            in[k] = *reinterpret_cast<const pack<T, W> *>(x + reduced_offset(p, r + k * step, 1));
+#pragma unroll
+        for (int w = 0; w < W; w++) {
+            typename R::near v[ahead];
+#pragma unroll
+            for (int k = 0; k < ahead; k++) v[k] = R::first(in[k].v[w], centre[w], p.smallest);
+            acc[w] = R::join(acc[w], (A)join_all<R>(v));
+        }
+    }
+    for (; r < end; r += step) {
+        pack<T, W> in = *reinterpret_cast<const pack<T, W> *>(x + reduced_offset(p, r, 1));
+#pragma unroll
+        for (int w = 0; w < W; w++)
+            acc[w] = R::join(acc[w], (A)R::first(in.v[w], centre[w], p.smallest));
+    }
+}
+
+/* The block's rows joined: what `acc` had in the first row is the whole. Every thread of a column
+ * gets it. */
+template <class R, int W, class A> __device__ void join_rows(A *acc, int columns, int group)
+{
+    __shared__ A all[reduce_threads * W];
+    int row = threadIdx.x / columns;
+    __syncthreads();
+#pragma unroll
+    for (int w = 0; w < W; w++) all[w * reduce_threads + threadIdx.x] = acc[w];
+    for (int half = group / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (row < half) {
+#pragma unroll
+            for (int w = 0; w < W; w++) {
+                A *a = all + w * reduce_threads + threadIdx.x;
+                *a = R::join(*a, a[half * columns]);
+            }
+        }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int w = 0; w < W; w++) acc[w] = all[w * reduce_threads + threadIdx.x % columns];
+}
+
+template <class T, int K, int W>
+__global__ void __launch_bounds__(reduce_threads) reduce_column(reduce_plan p)
+{
+    typedef reducer<T, K> R;
+    typedef typename R::carried A;
+    int64_t split = 0, block = blockIdx.x;
+    if (p.splits > 1) {
+        split = block % p.splits;
+        block /= p.splits;
+    }
+    int columns = reduce_threads / p.group, row = threadIdx.x / columns;
+    int64_t result = (block * columns + threadIdx.x % columns) * W, at[2] = {0, 0};
+    int64_t begin = split * p.part, end = begin + p.part;
+    if (end > p.count) end = p.count;
+    if (result < p.results)
+        p.kept.offsets(result, at);
+    else
+        end = begin;
+    const T *x = static_cast<const T *>(p.x) + at[0];
+    A acc[W];
+    double centre[W] = {};
+    if constexpr (K == reduce_squares) {
+        if (!p.centres) {
+            double sum[W];
+            gather_columns<T, reduce_sum, W>(p, x, begin + row, end, p.group, centre, sum);
+            join_rows<reducer<T, reduce_sum>, W>(sum, columns, p.group);
+            for (int w = 0; w < W; w++) centre[w] = sum[w] / (double)p.count;
+        } else if (result < p.results) {
+            for (int w = 0; w < W; w++) centre[w] = p.centres[result + w];
+        }
+    }
+    gather_columns<T, K, W>(p, x, begin + row, end, p.group, centre, acc);
+    join_rows<R, W>(acc, columns, p.group);
+    if (row != 0 || result >= p.results) return;
+    for (int w = 0; w < W; w++) {
+        if (p.splits > 1)
+            static_cast<A *>(p.partial)[split * p.results + result + w] = acc[w];
+        else
+            reduce_store(p, at[1] + w * p.kept.strides[0][1], acc[w]);
+    }
+}
+
+template <class T, int K, int W> static bool launch(const call &c, const reduce_plan &p)
+{
+    int64_t blocks = ceil_div(ceil_div(p.results, W), reduce_threads / p.group) * p.splits;
+    if (blocks >= (int64_t)1 << 31) return c.unsupported("more than 2^31 blocks");
+    return c.launch(reduce_column<T, K, W>, (unsigned)blocks, reduce_threads, 0, p);
+}
+
+template <class T, int W> static bool floats(const call &c, const reduce_plan &p)
+{
+    if (p.kind == reduce_squares) return launch<T, reduce_squares, 1>(c, p);
+    if (p.kind == reduce_extreme) return launch<T, reduce_extreme, 1>(c, p);
+    return p.width > 1 ? launch<T, reduce_sum, W>(c, p) : launch<T, reduce_sum, 1>(c, p);
+}
+
+template <class T> static bool integers(const call &c, const reduce_plan &p)
+{
+    if (p.kind == reduce_extreme) return launch<T, reduce_extreme, 1>(c, p);
+    return launch<T, reduce_sum, 1>(c, p);
+}
+
+bool reduce_columns(const call &c, const reduce_plan &p)
+{
+    switch (c.in(0)->dtype) {
+    case LUCID_F32:
+        return floats<float, 4>(c, p);
+    case LUCID_F64:
+        return floats<double, 2>(c, p);
+    case LUCID_F16:
+        return floats<f16, 8>(c, p);
+    case LUCID_BF16:
+        return floats<bf16, 8>(c, p);
+    case LUCID_I64:
+        return integers<int64_t>(c, p);
+    case LUCID_I32:
+        return integers<int32_t>(c, p);
+    default:
+        return integers<uint8_t>(c, p);
+    }
+}
+
+} // namespace luc
