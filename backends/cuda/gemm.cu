@@ -88,6 +88,37 @@ static product plan(const lucid_kernel_args *args)
     return p;
 }
 
+/* A matrix [outer, k] whose k (or outer) dimension lies side by side: leading dimension of its columns,
+ * which are the runs of k (or outer). */
+static bool side(int64_t outer, int64_t k, int64_t outer_stride, int64_t k_stride, bool *runs_of_k,
+                 int64_t *ld)
+{
+    *runs_of_k = (k == 1 || k_stride == 1) && (outer == 1 || outer_stride >= k);
+    if (*runs_of_k) {
+        *ld = outer == 1 ? k : outer_stride;
+        return true;
+    }
+    *ld = k == 1 ? outer : k_stride;
+    return (outer == 1 || outer_stride == 1) && (k == 1 || k_stride >= outer);
+}
+
+bool as_column_major(const product &p, column_major *to)
+{
+    bool a_runs, b_runs;
+    if ((p.n != 1 && p.c_column != 1) || (p.m != 1 && p.c_row < p.n)) return false;
+    if (!side(p.n, p.k, p.b_column, p.b_row, &b_runs, &to->first_ld) ||
+        !side(p.m, p.k, p.a_row, p.a_column, &a_runs, &to->second_ld))
+        return false;
+    to->first_transposed = b_runs;
+    to->first_rows = b_runs ? p.k : p.n;
+    to->first_columns = b_runs ? p.n : p.k;
+    to->second_transposed = !a_runs;
+    to->second_rows = a_runs ? p.k : p.m;
+    to->second_columns = a_runs ? p.m : p.k;
+    to->result_ld = p.m == 1 ? p.n : p.c_row;
+    return true;
+}
+
 /* ---- the own kernel --------------------------------------------------------------------------- */
 
 template <class T> struct matrices {
@@ -179,6 +210,50 @@ static size_t multiply_workspace(const lucid_kernel_args *args)
     size_t library = blas_workspace(p, args->device);
     return own > library ? own : library;
 }
+
+#ifdef LUC_CUDA_EMULATED
+/* Instead of the library, for testing how it is asked: LUC_EMULATOR_BLAS=1. */
+template <class T> __global__ void column_major_product(product p, column_major s)
+{
+    const T *first = static_cast<const T *>(p.b), *second = static_cast<const T *>(p.a);
+    int64_t z = blockIdx.y, i = threadIdx.x, j = blockIdx.x;
+    int64_t c = 0;
+    for (int d = 0; d < p.ndim; d++) {
+        int64_t at = z % p.dims[d];
+        z /= p.dims[d];
+        second += at * p.strides[d][0];
+        first += at * p.strides[d][1];
+        c += at * p.strides[d][2];
+    }
+    for (; i < p.n; i += blockDim.x) {
+        compute_t<T> sum = 0;
+        for (int64_t k = 0; k < p.k; k++)
+            sum += widen(first[s.first_transposed ? k + i * s.first_ld : i + k * s.first_ld]) *
+                   widen(second[s.second_transposed ? j + k * s.second_ld : k + j * s.second_ld]);
+        if (p.bias) sum += widen(static_cast<const T *>(p.bias)[i]);
+        static_cast<T *>(p.c)[c + i + j * s.result_ld] = narrow<T>(sum);
+    }
+}
+
+size_t blas_workspace(const product &, int)
+{
+    return 0;
+}
+
+outcome blas_multiply(const call &c, const product &p, void *, size_t)
+{
+    const char *on = getenv("LUC_EMULATOR_BLAS");
+    column_major s;
+    if (!on || *on != '1' || (p.bias && p.bias_stride != 1) || p.dtype > LUCID_BF16 ||
+        !as_column_major(p, &s))
+        return not_handled;
+    void (*kernel)(product, column_major) = p.dtype == LUCID_F32   ? column_major_product<float>
+                                            : p.dtype == LUCID_F64 ? column_major_product<double>
+                                            : p.dtype == LUCID_F16 ? column_major_product<f16>
+                                                                   : column_major_product<bf16>;
+    return c.launch(kernel, dim3((unsigned)p.m, (unsigned)p.batches), 32, 0, p, s) ? done : failed;
+}
+#endif
 
 void register_gemm(lucid_backend *b)
 {

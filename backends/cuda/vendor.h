@@ -11,6 +11,13 @@
 namespace luc
 {
 
+/* ---- loading and counting (vendor.cu) ---- */
+enum library { cublaslt, cudnn };
+/* Opens the first of the names (up to a NULL) that is there. NULL: none, or switched off. */
+void *open_library(library which, const char *const *names);
+/* Counts a call; `why` says why the library did not take it on (NULL: it did). */
+void count_call(library which, const char *why);
+
 enum outcome {
     not_handled, /* nothing was queued: the own kernel does it */
     done,
@@ -29,6 +36,16 @@ struct product {
     int64_t batches, dims[LUCID_MAX_DIMS], strides[LUCID_MAX_DIMS][3];
 };
 
+/* The product as column-major matrices, which is what BLAS takes: D [n,m] = first [n,k] second [k,m]
+ * with C's memory as D, and B's and A's as first and second or their transposes. */
+struct column_major {
+    int64_t first_transposed, second_transposed; /* 0 or 1 */
+    int64_t first_rows, first_columns, first_ld; /* as they lie in memory */
+    int64_t second_rows, second_columns, second_ld, result_ld;
+};
+/* False where a matrix has no dimension of stride 1. (gemm.cu) */
+bool as_column_major(const product &p, column_major *to);
+
 /* A convolution or one of its gradients, dense in channels_last memory: x [N,H,W,C],
  * w [O,kH,kW,C/groups], y [N,OH,OW,O]. The pass's result is written, the two others are read. */
 enum conv_pass { conv_forward, conv_grad_input, conv_grad_weight };
@@ -45,7 +62,7 @@ struct convolution_data {
     const void *bias;
 };
 
-#if defined(LUC_CUDA_EMULATED) || !defined(LUC_HAVE_CUBLASLT)
+#if !defined(LUC_CUDA_EMULATED) && !defined(LUC_HAVE_CUBLASLT)
 inline size_t blas_workspace(const product &, int)
 {
     return 0;

@@ -117,7 +117,7 @@ static void matmul(lucid_shape a, lucid_shape b, arrange of_a, arrange of_b, con
 #define SHAPE3(...) ((lucid_shape){3, {__VA_ARGS__}})
 #define SHAPE4(...) ((lucid_shape){4, {__VA_ARGS__}})
 
-Test(products, matmul_of_several_tiles)
+static void several_tiles(void)
 {
     matmul(SHAPE2(130, 37), SHAPE2(37, 67), NULL, NULL, "odd ends");
     matmul(SHAPE2(257, 19), SHAPE2(19, 260), NULL, NULL, "large tiles");
@@ -126,12 +126,12 @@ Test(products, matmul_of_several_tiles)
     matmul(SHAPE2(1, 40), SHAPE2(40, 1), NULL, NULL, "one element");
     matmul(SHAPE2(1, 40), SHAPE2(40, 90), NULL, NULL, "a row");
 }
-Test(products, matmul_of_a_long_sum)
+static void long_sums(void)
 {
     matmul(SHAPE2(5, 700), SHAPE2(700, 9), NULL, NULL, "long");
     matmul(SHAPE3(2, 5, 513), SHAPE2(513, 3), NULL, NULL, "long, shared");
 }
-Test(products, matmul_of_batches)
+static void batches(void)
 {
     matmul(SHAPE3(3, 20, 11), SHAPE3(3, 11, 70), NULL, NULL, "batches");
     matmul(SHAPE4(2, 1, 9, 8), SHAPE4(1, 3, 8, 10), NULL, NULL, "batches that broadcast");
@@ -140,6 +140,19 @@ Test(products, matmul_of_batches)
     matmul(SHAPE3(4, 1, 8), SHAPE3(4, 8, 10), NULL, NULL, "batches of rows");
     matmul(SHAPE3(0, 3, 4), SHAPE3(0, 4, 5), NULL, NULL, "no batches");
     matmul(SHAPE2(0, 3), SHAPE2(3, 4), NULL, NULL, "no rows");
+}
+
+Test(products, matmul_of_several_tiles)
+{
+    several_tiles();
+}
+Test(products, matmul_of_a_long_sum)
+{
+    long_sums();
+}
+Test(products, matmul_of_batches)
+{
+    batches();
 }
 Test(products, matmul_of_integers)
 {
@@ -166,7 +179,7 @@ Test(products, nan_stays_where_it_belongs)
     cr_expect(lucid_allclose(got, lucid_matmul(a, b), 2e-5, 2e-5, true));
 }
 
-Test(products, linear)
+static void linear(void)
 {
     run r = {.op = &luc_op_linear, .n_in = 3};
     check_all(&r, (lucid_shape[]){SHAPE3(3, 50, 70), SHAPE2(67, 70), {1, {67}}}, "several tiles");
@@ -176,6 +189,22 @@ Test(products, linear)
     r.arrange[1] = inner;
     r.arrange[2] = second_half;
     check_all(&r, (lucid_shape[]){SHAPE3(3, 6, 34), SHAPE2(68, 34), {1, {135}}}, "views");
+}
+
+Test(products, linear)
+{
+    linear();
+}
+/* How BLAS is asked: column-major matrices, transposed or not, and their leading dimensions. */
+Test(products, as_column_major)
+{
+    if (!is_emulated()) cr_skip_test("the library itself runs here");
+    setenv("LUC_EMULATOR_BLAS", "1", 1);
+    several_tiles();
+    long_sums();
+    batches();
+    linear();
+    unsetenv("LUC_EMULATOR_BLAS");
 }
 
 /* ---- convolutions ---- */
