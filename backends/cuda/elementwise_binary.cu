@@ -6,6 +6,9 @@
 namespace luc
 {
 
+namespace
+{
+
 enum { op_gelu_tanh_backward = LUCID_OP_COUNT };
 
 #define CASE(code, expression)                  \
@@ -156,7 +159,7 @@ bool hot_broadcast(const call &c, int op, T *y, const inputs<T, 2> &in, const wa
     }
 }
 
-template <class T> static bool binary_kernel(const lucid_kernel_args *args)
+template <class T> bool binary_kernel(const lucid_kernel_args *args)
 {
     call c(args);
     walk<3> w = make_walk<3>({c.out(0), c.in(0), c.in(1)});
@@ -181,7 +184,7 @@ template <class T> static bool binary_kernel(const lucid_kernel_args *args)
     return launch_strided<two<any>>(c, y, in, w, op, k);
 }
 
-template <class T> static bool compare_kernel(const lucid_kernel_args *args)
+template <class T> bool compare_kernel(const lucid_kernel_args *args)
 {
     call c(args);
     walk<3> w = make_walk<3>({c.out(0), c.in(0), c.in(1)});
@@ -196,6 +199,8 @@ template <class T> static bool compare_kernel(const lucid_kernel_args *args)
         return launch_dense<comparison, 1>(c, y, in, w.n, args->op, k);
     return launch_strided<comparison>(c, y, in, w, args->op, k);
 }
+
+} // namespace
 
 void register_elementwise_binary(lucid_backend *b)
 {

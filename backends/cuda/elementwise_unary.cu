@@ -5,6 +5,9 @@
 namespace luc
 {
 
+namespace
+{
+
 /* Cases of an operation that are operations here, beside those of ops.def. */
 enum { op_gelu_tanh = LUCID_OP_COUNT, op_cube, op_one };
 
@@ -151,7 +154,7 @@ bool hot_unary(const call &c, int op, T *y, const inputs<T, 1> &in, int64_t n, c
 #undef HOT
 }
 
-template <class T> static bool unary_kernel(const lucid_kernel_args *args)
+template <class T> bool unary_kernel(const lucid_kernel_args *args)
 {
     call c(args);
     walk<2> w = make_walk<2>({c.out(0), c.in(0)});
@@ -171,7 +174,7 @@ template <class T> static bool unary_kernel(const lucid_kernel_args *args)
     return launch_dense<one<any>, 1>(c, y, in, w.n, op, k);
 }
 
-template <class T> static bool isnan_kernel(const lucid_kernel_args *args)
+template <class T> bool isnan_kernel(const lucid_kernel_args *args)
 {
     call c(args);
     walk<2> w = make_walk<2>({c.out(0), c.in(0)});
@@ -183,6 +186,8 @@ template <class T> static bool isnan_kernel(const lucid_kernel_args *args)
     if (is_dense<boolean, T, 1>(w, y, &in)) return launch_dense<nan_test, 1>(c, y, in, w.n, any, k);
     return launch_strided<nan_test>(c, y, in, w, any, k);
 }
+
+} // namespace
 
 void register_elementwise_unary(lucid_backend *b)
 {

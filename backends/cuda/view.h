@@ -60,8 +60,9 @@ template <int K> struct walk {
 };
 
 /* The walk over K views of the same sizes. Dimensions are put in the order of the first view's
- * strides (so that its memory is written front to back) and joined where all views allow it. */
-template <int K> walk<K> make_walk(const lucid_view *const (&views)[K])
+ * strides (so that its memory is written front to back), or left in theirs if element i must be the
+ * i-th in row-major order (in_rows), and joined where all views allow it. */
+template <int K> walk<K> make_walk(const lucid_view *const (&views)[K], bool in_rows = false)
 {
     walk<K> w;
     const lucid_view *v = views[0];
@@ -71,7 +72,7 @@ template <int K> walk<K> make_walk(const lucid_view *const (&views)[K])
         w.n *= v->dims[d];
         if (v->dims[d] != 1) order[n++] = d; /* from the innermost */
     }
-    for (int i = 1; i < n; i++) /* by the first view's strides, stably */
+    for (int i = 1; i < n && !in_rows; i++) /* by the first view's strides, stably */
         for (int j = i; j > 0 && v->strides[order[j]] < v->strides[order[j - 1]]; j--) {
             int swapped = order[j];
             order[j] = order[j - 1];

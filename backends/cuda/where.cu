@@ -5,6 +5,9 @@
 namespace luc
 {
 
+namespace
+{
+
 enum { block_threads = 256, packs_at_once = 2 };
 
 struct choice {
@@ -65,7 +68,7 @@ __global__ void __launch_bounds__(block_threads) where_strided(T *y, choice in, 
     }
 }
 
-template <class T> static bool is_dense(const walk<4> &w, const T *y, choice *in)
+template <class T> bool is_dense(const walk<4> &w, const T *y, choice *in)
 {
     if (w.ndim > 1 || (w.ndim == 1 && w.strides[0][0] != 1)) return false;
     for (int k = 0; k < 3; k++) {
@@ -77,7 +80,7 @@ template <class T> static bool is_dense(const walk<4> &w, const T *y, choice *in
            (in->single[1] || is_aligned(in->a, 16)) && (in->single[2] || is_aligned(in->b, 16));
 }
 
-template <class T> static bool where_kernel(const lucid_kernel_args *args)
+template <class T> bool where_kernel(const lucid_kernel_args *args)
 {
     call c(args);
     walk<4> w = make_walk<4>({c.out(0), c.in(0), c.in(1), c.in(2)});
@@ -92,6 +95,8 @@ template <class T> static bool where_kernel(const lucid_kernel_args *args)
     int64_t blocks = ceil_div(packs, block_threads * packs_at_once);
     return c.launch(where_dense<T>, (unsigned)(blocks ? blocks : 1), block_threads, 0, y, in, w.n);
 }
+
+} // namespace
 
 void register_where(lucid_backend *b)
 {
