@@ -26,12 +26,43 @@ bool raise(lucid_code code, const char *op, const char *fmt, ...)
     return host.raise(code, op, text);
 }
 
+/* The operations that this thread launched last, newest first. */
+enum { recent_launches = 4 };
+static thread_local const char *launched[recent_launches];
+
+void note_launch(const char *op)
+{
+    if (launched[0] == op) return;
+    for (int i = recent_launches - 1; i > 0; i--) launched[i] = launched[i - 1];
+    launched[0] = op;
+}
+
+/* A kernel broke off; nothing more runs in this process. */
+static bool is_fault(cudaError_t e)
+{
+    return e == cudaErrorIllegalAddress || e == cudaErrorLaunchFailure ||
+           e == cudaErrorMisalignedAddress || e == cudaErrorIllegalInstruction ||
+           e == cudaErrorLaunchTimeout || e == cudaErrorAssert;
+}
+
 bool ok(cudaError_t e, const char *op)
 {
     if (e == cudaSuccess) return true;
     cudaGetLastError(); /* it is reported now */
-    return raise(e == cudaErrorMemoryAllocation ? LUCID_ERR_MEMORY : LUCID_ERR_DEVICE, op,
-                 "the device failed: %s (%s)", cudaGetErrorString(e), cudaGetErrorName(e));
+    if (e == cudaErrorMemoryAllocation)
+        return raise(LUCID_ERR_MEMORY, op, "out of memory on the device");
+    if (!is_fault(e))
+        return raise(LUCID_ERR_DEVICE, op, "the device failed: %s (%s)", cudaGetErrorString(e),
+                     cudaGetErrorName(e));
+    char list[256] = "";
+    size_t used = 0;
+    for (int i = 0; i < recent_launches && launched[i] && used < sizeof list; i++)
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", launched[i]);
+    return raise(LUCID_ERR_DEVICE, op,
+                 "a kernel failed on the device: %s (%s); launched last, newest first: %s "
+                 "(LUCID_CUDA_SYNC=1 tells which it was)",
+                 cudaGetErrorString(e), cudaGetErrorName(e), list);
 }
 
 const char *op_name(lucid_op_id op)

@@ -18,8 +18,10 @@ namespace luc
 /* ---- errors ---- */
 extern lucid_plugin_host host;
 bool raise(lucid_code code, const char *op, const char *fmt, ...) LUCID_PRINTF(3, 4);
-/* True for cudaSuccess; else raises, naming the operation. */
+/* True for cudaSuccess; else raises, naming the operation. A fault within a kernel shows only when
+ * something later waits for it: the message then lists what was launched last. */
 bool ok(cudaError_t e, const char *op);
+void note_launch(const char *op);
 const char *op_name(lucid_op_id op);
 
 /* ---- devices (device.cu) ---- */
@@ -101,10 +103,11 @@ struct call {
     {
         if (!device) return false;
         if (grid.x == 0 || grid.y == 0 || grid.z == 0) return true;
+        note_launch(op);
 #ifdef LUC_CUDA_EMULATED
         cudaError_t e = luc_emulate_launch(op, grid, block, shared, stream,
                                            [=] { kernel(static_cast<P>(given)...); });
-        return ok(e, op);
+        return ok(e, op) && after_launch();
 #else
         kernel<<<grid, block, shared, stream>>>(static_cast<P>(given)...);
         return ok(cudaGetLastError(), op) && after_launch();

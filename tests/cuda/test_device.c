@@ -231,6 +231,22 @@ Test(devices, none)
     cr_expect(lucid_finish() == 0);
 }
 
+/* A fault shows late: what was launched last is named. */
+Test(devices, a_kernel_that_fails)
+{
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    setenv("LUC_EMULATOR_FAULT", "exp", 1);
+    cuda_testing_choose();
+    lucid_tensor *x = lucid_ones((4), .device = lucid_cuda(0));
+    lucid_tensor *y = lucid_neg(lucid_exp(x));
+    cr_expect(y && lucid_error_code() == LUCID_OK);
+    EXPECT_ERROR(lucid_at(y, LUCID_SHAPE(0)), LUCID_ERR_DEVICE,
+                 "copy: a kernel failed on the device: cudaErrorIllegalAddress "
+                 "(cudaErrorIllegalAddress); launched last, newest first: neg, exp, fill "
+                 "(LUCID_CUDA_SYNC=1 tells which it was)");
+    cr_expect(lucid_finish() == 0);
+}
+
 Test(devices, several)
 {
     lucid_set_error_mode(LUCID_ERRORS_RETURN);

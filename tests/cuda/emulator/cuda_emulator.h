@@ -11,6 +11,7 @@
  *
  *     LUC_EMULATOR_ORDER=forward|reverse|shuffle   the order in which the threads of a block run
  *     LUC_EMULATOR_DEVICES=N                       how many devices there are (1)
+ *     LUC_EMULATOR_FAULT=OP                        the first kernel of that name fails when it runs
  *     LUC_EMULATOR_MEMORY=BYTES                    memory of a device (1 GiB) */
 #ifndef LUC_CUDA_EMULATOR_H
 #define LUC_CUDA_EMULATOR_H
@@ -53,6 +54,12 @@ enum cudaError_t {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorNotReady = 600,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorLaunchTimeout = 702,
+    cudaErrorAssert = 710,
+    cudaErrorIllegalInstruction = 715,
+    cudaErrorMisalignedAddress = 716,
+    cudaErrorLaunchFailure = 719,
     cudaErrorStreamCaptureUnsupported = 900,
     cudaErrorStreamCaptureInvalidated = 901,
     cudaErrorIllegalState = 401

@@ -47,6 +47,8 @@ struct block {
 std::map<char *, block> device_blocks, host_blocks;
 std::map<int, size_t> used;
 
+cudaError_t fault; /* once a kernel has failed, everything does */
+
 cudaError_t fail(cudaError_t e)
 {
     if (e != cudaSuccess) last_error = e;
@@ -106,7 +108,7 @@ cudaError_t wait_for(uint64_t ticket)
 {
     if (!capturing.empty()) return fail(cudaErrorStreamCaptureUnsupported);
     run_until(ticket);
-    return cudaSuccess;
+    return fault == cudaSuccess ? cudaSuccess : fail(fault);
 }
 
 /* A block that ends where its mapping's last page, which faults, begins. */
@@ -216,6 +218,8 @@ const char *cudaGetErrorName(cudaError_t e)
         return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice:
         return "cudaErrorInvalidDevice";
+    case cudaErrorIllegalAddress:
+        return "cudaErrorIllegalAddress";
     case cudaErrorNotReady:
         return "cudaErrorNotReady";
     case cudaErrorStreamCaptureUnsupported:
@@ -412,5 +416,8 @@ cudaError_t luc_emulate_launch(const char *name, dim3 grid, dim3 block, size_t s
         grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
         return fail(cudaErrorInvalidConfiguration);
     if (shared > (227u << 10)) return fail(cudaErrorInvalidValue);
+    const char *failing = getenv("LUC_EMULATOR_FAULT");
+    if (failing && strcmp(failing, name) == 0)
+        return enqueue(stream, [] { fault = cudaErrorIllegalAddress; });
     return enqueue(stream, [=] { luc_emulate_grid(name, grid, block, shared, thread); });
 }
