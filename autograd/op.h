@@ -83,6 +83,7 @@ struct lucid_op {
     unsigned flags;
     size_t attrs_size;
     uint32_t mutates; /* bit i: the kernel writes input i (running statistics) */
+    int keeps; /* of this input (never the first) kernels may keep a form of their own; 0: of none */
     /* Checks the inputs and fills c->out (dtype, sizes, strides). False after lucid_raise. NULL:
      * output 0 is like the broadcast of the inputs, with input 0's dtype. */
     bool (*infer)(lucid_call *c);

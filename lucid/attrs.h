@@ -59,6 +59,14 @@ typedef struct lucid_conv2d_attrs {
     int64_t size[4]; /* the backwards: the sizes of the input or weight that is made */
 } lucid_conv2d_attrs;
 
+/* conv2d_batch_norm: inputs (input, weight, bias?, norm_weight?, norm_bias?, running_mean, running_var,
+ * residual?): batch_norm of conv2d with the running statistics, + residual, then ReLU, if `relu`. */
+typedef struct lucid_conv2d_batch_norm_attrs {
+    lucid_conv2d_attrs conv;
+    double eps;
+    bool relu;
+} lucid_conv2d_batch_norm_attrs;
+
 /* max_pool2d (input) -> (output, index i64: h*W+w of the winner); max_pool2d_backward (grad_out,
  * index) -> grad_in; max_pool2d_gather (x, index) -> x at the winners.
  * avg_pool2d, adaptive_avg_pool2d (only `size` of the output counts there) and their backwards. */

@@ -37,6 +37,10 @@ typedef struct lucid_view {
 #define LUCID_MAX_INPUTS  8
 #define LUCID_MAX_OUTPUTS 4
 
+/* A place beside an input's memory, where a CPU kernel may keep what it made of that input, such as
+ * packed weights, from one call to the next: see keep.h. */
+typedef struct lucid_keep lucid_keep;
+
 /* The arguments of one kernel call. Elementwise kernels get inputs that are already expanded to
  * the output's sizes; an input that was not given is NULL. Outputs are allocated, uninitialised,
  * and do not overlap inputs unless an output is an input (in-place: same data and strides). */
@@ -48,8 +52,9 @@ typedef struct lucid_kernel_args {
     const void *attrs; /* the operation's struct of attrs.h, or the user op's own */
     void *workspace;   /* as many bytes as .workspace asked for, 64-byte aligned */
     size_t workspace_size;
-    void *stream; /* of the device; NULL on the CPU */
-    int device;   /* index */
+    void *stream;     /* of the device; NULL on the CPU */
+    int device;       /* index */
+    lucid_keep *keep; /* of the input that the operator's .keeps names; NULL: nothing may be kept */
 } lucid_kernel_args;
 
 /* Computes the outputs. False after raising an error. */

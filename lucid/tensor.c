@@ -50,6 +50,7 @@ void luc_storage_release(luc_storage *s)
     } else {
         lucid_backend_get(s->device.type)->free(s->device.index, s->data, s->size);
     }
+    if (s->kept) luc_keep_drop(s);
     luc_live_add(LUC_LIVE_STORAGES, -1);
     luc_pool_free(s, sizeof *s);
 }

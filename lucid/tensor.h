@@ -157,7 +157,9 @@ LUCID_API const char *lucid_name(const lucid_tensor *tensor); /* "" when unset *
 
 /* The first element, for reading, on the tensor's device. Strides say where the others are. */
 LUCID_API const void *lucid_data(const lucid_tensor *tensor);
-/* The same for writing: counts as an in-place change (the version goes up). */
+/* The same for writing: counts as an in-place change (the version goes up). Ask again for each round
+ * of changes: what is written after an operator has read the tensor goes unnoticed otherwise, by
+ * backward and by what is kept of weights in inference. */
 LUCID_API void *lucid_mutable_data(lucid_tensor *tensor);
 /* The one element of a tensor with numel 1, as double; NAN (with an error) otherwise. Waits for the
  * device. */

@@ -3,6 +3,7 @@
 #define LUCID_TENSOR_PRIV_H
 
 #include "lucid/backend.h"
+#include "lucid/keep.h"
 #include "lucid/random.h"
 #include "lucid/tensor.h"
 
@@ -18,6 +19,8 @@ typedef struct luc_storage {
     void (*free)(void *user, void *data); /* memory of the caller's own: how to free it */
     void *user;
     bool foreign; /* data is not the backend's */
+    atomic_bool keep_lock;
+    lucid_kept *kept; /* owned; under keep_lock: what kernels keep of it, see keep.h */
 } luc_storage;
 
 typedef struct lucid_node lucid_node;             /* autograd/node_priv.h */
@@ -54,6 +57,17 @@ static inline void luc_storage_bump(luc_storage *s)
 {
     atomic_fetch_add_explicit(&s->version, 1, memory_order_relaxed);
 }
+
+/* -- what kernels keep of a tensor (keep.h) -- */
+struct lucid_keep {
+    luc_storage *storage;
+    uint64_t version;
+    const void *input;
+};
+/* Sets where a kernel may keep something of t; false: nowhere. */
+bool luc_keep_begin(lucid_keep *keep, const lucid_tensor *t);
+/* Frees what is kept, once nobody reads it. */
+void luc_keep_drop(luc_storage *s);
 
 /* -- tensors: all give the new tensor to the current scope -- */
 /* A tensor on fresh memory. Strides as in meta; they must be dense and non-overlapping. */

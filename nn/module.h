@@ -126,8 +126,9 @@ LUCID_API bool lucid_replace_module(lucid_module *self, const char *path, lucid_
  * where it arose: "; module net.features.0". */
 LUCID_API lucid_tensor *lucid_forward(lucid_module *module, lucid_tensor *x);
 /* Whether layers that follow one another may run as one operation where that gives the same numbers:
- * BatchNorm and ReLU in a Sequential, and lucid_batch_norm_forward. On by default, and for all
- * threads; modules with hooks never do. Returns what it was. */
+ * BatchNorm and ReLU in a Sequential, and lucid_batch_norm_forward. In eval, where no gradient is
+ * recorded, also a convolution with the BatchNorm behind it, with the same numbers but for rounding.
+ * On by default, and for all threads; modules with hooks never do. Returns what it was. */
 LUCID_API bool lucid_set_fusion(bool enabled);
 
 /* Sets the mode of the module and of all below it. */

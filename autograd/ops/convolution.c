@@ -45,7 +45,7 @@ static int64_t out_size(int64_t in, int64_t kernel, const lucid_conv2d_attrs *a,
     return (in + 2 * a->padding[i] - a->dilation[i] * (kernel - 1) - 1) / a->stride[i] + 1;
 }
 
-static bool conv2d_infer(lucid_call *c)
+bool luc_conv2d_infer(lucid_call *c)
 {
     const lucid_conv2d_attrs *a = c->attrs;
     if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]") ||
@@ -256,7 +256,7 @@ static double work(const int64_t *side, const int64_t *weight)
     return 2.0 * (double)luc_dims_numel(4, side) * (double)luc_dims_numel(3, weight + 1);
 }
 
-static double conv2d_flops(const lucid_call *c)
+double luc_conv2d_flops(const lucid_call *c)
 {
     return work(c->out[0].dims, c->in[1]->view.dims);
 }
@@ -279,8 +279,9 @@ const lucid_op luc_op_conv2d = {
     .n_in = 3,
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
-    .infer = conv2d_infer,
-    .flops = conv2d_flops,
+    .keeps = 1, /* the weight, packed */
+    .infer = luc_conv2d_infer,
+    .flops = luc_conv2d_flops,
     .saves = luc_save_other,
     .vjp = conv2d_vjp,
     LUC_SAMPLES(conv2d_samples),
@@ -319,11 +320,24 @@ const lucid_op luc_op_conv2d_backward_weight = {
 
 /* ---- the function -------------------------------------------------------------------------------- */
 
-static bool check_option(const char *name, int64_t h, int64_t w, int64_t least)
+static bool check_option(const char *op, const char *name, const int64_t value[2], int64_t least)
 {
-    if (h >= least && w >= least) return true;
-    return luc_raise(LUCID_ERR_ARGUMENT, "conv2d", "%s: expected >= %lld, got %lld,%lld", name,
-                     (long long)least, (long long)h, (long long)w);
+    if (value[0] >= least && value[1] >= least) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected >= %lld, got %lld,%lld", name,
+                     (long long)least, (long long)value[0], (long long)value[1]);
+}
+
+bool luc_conv2d_attrs(const lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a)
+{
+    *a = (lucid_conv2d_attrs){
+        .stride = {o->stride, o->stride_w == LUCID_SAME ? o->stride : o->stride_w},
+        .padding = {o->padding, o->padding_w == LUCID_SAME ? o->padding : o->padding_w},
+        .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
+        .groups = o->groups,
+    };
+    const int64_t groups[2] = {a->groups, a->groups};
+    return check_option(op, "stride", a->stride, 1) && check_option(op, "padding", a->padding, 0) &&
+           check_option(op, "dilation", a->dilation, 1) && check_option(op, "groups", groups, 1);
 }
 
 lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
@@ -331,17 +345,8 @@ lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tens
 {
     if (!luc_given(x, "conv2d", "x") || !luc_given(weight, "conv2d", "weight")) return NULL;
     if (!o) o = &lucid_conv2d_defaults;
-    lucid_conv2d_attrs a = {
-        .stride = {o->stride, o->stride_w == LUCID_SAME ? o->stride : o->stride_w},
-        .padding = {o->padding, o->padding_w == LUCID_SAME ? o->padding : o->padding_w},
-        .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
-        .groups = o->groups,
-    };
-    if (!check_option("stride", a.stride[0], a.stride[1], 1) ||
-        !check_option("padding", a.padding[0], a.padding[1], 0) ||
-        !check_option("dilation", a.dilation[0], a.dilation[1], 1) ||
-        !check_option("groups", a.groups, a.groups, 1))
-        return NULL;
+    lucid_conv2d_attrs a;
+    if (!luc_conv2d_attrs(o, "conv2d", &a)) return NULL;
     bool single = x->view.ndim == 3;
     if (single) x = lucid_unsqueeze(x, 0);
     lucid_tensor *y = lucid_apply(&luc_op_conv2d, (lucid_tensor *[]){x, weight, bias}, 3, &a);

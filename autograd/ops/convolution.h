@@ -24,7 +24,36 @@ LUCID_API extern const lucid_conv2d_options lucid_conv2d_defaults;
  * is an error. The result may be channels_last in memory. */
 LUCID_API lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
                                          const lucid_conv2d_options *options);
+
+typedef struct lucid_conv2d_batch_norm_options {
+    lucid_conv2d_options conv;
+    lucid_tensor *bias;                       /* the convolution's, [O] or NULL */
+    lucid_tensor *norm_weight, *norm_bias;    /* [O] or NULL: 1 and 0 */
+    lucid_tensor *running_mean, *running_var; /* [O] */
+    double eps;
+    lucid_tensor *residual; /* of the result's shape and dtype, or NULL: added at the end */
+    bool relu;              /* then ReLU */
+} lucid_conv2d_batch_norm_options;
+#define LUCID_CONV2D_BATCH_NORM_DEFAULTS                                                   \
+    .conv = {LUCID_CONV2D_DEFAULTS}, .bias = NULL, .norm_weight = NULL, .norm_bias = NULL, \
+    .running_mean = NULL, .running_var = NULL, .eps = 1e-5, .residual = NULL, .relu = false
+LUCID_API extern const lucid_conv2d_batch_norm_options lucid_conv2d_batch_norm_defaults;
+
+/* For inference: batch normalisation with running statistics of a convolution,
+ *     max(0, batch_norm(conv2d(x, weight, bias)) + residual),
+ * with the results of the three operators but for rounding (in 16 bits, what goes between them is not
+ * rounded), and without their passes over memory. x [N,C,H,W], weight [O,C/groups,kH,kW]. Where a
+ * gradient is to be recorded, it is the three operators. Errors: theirs; running statistics missing. */
+LUCID_API lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tensor *weight,
+                                                    const lucid_conv2d_batch_norm_options *options);
+
 #ifndef __cplusplus
+/* lucid_conv2d_batch_norm(x, weight, .conv.padding = 1, .running_mean = m, .running_var = v) */
+#define lucid_conv2d_batch_norm(x, ...)                                                          \
+    LUCID_CALL(lucid_tensor *, lucid_conv2d_batch_norm_opt(x, LUCID_HEAD(__VA_ARGS__),           \
+                                                           &(lucid_conv2d_batch_norm_options){   \
+                                                               LUCID_CONV2D_BATCH_NORM_DEFAULTS, \
+                                                               LUCID_TAIL(__VA_ARGS__)}))
 /* lucid_conv2d(x, weight, bias, .padding = 1) */
 #define lucid_conv2d(x, weight, ...)                                                           \
     LUCID_CALL(lucid_tensor *, lucid_conv2d_opt(x, weight, LUCID_HEAD(__VA_ARGS__),            \

@@ -108,6 +108,13 @@ static inline lucid_tensor *luc_apply2(const lucid_op *op, lucid_tensor *a, luci
     return lucid_apply(op, (lucid_tensor *[]){a, b}, 2, attrs);
 }
 
+/* conv2d's own, for what begins with a convolution: inputs 0 to 2, and attributes, are conv2d's. */
+struct lucid_conv2d_options;
+bool luc_conv2d_infer(lucid_call *c);
+double luc_conv2d_flops(const lucid_call *c);
+/* False, with an error by op, when an option is too small. */
+bool luc_conv2d_attrs(const struct lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a);
+
 /* An operator with the sizes and strides of x, a number everywhere: no gradient. */
 lucid_tensor *luc_full_like(lucid_tensor *x, double value);
 

@@ -1,12 +1,16 @@
-/* conv2d.c: conv2d and its two gradients over conv/conv.h: images that do not have their channels
- * side by side are brought into channels_last memory first, and results back, unless the engine takes
- * them as they are. */
+/* conv2d.c: conv2d, alone and with what follows it in a network, and its two gradients over
+ * conv/conv.h: images that do not have their channels side by side are brought into channels_last
+ * memory first, and results back, unless the engine takes them as they are. */
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/view_priv.h"
 #include "lucid/attrs.h"
+#include "lucid/error_priv.h"
+#include "lucid/keep.h"
+
+#include <math.h>
 
 /* x or y, its gradient, in [N,C,H,W]. */
 typedef struct {
@@ -21,9 +25,16 @@ typedef struct {
     luc_conv_pass pass;
     size_t size;
     image x, y;
-    const lucid_view *w, *bias;
-    char *bias_dense, *workspace;
+    const lucid_view *w;
+    /* conv2d_batch_norm, and conv2d's bias; NULL where not given */
+    const lucid_view *bias, *norm_weight, *norm_bias, *mean, *var;
+    double eps;
+    bool relu;
+    image residual;      /* brought into y's strides */
+    char *scale, *shift; /* [o] of float, or double for double; NULL: 1, 0 */
+    char *workspace;
     size_t bytes;
+    size_t packed; /* bytes of the weights as they are kept packed; 0: they are not */
 } job;
 
 static luc_conv_type conv_type(lucid_dtype dtype)
@@ -47,17 +58,27 @@ static void *carve(const lucid_kernel_args *args, size_t *used, size_t bytes)
     return at;
 }
 
-/* Changes the strides under which the engine sees the image to those of channels_last, if it has to
-   be converted. */
-static void see(image *m, int64_t stride[4])
+static void channels_last(const int64_t dims[4], int64_t stride[4])
 {
-    const int64_t *dims = m->view->dims;
-    m->convert = dims[1] > 1 && stride[1] != 1;
-    if (!m->convert) return;
     stride[1] = 1;
     stride[3] = dims[1];
     stride[2] = dims[3] * stride[3];
     stride[0] = dims[2] * stride[2];
+}
+
+static bool same_strides(const lucid_view *v, const int64_t stride[4])
+{
+    for (int i = 0; i < 4; i++)
+        if (v->dims[i] > 1 && v->strides[i] != stride[i]) return false;
+    return true;
+}
+
+/* Changes the strides under which the engine sees the image to those of channels_last, if it has to
+   be converted. */
+static void see(image *m, int64_t stride[4])
+{
+    m->convert = m->view->dims[1] > 1 && stride[1] != 1;
+    if (m->convert) channels_last(m->view->dims, stride);
 }
 
 static void set_params(job *j, const lucid_conv2d_attrs *a)
@@ -80,6 +101,22 @@ static void set_params(job *j, const lucid_conv2d_attrs *a)
     see(&j->y, p->y_stride);
 }
 
+/* What conv2d_batch_norm has more than conv2d. */
+static void set_norm(job *j, const lucid_kernel_args *args)
+{
+    const lucid_conv2d_batch_norm_attrs *a = args->attrs;
+    j->norm_weight = args->in[3], j->norm_bias = args->in[4];
+    j->mean = args->in[5], j->var = args->in[6];
+    j->eps = a->eps, j->relu = a->relu;
+    j->residual.view = args->in[7];
+    if (!j->residual.view) return;
+    /* The engine reads it with y's strides; what is converted is dense in channels_last memory. */
+    j->residual.convert = !same_strides(j->residual.view, j->p.y_stride);
+    if (!j->residual.convert) return;
+    channels_last(j->y.view->dims, j->p.y_stride);
+    j->y.convert = !same_strides(j->y.view, j->p.y_stride);
+}
+
 static size_t plan(job *j, const lucid_kernel_args *args)
 {
     *j = (job){.pass = LUC_CONV_FORWARD};
@@ -96,15 +133,20 @@ static size_t plan(job *j, const lucid_kernel_args *args)
         j->x.view = first, j->w = second, j->y.view = out;
         j->bias = args->n_in > 2 ? args->in[2] : NULL;
     }
-    set_params(j, args->attrs);
+    set_params(j, args->attrs); /* conv2d_batch_norm's begin with conv2d's */
+    if (args->op == LUCID_OP_conv2d_batch_norm) set_norm(j, args);
     size_t used = 0;
-    image *images[] = {&j->x, &j->y};
-    for (int i = 0; i < 2; i++)
+    image *images[] = {&j->x, &j->y, &j->residual};
+    for (int i = 0; i < 3; i++)
         if (images[i]->convert)
             images[i]->dense =
                 carve(args, &used, (size_t)luc_view_numel(images[i]->view) * j->size);
-    if (j->bias && j->bias->strides[0] != 1)
-        j->bias_dense = carve(args, &used, (size_t)j->bias->dims[0] * j->size);
+    const size_t wide = j->type == LUC_CONV_F64 ? sizeof(double) : sizeof(float);
+    if (j->mean) j->scale = carve(args, &used, (size_t)j->p.o * wide);
+    if (j->mean || j->bias) j->shift = carve(args, &used, (size_t)j->p.o * wide);
+    if (j->pass == LUC_CONV_FORWARD && args->keep)
+        j->packed = luc_conv2d_packed_bytes(&j->p, j->type);
+    j->p.packed = j->packed > 0;
     j->bytes = luc_conv2d_workspace(&j->p, j->type, j->pass);
     j->workspace = carve(args, &used, j->bytes);
     return used;
@@ -178,24 +220,70 @@ static void *room(const image *m)
     return m->convert ? m->dense : m->view->data;
 }
 
-static const void *bring_bias(const job *j)
+/* Element i of a vector of parameters, or what it is where there is none. */
+static double parameter(const lucid_view *v, int64_t i, double otherwise)
 {
-    if (!j->bias || !j->bias_dense) return j->bias ? j->bias->data : NULL;
-    const char *from = j->bias->data;
-    for (int64_t i = 0; i < j->bias->dims[0]; i++)
-        memcpy(j->bias_dense + (size_t)i * j->size,
-               from + i * j->bias->strides[0] * (int64_t)j->size, j->size);
-    return j->bias_dense;
+    return v ? luc_view_get(v, i * v->strides[0]) : otherwise;
+}
+
+static void put(const job *j, char *vector, int64_t i, double value)
+{
+    if (j->type == LUC_CONV_F64)
+        ((double *)(void *)vector)[i] = value;
+    else
+        ((float *)(void *)vector)[i] = (float)value;
+}
+
+/* ((sum + bias) - mean) / sqrt(var + eps) * weight + norm_bias as sum * scale + shift: found in
+   double, rounded once. */
+static luc_conv_epilogue epilogue(const job *j)
+{
+    for (int64_t i = 0; i < j->p.o && j->shift; i++) {
+        double scale = 1, shift = parameter(j->bias, i, 0);
+        if (j->mean) {
+            scale = parameter(j->norm_weight, i, 1) / sqrt(parameter(j->var, i, 1) + j->eps);
+            shift = (shift - parameter(j->mean, i, 0)) * scale + parameter(j->norm_bias, i, 0);
+            put(j, j->scale, i, scale);
+        }
+        put(j, j->shift, i, shift);
+    }
+    return (luc_conv_epilogue){
+        .scale = j->scale,
+        .shift = j->shift,
+        .residual = j->residual.view ? bring(j, &j->residual) : NULL,
+        .relu = j->relu,
+    };
 }
 
 /* ---- the kernels ----------------------------------------------------------------------------- */
+
+/* The weights packed: as they were kept, or packed now and kept. NULL after an error. */
+static lucid_kept *keep_packed(const job *j, const lucid_kernel_args *args)
+{
+    const luc_conv_packing key = luc_conv2d_packing(&j->p);
+    lucid_kept *kept = lucid_keep_find(args->keep, &key, sizeof key);
+    if (kept) return kept;
+    kept = lucid_kept_new(args->keep, j->packed, &key, sizeof key);
+    if (!kept) {
+        luc_raise(LUCID_ERR_MEMORY, "conv2d", "out of memory: %zu bytes for packed weights",
+                  j->packed);
+        return NULL;
+    }
+    luc_conv2d_pack(&j->p, j->w->data, lucid_kept_data(kept));
+    lucid_keep_put(args->keep, kept);
+    return kept;
+}
 
 static bool conv2d(const lucid_kernel_args *args)
 {
     job j;
     plan(&j, args);
-    luc_conv2d_forward(&j.p, j.type, bring(&j, &j.x), j.w->data, bring_bias(&j), room(&j.y),
-                       j.workspace, j.bytes);
+    lucid_kept *kept = j.packed ? keep_packed(&j, args) : NULL;
+    if (j.packed && !kept) return false;
+    const luc_conv_epilogue then = epilogue(&j);
+    luc_conv2d_forward(&j.p, j.type, bring(&j, &j.x), kept ? lucid_kept_data(kept) : j.w->data,
+                       &then, room(&j.y), j.workspace, j.bytes);
+    lucid_kept_release(kept);
     if (j.y.convert) convert(&j, &j.y, true);
     return true;
 }
@@ -231,10 +319,12 @@ void luc_cpu_register_conv2d(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
         b->kernels[LUCID_OP_conv2d][dtype] = conv2d;
+        b->kernels[LUCID_OP_conv2d_batch_norm][dtype] = conv2d;
         b->kernels[LUCID_OP_conv2d_backward_input][dtype] = conv2d_backward_input;
         b->kernels[LUCID_OP_conv2d_backward_weight][dtype] = conv2d_backward_weight;
     }
     b->workspace[LUCID_OP_conv2d] = workspace;
+    b->workspace[LUCID_OP_conv2d_batch_norm] = workspace;
     b->workspace[LUCID_OP_conv2d_backward_input] = workspace;
     b->workspace[LUCID_OP_conv2d_backward_weight] = workspace;
 }

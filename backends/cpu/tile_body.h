@@ -1,34 +1,68 @@
 /* tile_body.h: the tiles of one element type; included by tile_kernel.c for float and double. */
 
-/* One vector of results from column j on, of which n are wanted. */
-LUC_INLINE V FN(finish_vector)(const TILE *t, V x, const T *c, int64_t j, T row_bias, int64_t n)
+/* One vector of results from column j on, of which n are wanted; r: of the residual. */
+LUC_INLINE V FN(finish_vector)(const TILE *t, V x, const T *c, const T *r, int64_t j, T row_bias,
+                               int64_t n)
 {
     if (t->flags & LUC_TILE_ADD) x = OP(add)(OP(load_n)(c, n), x);
     if (t->flags & LUC_TILE_SCALE) {
         x = OP(mul)(OP(set1)(t->alpha), x);
         if (t->beta != 0) x = OP(fma)(OP(set1)(t->beta), OP(load_n)(c, n), x);
     }
-    if (t->flags & LUC_TILE_BIAS_COL) x = OP(add)(x, OP(load_n)(t->bias + j, n));
+    if (t->flags & LUC_TILE_SCALE_COL) {
+        const V bias = t->flags & LUC_TILE_BIAS_COL ? OP(load_n)(t->bias + j, n) : OP(set1)(-0.0);
+        x = OP(fma)(x, OP(load_n)(t->scale + j, n), bias);
+    } else if (t->flags & LUC_TILE_BIAS_COL) {
+        x = OP(add)(x, OP(load_n)(t->bias + j, n));
+    }
     if (t->flags & LUC_TILE_BIAS_ROW) x = OP(add)(x, OP(set1)(row_bias));
+    if (t->flags & LUC_TILE_RESIDUAL) x = OP(add)(x, OP(load_n)(r, n));
     if (t->flags & LUC_TILE_RELU) x = OP(max)(OP(zero)(), x); /* this way round a NaN stays */
     return x;
 }
 
-/* Anything but a plain store or add: from a buffer of full rows. */
+/* What is not done in registers: from a buffer of full rows. */
 static void FN(finish)(const TILE *t, const T *acc, int stride)
 {
     for (int r = 0; r < t->m; r++, acc += stride) {
-        T *c = r < HALF ? t->c0 + r * t->c_row : t->c1 + (r - HALF) * t->c_row;
+        const int64_t at = (r < HALF ? r : r - HALF) * t->c_row;
+        T *c = (r < HALF ? t->c0 : t->c1) + at;
+        const T *residual = c;
+        if (t->flags & LUC_TILE_RESIDUAL) residual = (r < HALF ? t->r0 : t->r1) + at;
         T row_bias = t->flags & LUC_TILE_BIAS_ROW ? t->bias[r] : 0;
         for (int64_t j = 0; j < t->n; j += LANES) {
             int64_t n = t->n - j < LANES ? t->n - j : LANES;
-            V x = FN(finish_vector)(t, OP(load)(acc + j), c + j, j, row_bias, n);
+            V x = FN(finish_vector)(t, OP(load)(acc + j), c + j, residual + j, j, row_bias, n);
             OP(store_n)(c + j, x, n);
         }
     }
 }
 
 #if defined(LUC_LEVEL_AVX512) || defined(LUC_LEVEL_AVX2)
+
+enum {
+    FN(IN_REGISTERS) = LUC_TILE_ADD | LUC_TILE_BIAS_COL | LUC_TILE_RELU | LUC_TILE_SCALE_COL |
+                       LUC_TILE_RESIDUAL | LUC_TILE_STREAM
+};
+
+/* One whole vector of a row on its way to C. */
+LUC_INLINE void FN(put)(const int flags, T *c, const T *r, V x, V scale, V bias)
+{
+    if (flags & LUC_TILE_ADD) x = OP(add)(OP(load)(c), x);
+    x = OP(fma)(x, scale, bias);
+    if (flags & LUC_TILE_RESIDUAL) x = OP(add)(x, OP(load)(r));
+    if (flags & LUC_TILE_RELU) x = OP(max)(OP(zero)(), x);
+    if (flags & LUC_TILE_STREAM)
+        OP(stream)(c, x);
+    else
+        OP(store)(c, x);
+}
+
+static bool FN(is_aligned)(const TILE *t)
+{
+    const uintptr_t mask = LANES * sizeof(T) - 1;
+    return (((uintptr_t)t->c0 | (uintptr_t)t->c1 | (uintptr_t)t->c_row * sizeof(T)) & mask) == 0;
+}
 
 /* m and vectors are constants wherever this is inlined, so that what they exclude vanishes and
    the accumulators are registers: named ones, because compilers leave arrays in memory. */
@@ -62,7 +96,8 @@ LUC_INLINE void FN(tile)(const TILE *t, const int m, const int vectors)
         }
     }
 #define ROW_C(r) (r < HALF ? t->c0 + r * t->c_row : t->c1 + (r - HALF) * t->c_row)
-    const int plain = t->n == vectors * LANES ? t->flags : -1;
+    int plain = t->n == vectors * LANES && !(t->flags & ~FN(IN_REGISTERS)) ? t->flags : -1;
+    if (plain > 0 && plain & LUC_TILE_STREAM && !FN(is_aligned)(t)) plain &= ~LUC_TILE_STREAM;
     if (plain == 0) {
 #define STORE(r)                                     \
     if (m > r) {                                     \
@@ -81,6 +116,24 @@ LUC_INLINE void FN(tile)(const TILE *t, const int m, const int vectors)
     }
         ROWS(ADD)
 #undef ADD
+    } else if (plain > 0) {
+        const V one = OP(set1)(1), none = OP(set1)((T)-0.0); /* x * 1 + -0 is x, whatever it is */
+        const bool scales = plain & LUC_TILE_SCALE_COL, adds = plain & LUC_TILE_BIAS_COL;
+        const V s0 = scales ? OP(load)(t->scale) : one, b0 = adds ? OP(load)(t->bias) : none;
+        const V s1 = scales && vectors > 1 ? OP(load)(t->scale + LANES) : one;
+        const V b1 = adds && vectors > 1 ? OP(load)(t->bias + LANES) : none;
+        const T *r0 = plain & LUC_TILE_RESIDUAL ? t->r0 : t->c0;
+        const T *r1 = plain & LUC_TILE_RESIDUAL ? t->r1 : t->c1;
+#define PUT(r)                                                                  \
+    if (m > r) {                                                                \
+        const int64_t at = (r < HALF ? r : r - HALF) * t->c_row;                \
+        T *c = ROW_C(r);                                                        \
+        const T *from = (r < HALF ? r0 : r1) + at;                              \
+        FN(put)(plain, c, from, x##r, s0, b0);                                  \
+        if (vectors > 1) FN(put)(plain, c + LANES, from + LANES, y##r, s1, b1); \
+    }
+        ROWS(PUT)
+#undef PUT
     } else {
         T buffer[2 * HALF * 2 * LANES];
 #define KEEP(r)                                                               \

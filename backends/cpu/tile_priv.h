@@ -26,11 +26,15 @@ typedef struct {
 
 /* What a tile does to C, besides plain storing. */
 enum {
-    LUC_TILE_ADD = 1,      /* C += acc, before all that follows */
-    LUC_TILE_SCALE = 2,    /* C = alpha * acc + beta * C (beta 0: C is not read); excludes ADD */
-    LUC_TILE_BIAS_COL = 4, /* + bias[j] */
-    LUC_TILE_BIAS_ROW = 8, /* + bias[r] */
-    LUC_TILE_RELU = 16,    /* max(C, 0); a NaN stays */
+    LUC_TILE_ADD = 1,        /* C += acc, before all that follows */
+    LUC_TILE_SCALE = 2,      /* C = alpha * acc + beta * C (beta 0: C is not read); excludes ADD */
+    LUC_TILE_BIAS_COL = 4,   /* + bias[j] */
+    LUC_TILE_BIAS_ROW = 8,   /* + bias[r] */
+    LUC_TILE_RELU = 16,      /* max(C, 0), the last of all; a NaN stays */
+    LUC_TILE_SCALE_COL = 32, /* * scale[j], before the bias */
+    LUC_TILE_RESIDUAL = 64,  /* + r0, r1, after the bias: they lie as C does, in other memory */
+    LUC_TILE_STREAM = 128, /* store around the cache where C is aligned for it; the caller ends with
+                              the fence */
 };
 
 /* clang-format off */
@@ -43,7 +47,7 @@ enum {
         const luc_segment *segment;                                                                \
         int m, n, flags;                                                                           \
         T alpha, beta;                                                                             \
-        const T *bias;                                                                             \
+        const T *bias, *scale, *r0, *r1;                                                           \
     } name;                                                                                        \
     typedef void (*name##_fn)(const name *tile);                                                   \
     /* rows, cols: the largest tile; half: rows that belong to a0; lanes: of one vector.           \

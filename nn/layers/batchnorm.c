@@ -1,6 +1,7 @@
 /* batchnorm.c: the BatchNorm family. */
 #include "nn/layers/batchnorm.h"
 #include "nn/checkpoint.h"
+#include "nn/layers/convolution.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/state_dict.h"
 
@@ -103,6 +104,57 @@ static bool check_2d(lucid_module *m, lucid_tensor *x)
 static bool check_3d(lucid_module *m, lucid_tensor *x)
 {
     return check_rank(m, x, 5, 5, "5-D [N,C,D,H,W]");
+}
+
+/* ---- with the convolution in front ------------------------------------------------------------ */
+
+static bool needs_gradient(lucid_tensor *const *tensors, size_t n)
+{
+    bool any = false;
+    for (size_t i = 0; i < n; i++) any |= tensors[i] && lucid_requires_grad(tensors[i]);
+    return any && lucid_is_grad_enabled();
+}
+
+/* Nothing is recorded, the statistics are the running ones, and all would be taken: what is refused
+ * is refused by the module that it concerns. */
+static bool folds(lucid_module *conv, lucid_module *bn, lucid_tensor *x, lucid_tensor *residual)
+{
+    if (!luc_conv2d_fuses(conv) || !luc_batch_norm_fuses(bn) || bn->training) return false;
+    const nn_Conv2d *c = lucid_self(conv, nn_Conv2d);
+    const nn_BatchNormBase *b = lucid_self(bn, nn_BatchNormBase);
+    const lucid_module_class *check = luc_class_with(bn, check_input);
+    lucid_tensor *const all[] = {x, c->weight, c->bias, b->weight, b->bias, residual};
+    return check && check->check_input == check_2d && b->running_mean && b->running_var &&
+           b->num_features == c->out_channels && c->weight && lucid_ndim(x) == 4 &&
+           lucid_tensor_dtype(x) == lucid_tensor_dtype(c->weight) &&
+           !needs_gradient(all, sizeof all / sizeof *all);
+}
+
+lucid_tensor *lucid_conv2d_batch_norm_forward_opt(lucid_module *conv, lucid_module *bn,
+                                                  lucid_tensor *x,
+                                                  const lucid_batch_norm_forward_options *options)
+{
+    const lucid_batch_norm_forward_options *o =
+        options ? options : &lucid_batch_norm_forward_defaults;
+    if (!luc_check_module(conv, "conv2d_batch_norm_forward") ||
+        !luc_check_module(bn, "conv2d_batch_norm_forward"))
+        return NULL;
+    if (x && folds(conv, bn, x, o->residual)) {
+        const nn_BatchNormBase *b = lucid_self(bn, nn_BatchNormBase);
+        const lucid_conv2d_batch_norm_options norm = {
+            .norm_weight = b->weight,
+            .norm_bias = b->bias,
+            .running_mean = b->running_mean,
+            .running_var = b->running_var,
+            .eps = b->eps,
+            .residual = o->residual,
+            .relu = o->relu,
+        };
+        return luc_conv2d_forward_folded(conv, x, &norm);
+    }
+    LUCID_SCOPE;
+    lucid_tensor *y = lucid_forward(conv, x);
+    return y ? lucid_scope_return(lucid_batch_norm_forward_opt(bn, y, o)) : NULL;
 }
 
 /* ---- state ----------------------------------------------------------------------------------- */

@@ -96,7 +96,22 @@ LUCID_API extern const lucid_batch_norm_forward_options lucid_batch_norm_forward
 LUCID_API lucid_tensor *lucid_batch_norm_forward_opt(
     lucid_module *batch_norm, lucid_tensor *x, const lucid_batch_norm_forward_options *options);
 
+/* The same of lucid_forward(conv, x), for a convolution and the BatchNorm behind it. In eval, where
+ * no gradient is recorded, a Conv2d and a BatchNorm2d are one operator (lucid_conv2d_batch_norm_opt),
+ * without hooks and with fusion on; otherwise it is lucid_batch_norm_forward of what any `conv` gives.
+ * Sequential does this by itself. */
+LUCID_API lucid_tensor *lucid_conv2d_batch_norm_forward_opt(
+    lucid_module *conv, lucid_module *batch_norm, lucid_tensor *x,
+    const lucid_batch_norm_forward_options *options);
+
 #ifndef __cplusplus
+/* lucid_conv2d_batch_norm_forward(conv, bn, x, .relu = true, .residual = shortcut) */
+#define lucid_conv2d_batch_norm_forward(conv, batch_norm, ...)                            \
+    LUCID_CALL(lucid_tensor *,                                                            \
+               lucid_conv2d_batch_norm_forward_opt(                                       \
+                   conv, batch_norm, LUCID_HEAD(__VA_ARGS__),                             \
+                   &(lucid_batch_norm_forward_options){LUCID_BATCH_NORM_FORWARD_DEFAULTS, \
+                                                       LUCID_TAIL(__VA_ARGS__)}))
 /* lucid_batch_norm_forward(bn, x, .relu = true, .residual = shortcut) */
 #define lucid_batch_norm_forward(batch_norm, ...)                                                  \
     LUCID_CALL(lucid_tensor *, lucid_batch_norm_forward_opt(batch_norm, LUCID_HEAD(__VA_ARGS__),   \

@@ -12,15 +12,20 @@ static lucid_module *next_child(const lucid_module *m, size_t *i)
     return *i < s->n_entries ? luc_entry_module(&s->entries[*i]) : NULL;
 }
 
-/* The child at *i, together with the ReLU that follows a BatchNorm; *i moves on behind them. */
+/* The child at *i, together with the BatchNorm that follows a convolution, and the ReLU that follows
+ * a BatchNorm; *i moves on behind them. */
 static lucid_tensor *run_child(lucid_module *m, lucid_module *child, size_t *i, lucid_tensor *x)
 {
     size_t after = ++*i;
+    lucid_module *conv = child && luc_conv2d_fuses(child) ? child : NULL;
+    lucid_module *norm = conv ? next_child(m, &after) : child;
+    if (!norm || !luc_batch_norm_fuses(norm)) return lucid_forward(child, x);
+    if (conv) *i = ++after;
     const lucid_module *next = next_child(m, &after);
-    if (!child || !next || !luc_batch_norm_fuses(child) || !luc_relu_fuses(next))
-        return lucid_forward(child, x);
-    *i = after + 1;
-    return lucid_batch_norm_forward(child, x, .relu = true);
+    const bool relu = next && luc_relu_fuses(next);
+    if (relu) *i = after + 1;
+    if (conv) return lucid_conv2d_batch_norm_forward(conv, norm, x, .relu = relu);
+    return relu ? lucid_batch_norm_forward(norm, x, .relu = true) : lucid_forward(norm, x);
 }
 
 /* Each activation goes as soon as the next is there, unless the graph keeps it. */

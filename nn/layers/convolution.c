@@ -4,10 +4,9 @@
 
 const lucid_nn_conv2d_options lucid_nn_conv2d_defaults = {LUCID_NN_CONV2D_DEFAULTS};
 
-static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
+static lucid_conv2d_options options_of(const nn_Conv2d *c)
 {
-    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
-    const lucid_conv2d_options options = {
+    return (lucid_conv2d_options){
         .stride = c->stride[0],
         .stride_w = c->stride[1],
         .padding = c->padding[0],
@@ -16,7 +15,34 @@ static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
         .dilation_w = c->dilation[1],
         .groups = c->groups,
     };
+}
+
+static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
+{
+    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
+    const lucid_conv2d_options options = options_of(c);
     return lucid_conv2d_opt(x, c->weight, c->bias, &options);
+}
+
+bool luc_conv2d_fuses(const lucid_module *m)
+{
+    const lucid_module_class *cls = luc_class_with(m, forward);
+    return cls && cls->forward == forward && luc_may_fuse(m);
+}
+
+static lucid_tensor *forward_folded(lucid_module *m, lucid_tensor *x, const void *folded)
+{
+    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
+    lucid_conv2d_batch_norm_options options = *(const lucid_conv2d_batch_norm_options *)folded;
+    options.conv = options_of(c);
+    options.bias = c->bias;
+    return lucid_conv2d_batch_norm_opt(x, c->weight, &options);
+}
+
+lucid_tensor *luc_conv2d_forward_folded(lucid_module *conv, lucid_tensor *x,
+                                        const lucid_conv2d_batch_norm_options *norm)
+{
+    return luc_forward_by(conv, x, forward_folded, norm);
 }
 
 static bool check_input(lucid_module *m, lucid_tensor *x)

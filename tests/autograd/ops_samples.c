@@ -316,6 +316,28 @@ Test(ops_samples, every_level_agrees_with_the_reference)
     for_all_samples(check_levels);
 }
 
+/* Where an operator has both a kernel and a form in other operators, as backends without that kernel
+ * use it, they agree. */
+static void check_compose(const lucid_op *op, const lucid_sample *s)
+{
+    lucid_tensor *in[LUCID_MAX_INPUTS], *want[LUCID_MAX_OUTPUTS], *got[LUCID_MAX_OUTPUTS];
+    lucid_workspace_fn workspace;
+    lucid_call c;
+    LUCID_NO_GRAD;
+    make_inputs(op, s, LUCID_F64, in);
+    if (!op->compose || !luc_call_begin(&c, op, in, s->n_in, s->attrs)) return;
+    if (!luc_call_kernel(&c, &workspace)) return;
+    bool ok = apply_sample(op, s, in, want) && op->compose(&c, got);
+    EXPECT_SAMPLE(ok, "in other operators");
+    for (int k = 0; ok && k < op->n_out; k++)
+        EXPECT_SAMPLE(is_same(got[k], want[k], LUCID_F64), "in other operators");
+}
+
+Test(ops_samples, other_operators_agree_with_the_kernel)
+{
+    for_all_samples(check_compose);
+}
+
 /* float32 and the 16-bit types against float64, from inputs that all of them hold exactly. */
 static void check_dtypes(const lucid_op *op, const lucid_sample *s)
 {

@@ -95,7 +95,7 @@ static int64_t span(const luc_conv2d_params *p, operand which)
 
 /* One pass; a and b are its inputs, out n numbers. Workspace is asked for with `ask` threads set. */
 static void run_once(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
-                     const float *bias, float *out, float *out_bias, int64_t n, int ask,
+                     const luc_conv_epilogue *then, float *out, float *out_bias, int64_t n, int ask,
                      int threads)
 {
     luc_set_num_threads(ask);
@@ -105,7 +105,7 @@ static void run_once(const luc_conv2d_params *p, luc_conv_pass pass, const float
     memset(workspace, 0xff, bytes); /* NaN */
     for (int64_t i = 0; i < n; i++) out[i] = NAN;
     if (pass == LUC_CONV_FORWARD)
-        luc_conv2d_forward(p, LUC_CONV_F32, a, b, bias, out, workspace, bytes);
+        luc_conv2d_forward(p, LUC_CONV_F32, a, b, then, out, workspace, bytes);
     else if (pass == LUC_CONV_GRAD_INPUT)
         luc_conv2d_grad_input(p, LUC_CONV_F32, a, b, out, workspace, bytes);
     else
@@ -116,14 +116,14 @@ static void run_once(const luc_conv2d_params *p, luc_conv_pass pass, const float
 
 /* With 3 threads; then with 1, and with the workspace of 1 thread when 3 are set: the same bits. */
 static void run(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
-                const float *bias, float *out, float *out_bias, int64_t n)
+                const luc_conv_epilogue *then, float *out, float *out_bias, int64_t n)
 {
     float *again = block((size_t)n * 4), *bias_again = block((size_t)p->o * 4);
     char text[200];
     describe(p, text, sizeof text);
-    run_once(p, pass, a, b, bias, out, out_bias, n, 3, 3);
+    run_once(p, pass, a, b, then, out, out_bias, n, 3, 3);
     for (int threads = 1; threads <= 3; threads += 2) {
-        run_once(p, pass, a, b, bias, again, out_bias ? bias_again : NULL, n, 1, threads);
+        run_once(p, pass, a, b, then, again, out_bias ? bias_again : NULL, n, 1, threads);
         cr_assert(memcmp(out, again, (size_t)n * 4) == 0, "%s: pass %d: threads change bits", text,
                   pass);
     }
@@ -148,29 +148,49 @@ static void check_weight(const luc_conv2d_params *p)
     free(want), free(size), free(want_bias), free(size_bias), free(got), free(got_bias);
 }
 
+/* Forward with any of what may follow the sums. */
+static void check_forward(const luc_conv2d_params *p, const numbers *x, const numbers *w,
+                          const numbers *ax, const numbers *aw)
+{
+    const int64_t n = span(p, Y);
+    numbers scale = filled(p->o), shift = filled(p->o), residual = filled(n);
+    numbers ascale = absolute(&scale), ashift = absolute(&shift), aresidual = absolute(&residual);
+    double *want = block((size_t)n * 8), *size = block((size_t)n * 8);
+    float *got = block((size_t)n * 4);
+    const int64_t which = pick(0, 7);
+    const luc_conv_epilogue in_double = {which & 1 ? scale.d : NULL, which & 2 ? shift.d : NULL,
+                                         which & 4 ? residual.d : NULL, pick(0, 1)};
+    const luc_conv_epilogue sizes = {which & 1 ? ascale.d : NULL, which & 2 ? ashift.d : NULL,
+                                     which & 4 ? aresidual.d : NULL, false};
+    const luc_conv_epilogue in_float = {which & 1 ? scale.f : NULL, which & 2 ? shift.f : NULL,
+                                        which & 4 ? residual.f : NULL, in_double.relu};
+    luc_conv2d_forward(p, LUC_CONV_F64, x->d, w->d, &in_double, want, NULL, 0);
+    luc_conv2d_forward(p, LUC_CONV_F64, ax->d, aw->d, &sizes, size, NULL, 0);
+    run(p, LUC_CONV_FORWARD, x->f, w->f, &in_float, got, NULL, n);
+    compare(p, "y", got, want, size, n, 2e-6);
+    release(&scale), release(&shift), release(&residual);
+    release(&ascale), release(&ashift), release(&aresidual);
+    free(want), free(size), free(got);
+}
+
 /* All three passes against the plain loops in double. */
 static void check(const luc_conv2d_params *p)
 {
     const double relative = 2e-6;
     numbers x = filled(span(p, X)), w = filled(span(p, W)), dy = filled(span(p, Y));
-    numbers bias = filled(p->o), ax = absolute(&x), aw = absolute(&w), ady = absolute(&dy);
-    numbers abias = absolute(&bias);
+    numbers ax = absolute(&x), aw = absolute(&w), ady = absolute(&dy);
     const int64_t most = x.n + w.n + dy.n + p->o;
     double *want = block((size_t)most * 8), *size = block((size_t)most * 8);
     float *got = block((size_t)most * 4);
 
-    const bool with_bias = pick(0, 1);
-    luc_conv2d_forward(p, LUC_CONV_F64, x.d, w.d, with_bias ? bias.d : NULL, want, NULL, 0);
-    luc_conv2d_forward(p, LUC_CONV_F64, ax.d, aw.d, with_bias ? abias.d : NULL, size, NULL, 0);
-    run(p, LUC_CONV_FORWARD, x.f, w.f, with_bias ? bias.f : NULL, got, NULL, dy.n);
-    compare(p, "y", got, want, size, dy.n, relative);
+    check_forward(p, &x, &w, &ax, &aw);
 
     luc_conv2d_grad_input(p, LUC_CONV_F64, dy.d, w.d, want, NULL, 0);
     luc_conv2d_grad_input(p, LUC_CONV_F64, ady.d, aw.d, size, NULL, 0);
     run(p, LUC_CONV_GRAD_INPUT, dy.f, w.f, NULL, got, NULL, x.n);
     compare(p, "dx", got, want, size, x.n, relative);
-    release(&x), release(&w), release(&dy), release(&bias);
-    release(&ax), release(&aw), release(&ady), release(&abias);
+    release(&x), release(&w), release(&dy);
+    release(&ax), release(&aw), release(&ady);
     free(want), free(size), free(got);
     check_weight(p);
 }
@@ -237,6 +257,9 @@ static void known_layers(void)
         shape(2, 32, 14, 14, 64, 1, 2, 0, 1, 1),  shape(2, 20, 8, 6, 16, 3, 2, 1, 1, 1),
         shape(2, 33, 15, 12, 33, 3, 1, 1, 1, 33), shape(1, 1024, 3, 4, 8, 3, 1, 1, 1, 1),
         shape(1, 6, 1, 70, 5, 1, 1, 0, 1, 1),     shape(1, 8, 5, 5, 1, 5, 1, 0, 1, 1),
+        shape(1, 70, 2, 2, 40, 1, 1, 0, 1, 1),    shape(3, 512, 5, 4, 96, 1, 1, 0, 1, 1),
+        shape(2, 600, 7, 7, 33, 1, 1, 0, 1, 1),   shape(2, 1100, 5, 3, 40, 1, 2, 0, 1, 1),
+        shape(1, 16, 30, 50, 320, 1, 1, 0, 1, 1), shape(1, 4, 64, 64, 1056, 1, 1, 0, 1, 1),
     };
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) check(&layers[i]);
 }
@@ -456,9 +479,15 @@ Test(conv, by_hand)
     luc_conv2d_params p = shape(1, 1, 3, 3, 1, 2, 1, 0, 1, 1);
     const double x[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, w[4] = {1, 10, 100, 1000}, bias = 0.5;
     const double want[4] = {5421.5, 6532.5, 8754.5, 9865.5};
+    const double scale = 2, residual[4] = {0, 1, -17516, -20000};
+    const double all[4] = {10842.5, 13065.5, 0, 0};
+    luc_conv_epilogue then = {.shift = &bias};
     double y[4];
-    luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &bias, y, NULL, 0);
+    luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &then, y, NULL, 0);
     for (int i = 0; i < 4; i++) cr_assert_eq(y[i], want[i]);
+    then = (luc_conv_epilogue){&scale, &bias, residual, true};
+    luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &then, y, NULL, 0);
+    for (int i = 0; i < 4; i++) cr_assert_eq(y[i], all[i], "%d: %g", i, y[i]);
 }
 
 static void half_types(void)
@@ -521,9 +550,9 @@ static void special_values(void)
     x.f[(3 * 8 + 4) * 16 + 5] = NAN;
     x.f[0] = INFINITY;
     float *y = block((size_t)span(&p, Y) * 4);
-    p.relu = true;
+    const luc_conv_epilogue relu = {.relu = true};
     p.method = LUC_CONV_DIRECT;
-    run(&p, LUC_CONV_FORWARD, x.f, w.f, NULL, y, NULL, span(&p, Y));
+    run(&p, LUC_CONV_FORWARD, x.f, w.f, &relu, y, NULL, span(&p, Y));
     for (int i = 0; i < 8; i++)
         for (int j = 0; j < 8; j++)
             for (int o = 0; o < 32; o++) {
@@ -535,7 +564,7 @@ static void special_values(void)
             }
     /* Winograd's may reach further, but lose nothing. */
     p.method = LUC_CONV_WINOGRAD;
-    run(&p, LUC_CONV_FORWARD, x.f, w.f, NULL, y, NULL, span(&p, Y));
+    run(&p, LUC_CONV_FORWARD, x.f, w.f, &relu, y, NULL, span(&p, Y));
     for (int i = 0; i < 8; i++)
         for (int j = 0; j < 8; j++) {
             bool special = (abs(i - 3) <= 1 && abs(j - 4) <= 1) || (i <= 1 && j <= 1);
@@ -548,6 +577,46 @@ static void special_values(void)
 Test(conv, special_values)
 {
     every_level(special_values);
+}
+
+/* The smallest and largest values that may follow the sums, in every kernel: a NaN stays, and so do
+   the signs of what ReLU does not cut. */
+static void special_epilogues(void)
+{
+    const luc_conv2d_params shapes[] = {
+        shape(1, 3, 5, 4, 37, 1, 1, 0, 1, 1), shape(1, 3, 5, 4, 37, 3, 1, 1, 1, 1),
+        shape(1, 37, 5, 4, 37, 3, 1, 1, 1, 37), shape(2, 3, 1, 1, 37, 1, 1, 0, 1, 1)};
+    const float odd[] = {NAN, INFINITY, -INFINITY, 0, -1};
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+        for (int where = 0; where < 3; where++)
+            for (int relu = 0; relu < 2; relu++) {
+                const luc_conv2d_params *p = &shapes[k];
+                const int64_t n = span(p, Y);
+                numbers x = filled(span(p, X)), w = filled(span(p, W)), r = filled(n);
+                numbers scale = filled(p->o), shift = filled(p->o);
+                float *y = block((size_t)n * 4), *plain = block((size_t)n * 4);
+                numbers *one[] = {&scale, &shift, &r};
+                for (int i = 0; i < 5; i++) one[where]->f[i * 8] = odd[i];
+                luc_conv_epilogue then = {scale.f, shift.f, r.f, relu};
+                run(p, LUC_CONV_FORWARD, x.f, w.f, NULL, plain, NULL, n);
+                run(p, LUC_CONV_FORWARD, x.f, w.f, &then, y, NULL, n);
+                for (int64_t i = 0; i < n; i++) {
+                    const int64_t o = i % p->o;
+                    const double want =
+                        (double)plain[i] * (double)scale.f[o] + (double)shift.f[o] + (double)r.f[i];
+                    const double cut = relu && want < 0 ? 0 : want, got = (double)y[i];
+                    cr_assert(isnan(want) ? isnan(got)
+                                          : got == cut || fabs(got - cut) < 1e-5 * (1 + fabs(cut)),
+                              "shape %zu, %d, [%d]: expected %g, got %g", k, where, (int)i, cut,
+                              got);
+                }
+                release(&x), release(&w), release(&r), release(&scale), release(&shift);
+                free(y), free(plain);
+            }
+}
+Test(conv, special_epilogues)
+{
+    every_level(special_epilogues);
 }
 
 static void zero_sizes(void)

@@ -3,6 +3,8 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "backends/cpu/cpu_priv.h"
+#include "lucid/profiler.h"
 #include "lucid/random.h"
 #include "nn/nn.h"
 
@@ -292,4 +294,201 @@ Test(fusion, what_backward_needs)
     lucid_mul_scalar_(x, 3);
     EXPECT_ERROR(lucid_backward(lucid_sum(y)), LUCID_ERR_STATE, "modified in place");
     lucid_module_free(m);
+}
+
+/* ---- with the convolution in front ---- */
+
+static lucid_module *classifier(lucid_dtype dtype)
+{
+    lucid_manual_seed(4);
+    lucid_module *m = nn_Sequential(
+        nn_Conv2d(3, 18, 3, .padding = 1), nn_BatchNorm2d(18), nn_ReLU(),
+        nn_Conv2d(18, 35, 1, .stride = 2, .bias = false), nn_BatchNorm2d(35),
+        nn_Conv2d(35, 35, 3, .groups = 35, .padding = 1), nn_BatchNorm2d(35, .affine = false),
+        nn_ReLU(.inplace = true), nn_Conv2d(35, 20, 3, .groups = 5, .padding = 2, .dilation = 2),
+        nn_BatchNorm2d(20), nn_Conv2d(20, 9, 1), nn_BatchNorm2d(9), nn_ReLU(), nn_Conv2d(9, 4, 3));
+    size_t n;
+    const lucid_named_tensor *p = lucid_named_parameters(m, &n);
+    for (size_t i = 0; i < n; i++) lucid_init_uniform(p[i].tensor, -0.5, 0.7);
+    p = lucid_named_buffers(m, &n);
+    for (size_t i = 0; i < n; i++)
+        if (lucid_dtype_is_floating(lucid_tensor_dtype(p[i].tensor)))
+            lucid_init_uniform(p[i].tensor, 0.3, 1.5);
+    lucid_to_dtype(m, dtype);
+    return m;
+}
+
+static void expect_near(const lucid_tensor *a, const lucid_tensor *b, double tolerance)
+{
+    LUCID_SCOPE;
+    lucid_tensor *x = lucid_cast((lucid_tensor *)(uintptr_t)a, LUCID_F64);
+    lucid_tensor *y = lucid_cast((lucid_tensor *)(uintptr_t)b, LUCID_F64);
+    const double most = lucid_item(lucid_max(lucid_abs(y)));
+    const double off = lucid_item(lucid_max(lucid_abs(lucid_sub(x, y))));
+    cr_expect_leq(off, tolerance * most, "off by %g of %g", off, most);
+}
+
+/* How often an operator ran while f did. */
+static size_t count_of(const char *name, lucid_module *m, lucid_tensor *x, lucid_tensor **y)
+{
+    lucid_profiler_reset();
+    lucid_profiler_start();
+    *y = lucid_forward(m, x);
+    lucid_profiler_stop();
+    size_t count = 0;
+    lucid_profile_entry e;
+    for (size_t i = 0; lucid_profiler_at(i, &e); i++)
+        if (!strcmp(e.op, name)) count += (size_t)e.count;
+    lucid_profiler_reset();
+    return count;
+}
+
+Test(fusion, a_convolution_in_front_of_a_batch_norm_in_eval)
+{
+    static const lucid_dtype dtypes[] = {LUCID_F32, LUCID_F64, LUCID_F16, LUCID_BF16};
+    static const double tolerances[] = {1e-5, 1e-13, 0.02, 0.1};
+    for (int level = 0; level <= (int)luc_cpu_best(); level++)
+        for (int t = 0; t < 4; t++)
+            for (int layout = 0; layout < 2; layout++) {
+                LUCID_SCOPE;
+                luc_cpu_force((luc_cpu_level)level);
+                lucid_module *m = classifier(dtypes[t]);
+                lucid_tensor *x = lucid_cast(lucid_randn((2, 3, 13, 10)), dtypes[t]), *fused, *y;
+                x = lucid_contiguous(x, layout ? LUCID_CHANNELS_LAST : LUCID_CONTIGUOUS);
+                lucid_eval(m);
+                LUCID_NO_GRAD;
+                cr_expect_eq(count_of("conv2d_batch_norm", m, x, &fused), 5);
+                lucid_set_fusion(false);
+                cr_expect_eq(count_of("conv2d_batch_norm", m, x, &y), 0);
+                lucid_set_fusion(true);
+                expect_near(fused, y, tolerances[t]);
+                lucid_module_free(m);
+            }
+    luc_cpu_force(luc_cpu_best());
+}
+
+Test(fusion, a_convolution_stays_apart_where_it_must)
+{
+    LUCID_SCOPE;
+    static const char op[] = "conv2d_batch_norm";
+    lucid_module *conv = nn_Conv2d(3, 4, 3), *bn = nn_BatchNorm2d(4), *m = nn_Sequential(conv, bn);
+    lucid_tensor *x = lucid_randn((2, 3, 6, 6)), *y;
+    double seen;
+    cr_expect_eq(count_of(op, m, x, &y), 0, "in training");
+    lucid_eval(m);
+    cr_expect_eq(count_of(op, m, x, &y), 0, "with gradients");
+    cr_expect(lucid_requires_grad(y));
+    lucid_module_requires_grad(m, false);
+    cr_expect_eq(count_of(op, m, x, &y), 1, "nothing asks for a gradient");
+    lucid_tensor *leaf = lucid_requires_grad_(lucid_clone(x, LUCID_CONTIGUOUS), true);
+    cr_expect_eq(count_of(op, m, leaf, &y), 0, "the input asks for one");
+    cr_expect(lucid_backward(lucid_sum(y)) && lucid_tensor_grad(leaf));
+    LUCID_NO_GRAD;
+    cr_expect_eq(count_of(op, m, leaf, &y), 1, "under no_grad");
+    uint64_t hook = lucid_register_forward_hook(conv, least_output, &seen);
+    cr_expect_eq(count_of(op, m, x, &y), 0, "a hook on the convolution");
+    lucid_module_remove_hook(conv, hook);
+    hook = lucid_register_forward_pre_hook(bn, least, &seen);
+    cr_expect_eq(count_of(op, m, x, &y), 0, "a hook on the BatchNorm");
+    lucid_module_remove_hook(bn, hook);
+    cr_expect_eq(count_of(op, m, x, &y), 1, "without hooks");
+    lucid_module_free(m);
+    m = nn_Sequential(nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4, .track_running_stats = false));
+    lucid_eval(m);
+    cr_expect_eq(count_of(op, m, x, &y), 0, "the batch's statistics");
+    lucid_module_free(m);
+}
+
+/* Statistics and weights that changed are seen. */
+Test(fusion, nothing_is_remembered_of_what_was_folded)
+{
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
+    lucid_module *m = classifier(LUCID_F32);
+    lucid_tensor *x = lucid_randn((2, 3, 13, 10));
+    for (int step = 0; step < 4; step++) {
+        size_t n;
+        lucid_train(m);
+        lucid_forward(m, lucid_randn((4, 3, 9, 9)));
+        lucid_eval(m);
+        lucid_tensor *fused = lucid_forward(m, x);
+        lucid_set_fusion(false);
+        expect_near(fused, lucid_forward(m, x), 1e-5);
+        lucid_set_fusion(true);
+        const lucid_named_tensor *p = lucid_named_parameters(m, &n);
+        for (size_t i = 0; i < n; i++) lucid_mul_scalar_(p[i].tensor, -0.9);
+    }
+    lucid_module_free(m);
+}
+
+Test(fusion, by_name_with_a_residual)
+{
+    for (int form = 0; form < 8; form++) {
+        LUCID_SCOPE;
+        lucid_manual_seed(6);
+        lucid_module *conv = nn_Conv2d(5, 7, 3, .padding = 1), *bn = nn_BatchNorm2d(7);
+        lucid_init_uniform(lucid_get_buffer(bn, "running_var"), 0.3, 1.5);
+        lucid_set_training(bn, form & 4);
+        lucid_tensor *x = lucid_randn((2, 5, 6, 4)), *r = lucid_randn((2, 7, 6, 4)), *y[3];
+        r = form & 2 ? r : lucid_permute(lucid_randn((2, 7, 4, 6)), (0, 1, 3, 2));
+        for (int k = 0; k < 3; k++) {
+            lucid_set_fusion(k == 0);
+            lucid_set_grad_enabled(k == 2);
+            y[k] = lucid_conv2d_batch_norm_forward(conv, bn, x, .relu = form & 1, .residual = r);
+            cr_expect_eq(lucid_requires_grad(y[k]), k == 2);
+        }
+        lucid_set_fusion(true);
+        lucid_set_grad_enabled(true);
+        expect_near(y[0], y[1], 1e-5);
+        expect_near(y[2], y[1], 1e-5);
+        cr_expect(lucid_backward(lucid_sum(y[2])));
+        cr_expect(lucid_tensor_grad(lucid_get_parameter(conv, "weight")));
+        lucid_module_free(conv);
+        lucid_module_free(bn);
+    }
+}
+
+Test(fusion, the_function_is_differentiable)
+{
+    LUCID_SCOPE;
+    lucid_tensor *x = lucid_randn((2, 3, 5, 4)), *w = lucid_randn((4, 3, 3, 3));
+    lucid_tensor *mean = lucid_randn((4)), *var = lucid_rand((4));
+    lucid_tensor *y =
+        lucid_conv2d_batch_norm(x, w, .running_mean = mean, .running_var = var, .relu = true);
+    lucid_requires_grad_(w, true);
+    lucid_tensor *z =
+        lucid_conv2d_batch_norm(x, w, .running_mean = mean, .running_var = var, .relu = true);
+    expect_near(z, y, 1e-5);
+    cr_expect(!lucid_requires_grad(y) && lucid_requires_grad(z));
+    cr_expect(lucid_backward(lucid_sum(z)) && lucid_tensor_grad(w));
+}
+
+Test(fusion, errors_of_a_folded_convolution_name_the_module)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    LUCID_NO_GRAD;
+    lucid_module *m = nn_Sequential(nn_Identity(), nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4));
+    lucid_module *wrong = nn_Sequential(nn_Conv2d(3, 4, 3), nn_BatchNorm2d(5));
+    lucid_eval(m);
+    lucid_eval(wrong);
+    lucid_forward(m, lucid_randn((2, 5, 6, 6)));
+    cr_expect(strstr(lucid_error(), "Conv2d: input: expected [N,3,H,W]"), "%s", lucid_error());
+    cr_expect(strstr(lucid_error(), "; module net.1"), "%s", lucid_error());
+    lucid_clear_error();
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((2, 3, 2, 2))), LUCID_ERR_ARGUMENT,
+                 "conv2d_batch_norm: weight: expected a kernel of at most");
+    EXPECT_ERROR(lucid_forward(wrong, lucid_randn((2, 3, 6, 6))), LUCID_ERR_ARGUMENT,
+                 "BatchNorm2d: input: expected 5 channels");
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((3, 6, 6))), LUCID_ERR_ARGUMENT, "4-D [N,C,H,W]");
+    lucid_tensor *x = lucid_randn((2, 3, 6, 6)), *w = lucid_randn((4, 3, 3, 3));
+    EXPECT_ERROR(lucid_conv2d_batch_norm(x, w), LUCID_ERR_ARGUMENT, "running_mean");
+    lucid_tensor *one = lucid_ones((4));
+    EXPECT_ERROR(lucid_conv2d_batch_norm(x, w, .running_mean = one, .running_var = one, .eps = -1),
+                 LUCID_ERR_ARGUMENT, "eps: expected >= 0");
+    EXPECT_ERROR(
+        lucid_conv2d_batch_norm(x, w, .running_mean = one, .running_var = one, .conv.stride = 0),
+        LUCID_ERR_ARGUMENT, "conv2d_batch_norm: stride: expected >= 1");
+    lucid_module_free(m);
+    lucid_module_free(wrong);
 }

@@ -23,7 +23,10 @@ void luc_conv2d_channels_last(luc_conv2d_params *p)
 
 /* ---- float ----------------------------------------------------------------------------------- */
 
-typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, WINOGRAD, PLANES } kernel;
+typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, FEW_PIXELS, WINOGRAD, PLANES } kernel;
+
+/* 1x1 convolutions of so few pixels are dot products with the weights as they stand. */
+enum { FEW = 4 };
 
 /* A stride means nothing where there is but one element. */
 static bool stride_is(int64_t size, int64_t stride, int64_t expected)
@@ -37,14 +40,19 @@ static bool dense_pixels(int64_t n, int64_t c, int64_t h, int64_t w, const int64
            stride_is(h, stride[2], w * c) && stride_is(n, stride[0], h * w * c);
 }
 
-/* One tap, every pixel its own window, and pixels in one sequence: a matrix product. */
-static bool is_pointwise(const luc_conv2d_params *p)
+/* One tap, no zeros around: a product of pixels by channels. */
+static bool is_pointwise(const luc_conv2d_params *p, bool backward)
 {
-    return p->kh == 1 && p->kw == 1 && p->groups == 1 && p->stride_h == 1 && p->stride_w == 1 &&
-           p->pad_h == 0 && p->pad_w == 0 && p->h == p->oh && p->w == p->ow &&
-           stride_is(p->c, p->w_stride[1], 1) &&
-           dense_pixels(p->n, p->c, p->h, p->w, p->x_stride) &&
-           dense_pixels(p->n, p->o, p->oh, p->ow, p->y_stride);
+    const bool strided = p->stride_h > 1 || p->stride_w > 1;
+    if (p->kh != 1 || p->kw != 1 || p->groups != 1 || p->pad_h != 0 || p->pad_w != 0) return false;
+    if (!dense_pixels(p->n, p->o, p->oh, p->ow, p->y_stride)) return false;
+    if (strided) return !backward;
+    return p->h == p->oh && p->w == p->ow && dense_pixels(p->n, p->c, p->h, p->w, p->x_stride);
+}
+
+static bool is_few(const luc_conv2d_params *p)
+{
+    return p->n * p->h * p->w <= FEW && stride_is(p->c, p->w_stride[1], 1);
 }
 
 /* -1: not yet asked. */
@@ -85,11 +93,14 @@ static bool channels_last(const luc_conv2d_params *p)
 
 static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
 {
+    const bool backward = pass == LUC_CONV_GRAD_INPUT;
     if (p->method == LUC_CONV_REFERENCE) return PLAIN;
     if (!channels_last(p))
         return pass == LUC_CONV_GRAD_WEIGHT && luc_conv_plane_get()->fits(p) ? PLANES : PLAIN;
     if (p->c == p->groups && p->o == p->groups && p->groups > 1) return DEPTHWISE;
-    if (pass != LUC_CONV_GRAD_WEIGHT && is_pointwise(p)) return POINTWISE;
+    if (pass != LUC_CONV_GRAD_WEIGHT && is_pointwise(p, backward))
+        return !backward && p->stride_h == 1 && p->stride_w == 1 && is_few(p) ? FEW_PIXELS
+                                                                              : POINTWISE;
     return use_winograd(p, pass) ? WINOGRAD : WINDOW;
 }
 
@@ -98,123 +109,139 @@ bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc
     return type != LUC_CONV_F64 && choose(p, pass) == PLANES && !use_winograd(p, pass);
 }
 
-static luc_gemm_params pointwise(const luc_conv2d_params *p, luc_conv_pass pass)
+/* The kernels that pack their weights; NULL: the one in question does not. */
+static const luc_conv_packed_kernel *packing(kernel k)
 {
-    const int64_t pixels = p->n * p->h * p->w;
-    luc_gemm_params g;
-    if (pass == LUC_CONV_FORWARD) {
-        g = luc_gemm_plain(pixels, p->o, p->c, false, true);
-        g.ldb = p->o > 1 ? p->w_stride[0] : p->c;
-        g.relu = p->relu;
-    } else {
-        g = luc_gemm_plain(pixels, p->c, p->o, false, false);
-        g.ldb = p->o > 1 ? p->w_stride[0] : p->c;
+    switch (k) {
+    case WINDOW:
+        return &luc_conv_window_get()->kernel;
+    case POINTWISE:
+        return &luc_conv_pointwise_get()->kernel;
+    case WINOGRAD:
+        return &luc_conv_winograd_get()->kernel;
+    default:
+        return NULL;
     }
+}
+
+static luc_gemm_params few_pixels(const luc_conv2d_params *p)
+{
+    luc_gemm_params g = luc_gemm_plain(p->n * p->h * p->w, p->o, p->c, false, true);
+    g.ldb = p->o > 1 ? p->w_stride[0] : p->c;
     return g;
 }
 
-/* Of the kernels that have scratch memory for each thread. */
-static size_t bytes_for(const luc_conv2d_params *p, luc_conv_pass pass, int threads)
+/* Of the weight gradient's kernels that have scratch memory for each thread. */
+static size_t weight_bytes(const luc_conv2d_params *p, kernel k, int threads)
 {
-    const bool backward = pass == LUC_CONV_GRAD_INPUT, winograd = choose(p, pass) == WINOGRAD;
-    if (choose(p, pass) == PLANES) return luc_conv_plane_get()->bytes(p, threads);
-    if (pass == LUC_CONV_GRAD_WEIGHT)
-        return winograd ? luc_conv_winograd_weight_get()->bytes(p)
-                        : luc_conv_weight_get()->bytes(p, threads);
-    if (winograd) return luc_conv_winograd_get()->bytes(p, backward, threads);
-    return luc_conv_window_get()->bytes(p, backward, threads);
+    if (k == PLANES) return luc_conv_plane_get()->bytes(p, threads);
+    if (k == WINOGRAD) return luc_conv_winograd_weight_get()->bytes(p);
+    return luc_conv_weight_get()->bytes(p, threads);
+}
+
+static size_t bytes_grad_weight(const luc_conv2d_params *p)
+{
+    const kernel k = choose(p, LUC_CONV_GRAD_WEIGHT);
+    if (k == PLAIN) return 0;
+    const size_t bias = luc_conv_weight_get()->bias_bytes(p);
+    const size_t bytes = k == DEPTHWISE ? luc_conv_depthwise_get()->bytes(p, LUC_CONV_GRAD_WEIGHT)
+                                        : weight_bytes(p, k, luc_num_threads());
+    return bias > bytes ? bias : bytes;
 }
 
 static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
 {
-    const int threads = luc_num_threads();
-    size_t bytes = 0;
-    switch (choose(p, pass)) {
-    case PLAIN:
-        return 0;
-    case DEPTHWISE:
-        bytes = luc_conv_depthwise_get()->bytes(p, pass);
-        break;
-    case POINTWISE: {
-        luc_gemm_params g = pointwise(p, pass);
-        return luc_gemm_workspace(&g, LUC_GEMM_F32);
-    }
-    case WINDOW:
-    case WINOGRAD:
-    case PLANES:
-        bytes = bytes_for(p, pass, threads);
-    }
-    if (pass != LUC_CONV_GRAD_WEIGHT) return bytes;
-    const size_t bias = luc_conv_weight_get()->bias_bytes(p);
-    return bias > bytes ? bias : bytes;
+    if (pass == LUC_CONV_GRAD_WEIGHT) return bytes_grad_weight(p);
+    const kernel k = choose(p, pass);
+    const luc_conv_packed_kernel *by = packing(k);
+    const bool backward = pass == LUC_CONV_GRAD_INPUT;
+    if (by)
+        return by->bytes(p, backward, luc_num_threads()) +
+               (p->packed ? 0 : by->packed_bytes(p, backward));
+    if (k == DEPTHWISE) return luc_conv_depthwise_get()->bytes(p, pass);
+    if (k == PLAIN) return 0;
+    luc_gemm_params g = few_pixels(p);
+    return luc_gemm_workspace(&g, LUC_GEMM_F32);
 }
 
-/* The threads that the workspace is large enough for: fewer than there are now if it was asked
-   for when fewer were set. */
-static int threads_for(const luc_conv2d_params *p, luc_conv_pass pass, size_t bytes)
+/* Forward or the input gradient by a kernel that packs its weights. The threads are those that the
+   workspace is large enough for: fewer than there are now if it was asked for when fewer were
+   set. */
+static void run_packed(const luc_conv_packed_kernel *by, const luc_conv2d_params *p, bool backward,
+                       const float *from, const float *w, const luc_conv_then *then, float *to,
+                       char *workspace, size_t bytes)
 {
     int threads = luc_num_threads();
-    while (threads > 1 && bytes_for(p, pass, threads) > bytes) threads--;
-    return threads;
+    if (!p->packed) {
+        const size_t packed = by->packed_bytes(p, backward);
+        by->pack(p, backward, w, (float *)(void *)workspace);
+        w = (const float *)(void *)workspace;
+        workspace += packed;
+        bytes -= packed;
+    }
+    while (threads > 1 && by->bytes(p, backward, threads) > bytes) threads--;
+    by->run(p, backward, from, w, then, to, workspace, threads);
+}
+
+/* What comes after the sums, on a y that has them. */
+static void finish_few(const luc_conv2d_params *p, const luc_conv_then *then, float *y)
+{
+    const int64_t size = p->n * p->oh * p->ow * p->o;
+    for (int64_t i = 0; i < size; i++) {
+        const int64_t o = i % p->o;
+        float sum = y[i];
+        if (then->scale) sum *= then->scale[o];
+        if (then->shift) sum += then->shift[o];
+        if (then->residual) sum += then->residual[i];
+        y[i] = then->relu && sum < 0 ? 0 : sum;
+    }
 }
 
 static void forward_f32(const luc_conv2d_params *p, const float *x, const float *w,
-                        const float *bias, float *y, char *workspace, size_t bytes)
+                        const luc_conv_epilogue *epilogue, float *y, char *workspace, size_t bytes)
 {
-    switch (choose(p, LUC_CONV_FORWARD)) {
+    const kernel k = choose(p, LUC_CONV_FORWARD);
+    luc_conv_then then = {0};
+    if (epilogue)
+        then =
+            (luc_conv_then){epilogue->scale, epilogue->shift, epilogue->residual, epilogue->relu};
+    switch (k) {
     case PLAIN:
-    case PLANES: /* of the weight gradient alone */
-        luc_conv_ref_forward_f32(p, x, w, bias, y);
+        luc_conv_ref_forward_f32(p, x, w, epilogue, y);
         break;
     case DEPTHWISE:
-        luc_conv_depthwise_get()->forward(p, x, w, bias, y, workspace);
+        luc_conv_depthwise_get()->forward(p, x, w, &then, y, workspace);
         break;
-    case POINTWISE: {
-        luc_gemm_params g = pointwise(p, LUC_CONV_FORWARD);
-        if (bias) g.bias_kind = LUC_GEMM_BIAS_COL;
-        luc_gemm(&g, LUC_GEMM_F32, x, w, y, bias, workspace, bytes);
+    case FEW_PIXELS: {
+        luc_gemm_params g = few_pixels(p);
+        luc_gemm(&g, LUC_GEMM_F32, x, w, y, NULL, workspace, bytes);
+        if (epilogue) finish_few(p, &then, y);
         break;
     }
-    case WINDOW:
-        luc_conv_window_get()->run(p, false, x, w, bias, y, workspace,
-                                   threads_for(p, LUC_CONV_FORWARD, bytes));
-        break;
-    case WINOGRAD:
-        luc_conv_winograd_get()->run(p, false, x, w, bias, y, workspace,
-                                     threads_for(p, LUC_CONV_FORWARD, bytes));
+    default:
+        run_packed(packing(k), p, false, x, w, &then, y, workspace, bytes);
     }
 }
 
 static void grad_input_f32(const luc_conv2d_params *p, const float *dy, const float *w, float *dx,
                            char *workspace, size_t bytes)
 {
-    switch (choose(p, LUC_CONV_GRAD_INPUT)) {
-    case PLAIN:
-    case PLANES: /* of the weight gradient alone */
+    const kernel k = choose(p, LUC_CONV_GRAD_INPUT);
+    if (k == PLAIN)
         luc_conv_ref_grad_input_f32(p, dy, w, dx);
-        break;
-    case DEPTHWISE:
+    else if (k == DEPTHWISE)
         luc_conv_depthwise_get()->grad_input(p, dy, w, dx, workspace);
-        break;
-    case POINTWISE: {
-        luc_gemm_params g = pointwise(p, LUC_CONV_GRAD_INPUT);
-        luc_gemm(&g, LUC_GEMM_F32, dy, w, dx, NULL, workspace, bytes);
-        break;
-    }
-    case WINDOW:
-        luc_conv_window_get()->run(p, true, dy, w, NULL, dx, workspace,
-                                   threads_for(p, LUC_CONV_GRAD_INPUT, bytes));
-        break;
-    case WINOGRAD:
-        luc_conv_winograd_get()->run(p, true, dy, w, NULL, dx, workspace,
-                                     threads_for(p, LUC_CONV_GRAD_INPUT, bytes));
-    }
+    else
+        run_packed(packing(k), p, true, dy, w, NULL, dx, workspace, bytes);
 }
 
 static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
                             float *dbias, char *workspace, size_t bytes)
 {
-    switch (choose(p, LUC_CONV_GRAD_WEIGHT)) {
+    const kernel k = choose(p, LUC_CONV_GRAD_WEIGHT);
+    int threads = luc_num_threads();
+    while (threads > 1 && weight_bytes(p, k, threads) > bytes) threads--; /* as above */
+    switch (k) {
     case PLAIN:
         luc_conv_ref_grad_weight_f32(p, x, dy, dw, dbias);
         return;
@@ -225,13 +252,11 @@ static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const fl
         luc_conv_winograd_weight_get()->run(p, x, dy, dw, workspace);
         break;
     case PLANES:
-        luc_conv_plane_get()->run(p, x, dy, dw, workspace,
-                                  threads_for(p, LUC_CONV_GRAD_WEIGHT, bytes));
+        luc_conv_plane_get()->run(p, x, dy, dw, workspace, threads);
         if (dbias) luc_conv_plane_get()->run_bias(p, dy, dbias);
         return;
     default:
-        luc_conv_weight_get()->run(p, x, dy, dw, workspace,
-                                   threads_for(p, LUC_CONV_GRAD_WEIGHT, bytes));
+        luc_conv_weight_get()->run(p, x, dy, dw, workspace, threads);
     }
     if (dbias) luc_conv_weight_get()->run_bias(p, dy, dbias, workspace);
 }
@@ -312,29 +337,60 @@ size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_
     if (type == LUC_CONV_F64) return 0;
     if (type == LUC_CONV_F32) return bytes_f32(p, pass);
     spans s = spans_of(p);
-    return float_bytes(s.x) + float_bytes(s.w) + float_bytes(s.y) + float_bytes(p->o) +
+    return float_bytes(s.x) + float_bytes(s.w) + 2 * float_bytes(s.y) + float_bytes(p->o) +
            bytes_f32(p, pass);
 }
 
+size_t luc_conv2d_packed_bytes(const luc_conv2d_params *p, luc_conv_type type)
+{
+    const luc_conv_packed_kernel *by =
+        type == LUC_CONV_F32 ? packing(choose(p, LUC_CONV_FORWARD)) : NULL;
+    return by ? by->packed_bytes(p, false) : 0;
+}
+
+luc_conv_packing luc_conv2d_packing(const luc_conv2d_params *p)
+{
+    luc_conv_packing packed;
+    memset(&packed, 0, sizeof packed); /* gaps too: it is compared as memory */
+    packed.kernel = choose(p, LUC_CONV_FORWARD);
+    packed.level = luc_cpu_current();
+    packed.o = p->o, packed.c = p->c, packed.kh = p->kh, packed.kw = p->kw;
+    packed.groups = p->groups;
+    memcpy(packed.stride, p->w_stride, sizeof packed.stride);
+    return packed;
+}
+
+void luc_conv2d_pack(const luc_conv2d_params *p, const void *w, void *packed)
+{
+    packing(choose(p, LUC_CONV_FORWARD))->pack(p, false, w, packed);
+}
+
+static void forward_half(const luc_conv2d_params *p, bool bf16, const void *x, const void *w,
+                         const luc_conv_epilogue *then, void *y, char *workspace, size_t bytes)
+{
+    const spans s = spans_of(p);
+    char *at = workspace;
+    const float *wide_x = take(&at, s.x, x, bf16), *wide_w = take(&at, s.w, w, bf16);
+    float *wide_y = take(&at, s.y, y, bf16); /* its gaps are written back as they were */
+    luc_conv_epilogue wide = {0};
+    if (then) wide = *then;
+    if (wide.residual) wide.residual = take(&at, s.y, wide.residual, bf16);
+    forward_f32(p, wide_x, wide_w, then ? &wide : NULL, wide_y, at,
+                bytes - (size_t)(at - workspace));
+    give(wide_y, y, s.y, bf16);
+}
+
 void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const void *x,
-                        const void *w, const void *bias, void *y, void *workspace, size_t bytes)
+                        const void *w, const luc_conv_epilogue *then, void *y, void *workspace,
+                        size_t bytes)
 {
     if (p->n <= 0 || p->o <= 0 || p->oh <= 0 || p->ow <= 0) return;
-    if (type == LUC_CONV_F64) {
-        luc_conv_ref_forward_f64(p, x, w, bias, y);
-    } else if (type == LUC_CONV_F32) {
-        forward_f32(p, x, w, bias, y, workspace, bytes);
-    } else {
-        const bool bf16 = type == LUC_CONV_BF16;
-        const spans s = spans_of(p);
-        char *at = workspace;
-        const float *wide_x = take(&at, s.x, x, bf16), *wide_w = take(&at, s.w, w, bf16);
-        const float *wide_bias = take(&at, p->o, bias, bf16);
-        float *wide_y = take(&at, s.y, y, bf16); /* its gaps are written back as they were */
-        forward_f32(p, wide_x, wide_w, bias ? wide_bias : NULL, wide_y, at,
-                    bytes - (size_t)(at - (char *)workspace));
-        give(wide_y, y, s.y, bf16);
-    }
+    if (type == LUC_CONV_F64)
+        luc_conv_ref_forward_f64(p, x, w, then, y);
+    else if (type == LUC_CONV_F32)
+        forward_f32(p, x, w, then, y, workspace, bytes);
+    else
+        forward_half(p, type == LUC_CONV_BF16, x, w, then, y, workspace, bytes);
 }
 
 void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,

@@ -1,7 +1,7 @@
 /*
  * conv.h: two-dimensional convolution on plain pointers: forward and both gradients.
  *
- *     y[n,o,i,j] = bias[o] + sum over c, r, s of
+ *     y[n,o,i,j] = sum over c, r, s of
  *                  x[n, c, i * stride - pad + r * dilation, ...] * w[o, c - first, r, s]
  *
  * where c runs over the group of o. Everything is logically [N,C,H,W] and [O,C/groups,kH,kW] with
@@ -51,9 +51,17 @@ typedef struct {
     int64_t dilation_h, dilation_w;
     int64_t groups;
     int64_t x_stride[4], w_stride[4], y_stride[4]; /* in elements, of x or its gradient, etc. */
-    bool relu;                                     /* forward: max(y, 0) at the end */
     luc_conv_method method;
+    bool packed; /* forward of float: w is what luc_conv2d_pack made of the weights */
 } luc_conv2d_params;
+
+/* What becomes of forward's sums before they are stored: y = sum * scale + shift + residual, then
+   ReLU. All of it costs no pass over memory of its own. */
+typedef struct {
+    const void *scale, *shift; /* [o] or NULL: 1 and 0; of double for LUC_CONV_F64, else of float */
+    const void *residual;      /* of y's type, sizes and strides, or NULL: none */
+    bool relu;                 /* max(y, 0); a NaN stays */
+} luc_conv_epilogue;
 
 /* Whether LUC_CONV_AUTO may choose Winograd's transform. It may, unless the environment says
    LUCID_WINOGRAD=0 when first asked; not to be changed between asking for workspace and its use. */
@@ -70,12 +78,26 @@ bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc
 /* Bytes of workspace for a pass, with the number of threads set now. */
 size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);
 
+/* What the packed form of the weights depends on, besides their values. */
+typedef struct {
+    int kernel, level;
+    int64_t o, c, kh, kw, groups, stride[4];
+} luc_conv_packing;
+
+/* Bytes of the weights in the form that the forward pass reads, when it is to be kept: pack once, and
+   set p->packed for every pass with the same packing. 0: they are read as they are, or the type is
+   not float. */
+size_t luc_conv2d_packed_bytes(const luc_conv2d_params *p, luc_conv_type type);
+luc_conv_packing luc_conv2d_packing(const luc_conv2d_params *p);
+void luc_conv2d_pack(const luc_conv2d_params *p, const void *w, void *packed);
+
 /* Each of these takes a 64-byte aligned workspace of at least luc_conv2d_workspace bytes, whose
    content does not matter, and writes its whole result. */
 
-/* bias: [o] or NULL. */
+/* then: NULL for the plain sums. */
 void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const void *x,
-                        const void *w, const void *bias, void *y, void *workspace, size_t bytes);
+                        const void *w, const luc_conv_epilogue *then, void *y, void *workspace,
+                        size_t bytes);
 
 /* dx has x's strides, dy y's. */
 void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,

@@ -24,9 +24,9 @@ typedef struct {
     luc_conv_taps r, c;
     int64_t src_rows, src_cols, src_n, src_r, src_c;
     int64_t dst_at, dst_n, dst_r, dst_c;
-    const float *src, *w, *bias; /* w as [kernel row][kernel column][channel] */
+    const float *src, *w; /* w as [kernel row][kernel column][channel] */
     float *dst;
-    bool relu;
+    luc_conv_then then;
     int64_t inner_begin, inner_end; /* columns whose pixels see every tap */
     bool threes;                    /* walk_inner_3 applies */
 } walk;
@@ -39,6 +39,33 @@ typedef struct {
     int64_t row, r_first, r_last; /* grid row; taps that lie in the image */
     int64_t channel, n;           /* the vector of channels */
 } line;
+
+/* What becomes of a line's sums. */
+typedef struct {
+    vf scale, shift;
+    const float *residual; /* of the pixel where the destination begins, or NULL */
+    bool relu;
+} finish;
+
+LUC_INLINE finish begin_finish(const line *l)
+{
+    const luc_conv_then *then = &l->g->then;
+    return (finish){
+        .scale = then->scale ? vf_load_n(then->scale + l->channel, l->n) : vf_set1(1),
+        .shift = then->shift ? vf_load_n(then->shift + l->channel, l->n) : vf_set1(-0.0F),
+        .residual = then->residual,
+        .relu = then->relu,
+    };
+}
+
+/* The sum of pixel q from `to` on, as it is stored. */
+LUC_INLINE vf finished(const finish *f, const line *l, const float *to, int64_t q, vf sum)
+{
+    sum = vf_fma(sum, f->scale, f->shift);
+    if (f->residual)
+        sum = vf_add(sum, vf_load_n(f->residual + (to - l->g->dst) + q * l->g->dst_c, l->n));
+    return f->relu ? vf_max(vf_zero(), sum) : sum;
+}
 
 /* Pixels [j, j + count) of a line through taps [first, last) of the columns. */
 LUC_INLINE void walk_pixels(const line *l, int64_t j, const int count, int64_t first, int64_t last)
@@ -54,10 +81,9 @@ LUC_INLINE void walk_pixels(const line *l, int64_t j, const int count, int64_t f
     const int64_t kernel_col = g->c.kernel_first + first * g->c.kernel_step;
     const float *x = l->image + row * g->src_r + col * g->src_c + l->channel;
     const float *w = g->w + (kernel_row * g->p->kw + kernel_col) * g->p->c + l->channel;
-    const vf start = g->bias ? vf_load_n(g->bias + l->channel, n) : vf_zero();
     vf sum[PIXELS];
 #pragma GCC unroll 8
-    for (int q = 0; q < count; q++) sum[q] = start;
+    for (int q = 0; q < count; q++) sum[q] = vf_zero();
     for (int64_t r = l->r_first; r < l->r_last; r++, x += x_row, w += w_row)
         for (int64_t s = 0; s < taps; s++, x += x_tap, w += w_tap) {
             const vf tap = vf_load_n(w, n);
@@ -65,14 +91,11 @@ LUC_INLINE void walk_pixels(const line *l, int64_t j, const int count, int64_t f
             for (int q = 0; q < count; q++)
                 sum[q] = vf_fma(vf_load_n(x + q * step, n), tap, sum[q]);
         }
+    const finish f = begin_finish(l);
     float *to = l->to + j * g->dst_c + l->channel;
     const int64_t dst_c = g->dst_c;
-    const bool relu = g->relu;
 #pragma GCC unroll 8
-    for (int q = 0; q < count; q++) {
-        if (relu) sum[q] = vf_max(vf_zero(), sum[q]);
-        vf_store_n(to + q * dst_c, sum[q], n);
-    }
+    for (int q = 0; q < count; q++) vf_store_n(to + q * dst_c, finished(&f, l, to, q, sum[q]), n);
 }
 
 /* Pixels [begin, end), all of which see every tap; the last block overlaps the one before it. */
@@ -94,13 +117,13 @@ LUC_INLINE void walk_inner_3(const line *l, int64_t begin, int64_t end)
     const int64_t kernel_row = g->r.kernel_first + l->r_first * g->r.kernel_step;
     const float *image = l->image + row * g->src_r + g->c.first * g->src_c + l->channel;
     const float *kernel = g->w + (kernel_row * g->p->kw + g->c.kernel_first) * g->p->c + l->channel;
-    const vf start = g->bias ? vf_load_n(g->bias + l->channel, n) : vf_zero();
+    const finish f = begin_finish(l);
     for (int64_t at = begin; at < end; at += PIXELS) {
         const int64_t j = luc_min64(at, end - PIXELS);
         const float *x = image + j * step, *w = kernel;
         vf sum[PIXELS];
 #pragma GCC unroll 8
-        for (int q = 0; q < PIXELS; q++) sum[q] = start;
+        for (int q = 0; q < PIXELS; q++) sum[q] = vf_zero();
         for (int64_t r = l->r_first; r < l->r_last; r++, x += src_row, w += w_row) {
             const vf w0 = vf_load_n(w, n), w1 = vf_load_n(w + w_tap, n);
             const vf w2 = vf_load_n(w + 2 * w_tap, n);
@@ -115,10 +138,8 @@ LUC_INLINE void walk_inner_3(const line *l, int64_t begin, int64_t end)
         }
         float *to = l->to + j * dst_c + l->channel;
 #pragma GCC unroll 8
-        for (int q = 0; q < PIXELS; q++) {
-            if (g->relu) sum[q] = vf_max(vf_zero(), sum[q]);
-            vf_store_n(to + q * dst_c, sum[q], n);
-        }
+        for (int q = 0; q < PIXELS; q++)
+            vf_store_n(to + q * dst_c, finished(&f, l, to, q, sum[q]), n);
     }
 }
 
@@ -196,7 +217,7 @@ static void pack_weights(const luc_conv2d_params *p, const float *w, float *pack
 }
 
 static void conv_depthwise_forward(const luc_conv2d_params *p, const float *x, const float *w,
-                                   const float *bias, float *y, char *workspace)
+                                   const luc_conv_then *then, float *y, char *workspace)
 {
     walk g = {.p = p, .rows = p->oh, .cols = p->ow, .step_r = p->stride_h, .step_c = p->stride_w};
     g.r = luc_conv_forward_taps(p->kh, p->pad_h, p->dilation_h);
@@ -204,7 +225,7 @@ static void conv_depthwise_forward(const luc_conv2d_params *p, const float *x, c
     g.src_rows = p->h, g.src_cols = p->w;
     g.src_n = p->x_stride[0], g.src_r = p->x_stride[2], g.src_c = p->x_stride[3];
     g.dst_n = p->y_stride[0], g.dst_r = p->y_stride[2], g.dst_c = p->y_stride[3];
-    g.src = x, g.bias = bias, g.dst = y, g.relu = p->relu;
+    g.src = x, g.dst = y, g.then = *then;
     float *packed = (float *)(void *)workspace;
     pack_weights(p, w, packed);
     g.w = packed;

@@ -5,22 +5,40 @@
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/cpu_priv.h"
 
-/* Windows over channels_last images (dense groups), forward and input gradient. */
+/* luc_conv_epilogue of float; everything is NULL or false where nothing is to be done. */
 typedef struct {
-    size_t (*bytes)(const luc_conv2d_params *p, bool backward, int threads);
-    /* backward: from dy to dx */
-    void (*run)(const luc_conv2d_params *p, bool backward, const float *from, const float *w,
-                const float *bias, float *to, char *workspace, int threads);
+    const float *scale, *shift, *residual;
+    bool relu;
+} luc_conv_then;
+
+/* Kernels of the forward pass and the input gradient (backward: from dy to dx), which read the
+   weights in a packed form: it depends on the weights' sizes and the level, not on the images. */
+typedef struct {
+    size_t (*packed_bytes)(const luc_conv2d_params *p, bool backward);
+    void (*pack)(const luc_conv2d_params *p, bool backward, const float *w, float *packed);
+    size_t (*bytes)(const luc_conv2d_params *p, bool backward, int threads); /* without those */
+    void (*run)(const luc_conv2d_params *p, bool backward, const float *from, const float *packed,
+                const luc_conv_then *then, float *to, char *workspace, int threads);
+} luc_conv_packed_kernel;
+
+/* Windows over channels_last images (dense groups). */
+typedef struct {
+    luc_conv_packed_kernel kernel;
 } luc_conv_window_table;
 LUC_DECLARE_TABLES(luc_conv_window_table, luc_conv_window)
 
-/* The same for 3x3 kernels of stride 1, by Winograd's transform. */
+/* 1x1 kernels without padding and groups; the input gradient with stride 1 alone. Destination
+   images are dense; so is the source with stride 1. */
+typedef struct {
+    luc_conv_packed_kernel kernel;
+} luc_conv_pointwise_table;
+LUC_DECLARE_TABLES(luc_conv_pointwise_table, luc_conv_pointwise)
+
+/* 3x3 kernels of stride 1, by Winograd's transform. */
 typedef struct {
     bool (*fits)(const luc_conv2d_params *p, bool backward); /* can be computed so */
     bool (*wins)(const luc_conv2d_params *p, bool backward); /* and should be faster */
-    size_t (*bytes)(const luc_conv2d_params *p, bool backward, int threads);
-    void (*run)(const luc_conv2d_params *p, bool backward, const float *from, const float *w,
-                const float *bias, float *to, char *workspace, int threads);
+    luc_conv_packed_kernel kernel;
 } luc_conv_winograd_table;
 LUC_DECLARE_TABLES(luc_conv_winograd_table, luc_conv_winograd)
 
@@ -56,8 +74,8 @@ LUC_DECLARE_TABLES(luc_conv_plane_table, luc_conv_plane)
 /* One filter a channel: groups = c = o. */
 typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, luc_conv_pass pass);
-    void (*forward)(const luc_conv2d_params *p, const float *x, const float *w, const float *bias,
-                    float *y, char *workspace);
+    void (*forward)(const luc_conv2d_params *p, const float *x, const float *w,
+                    const luc_conv_then *then, float *y, char *workspace);
     void (*grad_input)(const luc_conv2d_params *p, const float *dy, const float *w, float *dx,
                        char *workspace);
     void (*grad_weight)(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
@@ -67,13 +85,13 @@ LUC_DECLARE_TABLES(luc_conv_depthwise_table, luc_conv_depthwise)
 
 /* The plain loops, any strides, float or double. */
 void luc_conv_ref_forward_f32(const luc_conv2d_params *p, const float *x, const float *w,
-                              const float *bias, float *y);
+                              const luc_conv_epilogue *then, float *y);
 void luc_conv_ref_grad_input_f32(const luc_conv2d_params *p, const float *dy, const float *w,
                                  float *dx);
 void luc_conv_ref_grad_weight_f32(const luc_conv2d_params *p, const float *x, const float *dy,
                                   float *dw, float *dbias);
 void luc_conv_ref_forward_f64(const luc_conv2d_params *p, const double *x, const double *w,
-                              const double *bias, double *y);
+                              const luc_conv_epilogue *then, double *y);
 void luc_conv_ref_grad_input_f64(const luc_conv2d_params *p, const double *dy, const double *w,
                                  double *dx);
 void luc_conv_ref_grad_weight_f64(const luc_conv2d_params *p, const double *x, const double *dy,

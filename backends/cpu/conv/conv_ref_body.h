@@ -2,15 +2,16 @@
 
 typedef struct {
     const luc_conv2d_params *p;
-    const T *x, *w, *dy, *bias;
+    const T *x, *w, *dy;
     T *out, *out_bias;
+    const luc_conv_epilogue *then;
 } FN(call);
 
 static ACC FN(forward_at)(const FN(call) * a, int64_t n, int64_t o, int64_t i, int64_t j)
 {
     const luc_conv2d_params *p = a->p;
     const int64_t cg = p->c / p->groups, first = o / (p->o / p->groups) * cg;
-    ACC sum = a->bias ? a->bias[o] : 0;
+    ACC sum = 0;
     for (int64_t c = 0; c < cg; c++)
         for (int64_t r = 0; r < p->kh; r++)
             for (int64_t s = 0; s < p->kw; s++) {
@@ -19,7 +20,12 @@ static ACC FN(forward_at)(const FN(call) * a, int64_t n, int64_t o, int64_t i, i
                 if (h < 0 || h >= p->h || w < 0 || w >= p->w) continue;
                 sum += (ACC)a->x[X_AT(n, first + c, h, w)] * (ACC)a->w[W_AT(o, c, r, s)];
             }
-    return p->relu && sum < 0 ? 0 : sum;
+    const luc_conv_epilogue *then = a->then;
+    if (!then) return sum;
+    if (then->scale) sum *= ((const T *)then->scale)[o];
+    if (then->shift) sum += ((const T *)then->shift)[o];
+    if (then->residual) sum += ((const T *)then->residual)[Y_AT(n, o, i, j)];
+    return then->relu && sum < 0 ? 0 : sum;
 }
 
 /* Blocks of [n, o] planes. */
@@ -107,10 +113,10 @@ static void FN(grad_weight_filters)(void *ctx, int64_t begin, int64_t end, int t
     }
 }
 
-void FN(luc_conv_ref_forward)(const luc_conv2d_params *p, const T *x, const T *w, const T *bias,
-                              T *y)
+void FN(luc_conv_ref_forward)(const luc_conv2d_params *p, const T *x, const T *w,
+                              const luc_conv_epilogue *then, T *y)
 {
-    FN(call) a = {.p = p, .x = x, .w = w, .bias = bias, .out = y};
+    FN(call) a = {.p = p, .x = x, .w = w, .then = then, .out = y};
     luc_parallel_for(p->n * p->o, 1, FN(forward_planes), &a);
 }
 

@@ -40,9 +40,9 @@ typedef struct {
     int64_t item_rows, image_items;
     size_t packed_bytes, segment_bytes, strip_bytes;
     /* one run */
-    const float *src, *w, *bias;
-    bool relu;
-    float *dst, *packed;
+    const float *src, *w, *packed;
+    luc_conv_then then;
+    float *dst, *pack_to;
     luc_segment *segments;
     char *strips;
 } window;
@@ -186,7 +186,7 @@ static void pack_panels(void *ctx, int64_t begin, int64_t end, int thread)
         const int64_t group = k / g->panels, lane = k % g->panels * cols;
         const int64_t lanes = luc_min64(cols, g->lanes - lane);
         const float *w = g->w + group * (p->o / p->groups) * p->w_stride[0] + lane * g->w_lane;
-        float *dst = g->packed + k * size;
+        float *dst = g->pack_to + k * size;
         if (dense) {
             pack_dense(g, dst, w, lanes);
             continue;
@@ -226,6 +226,25 @@ static void fill_strip(const window *g, float *strip, const float *image, int64_
     }
 }
 
+/* Tells a tile what to do with the channels from `channel` on. */
+static void set_then(const window *g, luc_tile_f32 *t, int64_t channel)
+{
+    const luc_conv_then *then = &g->then;
+    t->scale = then->scale ? then->scale + channel : NULL;
+    t->bias = then->shift ? then->shift + channel : NULL;
+    t->flags = (then->scale ? LUC_TILE_SCALE_COL : 0) | (then->shift ? LUC_TILE_BIAS_COL : 0) |
+               (then->residual ? LUC_TILE_RESIDUAL : 0) | (then->relu ? LUC_TILE_RELU : 0);
+}
+
+/* The tile's rows: C at two addresses of dst, and the residual where it has the same offsets. */
+static void set_rows(const window *g, luc_tile_f32 *t, float *c0, float *c1)
+{
+    t->c0 = c0, t->c1 = c1;
+    if (!g->then.residual) return;
+    t->r0 = g->then.residual + (c0 - g->dst);
+    t->r1 = g->then.residual + (c1 - g->dst);
+}
+
 /* One panel of channels over a block of grid rows. a and c are at its first pixel. */
 static void run_panel(const window *g, luc_tile_f32 *t, const float *a, float *c, int64_t rows)
 {
@@ -239,7 +258,7 @@ static void run_panel(const window *g, luc_tile_f32 *t, const float *a, float *c
         if (pairs && i + 1 < rows) { /* two rows of the image, one in each half of the tile */
             t->m = 2 * half;
             t->a0 = a + i * a_r, t->a1 = t->a0 + a_r;
-            t->c0 = c + i * g->dst_r, t->c1 = t->c0 + g->dst_r;
+            set_rows(g, t, c + i * g->dst_r, c + (i + 1) * g->dst_r);
             g->tile->run(t);
             i++;
             continue;
@@ -247,7 +266,8 @@ static void run_panel(const window *g, luc_tile_f32 *t, const float *a, float *c
         for (int64_t j = 0; j < g->cols; j += size) {
             t->m = (int)luc_min64(size, g->cols - j);
             t->a0 = a + i * a_r + j * t->a_row, t->a1 = t->a0 + half * t->a_row;
-            t->c0 = c + i * g->dst_r + j * t->c_row, t->c1 = t->c0 + half * t->c_row;
+            float *to = c + i * g->dst_r + j * t->c_row;
+            set_rows(g, t, to, to + half * t->c_row);
             g->tile->run(t);
         }
     }
@@ -277,61 +297,75 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
         const int64_t channel = group * g->lanes + lane;
         t.n = (int)luc_min64(cols, g->lanes - lane);
         t.b = g->packed + k * size;
-        t.bias = g->bias ? g->bias + channel : NULL;
-        t.flags = (g->bias ? LUC_TILE_BIAS_COL : 0) | (g->relu ? LUC_TILE_RELU : 0);
+        set_then(g, &t, channel);
         run_panel(g, &t, a + group * g->depth, c + channel, rows);
     }
 }
 
-static size_t window_bytes(const window *g, int threads)
+/* Walk number i of the stride's, of which forward has one. False: nothing to compute. */
+static bool set_walk(window *g, bool backward, int64_t i, int threads)
 {
-    return g->packed_bytes + g->segment_bytes + g->strip_bytes * (size_t)threads;
+    if (backward)
+        set_backward(g, i / g->p->stride_w, i % g->p->stride_w);
+    else
+        set_forward(g);
+    return set_plan(g, threads);
 }
 
-static void run_window(window *g, char *workspace, int threads)
+static int64_t walks(const luc_conv2d_params *p, bool backward)
 {
-    g->packed = (float *)(void *)workspace;
-    g->segments = (luc_segment *)(void *)(workspace + g->packed_bytes);
-    g->strips = workspace + g->packed_bytes + g->segment_bytes;
-    fill_segments(g);
-    if (g->packed_bytes > 0) luc_parallel_for(g->p->groups * g->panels, 1, pack_panels, g);
-    luc_parallel_for_max(g->p->n * g->image_items, 1, threads, run_item, g);
+    return backward ? p->stride_h * p->stride_w : 1;
+}
+
+static size_t conv_window_packed_bytes(const luc_conv2d_params *p, bool backward)
+{
+    size_t bytes = 0;
+    for (int64_t i = 0; i < walks(p, backward); i++) {
+        window g = {.p = p};
+        if (set_walk(&g, backward, i, 1)) bytes += g.packed_bytes;
+    }
+    return bytes;
+}
+
+static void conv_window_pack(const luc_conv2d_params *p, bool backward, const float *w,
+                             float *packed)
+{
+    for (int64_t i = 0; i < walks(p, backward); i++) {
+        window g = {.p = p, .w = w, .pack_to = packed};
+        if (!set_walk(&g, backward, i, 1) || g.packed_bytes == 0) continue;
+        luc_parallel_for(p->groups * g.panels, 1, pack_panels, &g);
+        packed += g.packed_bytes / sizeof(float);
+    }
 }
 
 static size_t conv_window_bytes(const luc_conv2d_params *p, bool backward, int threads)
 {
     size_t most = 0;
-    for (int64_t i = 0; i < (backward ? p->stride_h : 1); i++)
-        for (int64_t j = 0; j < (backward ? p->stride_w : 1); j++) {
-            window g = {.p = p};
-            if (backward)
-                set_backward(&g, i, j);
-            else
-                set_forward(&g);
-            if (!set_plan(&g, threads)) continue;
-            size_t bytes = window_bytes(&g, threads);
-            most = bytes > most ? bytes : most;
-        }
+    for (int64_t i = 0; i < walks(p, backward); i++) {
+        window g = {.p = p};
+        if (!set_walk(&g, backward, i, threads)) continue;
+        size_t bytes = g.segment_bytes + g.strip_bytes * (size_t)threads;
+        most = bytes > most ? bytes : most;
+    }
     return most;
 }
 
 static void conv_window_run(const luc_conv2d_params *p, bool backward, const float *from,
-                            const float *w, const float *bias, float *to, char *workspace,
-                            int threads)
+                            const float *packed, const luc_conv_then *then, float *to,
+                            char *workspace, int threads)
 {
-    for (int64_t i = 0; i < (backward ? p->stride_h : 1); i++)
-        for (int64_t j = 0; j < (backward ? p->stride_w : 1); j++) {
-            window g = {
-                .p = p, .src = from, .w = w, .bias = bias, .dst = to, .relu = !backward && p->relu};
-            if (backward)
-                set_backward(&g, i, j);
-            else
-                set_forward(&g);
-            if (set_plan(&g, threads)) run_window(&g, workspace, threads);
-        }
+    for (int64_t i = 0; i < walks(p, backward); i++) {
+        window g = {.p = p, .src = from, .packed = packed, .dst = to};
+        if (then) g.then = *then;
+        if (!set_walk(&g, backward, i, threads)) continue;
+        packed += g.packed_bytes / sizeof(float);
+        g.segments = (luc_segment *)(void *)workspace;
+        g.strips = workspace + g.segment_bytes;
+        fill_segments(&g);
+        luc_parallel_for_max(p->n * g.image_items, 1, threads, run_item, &g);
+    }
 }
 
 const luc_conv_window_table LUC_LEVEL_NAME(luc_conv_window) = {
-    .bytes = conv_window_bytes,
-    .run = conv_window_run,
+    .kernel = {conv_window_packed_bytes, conv_window_pack, conv_window_bytes, conv_window_run},
 };

@@ -19,7 +19,7 @@ enum { SIZE = LUC_WINO_SIZE, IN = LUC_WINO_IN, OUT = LUC_WINO_OUT, MOST_COLS = 6
 typedef struct {
     const luc_conv2d_params *p;
     const luc_tile_f32_table *tile;
-    bool backward, relu;
+    bool backward;
     int64_t depth, lanes, panels; /* source and destination channels */
     int64_t rows, cols, src_rows, src_cols, pad_r, pad_c;
     int64_t src_n, src_r, src_c, dst_n, dst_r, dst_c;
@@ -27,8 +27,9 @@ typedef struct {
     int64_t item_blocks;
     int64_t pitch; /* of V's blocks: channels, padded to whole vectors */
     size_t u_bytes, v_bytes, m_bytes, zero_bytes;
-    const float *src, *w, *bias, *zeros;
-    float *dst, *u;
+    const float *src, *w, *u, *zeros;
+    luc_conv_then then;
+    float *dst, *u_to;
     char *scratch;
 } winograd;
 
@@ -84,7 +85,7 @@ static void transform_kernels(void *ctx, int64_t begin, int64_t end, int thread)
             }
         for (int64_t l = g->lanes - lane; l < cols; l++)
             for (int64_t k = 0; k < 9; k++) taps[k * cols + l] = 0;
-        float *u = g->u + (panel * SIZE * depth + d) * cols;
+        float *u = g->u_to + (panel * SIZE * depth + d) * cols;
         for (int64_t l = 0; l < cols; l += LUC_VF) {
             vf w9[9], half[18], full[SIZE];
             for (int k = 0; k < 9; k++) w9[k] = vf_load(taps + k * cols + l);
@@ -106,17 +107,19 @@ static void transform_input(const winograd *g, int64_t block, float *v, int64_t 
     luc_wino_transform_input(pixel, g->depth, v, step);
 }
 
-/* One row of a block's pixels: to[j * step], j < cols, n channels; bias and relu applied. */
-LUC_INLINE void store_row(const winograd *g, const vf *half, vf bias, float *to, int64_t cols,
-                          int64_t n)
+/* One row of a block's pixels, with what comes after the sums: to[j * step], j < cols, n channels;
+   residual lies likewise. */
+LUC_INLINE void store_row(const winograd *g, const vf *half, vf scale, vf shift,
+                          const float *residual, float *to, int64_t cols, int64_t n)
 {
     const int64_t step = g->dst_c;
     vf y[OUT];
     luc_wino_output_1d(half, 1, y, 1);
 #pragma GCC unroll 4
     for (int j = 0; j < OUT; j++) {
-        y[j] = vf_add(y[j], bias);
-        if (g->relu) y[j] = vf_max(vf_zero(), y[j]);
+        y[j] = vf_fma(y[j], scale, shift);
+        if (residual && j < cols) y[j] = vf_add(y[j], vf_load_n(residual + j * step, n));
+        if (g->then.relu) y[j] = vf_max(vf_zero(), y[j]);
     }
     if (cols == OUT && n == LUC_VF) {
         vf_store(to, y[0]);
@@ -136,15 +139,20 @@ static void transform_output(const winograd *g, int64_t block, const float *m, i
                              int64_t channel, int64_t n)
 {
     const luc_wino_place at = luc_wino_place_of(block, g->blocks_r, g->blocks_c);
-    float *to = g->dst + at.n * g->dst_n + at.row * g->dst_r + at.col * g->dst_c + channel;
+    const int64_t first = at.n * g->dst_n + at.row * g->dst_r + at.col * g->dst_c + channel;
+    const luc_conv_then *then = &g->then;
+    float *to = g->dst + first;
     const int64_t rows = luc_min64(OUT, g->rows - at.row), cols = luc_min64(OUT, g->cols - at.col);
     for (int64_t l = 0; l < n; l += LUC_VF) {
         const int64_t some = luc_min64(LUC_VF, n - l);
-        const vf bias = g->bias ? vf_load_n(g->bias + channel + l, some) : vf_zero();
+        const vf shift = then->shift ? vf_load_n(then->shift + channel + l, some) : vf_set1(-0.0F);
+        const vf scale = then->scale ? vf_load_n(then->scale + channel + l, some) : vf_set1(1);
         vf half[OUT * IN];
         luc_wino_output(m + l, step, half);
         for (int64_t i = 0; i < rows; i++)
-            store_row(g, half + IN * i, bias, to + i * g->dst_r + l, cols, some);
+            store_row(g, half + IN * i, scale, shift,
+                      then->residual ? then->residual + first + i * g->dst_r + l : NULL,
+                      to + i * g->dst_r + l, cols, some);
     }
 }
 
@@ -209,32 +217,45 @@ static bool conv_winograd_wins(const luc_conv2d_params *p, bool backward)
     return blocks * each + once < 0.9 * (pixels * 9 * products / 32 / 0.95 + 9 * c * o / 4);
 }
 
+static size_t conv_winograd_packed_bytes(const luc_conv2d_params *p, bool backward)
+{
+    winograd g = {.p = p, .backward = backward};
+    set_plan(&g, 1);
+    return g.u_bytes;
+}
+
+static void conv_winograd_pack(const luc_conv2d_params *p, bool backward, const float *w,
+                               float *packed)
+{
+    winograd g = {.p = p, .backward = backward, .w = w, .u_to = packed};
+    set_plan(&g, 1);
+    luc_parallel_for(g.panels * g.depth, 16, transform_kernels, &g);
+}
+
 static size_t conv_winograd_bytes(const luc_conv2d_params *p, bool backward, int threads)
 {
     winograd g = {.p = p, .backward = backward};
     set_plan(&g, threads);
-    return g.u_bytes + g.zero_bytes + (g.v_bytes + g.m_bytes) * (size_t)threads;
+    return g.zero_bytes + (g.v_bytes + g.m_bytes) * (size_t)threads;
 }
 
 static void conv_winograd_run(const luc_conv2d_params *p, bool backward, const float *from,
-                              const float *w, const float *bias, float *to, char *workspace,
-                              int threads)
+                              const float *packed, const luc_conv_then *then, float *to,
+                              char *workspace, int threads)
 {
-    winograd g = {.p = p, .backward = backward, .src = from, .w = w, .bias = bias, .dst = to};
+    winograd g = {.p = p, .backward = backward, .src = from, .u = packed, .dst = to};
     set_plan(&g, threads);
-    g.relu = !backward && p->relu;
-    g.u = (float *)(void *)workspace;
-    float *zeros = (float *)(void *)(workspace + g.u_bytes);
+    if (then) g.then = *then;
+    float *zeros = (float *)(void *)workspace;
     memset(zeros, 0, g.zero_bytes);
     g.zeros = zeros;
-    g.scratch = workspace + g.u_bytes + g.zero_bytes;
-    luc_parallel_for(g.panels * g.depth, 16, transform_kernels, &g);
+    g.scratch = workspace + g.zero_bytes;
     luc_parallel_for_max(g.blocks, g.item_blocks, threads, run_item, &g);
 }
 
 const luc_conv_winograd_table LUC_LEVEL_NAME(luc_conv_winograd) = {
     .fits = conv_winograd_fits,
     .wins = conv_winograd_wins,
-    .bytes = conv_winograd_bytes,
-    .run = conv_winograd_run,
+    .kernel = {conv_winograd_packed_bytes, conv_winograd_pack, conv_winograd_bytes,
+               conv_winograd_run},
 };

@@ -1,0 +1,251 @@
+/*
+ * conv_pointwise_kernel.c: 1x1 convolution over channels_last images, compiled once per CPU level.
+ *
+ * A product of pixels by channels: a register tile covers up to `rows` pixels and `cols` channels.
+ * An item of parallel work is a block of both. In it, the source of one tile stays in the
+ * first-level cache while the packed weights, one long sequence, come by from the second level; so
+ * the destination is written along its rows, once, and the weights are read as memory likes it.
+ */
+#include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/gemm_priv.h"
+#include "backends/cpu/parallel.h"
+#include "backends/cpu/simd.h"
+#include "backends/cpu/tile_priv.h"
+#include "backends/cpu/view_priv.h"
+
+enum {
+    DEPTH = 512,     /* channels that are summed between two visits of the destination */
+    ITEM_ROWS = 448, /* the most pixels of an item */
+    PAD = 16,        /* after a copied pixel's channels, against crowding in the cache */
+    MOST_ROWS = 16,  /* of a tile, at any level */
+};
+
+typedef struct {
+    const luc_conv2d_params *p;
+    const luc_tile_f32_table *tile;
+    int64_t pixels, depth, lanes, panels; /* of the destination; source and destination channels */
+    int64_t src_pixel, dst_pixel;         /* strides */
+    int64_t block;                        /* channels summed at a time */
+    int64_t item_rows, item_panels, row_items;
+    bool copy, gather; /* source by way of a copy; its pixels lie apart */
+    bool stream;
+    const float *src, *packed;
+    luc_conv_then then;
+    float *dst;
+    char *scratch; /* copy_bytes for each thread */
+    size_t copy_bytes;
+} pointwise;
+
+static size_t packed_bytes(const pointwise *g)
+{
+    return luc_round64((size_t)(g->panels * g->depth * g->tile->cols) * sizeof(float));
+}
+
+static void set_sizes(pointwise *g, bool backward)
+{
+    const luc_conv2d_params *p = g->p;
+    g->tile = luc_tile_f32_get();
+    g->pixels = p->n * (backward ? p->h * p->w : p->oh * p->ow);
+    g->depth = backward ? p->o : p->c, g->lanes = backward ? p->c : p->o;
+    g->panels = luc_ceil_div(g->lanes, g->tile->cols);
+    g->src_pixel = g->depth, g->dst_pixel = g->lanes;
+    g->block = luc_even_piece(luc_max64(g->depth, 1), DEPTH);
+    g->gather = !backward && (p->stride_h > 1 || p->stride_w > 1);
+    /* Pixels a multiple of a page apart would all want the same lines of the cache. */
+    g->copy = g->gather || g->src_pixel * (int64_t)sizeof(float) % 2048 == 0;
+    g->copy_bytes =
+        g->copy ? luc_round64((size_t)(MOST_ROWS * (g->block + PAD)) * sizeof(float)) : 0;
+    g->stream =
+        g->depth <= g->block && g->pixels * g->lanes * (int64_t)sizeof(float) >= LUC_STREAM_BYTES;
+}
+
+/* Cuts the destination into items: weights of half the second-level cache, so that they are read
+   from further away once for many pixels; but enough items to keep threads busy. */
+static void cut(pointwise *g, int threads)
+{
+    const int64_t panel = g->block * g->tile->cols * (int64_t)sizeof(float), rows = g->tile->rows;
+    const int64_t most = (int64_t)luc_cpu_l2_bytes() / 2 / panel;
+    g->item_panels = luc_even_piece(g->panels, luc_max64(luc_min64(most, g->panels), 1));
+    g->item_rows = luc_even_piece(g->pixels, ITEM_ROWS);
+    for (;;) {
+        g->row_items = luc_ceil_div(g->pixels, g->item_rows);
+        const int64_t items = g->row_items * luc_ceil_div(g->panels, g->item_panels);
+        if (threads == 1 || items >= 4 * threads) break;
+        if (g->item_rows > 8 * rows)
+            g->item_rows = luc_ceil_div(g->item_rows / 2, rows) * rows;
+        else if (g->item_panels > 1 && items < 2 * threads)
+            g->item_panels = luc_even_piece(g->panels, g->item_panels / 2);
+        else
+            break;
+    }
+}
+
+/* ---- weights: [panel][source channel][lane] --------------------------------------------------- */
+
+typedef struct {
+    const pointwise *g;
+    const float *w;
+    int64_t lane, depth; /* strides of w */
+    float *to;
+} packing;
+
+static void pack_panels(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const packing *k = ctx;
+    const pointwise *g = k->g;
+    const int64_t cols = g->tile->cols;
+    (void)thread;
+    for (int64_t panel = begin; panel < end; panel++) {
+        const int64_t lanes = luc_min64(cols, g->lanes - panel * cols);
+        const float *w = k->w + panel * cols * k->lane;
+        float *to = k->to + panel * g->depth * cols;
+        if (lanes < cols) memset(to, 0, sizeof(float) * (size_t)(g->depth * cols));
+        if (k->depth == 1) {
+            luc_gemm_get()->transpose_32(to, cols, w, k->lane, lanes, g->depth);
+            continue;
+        }
+        for (int64_t d = 0; d < g->depth; d++, to += cols, w += k->depth) {
+            if (k->lane == 1)
+                memcpy(to, w, sizeof(float) * (size_t)lanes);
+            else
+                for (int64_t l = 0; l < lanes; l++) to[l] = w[l * k->lane];
+        }
+    }
+}
+
+static size_t conv_pointwise_packed_bytes(const luc_conv2d_params *p, bool backward)
+{
+    pointwise g = {.p = p};
+    set_sizes(&g, backward);
+    return packed_bytes(&g);
+}
+
+static void conv_pointwise_pack(const luc_conv2d_params *p, bool backward, const float *w,
+                                float *packed)
+{
+    pointwise g = {.p = p};
+    set_sizes(&g, backward);
+    const int64_t o = p->w_stride[0], c = p->w_stride[1];
+    packing k = {.g = &g, .w = w, .to = packed};
+    k.lane = backward ? c : o, k.depth = backward ? o : c;
+    if (g.depth == 1) k.depth = 1; /* a stride means nothing there */
+    luc_parallel_for(g.panels, 1 + (1 << 13) / (g.depth * g.tile->cols + 1), pack_panels, &k);
+}
+
+/* ---- the product ------------------------------------------------------------------------------ */
+
+/* Where pixel i of the destination has its source. */
+static const float *source(const pointwise *g, int64_t i)
+{
+    const luc_conv2d_params *p = g->p;
+    if (!g->gather) return g->src + i * g->src_pixel;
+    const int64_t size = p->oh * p->ow, at = i % size;
+    return g->src + i / size * p->x_stride[0] + at / p->ow * p->stride_h * p->x_stride[2] +
+           at % p->ow * p->stride_w * p->x_stride[3];
+}
+
+static void copy_rows(const pointwise *g, float *to, int64_t row, int64_t rows, int64_t k,
+                      int64_t depth)
+{
+    for (int64_t i = 0; i < rows; i++, to += g->block + PAD)
+        memcpy(to, source(g, row + i) + k, sizeof(float) * (size_t)depth);
+}
+
+/* What the tiles of the channels [k, k + depth) do to the destination. */
+static int flags_of(const pointwise *g, int64_t k, int64_t depth)
+{
+    const luc_conv_then *then = &g->then;
+    int flags = (k > 0 ? LUC_TILE_ADD : 0) | (g->stream ? LUC_TILE_STREAM : 0);
+    if (k + depth < g->depth) return flags;
+    if (then->scale) flags |= LUC_TILE_SCALE_COL;
+    if (then->shift) flags |= LUC_TILE_BIAS_COL;
+    if (then->residual) flags |= LUC_TILE_RESIDUAL;
+    return then->relu ? flags | LUC_TILE_RELU : flags;
+}
+
+/* Fetches part `part` of `parts` of the source that the next tile reads: it comes from far away, and
+   in pieces too short for the processor to foresee. */
+static void fetch(const pointwise *g, int64_t row, int64_t rows, int64_t k, int64_t depth,
+                  int64_t part, int64_t parts)
+{
+    enum { LINE = 64 / sizeof(float) };
+    const int64_t lines = luc_ceil_div(depth, LINE), last = rows * lines * (part + 1) / parts;
+    int64_t i = rows * lines * part / parts;
+    while (i < last) {
+        const float *from = source(g, row + i / lines) + k;
+        const int64_t end = luc_min64(last, (i / lines + 1) * lines);
+        for (int64_t at = i % lines; i < end; i++, at++) __builtin_prefetch(from + at * LINE, 0, 2);
+    }
+}
+
+/* The tile's pixels from `row` on by the panels [begin, end); `next` pixels follow. */
+static void run_panels(const pointwise *g, luc_tile_f32 *t, int64_t row, int64_t k, int64_t begin,
+                       int64_t end, int64_t next)
+{
+    const luc_conv_then *then = &g->then;
+    const int64_t cols = g->tile->cols, half = g->tile->half * t->c_row;
+    for (int64_t panel = begin; panel < end; panel++) {
+        if (next > 0) fetch(g, row + t->m, next, k, t->depth, panel - begin, end - begin);
+        const int64_t lane = panel * cols, at = row * g->dst_pixel + lane;
+        t->n = (int)luc_min64(cols, g->lanes - lane);
+        t->b = g->packed + (panel * g->depth + k) * cols;
+        t->c0 = g->dst + at, t->c1 = t->c0 + half;
+        if (then->scale) t->scale = then->scale + lane;
+        if (then->shift) t->bias = then->shift + lane;
+        if (then->residual) t->r0 = then->residual + at, t->r1 = t->r0 + half;
+        g->tile->run(t);
+    }
+}
+
+static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const pointwise *g = ctx;
+    (void)end;
+    const int64_t r0 = begin % g->row_items * g->item_rows;
+    const int64_t r1 = luc_min64(r0 + g->item_rows, g->pixels);
+    const int64_t p0 = begin / g->row_items * g->item_panels;
+    const int64_t p1 = luc_min64(p0 + g->item_panels, g->panels);
+    const int64_t size = luc_even_piece(r1 - r0, g->tile->rows);
+    float *copy = (float *)(void *)(g->scratch + (size_t)thread * g->copy_bytes);
+    const luc_segment none = {0, 0};
+    luc_tile_f32 t = {.a_step = 1, .b_step = g->tile->cols, .c_row = g->dst_pixel};
+    t.segments = 1, t.segment = &none;
+    for (int64_t k = 0; k == 0 || k < g->depth; k += g->block) {
+        t.depth = luc_min64(g->block, g->depth - k);
+        t.flags = flags_of(g, k, t.depth);
+        for (int64_t row = r0; row < r1; row += size) {
+            t.m = (int)luc_min64(size, r1 - row);
+            t.a_row = g->copy ? g->block + PAD : g->src_pixel;
+            if (g->copy) copy_rows(g, copy, row, t.m, k, t.depth);
+            t.a0 = g->copy ? copy : source(g, row) + k;
+            t.a1 = t.a0 + g->tile->half * t.a_row;
+            run_panels(g, &t, row, k, p0, p1, luc_min64(size, r1 - row - t.m));
+        }
+    }
+    if (g->stream) luc_stream_fence();
+}
+
+static size_t conv_pointwise_bytes(const luc_conv2d_params *p, bool backward, int threads)
+{
+    pointwise g = {.p = p};
+    set_sizes(&g, backward);
+    return g.copy_bytes * (size_t)threads;
+}
+
+static void conv_pointwise_run(const luc_conv2d_params *p, bool backward, const float *from,
+                               const float *packed, const luc_conv_then *then, float *to,
+                               char *workspace, int threads)
+{
+    pointwise g = {.p = p, .src = from, .packed = packed, .dst = to, .scratch = workspace};
+    if (then) g.then = *then;
+    set_sizes(&g, backward);
+    if (g.pixels <= 0 || g.lanes <= 0) return;
+    cut(&g, threads);
+    luc_parallel_for_max(g.row_items * luc_ceil_div(g.panels, g.item_panels), 1, threads, run_item,
+                         &g);
+}
+
+const luc_conv_pointwise_table LUC_LEVEL_NAME(luc_conv_pointwise) = {
+    .kernel = {conv_pointwise_packed_bytes, conv_pointwise_pack, conv_pointwise_bytes,
+               conv_pointwise_run},
+};

@@ -1,0 +1,100 @@
+/* keep.c: what kernels keep of an input, on the input's storage. */
+#include "lucid/keep.h"
+#include "lucid/backend_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+
+#include <string.h>
+
+/* In front of the data, in one block of the CPU's memory. */
+struct lucid_kept {
+    atomic_int refs;
+    uint64_t version;  /* of the storage when the call began */
+    const void *input; /* its first element: another view of the storage is another input */
+    size_t key_size, bytes;
+    unsigned char key[LUCID_KEEP_KEY];
+};
+
+enum { HEADER = (sizeof(struct lucid_kept) + 63) / 64 * 64 };
+
+lucid_kept *lucid_kept_new(lucid_keep *keep, size_t bytes, const void *key, size_t key_size)
+{
+    if (!keep || key_size > LUCID_KEEP_KEY || bytes > SIZE_MAX - HEADER) return NULL;
+    lucid_kept *k = luc_cache_alloc(HEADER + bytes);
+    if (!k) return NULL;
+    memset(k, 0, sizeof *k);
+    atomic_init(&k->refs, 1);
+    k->version = keep->version;
+    k->input = keep->input;
+    k->key_size = key_size;
+    k->bytes = HEADER + bytes;
+    memcpy(k->key, key, key_size);
+    return k;
+}
+
+void *lucid_kept_data(lucid_kept *kept)
+{
+    return kept ? (char *)kept + HEADER : NULL;
+}
+
+void lucid_kept_release(lucid_kept *k)
+{
+    if (k && atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1)
+        luc_cache_free(k, k->bytes);
+}
+
+/* ---- on the storage --------------------------------------------------------------------------- */
+
+static void lock(luc_storage *s)
+{
+    while (atomic_exchange_explicit(&s->keep_lock, true, memory_order_acquire)) {}
+}
+
+static void unlock(luc_storage *s)
+{
+    atomic_store_explicit(&s->keep_lock, false, memory_order_release);
+}
+
+lucid_kept *lucid_keep_find(lucid_keep *keep, const void *key, size_t key_size)
+{
+    if (!keep) return NULL;
+    lock(keep->storage);
+    lucid_kept *k = keep->storage->kept;
+    if (k && (k->version != keep->version || k->input != keep->input || k->key_size != key_size ||
+              memcmp(k->key, key, key_size) != 0))
+        k = NULL;
+    if (k) atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
+    unlock(keep->storage);
+    return k;
+}
+
+/* k: a reference of the storage's own, or NULL. */
+static void replace(luc_storage *s, lucid_kept *k)
+{
+    lock(s);
+    lucid_kept *old = s->kept;
+    s->kept = k;
+    unlock(s);
+    lucid_kept_release(old);
+}
+
+void lucid_keep_put(lucid_keep *keep, lucid_kept *kept)
+{
+    if (!keep || !kept) return;
+    atomic_fetch_add_explicit(&kept->refs, 1, memory_order_relaxed);
+    replace(keep->storage, kept);
+}
+
+void luc_keep_drop(luc_storage *s)
+{
+    replace(s, NULL);
+}
+
+bool luc_keep_begin(lucid_keep *keep, const lucid_tensor *t)
+{
+    if (t->storage->foreign) return false; /* its owner may change it without a word */
+    keep->storage = t->storage;
+    keep->version = lucid_version(t);
+    keep->input = t->view.data;
+    return true;
+}

@@ -1,0 +1,35 @@
+/* keep.h: what kernels keep of an input from one call to the next.
+ *
+ * Convolutions read their weights in an order of their own. To bring them into it takes as long as
+ * several images' worth of arithmetic in some layers, so in inference it is done once: the result
+ * stays beside the weights' memory until they change (by their version, lucid_version) or go. A
+ * recorded call keeps nothing and drops what was kept, for training changes the weights.
+ *
+ * For kernels of the CPU. An operator says with .keeps of which input; its kernel finds the place in
+ * its arguments. A key says what was made: everything that its form depends on, but the input's
+ * values. One form is kept at a time. Thread-safe. */
+#ifndef LUCID_KEEP_H
+#define LUCID_KEEP_H
+
+#include "lucid/backend.h"
+
+LUCID_BEGIN_DECLS
+
+enum { LUCID_KEEP_KEY = 128 }; /* the most bytes of a key */
+
+typedef struct lucid_kept lucid_kept;
+
+/* What is kept under the key for the input as it is now, or NULL. The caller's reference: give it
+ * back with lucid_kept_release. */
+LUCID_API lucid_kept *lucid_keep_find(lucid_keep *keep, const void *key, size_t key_size);
+/* Memory to make it in, 64-byte aligned; NULL, without raising, when memory is out. */
+LUCID_API lucid_kept *lucid_kept_new(lucid_keep *keep, size_t bytes, const void *key,
+                                     size_t key_size);
+LUCID_API void *lucid_kept_data(lucid_kept *kept);
+/* Keeps it, in the place of what was kept before; the caller's reference stays the caller's. */
+LUCID_API void lucid_keep_put(lucid_keep *keep, lucid_kept *kept);
+/* Gives a reference back. NULL does nothing. */
+LUCID_API void lucid_kept_release(lucid_kept *kept);
+
+LUCID_END_DECLS
+#endif
