@@ -53,6 +53,7 @@ struct plan {
     size_t own_bytes;
     /* by the library: */
     bool by_library, adds_bias;
+    const char *refusal;
     size_t library_bytes, bytes;                     /* `bytes`: of all the workspace */
     ptrdiff_t x_at, w_at, y_at, bias_at, library_at; /* copies in the workspace; -1: not needed */
 };
@@ -122,7 +123,10 @@ static void ask_library(plan *p)
     const size_t size = v.dtype == LUCID_F64 ? 8 : v.dtype == LUCID_F32 ? 4 : 2;
     size_t used = 0;
     p->x_at = p->w_at = p->y_at = p->bias_at = -1;
-    if (v.n * v.c * v.h * v.w * v.o * v.oh * v.ow == 0) return;
+    if (v.n == 0 || v.c == 0 || v.o == 0) {
+        p->refusal = "nothing to add up";
+        return;
+    }
     v.alignment = 16;
     const lucid_view *views[] = {p->x, p->w, p->y};
     ptrdiff_t *places[] = {&p->x_at, &p->w_at, &p->y_at};
@@ -139,7 +143,8 @@ static void ask_library(plan *p)
         p->bias_at = carve(&used, (size_t)v.o * size);
     else if (p->bias && alignment_of(p->bias->data) < v.alignment)
         v.alignment = alignment_of(p->bias->data);
-    p->by_library = dnn_takes(v, &p->library_bytes, &p->adds_bias);
+    p->refusal = dnn_refuses(v, &p->library_bytes, &p->adds_bias);
+    p->by_library = !p->refusal;
     if (!p->by_library) return;
     p->library_at = carve(&used, p->library_bytes);
     if (used > p->bytes) p->bytes = used;
@@ -210,6 +215,8 @@ template <class T> static bool convolve_kernel(const lucid_kernel_args *args)
     if (p.by_library && args->workspace_size >= p.bytes) {
         outcome o = by_library<T>(c, p);
         if (o != not_handled) return o == done;
+    } else {
+        count_call(cudnn, p.by_library ? "its workspace was not asked for" : p.refusal);
     }
     return convolve<T>(c, p.job, args->workspace);
 }
@@ -236,13 +243,17 @@ static size_t workspace(const lucid_kernel_args *args)
 
 #ifdef LUC_CUDA_EMULATED
 /* Instead of the library, for testing what goes around it: LUC_EMULATOR_DNN=1. */
-bool dnn_takes(const convolution &v, size_t *bytes, bool *adds_bias)
+const char *dnn_refuses(const convolution &v, size_t *bytes, bool *adds_bias)
 {
     const char *s = getenv("LUC_EMULATOR_DNN");
-    if (!s || *s != '1') return false;
+    if (!s || *s != '1') return "off";
     *adds_bias = v.o % 2;
     *bytes = (size_t)64 << 20;
-    return true;
+    return nullptr;
+}
+
+void count_call(library, const char *)
+{
 }
 
 template <class T>

@@ -62,6 +62,9 @@ struct convolution_data {
     const void *bias;
 };
 
+/* Workspace that blas_multiply may use for this product, in bytes. */
+size_t blas_workspace(const product &p, int device);
+outcome blas_multiply(const call &c, const product &p, void *workspace, size_t bytes);
 #if !defined(LUC_CUDA_EMULATED) && !defined(LUC_HAVE_CUBLASLT)
 inline size_t blas_workspace(const product &, int)
 {
@@ -71,28 +74,23 @@ inline outcome blas_multiply(const call &, const product &, void *, size_t)
 {
     return not_handled;
 }
-#else
-/* Workspace that blas_multiply may use for this product, in bytes. */
-size_t blas_workspace(const product &p, int device);
-outcome blas_multiply(const call &c, const product &p, void *workspace, size_t bytes);
 #endif
 
+/* NULL where cuDNN can do it: then the workspace that it needs, in bytes, and whether it adds the
+ * bias itself. Else why not. */
+const char *dnn_refuses(const convolution &v, size_t *bytes, bool *adds_bias);
+outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
+                     void *workspace, size_t bytes);
 #if !defined(LUC_CUDA_EMULATED) && !defined(LUC_HAVE_CUDNN)
-inline bool dnn_takes(const convolution &, size_t *, bool *)
+inline const char *dnn_refuses(const convolution &, size_t *, bool *)
 {
-    return false;
+    return "the library was not there when lucid was built";
 }
 inline outcome dnn_convolve(const call &, const convolution &, const convolution_data &, void *,
                             size_t)
 {
     return not_handled;
 }
-#else
-/* True where cuDNN can do it: the workspace that it needs, in bytes, and whether it adds the bias
- * itself. */
-bool dnn_takes(const convolution &v, size_t *bytes, bool *adds_bias);
-outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
-                     void *workspace, size_t bytes);
 #endif
 
 } // namespace luc

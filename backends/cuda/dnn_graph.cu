@@ -1,0 +1,149 @@
+/* dnn_graph.cu: a convolution as cuDNN's operation graph. */
+#include "backends/cuda/dnn_priv.h"
+
+namespace luc
+{
+
+static cudnnDataType_t data_type(lucid_dtype dtype)
+{
+    return dtype == LUCID_F16    ? CUDNN_DATA_HALF
+           : dtype == LUCID_BF16 ? CUDNN_DATA_BFLOAT16
+                                 : CUDNN_DATA_FLOAT;
+}
+
+/* [a,b,c,d] in channels_last memory. A virtual tensor is never written: it runs from one operation
+ * to the next. */
+static cudnnBackendDescriptor_t tensor(int64_t uid, cudnnDataType_t type, int64_t alignment,
+                                       bool is_virtual, int64_t a, int64_t b, int64_t c, int64_t d)
+{
+    const int64_t dims[4] = {a, b, c, d}, strides[4] = {b * c * d, 1, d * b, b};
+    cudnnBackendDescriptor_t t = make_descriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+    if (t && set(t, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type) &&
+        set(t, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims) &&
+        set(t, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides) &&
+        set(t, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid) &&
+        set(t, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment) &&
+        set(t, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual) && finalize(t))
+        return t;
+    if (t) dnn().BackendDestroyDescriptor(t);
+    return nullptr;
+}
+
+static cudnnBackendDescriptor_t conv_parameters(const convolution &v)
+{
+    cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
+    int64_t dims = 2;
+    cudnnBackendDescriptor_t d = make_descriptor(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+    if (d && set(d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute) &&
+        set(d, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode) &&
+        set(d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims) &&
+        set(d, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, v.dilation) &&
+        set(d, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, v.stride) &&
+        set(d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, v.padding) &&
+        set(d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, v.padding) && finalize(d))
+        return d;
+    if (d) dnn().BackendDestroyDescriptor(d);
+    return nullptr;
+}
+
+/* The attributes of the three passes' operations. */
+struct pass_names {
+    cudnnBackendDescriptorType_t type;
+    cudnnBackendAttributeName_t alpha, beta, parameters, x, w, y;
+};
+static const pass_names passes[] = {
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y},
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY},
+};
+
+static cudnnBackendDescriptor_t conv_operation(const convolution &v,
+                                               cudnnBackendDescriptor_t parameters,
+                                               cudnnBackendDescriptor_t x,
+                                               cudnnBackendDescriptor_t w,
+                                               cudnnBackendDescriptor_t y)
+{
+    const pass_names &p = passes[v.pass];
+    const float one = 1, zero = 0;
+    cudnnBackendDescriptor_t d = make_descriptor(p.type);
+    if (d && set(d, p.alpha, CUDNN_TYPE_FLOAT, 1, &one) &&
+        set(d, p.beta, CUDNN_TYPE_FLOAT, 1, &zero) &&
+        set(d, p.parameters, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &parameters) &&
+        set(d, p.x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x) &&
+        set(d, p.w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w) &&
+        set(d, p.y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y) && finalize(d))
+        return d;
+    if (d) dnn().BackendDestroyDescriptor(d);
+    return nullptr;
+}
+
+/* y = sum + bias */
+static cudnnBackendDescriptor_t add_operation(cudnnBackendDescriptor_t sum,
+                                              cudnnBackendDescriptor_t bias,
+                                              cudnnBackendDescriptor_t y)
+{
+    cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
+    cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    cudnnBackendDescriptor_t add = make_descriptor(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    if (!add || !set(add, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode) ||
+        !set(add, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute) ||
+        !finalize(add))
+        return nullptr;
+    cudnnBackendDescriptor_t d = make_descriptor(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    if (d &&
+        set(d, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+            &add) &&
+        set(d, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &sum) &&
+        set(d, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &bias) &&
+        set(d, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y) &&
+        finalize(d))
+        return d;
+    return nullptr;
+}
+
+cudnnBackendDescriptor_t conv_graph(const convolution &v, bool fused, cudnnHandle_t handle)
+{
+    cudnnDataType_t type = data_type(v.dtype);
+    cudnnBackendDescriptor_t x = tensor(uid_x, type, v.alignment, false, v.n, v.c, v.h, v.w);
+    cudnnBackendDescriptor_t w =
+        tensor(uid_w, type, v.alignment, false, v.o, v.c / v.groups, v.kh, v.kw);
+    cudnnBackendDescriptor_t y = tensor(uid_y, type, v.alignment, false, v.n, v.o, v.oh, v.ow);
+    cudnnBackendDescriptor_t parameters = conv_parameters(v);
+    if (!x || !w || !y || !parameters) return nullptr;
+    cudnnBackendDescriptor_t operations[2] = {nullptr, nullptr};
+    int64_t n = 1;
+    if (fused) {
+        cudnnBackendDescriptor_t sum =
+            tensor(uid_sum, CUDNN_DATA_FLOAT, 16, true, v.n, v.o, v.oh, v.ow);
+        cudnnBackendDescriptor_t bias = tensor(uid_bias, type, v.alignment, false, 1, v.o, 1, 1);
+        if (!sum || !bias) return nullptr;
+        operations[0] = conv_operation(v, parameters, x, w, sum);
+        operations[1] = add_operation(sum, bias, y);
+        n = 2;
+    } else {
+        operations[0] = conv_operation(v, parameters, x, w, y);
+    }
+    cudnnBackendDescriptor_t graph = make_descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+    if (operations[0] && operations[n - 1] && graph &&
+        set(graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) &&
+        set(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, operations) &&
+        finalize(graph))
+        return graph;
+    return nullptr;
+}
+
+} // namespace luc
