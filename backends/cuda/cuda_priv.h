@@ -32,10 +32,13 @@ struct device_info {
     size_t l2_bytes, shared_limit;
     cudaStream_t stream;    /* where everything runs */
     cudaStream_t transfers; /* copies that overlap with it */
+    struct fault *fault;    /* what kernels found wrong (fault.h) */
 };
 int device_count();
 /* Makes the device this thread's current one and returns what is known of it. NULL after raising. */
 const device_info *use_device(int index, const char *op);
+/* Waits for everything on the device's stream. False after raising what failed, or a fault. */
+bool wait_for(const device_info *d, const char *op);
 /* True while a graph is captured on the device. */
 bool is_capturing(int index);
 

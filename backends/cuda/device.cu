@@ -1,9 +1,11 @@
 /* device.cu: devices, streams, copies between host and devices. */
 #include "backends/cuda/cuda_priv.h"
+#include "backends/cuda/fault.h"
 
 #include <mutex>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 namespace luc
 {
@@ -47,16 +49,20 @@ static void start(int index)
     device_info *d = &devices[index];
     cudaDeviceProp p;
     cudaStream_t stream = nullptr, transfers = nullptr;
+    void *faults = nullptr;
     if (cudaGetDeviceProperties(&p, index) != cudaSuccess || cudaSetDevice(index) != cudaSuccess ||
         cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess ||
-        cudaStreamCreateWithFlags(&transfers, cudaStreamNonBlocking) != cudaSuccess)
+        cudaStreamCreateWithFlags(&transfers, cudaStreamNonBlocking) != cudaSuccess ||
+        cudaHostAlloc(&faults, sizeof(fault), cudaHostAllocPortable) != cudaSuccess)
         return;
+    memset(faults, 0, sizeof(fault));
     snprintf(d->name, sizeof d->name, "%.127s", p.name);
     d->sm = p.major * 10 + p.minor;
     d->multiprocessors = p.multiProcessorCount;
     d->l2_bytes = (size_t)p.l2CacheSize;
     d->shared_limit = p.sharedMemPerBlockOptin;
     d->transfers = transfers;
+    d->fault = static_cast<fault *>(faults);
     d->stream = stream; /* last: it says that the device is ready */
 }
 
@@ -86,13 +92,37 @@ bool is_capturing(int index)
            status != cudaStreamCaptureStatusNone;
 }
 
+/* Raises the fault that kernels have reported, once. The stream is idle: nobody writes. */
+static bool no_fault(const device_info *d)
+{
+    fault f = *d->fault;
+    if (!f.is_set) return true;
+    memset(d->fault, 0, sizeof f);
+    const char *op = op_name((lucid_op_id)f.op);
+    if (f.is_target)
+        return raise(LUCID_ERR_ARGUMENT, op,
+                     "target: expected classes in [0,%lld) or ignore_index %lld, got %lld (element "
+                     "%lld); noticed when the device was waited for",
+                     (long long)f.size, (long long)f.ignored, (long long)f.value,
+                     (long long)f.position);
+    return raise(LUCID_ERR_ARGUMENT, op,
+                 "index: expected values in [0,%lld), got %lld at position %lld; noticed when the "
+                 "device was waited for",
+                 (long long)f.size, (long long)f.value, (long long)f.position);
+}
+
+bool wait_for(const device_info *d, const char *op)
+{
+    return ok(cudaStreamSynchronize(d->stream), op) && no_fault(d);
+}
+
 bool call::after_launch() const
 {
     static const bool wait = [] {
         const char *s = getenv("LUCID_CUDA_SYNC");
         return s && *s && *s != '0';
     }();
-    return !wait || is_capturing(args->device) || ok(cudaStreamSynchronize(stream), op);
+    return !wait || is_capturing(args->device) || wait_for(device, op);
 }
 
 /* ---- copies ----------------------------------------------------------------------------------- */
@@ -115,15 +145,14 @@ static bool copy(void *dst, lucid_device to, const void *src, lucid_device from,
             return ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, d->stream), op);
         /* The copy runs on the source's stream; both sides wait so that memory may be reused. */
         const device_info *other = use_device(to.index, op);
-        return other && ok(cudaStreamSynchronize(other->stream), op) &&
-               use_device(from.index, op) &&
+        return other && wait_for(other, op) && use_device(from.index, op) &&
                ok(cudaMemcpyPeerAsync(dst, to.index, src, from.index, bytes, d->stream), op) &&
-               ok(cudaStreamSynchronize(d->stream), op);
+               wait_for(d, op);
     }
     if (from.type == LUCID_CUDA)
         return no_wait_in_capture(from.index, op) &&
                ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, d->stream), op) &&
-               ok(cudaStreamSynchronize(d->stream), op);
+               wait_for(d, op);
     return no_wait_in_capture(to.index, op) &&
            ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op);
 }
@@ -132,8 +161,7 @@ static bool synchronize(int index)
 {
     const device_info *d = use_device(index, "synchronize");
     return d && no_wait_in_capture(index, "synchronize") &&
-           ok(cudaStreamSynchronize(d->transfers), "synchronize") &&
-           ok(cudaStreamSynchronize(d->stream), "synchronize");
+           ok(cudaStreamSynchronize(d->transfers), "synchronize") && wait_for(d, "synchronize");
 }
 
 static void *stream_of(int index)

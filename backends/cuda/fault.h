@@ -1,0 +1,53 @@
+/* fault.h: what kernels find wrong with the numbers that they are given.
+ *
+ * An index can only be checked where it lies. A kernel that meets a wrong one reports it and goes on
+ * as though the element were not there; nothing waits for that. The next call that waits for the
+ * device anyway (a copy to the host, item, print, lucid_synchronize) raises the first fault, with
+ * the name of the operation that met it. */
+#ifndef LUC_CUDA_FAULT_H
+#define LUC_CUDA_FAULT_H
+
+#include "backends/cuda/cuda_priv.h"
+
+namespace luc
+{
+
+/* One a device, in host memory that kernels write to; only a fault costs the way there. */
+struct fault {
+    int is_set;
+    int op;         /* lucid_op_id */
+    bool is_target; /* a class of a loss, not an index */
+    int64_t value, position, size, ignored;
+};
+
+/* What a kernel needs in order to check values: they must be in [0, size), or `ignored`. */
+struct checker {
+    fault *at;
+    int op;
+    bool is_target;
+    int64_t size, ignored;
+
+    checker(const call &c, int64_t size_)
+        : at(c.device ? c.device->fault : nullptr), op(c.args->op), is_target(false), size(size_),
+          ignored(0)
+    {
+    }
+    /* False, and reported, for a value outside. */
+    __device__ bool accepts(int64_t value, int64_t position) const
+    {
+        if (value >= 0 && value < size) return true;
+        if (atomicCAS(&at->is_set, 0, 1) == 0) {
+            at->op = op;
+            at->is_target = is_target;
+            at->value = value;
+            at->position = position;
+            at->size = size;
+            at->ignored = ignored;
+        }
+        return false;
+    }
+};
+
+} // namespace luc
+
+#endif

@@ -1,0 +1,273 @@
+/* index_add.cu: index_add and scatter_add, with the same bits in every run and without sorting.
+ *
+ * index_add chains the positions that have the same index, by comparing all with all (in shared
+ * memory: count^2 comparisons, which stay below the time of moving the slices up to tens of
+ * thousands of indices). The first of each chain then adds up its slices, in order, and writes the
+ * sum once: every place is written by one thread.
+ *
+ * scatter_add, where every element has an index of its own: where there are few places, each looks
+ * through its whole line of indices; else each line is added up by one thread, in order. */
+#include "backends/cuda/dtype.h"
+#include "backends/cuda/index.h"
+
+namespace luc
+{
+
+enum { add_threads = 256, few_places = 1 << 20 };
+
+template <class T> __device__ inline compute_t<T> plus(compute_t<T> a, compute_t<T> b)
+{
+    return a + b;
+}
+template <> __device__ inline int64_t plus<int64_t>(int64_t a, int64_t b) /* wraps around */
+{
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+template <> __device__ inline int32_t plus<int32_t>(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+template <> __device__ inline uint8_t plus<boolean>(uint8_t a, uint8_t b)
+{
+    return a | b;
+}
+
+/* ---- chains ------------------------------------------------------------------------------------ */
+
+/* next[k]: the next position with index k's value, or `count`; as its complement, which is negative,
+ * where k is the first. A wrong index is nobody's first. */
+__global__ void __launch_bounds__(add_threads)
+    chain(int32_t *next, index_list index, int64_t stride, int count, checker check)
+{
+    __shared__ int64_t tile[add_threads];
+    int k = (int)blockIdx.x * add_threads + (int)threadIdx.x;
+    int64_t mine = k < count ? index.read(k * stride) : -1;
+    bool first = k < count && check.accepts(mine, k);
+    int found = count;
+    for (int from = 0; from < count; from += add_threads) {
+        int n = count - from < add_threads ? count - from : (int)add_threads;
+        __syncthreads();
+        if ((int)threadIdx.x < n) tile[threadIdx.x] = index.read((from + threadIdx.x) * stride);
+        __syncthreads();
+        for (int j = 0; j < n; j++) {
+            if (tile[j] != mine) continue;
+            if (from + j < k) first = false;
+            if (from + j > k && from + j < found) found = from + j;
+        }
+    }
+    if (k < count) next[k] = first ? ~found : found;
+}
+
+struct chain_plan {
+    const int32_t *next;
+    index_list index;
+    int64_t index_stride, from_stride, to_stride; /* along dim */
+    int count;
+    walk<3> elements; /* of grad, of y without dim, the position along dim */
+};
+
+/* W elements side by side; all of a chain are added by its first. */
+template <class T, int W>
+__global__ void __launch_bounds__(add_threads) add_chains(T *y, const T *g, chain_plan p)
+{
+    int64_t step = (int64_t)gridDim.x * add_threads;
+    for (int64_t i = (int64_t)blockIdx.x * add_threads + threadIdx.x; i < p.elements.n; i += step) {
+        int64_t at[3];
+        p.elements.offsets(i, at);
+        int next = p.next[at[2]];
+        if (next >= 0) continue;
+        const T *from = g + (at[0] - at[2] * p.from_stride) * W;
+        pack<T, W> in = *reinterpret_cast<const pack<T, W> *>(from + at[2] * p.from_stride * W);
+        compute_t<T> sum[W];
+        for (int w = 0; w < W; w++) sum[w] = widen(in.v[w]);
+        for (next = ~next; next < p.count; next = p.next[next]) {
+            in = *reinterpret_cast<const pack<T, W> *>(from + next * p.from_stride * W);
+            for (int w = 0; w < W; w++) sum[w] = plus<T>(sum[w], widen(in.v[w]));
+        }
+        for (int w = 0; w < W; w++) in.v[w] = narrow<T>(sum[w]);
+        int64_t to = at[1] + p.index.read(at[2] * p.index_stride) * p.to_stride;
+        *reinterpret_cast<pack<T, W> *>(y + to * W) = in;
+    }
+}
+
+static const lucid_backend *table;
+
+static bool fill_zero(const lucid_kernel_args *args)
+{
+    lucid_scalar_attrs zero = {0};
+    lucid_kernel_args fill = *args;
+    fill.op = LUCID_OP_fill;
+    fill.n_in = 0;
+    fill.attrs = &zero;
+    return table->kernels[LUCID_OP_fill][args->out[0]->dtype](&fill);
+}
+
+static int64_t count_of(const lucid_view *v)
+{
+    int64_t n = 1;
+    for (int d = 0; d < v->ndim; d++) n *= v->dims[d];
+    return n;
+}
+
+template <class T>
+static bool add_by_chains(const call &c, int dim, int64_t count, int64_t index_stride)
+{
+    enum { wide = sizeof(T) < 2 ? 1 : 16 / sizeof(T) };
+    lucid_view g = *c.in(0), y = *c.out(0), place;
+    if (count == 0 || count_of(&g) == 0) return true;
+    if (count > INT32_MAX) return c.unsupported("more than 2^31 indices");
+    T *to = static_cast<T *>(y.data);
+    const T *from = static_cast<const T *>(g.data);
+    int64_t width = 1;
+    if (wide > 1) { /* 16 bytes or one element */
+        lucid_view wide_g = g, wide_y = y;
+        width = widen_views(&wide_y, &wide_g, dim, sizeof(T));
+        if (width == wide) {
+            g = wide_g;
+            y = wide_y;
+        }
+    }
+    lucid_view same = g; /* y's places have grad's sizes but for dim */
+    place = g;
+    for (int d = 0; d < g.ndim; d++) {
+        same.strides[d] = d == dim ? 0 : y.strides[d];
+        place.strides[d] = d == dim;
+    }
+    int32_t *next = c.workspace<int32_t>();
+    chain_plan p = {next,
+                    index_list(c.in(1)),
+                    index_stride,
+                    g.ndim ? g.strides[dim] : 0,
+                    y.ndim ? y.strides[dim] : 0,
+                    (int)count,
+                    make_walk<3>({&g, &same, &place})};
+    checker check(c, c.out(0)->ndim ? c.out(0)->dims[dim] : 1);
+    if (!c.launch(chain, (unsigned)ceil_div(count, add_threads), add_threads, 0, next, p.index,
+                  index_stride, (int)count, check))
+        return false;
+    return c.launch(wide > 1 && width == wide ? add_chains<T, wide> : add_chains<T, 1>,
+                    c.blocks_for(p.elements.n, add_threads), add_threads, 0, to, from, p);
+}
+
+template <class T> static bool index_add(const lucid_kernel_args *args)
+{
+    call c(args);
+    const lucid_view *index = c.in(1);
+    if (!has_index_dtype(c, index) || !fill_zero(args)) return false;
+    return add_by_chains<T>(c, c.attrs<lucid_dim_attrs>()->dim, count_of(index),
+                            index->ndim ? index->strides[0] : 0);
+}
+
+/* ---- an index for every element ---------------------------------------------------------------- */
+
+struct scatter_plan {
+    index_list index;
+    walk<3> lines; /* the other dimensions: of grad, index, y */
+    int64_t grad_stride, index_stride, y_stride, count, size;
+    int group; /* threads that share a place */
+    checker check;
+};
+
+/* A thread for each line: y is zero before. */
+template <class T>
+__global__ void __launch_bounds__(add_threads) scatter_lines(T *y, const T *g, scatter_plan p)
+{
+    int64_t step = (int64_t)gridDim.x * add_threads;
+    for (int64_t i = (int64_t)blockIdx.x * add_threads + threadIdx.x; i < p.lines.n; i += step) {
+        int64_t at[3];
+        p.lines.offsets(i, at);
+        for (int64_t k = 0; k < p.count; k++) {
+            int64_t place = at[1] + k * p.index_stride, j = p.index.read(place);
+            if (!p.check.accepts(j, place)) continue;
+            T *to = y + at[2] + j * p.y_stride;
+            *to = narrow<T>(plus<T>(widen(*to), widen(g[at[0] + k * p.grad_stride])));
+        }
+    }
+}
+
+/* A group of threads for each place: it looks for its index in the whole line. */
+template <class T>
+__global__ void __launch_bounds__(add_threads) scatter_places(T *y, const T *g, scatter_plan p)
+{
+    __shared__ compute_t<T> sums[add_threads];
+    int lane = threadIdx.x % p.group;
+    int64_t place = (int64_t)blockIdx.x * (add_threads / p.group) + threadIdx.x / p.group;
+    int64_t line = place / p.size, j = place % p.size, at[3];
+    bool mine = line < p.lines.n;
+    p.lines.offsets(mine ? line : 0, at);
+    compute_t<T> sum = 0;
+    for (int64_t k = lane; k < (mine ? p.count : 0); k += p.group) {
+        int64_t from = at[1] + k * p.index_stride, i = p.index.read(from);
+        if (i == j) sum = plus<T>(sum, widen(g[at[0] + k * p.grad_stride]));
+        if (j == 0) p.check.accepts(i, from);
+    }
+    sums[threadIdx.x] = sum;
+    for (int half = p.group / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (lane < half) sums[threadIdx.x] = plus<T>(sums[threadIdx.x], sums[threadIdx.x + half]);
+    }
+    if (lane == 0 && mine) y[at[2] + j * p.y_stride] = narrow<T>(sums[threadIdx.x]);
+}
+
+template <class T> static bool scatter_add(const lucid_kernel_args *args)
+{
+    call c(args);
+    const lucid_view *index = c.in(1), *views[3] = {c.in(0), index, c.out(0)};
+    int dim = c.attrs<lucid_dim_attrs>()->dim;
+    if (!has_index_dtype(c, index) || !fill_zero(args)) return false;
+    int64_t steps[3] = {0, 0, 0}, count = index->ndim ? index->dims[dim] : 1;
+    lucid_view lines[3] = {};
+    for (int k = 0; k < 3; k++) {
+        for (int d = 0; d < index->ndim; d++) {
+            if (d == dim) {
+                steps[k] = views[k]->strides[d];
+                continue;
+            }
+            lines[k].dims[lines[k].ndim] = index->dims[d];
+            lines[k].strides[lines[k].ndim++] = views[k]->strides[d];
+        }
+    }
+    scatter_plan p = {index_list(index),
+                      make_walk<3>({&lines[0], &lines[1], &lines[2]}),
+                      steps[0],
+                      steps[1],
+                      steps[2],
+                      count,
+                      c.out(0)->ndim ? c.out(0)->dims[dim] : 1,
+                      1,
+                      checker(c, c.out(0)->ndim ? c.out(0)->dims[dim] : 1)};
+    if (p.lines.n == 0 || count == 0) return true;
+    T *y = static_cast<T *>(c.out(0)->data);
+    const T *g = static_cast<const T *>(c.in(0)->data);
+    int64_t places = p.lines.n * p.size;
+    if (places == 0 || places >= few_places)
+        return p.lines.n == 1 && places
+                   ? add_by_chains<T>(c, dim, count, steps[1])
+                   : c.launch(scatter_lines<T>, c.blocks_for(p.lines.n, add_threads), add_threads,
+                              0, y, g, p);
+    while (p.group < add_threads && p.group * 16 < count && places * p.group < few_places)
+        p.group *= 2;
+    return c.launch(scatter_places<T>, (unsigned)ceil_div(places, add_threads / p.group),
+                    add_threads, 0, y, g, p);
+}
+
+static size_t workspace(const lucid_kernel_args *args)
+{
+    const lucid_view *index = args->in[1];
+    int64_t n = count_of(index);
+    if (args->op == LUCID_OP_scatter_add) { /* chains are for a single line */
+        int dim = static_cast<const lucid_dim_attrs *>(args->attrs)->dim;
+        if (index->ndim && n != index->dims[dim]) return 0;
+    }
+    return (size_t)n * sizeof(int32_t);
+}
+
+void register_index_add(lucid_backend *b)
+{
+    table = b;
+    LUC_ALL_DTYPES(b, index_add, index_add);
+    LUC_ALL_DTYPES(b, scatter_add, scatter_add);
+    b->workspace[LUCID_OP_index_add] = b->workspace[LUCID_OP_scatter_add] = workspace;
+}
+
+} // namespace luc
