@@ -50,31 +50,38 @@ __global__ void __launch_bounds__(block_threads)
     const int64_t i = (int64_t)blockIdx.x * block_threads + threadIdx.x;
     if (i * E >= w.n) return;
     const bool whole = in_packs && (i + 1) * E <= w.n;
-    packed in, out;
-    flags keep = {};
+    words<sizeof(packed)> raw = {};
+    words<sizeof(flags)> raw_mask = {};
     if (whole) { /* under way while the numbers are made */
-        in = reinterpret_cast<const packed *>(d.x)[i];
-        if (d.backward) keep = reinterpret_cast<const flags *>(d.mask)[i];
+        raw = reinterpret_cast<const words<sizeof(packed)> *>(d.x)[i];
+        if (d.backward) raw_mask = reinterpret_cast<const words<sizeof(flags)> *>(d.mask)[i];
     }
-    uint32_t bits[E] = {};
-    if (!d.backward) {
-        const uint64_t key = d.numbers.key(), first = d.numbers.first() + (uint64_t)(i * (E / 4));
-        LUC_UNROLL
-        for (int k = 0; k < E; k += 4) philox(key, first + k / 4, bits + k);
-    }
+    const uint64_t key = d.backward ? 0 : d.numbers.key();
+    const uint64_t first = d.backward ? 0 : d.numbers.first() + (uint64_t)(i * (E / 4));
     if (whole) {
+        const packed in = as_pack<packed>(raw);
+        flags keep = as_pack<flags>(raw_mask);
+        packed out;
+        uint32_t bits[E] = {};
+        LUC_UNROLL
+        for (int k = 0; k < E && !d.backward; k += 4) philox(key, first + k / 4, bits + k);
         LUC_UNROLL
         for (int k = 0; k < E; k++) d.one(in.v[k], bits[k], &keep.v[k], &out.v[k]);
         reinterpret_cast<packed *>(d.y)[i] = out;
         if (!d.backward) reinterpret_cast<flags *>(d.mask)[i] = keep;
         return;
     }
-    LUC_UNROLL
-    for (int k = 0; k < E; k++) {
-        int64_t at[3];
-        if (i * E + k >= w.n) break;
-        w.offsets(i * E + k, at);
-        d.one(d.x[at[0]], bits[k], &d.mask[at[2]], &d.y[at[1]]);
+    LUC_ROLL
+    for (int k = 0; k < E; k += 4) {
+        uint32_t bits[4] = {};
+        if (!d.backward) philox(key, first + k / 4, bits);
+        LUC_UNROLL
+        for (int j = 0; j < 4; j++) {
+            int64_t at[3];
+            if (i * E + k + j >= w.n) return;
+            w.offsets(i * E + k + j, at);
+            d.one(d.x[at[0]], bits[j], &d.mask[at[2]], &d.y[at[1]]);
+        }
     }
 }
 

@@ -53,19 +53,21 @@ __global__ void __launch_bounds__(block_threads)
     typedef compute_t<T> C;
     const int64_t packs = n / W;
     const int64_t first = (int64_t)blockIdx.x * block_threads * per + threadIdx.x;
-    packed raw[K][U];
+    words<16> raw[K][U];
+    LUC_UNROLL
     for (int i = 0; i < K; i++) {
         if (in.single[i]) {
-            T value = *in.x[i];
+            packed value;
             LUC_UNROLL
-            for (int u = 0; u < U; u++)
-                for (int j = 0; j < W; j++) raw[i][u].v[j] = value;
+            for (int j = 0; j < W; j++) value.v[j] = *in.x[i];
+            LUC_UNROLL
+            for (int u = 0; u < U; u++) raw[i][u] = as_words(value);
         } else {
             LUC_UNROLL
             for (int u = 0; u < U; u++)
                 if (u < per && first + u * block_threads < packs)
                     raw[i][u] =
-                        reinterpret_cast<const packed *>(in.x[i])[first + u * block_threads];
+                        reinterpret_cast<const words<16> *>(in.x[i])[first + u * block_threads];
         }
     }
     LUC_UNROLL
@@ -75,8 +77,10 @@ __global__ void __launch_bounds__(block_threads)
         compute_t<R> z[W] = {};
         pack<R, W> out;
         LUC_UNROLL
-        for (int i = 0; i < K; i++)
-            for (int j = 0; j < W; j++) x[i][j] = widen(raw[i][u].v[j]);
+        for (int i = 0; i < K; i++) {
+            const packed each = as_pack<packed>(raw[i][u]);
+            for (int j = 0; j < W; j++) x[i][j] = widen(each.v[j]);
+        }
         F::template run<T>(op, x, z, k);
         LUC_UNROLL
         for (int j = 0; j < W; j++) out.v[j] = narrow<R>(z[j]);
@@ -172,21 +176,26 @@ __global__ void __launch_bounds__(block_threads)
     w.offsets(first, at);
     w.offsets(left < W ? first + left : first, next);
     const access how[2] = {a0, a1};
-    C x[2][W], z[W];
+    words<16> raw[2];
     LUC_UNROLL
     for (int o = 0; o < 2; o++) {
         const T *p = in.x[o];
-        packed raw;
         if (how[o].same || how[o].packs) {
-            raw = *reinterpret_cast<const packed *>(p + (how[o].same ? first : at[o + 1]));
+            raw[o] = *reinterpret_cast<const words<16> *>(p + (how[o].same ? first : at[o + 1]));
         } else {
+            packed each;
             const int64_t step = w.strides[0][o + 1];
             const T *here = p + at[o + 1], *there = p + next[o + 1] - left * step;
             LUC_UNROLL
-            for (int j = 0; j < W; j++) raw.v[j] = (j < left ? here : there)[j * step];
+            for (int j = 0; j < W; j++) each.v[j] = (j < left ? here : there)[j * step];
+            raw[o] = as_words(each);
         }
-        LUC_UNROLL
-        for (int j = 0; j < W; j++) x[o][j] = widen(raw.v[j]);
+    }
+    C x[2][W], z[W] = {};
+    LUC_UNROLL
+    for (int o = 0; o < 2; o++) {
+        const packed each = as_pack<packed>(raw[o]);
+        for (int j = 0; j < W; j++) x[o][j] = widen(each.v[j]);
     }
     F::template run<T>(any, x, z, k);
     packed out;

@@ -9,6 +9,8 @@
 #include "backends/cuda/platform.h"
 #include "lucid/backend.h"
 
+#include <string.h>
+
 namespace luc
 {
 
@@ -43,13 +45,17 @@ template <int K> struct walk {
         for (int k = 0; k < K; k++) at[k] = 0;
         if (small) {
             uint32_t left = (uint32_t)i;
-            for (int d = 0; d < ndim; d++) {
+            LUC_UNROLL /* so that sizes and strides are operands, and no loads */
+                for (int d = 0; d < LUCID_MAX_DIMS; d++)
+            {
+                if (d == ndim) break;
                 uint32_t q = by[d].quotient(left), r = left - q * by[d].d;
                 left = q;
                 for (int k = 0; k < K; k++) at[k] += r * strides[d][k];
             }
         } else {
             int64_t left = i;
+            LUC_ROLL
             for (int d = 0; d < ndim; d++) {
                 int64_t q = left / dims[d], r = left - q * dims[d];
                 left = q;
@@ -103,6 +109,26 @@ template <int K> walk<K> make_walk(const lucid_view *const (&views)[K], bool in_
 template <class T, int W> struct alignas(sizeof(T) * W) pack {
     T v[W];
 };
+/* The same as words. A kernel that loads several packs before it uses one keeps them as these: the
+ * compiler takes a pack of small types apart where it is loaded, and waits there. */
+template <int Bytes> struct alignas(Bytes) words {
+    uint32_t v[Bytes / 4];
+};
+template <> struct words<2> {
+    uint16_t v;
+};
+template <class P> __device__ __forceinline__ P as_pack(const words<sizeof(P)> &w)
+{
+    P p;
+    memcpy(&p, &w, sizeof p);
+    return p;
+}
+template <class P> __device__ __forceinline__ words<sizeof(P)> as_words(const P &p)
+{
+    words<sizeof(P)> w;
+    memcpy(&w, &p, sizeof p);
+    return w;
+}
 inline bool is_aligned(const void *p, size_t bytes)
 {
     return reinterpret_cast<uintptr_t>(p) % bytes == 0;

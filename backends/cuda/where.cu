@@ -25,27 +25,37 @@ __global__ void __launch_bounds__(block_threads) where_dense(T *y, choice in, in
     typedef pack<uint8_t, W> flags;
     const T *a = static_cast<const T *>(in.a), *b = static_cast<const T *>(in.b);
     const int64_t packs = n / W, first = (int64_t)blockIdx.x * block_threads * U + threadIdx.x;
-    flags c[U];
-    packed va[U], vb[U];
+    words<sizeof(flags)> c[U];
+    words<16> va[U], vb[U];
+    flags one_c;
+    packed one_a, one_b;
+    const uint8_t single_c = in.single[0] ? *in.condition : 0;
+    const T single_a = in.single[1] ? *a : T(0), single_b = in.single[2] ? *b : T(0);
+    LUC_UNROLL
+    for (int j = 0; j < W; j++) {
+        one_c.v[j] = single_c;
+        one_a.v[j] = single_a;
+        one_b.v[j] = single_b;
+    }
     LUC_UNROLL
     for (int u = 0; u < U; u++) {
         const int64_t i = first + u * block_threads;
+        c[u] = as_words(one_c);
+        va[u] = as_words(one_a);
+        vb[u] = as_words(one_b);
         if (i >= packs) continue;
-        for (int j = 0; j < W; j++) {
-            if (in.single[0]) c[u].v[j] = *in.condition;
-            if (in.single[1]) va[u].v[j] = *a;
-            if (in.single[2]) vb[u].v[j] = *b;
-        }
-        if (!in.single[0]) c[u] = reinterpret_cast<const flags *>(in.condition)[i];
-        if (!in.single[1]) va[u] = reinterpret_cast<const packed *>(a)[i];
-        if (!in.single[2]) vb[u] = reinterpret_cast<const packed *>(b)[i];
+        if (!in.single[0]) c[u] = reinterpret_cast<const words<sizeof(flags)> *>(in.condition)[i];
+        if (!in.single[1]) va[u] = reinterpret_cast<const words<16> *>(a)[i];
+        if (!in.single[2]) vb[u] = reinterpret_cast<const words<16> *>(b)[i];
     }
     LUC_UNROLL
     for (int u = 0; u < U; u++) {
         const int64_t i = first + u * block_threads;
         if (i >= packs) continue;
+        const flags each = as_pack<flags>(c[u]);
+        const packed yes = as_pack<packed>(va[u]), no = as_pack<packed>(vb[u]);
         packed out;
-        for (int j = 0; j < W; j++) out.v[j] = c[u].v[j] ? va[u].v[j] : vb[u].v[j];
+        for (int j = 0; j < W; j++) out.v[j] = each.v[j] ? yes.v[j] : no.v[j];
         reinterpret_cast<packed *>(y)[i] = out;
     }
     if (blockIdx.x == gridDim.x - 1 && threadIdx.x < n - packs * W) {
