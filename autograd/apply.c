@@ -2,6 +2,7 @@
  *
  * This is the path of every operation: on small tensors its own cost is what counts. It allocates
  * the outputs and, when recording, one node; it clears nothing that it does not use. */
+#include "autograd/autocast_priv.h"
 #include "autograd/node_priv.h"
 #include "lucid/backend_priv.h"
 
@@ -96,6 +97,10 @@ bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inpu
     if (op->n_out < 1 || op->n_out > LUCID_MAX_OUTPUTS)
         return luc_raise(LUCID_ERR_ARGUMENT, op->name, "n_out: expected 1 to %d, got %d",
                          LUCID_MAX_OUTPUTS, op->n_out);
+    if (op->flags & LUCID_OP_NONDETERMINISTIC && lucid_get_deterministic())
+        return luc_raise(LUCID_ERR_STATE, op->name,
+                         "expected an operator with a deterministic form while "
+                         "lucid_set_deterministic(true) holds; this one has none");
     c->op = op;
     c->n_in = n;
     c->n_out = op->n_out;
@@ -225,6 +230,7 @@ bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor
 static bool compose(const lucid_call *c, lucid_tensor **outputs)
 {
     bool grad_mode = lucid_set_grad_enabled(false);
+    size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF); /* .infer has said the dtypes */
     size_t scope = lucid_scope_begin();
     lucid_tensor *made[LUCID_MAX_OUTPUTS] = {NULL};
     bool ok = scope && c->op->compose(c, made);
@@ -244,6 +250,7 @@ static bool compose(const lucid_call *c, lucid_tensor **outputs)
         outputs[i] = lucid_scope_return(made[i]);
     }
     lucid_scope_end(scope);
+    lucid_autocast_end(autocast);
     lucid_set_grad_enabled(grad_mode);
     return ok;
 }
@@ -275,8 +282,9 @@ static bool view(const lucid_call *c, lucid_tensor **outputs)
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
-bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
-                       lucid_tensor **outputs)
+/* With the inputs as they are. */
+static bool apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                  lucid_tensor **outputs)
 {
     lucid_call c; /* not cleared: 600 bytes, of which few are used */
     luc_span span;
@@ -292,6 +300,30 @@ fail:
 no_memory:
     for (int i = 0; i < op->n_out && i < LUCID_MAX_OUTPUTS; i++) outputs[i] = NULL;
     return false;
+}
+
+/* With the inputs cast. Casts that nobody keeps die here. */
+static bool apply_cast(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                       lucid_dtype dtype, lucid_tensor **outputs)
+{
+    lucid_tensor *cast[LUC_MAX_APPLY];
+    size_t scope = lucid_scope_begin();
+    bool ok =
+        scope && luc_autocast_inputs(inputs, n, dtype, cast) && apply(op, cast, n, attrs, outputs);
+    for (int i = 0; i < op->n_out && i < LUCID_MAX_OUTPUTS; i++)
+        outputs[i] = ok ? lucid_scope_return(outputs[i]) : NULL;
+    lucid_scope_end(scope);
+    return ok;
+}
+
+bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                       lucid_tensor **outputs)
+{
+    if (luc_autocast_is_on() && op->autocast && n >= 0 && n <= LUC_MAX_APPLY) {
+        lucid_dtype dtype = luc_autocast_target(op, inputs, n);
+        if (dtype != LUCID_DTYPE_COUNT) return apply_cast(op, inputs, n, attrs, dtype, outputs);
+    }
+    return apply(op, inputs, n, attrs, outputs);
 }
 
 lucid_tensor *lucid_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs)

@@ -220,8 +220,10 @@ static bool run_edges(luc_run *run, lucid_tensor *const *roots, lucid_tensor *co
     size_t scope = lucid_scope_begin();
     if (!scope) return false;
     bool grad_mode = lucid_set_grad_enabled(run->create_graph);
+    size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF); /* the dtypes are forward's */
     bool ok = luc_run_discover(run, edges, n) && (!run->selective || mark_targets(run)) &&
               start(run, roots, gradients, edges, n) && walk(run);
+    lucid_autocast_end(autocast);
     lucid_set_grad_enabled(grad_mode);
     luc_run_free(run);
     lucid_scope_end(scope);

@@ -122,8 +122,10 @@ static bool write_result(const lucid_call *c, lucid_tensor *const *read)
     if (luc_call_kernel(c, &workspace)) return luc_call_compute(c, read, &t);
     if (!c->op->compose) return luc_call_no_kernel(c);
     bool grad_mode = lucid_set_grad_enabled(false);
+    size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF);
     lucid_tensor *made[LUCID_MAX_OUTPUTS] = {NULL};
     bool ok = c->op->compose(c, made) && made[0] && luc_copy_data(t, made[0], c->op->name);
+    lucid_autocast_end(autocast);
     lucid_set_grad_enabled(grad_mode);
     return ok;
 }

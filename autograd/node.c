@@ -1,4 +1,5 @@
 /* node.c: recording an application, and freeing graphs of any depth. */
+#include "autograd/autocast_priv.h"
 #include "autograd/node_priv.h"
 
 #include <sched.h>
@@ -280,4 +281,5 @@ static void tensor_release(lucid_tensor *t)
 __attribute__((constructor)) static void attach(void)
 {
     luc_tensor_autograd.release = tensor_release;
+    luc_tensor_autograd.end_thread = luc_autocast_end_all;
 }

@@ -13,6 +13,7 @@
 #ifndef LUCID_AUTOGRAD_OP_H
 #define LUCID_AUTOGRAD_OP_H
 
+#include "autograd/autocast.h"
 #include "lucid/api.h"
 #include "lucid/backend.h"
 #include "lucid/error.h"
@@ -71,7 +72,8 @@ enum {
     LUCID_OP_BROADCAST = 1, /* elementwise: the kernel gets inputs expanded to output 0's sizes */
     LUCID_OP_VIEW = 2,      /* no kernel: output 0 is input 0's storage seen through out[0] */
     LUCID_OP_NO_GRAD = 4,   /* never differentiable (comparisons, argmax): no node is made */
-    LUCID_OP_MIXED_DTYPES = 8, /* inputs need not share a dtype; .infer checks them */
+    LUCID_OP_MIXED_DTYPES = 8,      /* inputs need not share a dtype; .infer checks them */
+    LUCID_OP_NONDETERMINISTIC = 16, /* refused while lucid_set_deterministic(true) holds */
 };
 
 struct lucid_op {
@@ -84,6 +86,7 @@ struct lucid_op {
     size_t attrs_size;
     uint32_t mutates; /* bit i: the kernel writes input i (running statistics) */
     int keeps; /* of this input (never the first) kernels may keep a form of their own; 0: of none */
+    lucid_autocast_policy autocast; /* the dtype it computes in inside LUCID_AUTOCAST */
     /* Checks the inputs and fills c->out (dtype, sizes, strides). False after lucid_raise. NULL:
      * output 0 is like the broadcast of the inputs, with input 0's dtype. */
     bool (*infer)(lucid_call *c);
@@ -112,7 +115,8 @@ LUCID_API const lucid_op *lucid_op_find(const char *name);
 LUCID_API const lucid_op *lucid_op_at(size_t index);
 
 /* Applies an operator to n inputs and returns output 0, recording it for backward where gradient
- * mode is on and an input requires a gradient. attrs is copied (op->attrs_size bytes). Inputs must
+ * mode is on and an input requires a gradient. Inside LUCID_AUTOCAST inputs are first cast as
+ * op->autocast says. attrs is copied (op->attrs_size bytes). Inputs must
  * be on one device, and of one dtype unless the operator says otherwise. NULL on an error.
  * Thread-safe. */
 LUCID_API lucid_tensor *lucid_apply(const lucid_op *op, lucid_tensor *const *inputs, int n,

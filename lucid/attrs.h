@@ -131,7 +131,10 @@ typedef struct lucid_optim_attrs {
     const uint64_t *live;
 } lucid_optim_attrs;
 
-/* sum_squares: the sum of the squares of all elements of n tensors, in double, into a 0-d f64. */
+/* sum_squares: the sum of the squares of all elements of n tensors, in double, into a 0-d f64.
+ * unscale: input (scale, 0-d f32), output (found, 0-d f32, which keeps what it holds unless there is
+ * something to note): all elements of n tensors of the kernel's dtype are multiplied in place by
+ * 1 / scale (rounded to f32), and found becomes 1 where one of them was NaN or infinite before. */
 typedef struct lucid_list_attrs {
     int64_t n;
     const lucid_view *views;

@@ -63,6 +63,63 @@ static const lucid_backend *load_cuda(void)
     return b;
 }
 
+/* ---- switches -------------------------------------------------------------------------------- */
+
+static atomic_bool switches[LUCID_SWITCH_COUNT];
+
+static void tell(const lucid_backend *b, int which)
+{
+    if (b && b->set_switch) b->set_switch((lucid_switch)which, atomic_load(&switches[which]));
+}
+
+/* Puts a backend in its place and tells it how the switches stand. Called under the lock. */
+static void install(lucid_device_type type, const lucid_backend *b)
+{
+    for (int which = 0; which < LUCID_SWITCH_COUNT; which++) tell(b, which);
+    atomic_store(&backends[type], b);
+}
+
+static void set_switch(lucid_switch which, bool enabled)
+{
+    pthread_mutex_lock(&lock);
+    atomic_store(&switches[which], enabled);
+    for (int type = 0; type < LUCID_DEVICE_TYPE_COUNT; type++)
+        tell(atomic_load(&backends[type]), which);
+    pthread_mutex_unlock(&lock);
+}
+
+void lucid_set_tf32(bool enabled)
+{
+    set_switch(LUCID_SWITCH_TF32, enabled);
+}
+
+bool lucid_get_tf32(void)
+{
+    return atomic_load(&switches[LUCID_SWITCH_TF32]);
+}
+
+void lucid_set_deterministic(bool enabled)
+{
+    set_switch(LUCID_SWITCH_DETERMINISTIC, enabled);
+}
+
+bool lucid_get_deterministic(void)
+{
+    return atomic_load(&switches[LUCID_SWITCH_DETERMINISTIC]);
+}
+
+void lucid_set_benchmark(bool enabled)
+{
+    set_switch(LUCID_SWITCH_BENCHMARK, enabled);
+}
+
+bool lucid_get_benchmark(void)
+{
+    return atomic_load(&switches[LUCID_SWITCH_BENCHMARK]);
+}
+
+/* ---- finding one ------------------------------------------------------------------------------- */
+
 static const lucid_backend *find(lucid_device_type type)
 {
     if ((unsigned)type >= LUCID_DEVICE_TYPE_COUNT) return NULL;
@@ -72,7 +129,7 @@ static const lucid_backend *find(lucid_device_type type)
     b = atomic_load(&backends[type]);
     if (!b) {
         b = type == LUCID_CPU ? luc_cpu_backend() : load_cuda();
-        atomic_store(&backends[type], b);
+        install(type, b);
     }
     pthread_mutex_unlock(&lock);
     return b;
@@ -99,7 +156,7 @@ bool lucid_backend_register(const lucid_backend *backend)
                          "backend: %s: expected alloc, free, copy and device_count to be set",
                          backend->name ? backend->name : "(no name)");
     pthread_mutex_lock(&lock);
-    atomic_store(&backends[backend->type], backend);
+    install(backend->type, backend);
     pthread_mutex_unlock(&lock);
     return true;
 }

@@ -11,6 +11,7 @@
 #include "lucid/dtype.h"
 #include "lucid/memory.h"
 #include "lucid/shape.h"
+#include "lucid/switches.h"
 
 LUCID_BEGIN_DECLS
 
@@ -96,6 +97,9 @@ typedef struct lucid_backend {
     void *(*capture_end)(int index, bool keep);
     bool (*graph_launch)(void *graph, const uint64_t *values);
     void (*graph_free)(void *graph);
+    /* A switch has changed, or the backend has just been loaded: it is told of all of them then.
+     * Calls come one at a time; NULL slot: its kernels are the same whatever the switches say. */
+    void (*set_switch)(lucid_switch which, bool enabled);
     /* The table: NULL where there is no kernel. The dtype is the computing dtype: that of input 0,
      * or of output 0 for operations without inputs. */
     lucid_kernel kernels[LUCID_OP_COUNT][LUCID_DTYPE_COUNT];

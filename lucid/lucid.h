@@ -13,6 +13,7 @@
 #include "lucid/random.h"
 #include "lucid/scope.h"
 #include "lucid/shape.h"
+#include "lucid/switches.h"
 #include "lucid/tensor.h"
 #include "lucid/data/dataset.h"
 #include "lucid/data/loader.h"
@@ -22,6 +23,7 @@
 #include "lucid/io/png.h"
 #include "lucid/io/safetensors.h"
 
+#include "autograd/autocast.h"
 #include "autograd/autograd.h"
 #include "autograd/op.h"
 #include "autograd/ops.h"

@@ -25,6 +25,7 @@ static void pop_to(scope_stack *s, size_t mark)
 
 static void stack_free(scope_stack *s)
 {
+    if (luc_tensor_autograd.end_thread) luc_tensor_autograd.end_thread();
     pop_to(s, 0);
     luc_free(s->tensors);
     luc_free(s->marks);

@@ -43,9 +43,10 @@ struct lucid_tensor {
     char *name;
 };
 
-/* What autograd adds to the end of a tensor's life; set by autograd at load. */
+/* What autograd adds to the end of a tensor's life, and of a thread's; set by autograd at load. */
 typedef struct luc_tensor_hooks {
     void (*release)(lucid_tensor *t); /* frees grad_fn, grad and extra */
+    void (*end_thread)(void);         /* frees what it keeps for this thread */
 } luc_tensor_hooks;
 extern luc_tensor_hooks luc_tensor_autograd;
 

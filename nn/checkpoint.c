@@ -1,5 +1,6 @@
 /* checkpoint.c: activations that are computed anew in backward. */
 #include "nn/checkpoint.h"
+#include "autograd/autocast.h"
 #include "autograd/autograd.h"
 #include "lucid/random.h"
 #include "nn/module_priv.h"
@@ -12,10 +13,11 @@ bool lucid_is_recomputing(void)
     return recomputing;
 }
 
-/* What the forward was: the module, and where the random numbers began. */
+/* What the forward was: the module, where the random numbers began, and the dtype of autocast. */
 typedef struct segment {
     lucid_module *module; /* owned reference */
     lucid_generator begin;
+    lucid_dtype autocast;
 } segment;
 
 static void segment_free(void *user, void *data)
@@ -40,6 +42,7 @@ static uint32_t saves(const lucid_call *c)
 static lucid_tensor *recompute(segment *s, lucid_tensor *x)
 {
     LUCID_ENABLE_GRAD;
+    LUCID_AUTOCAST(s->autocast);
     lucid_generator now = lucid_get_rng_state();
     bool before = recomputing;
     lucid_set_rng_state(s->begin);
@@ -101,6 +104,7 @@ lucid_tensor *lucid_checkpoint(lucid_module *m, lucid_tensor *x)
     if (!s) return NULL;
     s->module = lucid_module_retain(m);
     s->begin = lucid_get_rng_state();
+    s->autocast = lucid_autocast_dtype();
     lucid_tensor *token = luc_token(s, segment_free, x);
     lucid_tensor *y = token ? compute(m, x) : NULL;
     lucid_tensor_options options = {LUCID_TENSOR_DEFAULTS};

@@ -7,7 +7,7 @@
 LUCID_BEGIN_DECLS
 
 /* lucid_forward(module, x) that keeps nothing inside the module for backward but x; backward runs
- * the forward again (Chen et al., 2016), with the same random numbers, and without counting the batch
+ * the forward again (Chen et al., 2016), with the same random numbers and autocast, and without counting the batch
  * in running statistics a second time. The gradients of the module's parameters go to their .grad,
  * so that lucid_backward must be used, and not lucid_grad.
  *

@@ -279,6 +279,7 @@ const lucid_op luc_op_conv2d = {
     .n_in = 3,
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
+    .autocast = LUCID_AUTOCAST_LOW,
     .keeps = 1, /* the weight, packed */
     .infer = luc_conv2d_infer,
     .flops = luc_conv2d_flops,

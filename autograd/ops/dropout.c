@@ -1,7 +1,9 @@
 /* dropout.c: dropout, and the function of batch normalisation. */
+#include "autograd/autocast_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"
+#include "autograd/ops/view.h"
 #include "lucid/capture_priv.h"
 
 /* ---- dropout: x -> (y, mask u8) ------------------------------------------------------------------ */
@@ -132,7 +134,15 @@ lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_optio
         .training = batch,
         .relu = o->relu,
     };
-    lucid_tensor *in[] = {x, o->weight, o->bias, o->running_mean, o->running_var, o->residual};
+    lucid_tensor *residual = o->residual;
+    if (luc_autocast_is_on() && residual && residual->view.dtype != x->view.dtype) {
+        /* As the sum of the two would: in the wider. Parameters are float32 whatever x is. */
+        lucid_dtype wide = lucid_promote_types(x->view.dtype, residual->view.dtype);
+        x = lucid_cast(x, wide);
+        residual = lucid_cast(residual, wide);
+        if (!x || !residual) return NULL;
+    }
+    lucid_tensor *in[] = {x, o->weight, o->bias, o->running_mean, o->running_var, residual};
     if (batch && !track) in[3] = in[4] = NULL;
     lucid_tensor *y = lucid_apply(&luc_op_batch_norm, in, 6, &attrs);
     if (y && track) { /* the kernel changed them: graphs that saved them must notice */

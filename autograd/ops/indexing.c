@@ -69,6 +69,7 @@ const lucid_op luc_op_cat = {
     .n_in = -1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
+    .autocast = LUCID_AUTOCAST_WIDEST,
     .infer = cat_infer,
     .vjp = cat_vjp,
     LUC_SAMPLES(cat_samples),

@@ -1,5 +1,6 @@
 /* loss.c: softmax, log_softmax and losses. */
 #include "autograd/ops/loss.h"
+#include "autograd/autocast_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
@@ -96,6 +97,7 @@ const lucid_op luc_op_softmax = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
+    .autocast = LUCID_AUTOCAST_FULL,
     .infer = floating_infer,
     .saves = luc_save_output,
     .vjp = softmax_vjp,
@@ -110,6 +112,7 @@ const lucid_op luc_op_log_softmax = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
+    .autocast = LUCID_AUTOCAST_FULL,
     .infer = floating_infer,
     .saves = luc_save_output,
     .vjp = log_softmax_vjp,
@@ -314,6 +317,7 @@ const lucid_op luc_op_nll_loss = {
     .n_out = 2,
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_nll_attrs),
+    .autocast = LUCID_AUTOCAST_FULL,
     .infer = nll_infer,
     .saves = nll_saves,
     .vjp = nll_vjp,
@@ -468,5 +472,7 @@ lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
         return luc_raise_null(LUCID_ERR_ARGUMENT, "mse_loss",
                               "target: expected %s like input, got %s", luc_shape_text(input).s,
                               luc_shape_text(target).s);
+    input = luc_autocast_full(input);
+    target = luc_autocast_full(target);
     return reduced(lucid_square(lucid_sub(input, target)), o->reduction);
 }

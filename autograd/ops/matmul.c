@@ -1,5 +1,6 @@
 /* matmul.c: matrix products. */
 #include "autograd/ops/matmul.h"
+#include "autograd/autocast_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
@@ -75,6 +76,7 @@ const lucid_op luc_op_matmul = {
     .id = LUCID_OP_matmul,
     .n_in = 2,
     .n_out = 1,
+    .autocast = LUCID_AUTOCAST_LOW,
     .infer = matmul_infer,
     .flops = product_flops,
     .saves = luc_save_other,
@@ -83,10 +85,19 @@ const lucid_op luc_op_matmul = {
     LUC_BAD_SAMPLES(matmul_bad_samples),
 };
 
-/* Both in their common dtype. */
+/* Both in their common dtype; autocast comes first, on whole parameters, whose casts are kept. */
 static bool meet(lucid_tensor **a, lucid_tensor **b)
 {
     if (!*a || !*b) return false;
+    if (luc_autocast_is_on()) {
+        lucid_tensor *in[2] = {*a, *b}, *cast[2];
+        lucid_dtype dtype = luc_autocast_target(&luc_op_matmul, in, 2);
+        if (dtype != LUCID_DTYPE_COUNT) {
+            if (!luc_autocast_inputs(in, 2, dtype, cast)) return false;
+            *a = cast[0];
+            *b = cast[1];
+        }
+    }
     lucid_dtype d = (*a)->view.dtype == (*b)->view.dtype
                         ? (*a)->view.dtype
                         : lucid_promote_types((*a)->view.dtype, (*b)->view.dtype);
@@ -97,6 +108,7 @@ static bool meet(lucid_tensor **a, lucid_tensor **b)
 
 lucid_tensor *lucid_matmul(lucid_tensor *a, lucid_tensor *b)
 {
+    LUCID_SCOPE;
     if (!meet(&a, &b)) return NULL;
     int na = a->view.ndim, nb = b->view.ndim;
     if (na == 0 || nb == 0)
@@ -107,7 +119,7 @@ lucid_tensor *lucid_matmul(lucid_tensor *a, lucid_tensor *b)
     lucid_tensor *y = luc_apply2(&luc_op_matmul, a, b, NULL);
     if (nb == 1) y = lucid_squeeze(y, -1);
     if (na == 1) y = lucid_squeeze(y, nb == 1 ? -1 : -2);
-    return y;
+    return lucid_scope_return(y);
 }
 
 /* ---- linear: x [..,I] times weight [O,I] transposed, plus bias [O] --------------------------------- */
@@ -184,6 +196,7 @@ const lucid_op luc_op_linear = {
     .id = LUCID_OP_linear,
     .n_in = 3,
     .n_out = 1,
+    .autocast = LUCID_AUTOCAST_LOW,
     .infer = linear_infer,
     .flops = product_flops,
     .saves = luc_save_other,

@@ -232,6 +232,7 @@ const lucid_op luc_op_sum = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_reduce_attrs),
+    .autocast = LUCID_AUTOCAST_FULL,
     .infer = infer_sum,
     .vjp = sum_vjp,
     LUC_SAMPLES(sum_samples),

@@ -3,6 +3,7 @@
 #include "backends/cpu/optim_priv.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 #include "backends/cpu/parallel.h"
 #include "lucid/error_priv.h"
@@ -155,45 +156,46 @@ static bool adadelta_step(const lucid_kernel_args *args)
     return run(args, "adadelta_step", luc_optim_get()->adadelta, 2);
 }
 
-/* ---- sum_squares ----------------------------------------------------------------------------- */
+/* ---- sum_squares, unscale: kernels over a list ------------------------------------------------ */
 
-typedef struct {
+typedef struct list_job {
     const lucid_list_attrs *list;
-    double *partial; /* one a chunk */
-} squares;
+    /* m neighbouring elements of chunk `chunk`. */
+    void (*run)(struct list_job *j, int64_t chunk, lucid_dtype dtype, void *p, int64_t m);
+    double *partial;   /* sum_squares: one a chunk */
+    double inverse;    /* unscale */
+    atomic_bool found; /* unscale: an element was not finite */
+} list_job;
 
-static double squares_of(const lucid_view *v, int64_t begin, int64_t end)
+static void run_of(list_job *j, int64_t chunk, const lucid_view *v, int64_t begin, int64_t end)
 {
     luc_loop l = loop_of(&v, 1);
     int last = l.ndim - 1;
     int64_t inner = l.dims[last], step = l.strides[0][last];
-    double sum = 0;
     while (begin < end) {
         int64_t at[LUC_MAX_OPERANDS], first = begin % inner;
         int64_t m = inner - first < end - begin ? inner - first : end - begin;
         if (step != 1) m = 1;
         luc_loop_offsets(&l, begin / inner, at);
         int64_t offset = at[0] + first * step;
-        sum += luc_optim_get()->sum_squares[v->dtype](
-            (char *)v->data + offset * (int64_t)luc_elem_size(v->dtype), m);
+        j->run(j, chunk, v->dtype, (char *)v->data + offset * (int64_t)luc_elem_size(v->dtype), m);
         begin += m;
     }
-    return sum;
 }
 
-static void square_chunks(void *ctx, int64_t begin, int64_t end, int thread)
+static void run_list(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
-    squares *s = ctx;
+    list_job *j = ctx;
     int64_t i = 0, before = 0;
-    while (before + chunks_of(&s->list->views[i]) <= begin)
-        before += chunks_of(&s->list->views[i++]);
+    while (before + chunks_of(&j->list->views[i]) <= begin)
+        before += chunks_of(&j->list->views[i++]);
     for (; begin < end; begin++) {
-        while (begin - before >= chunks_of(&s->list->views[i]))
-            before += chunks_of(&s->list->views[i++]);
-        const lucid_view *v = &s->list->views[i];
+        while (begin - before >= chunks_of(&j->list->views[i]))
+            before += chunks_of(&j->list->views[i++]);
+        const lucid_view *v = &j->list->views[i];
         int64_t from = (begin - before) * CHUNK, numel = luc_view_numel(v);
-        s->partial[begin] = squares_of(v, from, from + CHUNK < numel ? from + CHUNK : numel);
+        run_of(j, begin, v, from, from + CHUNK < numel ? from + CHUNK : numel);
     }
 }
 
@@ -204,13 +206,19 @@ static int64_t list_chunks(const lucid_list_attrs *list)
     return chunks;
 }
 
+static void add_squares(list_job *j, int64_t chunk, lucid_dtype dtype, void *p, int64_t m)
+{
+    j->partial[chunk] += luc_optim_get()->sum_squares[dtype](p, m);
+}
+
 static bool sum_squares(const lucid_kernel_args *args)
 {
-    squares s = {.list = args->attrs, .partial = args->workspace};
-    int64_t chunks = list_chunks(s.list);
-    luc_parallel_for(chunks, chunks / 64 + 1, square_chunks, &s);
+    list_job j = {.list = args->attrs, .run = add_squares, .partial = args->workspace};
+    int64_t chunks = list_chunks(j.list);
+    for (int64_t i = 0; i < chunks; i++) j.partial[i] = 0;
+    luc_parallel_for(chunks, chunks / 64 + 1, run_list, &j);
     double sum = 0;
-    for (int64_t i = 0; i < chunks; i++) sum += s.partial[i];
+    for (int64_t i = 0; i < chunks; i++) sum += j.partial[i];
     luc_view_put(args->out[0], 0, sum);
     return true;
 }
@@ -220,6 +228,24 @@ static size_t sum_squares_workspace(const lucid_kernel_args *args)
     return (size_t)list_chunks(args->attrs) * sizeof(double);
 }
 
+static void unscale_run(list_job *j, int64_t chunk, lucid_dtype dtype, void *p, int64_t m)
+{
+    (void)chunk;
+    if (!luc_optim_get()->unscale[dtype](p, j->inverse, m))
+        atomic_store_explicit(&j->found, true, memory_order_relaxed);
+}
+
+static bool unscale(const lucid_kernel_args *args)
+{
+    list_job j = {.list = args->attrs, .run = unscale_run};
+    j.inverse = (double)(float)(1 / luc_view_get(args->in[0], 0));
+    atomic_init(&j.found, false);
+    int64_t chunks = list_chunks(j.list);
+    luc_parallel_for(chunks, chunks / 64 + 1, run_list, &j);
+    if (atomic_load(&j.found)) luc_view_put(args->out[0], 0, 1);
+    return true;
+}
+
 void luc_cpu_register_optim(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
@@ -227,6 +253,7 @@ void luc_cpu_register_optim(lucid_backend *b)
         b->kernels[LUCID_OP_adam_step][dtype] = adam_step;
         b->kernels[LUCID_OP_adadelta_step][dtype] = adadelta_step;
         b->kernels[LUCID_OP_sum_squares][dtype] = sum_squares;
+        b->kernels[LUCID_OP_unscale][dtype] = unscale;
     }
     b->workspace[LUCID_OP_sum_squares] = sum_squares_workspace;
 }

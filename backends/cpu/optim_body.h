@@ -129,6 +129,21 @@ static double LUC_F(sum_squares)(const void *data, int64_t n)
     return vd_sum(all);
 }
 
+/* x - x is 0 for every number, and NaN for what is none: which a sum of them keeps. */
+static bool LUC_F(unscale)(void *data, double factor, int64_t n)
+{
+    LUC_T *x = data;
+    LUC_V f = SET(factor), check[2] = {SET(0), SET(0)};
+    for (int64_t i = 0; i < n; i += LUC_LANES) {
+        int64_t m = n - i < LUC_LANES ? n - i : LUC_LANES;
+        LUC_V v = LUC_LOAD_N(x + i, m);
+        check[i / LUC_LANES & 1] = ADD(check[i / LUC_LANES & 1], SUB(v, v));
+        LUC_STORE_N(x + i, MUL(v, f), m);
+    }
+    LUC_S sum = LUC_VO(sum)(ADD(check[0], check[1]));
+    return sum == sum;
+}
+
 #undef SET
 #undef ADD
 #undef SUB

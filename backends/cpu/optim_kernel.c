@@ -20,4 +20,5 @@ const luc_optim_table LUC_LEVEL_NAME(luc_optim) = {
     .adam = LUC_FLOATING(adam),
     .adadelta = LUC_FLOATING(adadelta),
     .sum_squares = LUC_FLOATING(sum_squares),
+    .unscale = LUC_FLOATING(unscale),
 };

@@ -19,6 +19,8 @@ typedef void (*luc_step_fn)(const luc_step *s, void *param, const void *grad, vo
 typedef struct luc_optim_table {
     luc_step_fn sgd[4], adam[4], adadelta[4];
     double (*sum_squares[4])(const void *x, int64_t n);
+    /* x *= factor; false where an x was NaN or infinite */
+    bool (*unscale[4])(void *x, double factor, int64_t n);
 } luc_optim_table;
 LUC_DECLARE_TABLES(luc_optim_table, luc_optim)
 

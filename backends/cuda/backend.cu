@@ -77,6 +77,13 @@ const char *op_name(lucid_op_id op)
     return (unsigned)op < LUCID_OP_COUNT ? names[op] : "custom";
 }
 
+static void set_switch(lucid_switch which, bool enabled)
+{
+    if (which == LUCID_SWITCH_TF32) switches.tf32 = enabled;
+    if (which == LUCID_SWITCH_DETERMINISTIC) switches.deterministic = enabled;
+    if (which == LUCID_SWITCH_BENCHMARK) switches.benchmark = enabled;
+}
+
 } // namespace luc
 
 #define LUC_EXPORT extern "C" __attribute__((visibility("default")))
@@ -93,6 +100,7 @@ LUC_EXPORT const lucid_backend *lucid_cuda_backend(const lucid_plugin_host *host
     if (!luc::start_devices(reason, size)) return nullptr;
     table.name = "cuda";
     table.type = LUCID_CUDA;
+    table.set_switch = luc::set_switch;
     luc::register_device(&table);
 #define LUC_FAMILY(name) luc::register_##name(&table);
 #include "backends/cuda/families.def"

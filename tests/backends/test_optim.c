@@ -188,3 +188,63 @@ Test(optim, sum_of_squares)
         array_free_all();
     }
 }
+
+/* Every element times 1/scale, rounded once; `found` says whether one was no number. */
+static void check_unscale(lucid_dtype dtype, array_layout layout, double bad, int64_t where)
+{
+    static list l;
+    fill(&l, dtype, DENSE, layout);
+    if (where >= 0) array_set(&l.grad[5], where, bad);
+    double factor = (double)(float)(1 / 24.0);
+    array scale = array_new(LUCID_F32, 0, NULL, DENSE), found = scale, before[PARAMS];
+    found = array_as(&scale, DENSE);
+    array_set(&scale, 0, 24);
+    array_set(&found, 0, 0);
+    for (int i = 0; i < PARAMS; i++) before[i] = array_as(&l.grad[i], DENSE);
+    lucid_list_attrs attrs = {PARAMS, l.views[1]};
+    cr_assert(kernel_call(LUCID_OP_unscale, dtype, &attrs, (array *[]){&scale}, 1,
+                          (array *[]){&found}, 1));
+    cr_expect(array_get(&found, 0) == (where >= 0), "dtype %d layout %d at %lld", (int)dtype,
+              (int)layout, (long long)where);
+    for (int i = 0; i < PARAMS; i++) {
+        array want = array_new(dtype, 2, shapes[i], DENSE);
+        for (int64_t k = 0; k < array_numel(&want); k++)
+            array_set(&want, k,
+                      dtype == LUCID_F64
+                          ? array_get(&before[i], k) * factor
+                          : (double)((float)array_get(&before[i], k) * (float)factor));
+        cr_expect(array_same(&want, &l.grad[i]), "dtype %d layout %d tensor %d", (int)dtype,
+                  (int)layout, i);
+        cr_expect(array_gaps_intact(&l.grad[i]));
+    }
+    array_free_all();
+}
+
+Test(optim, unscale)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    FOR_LEVELS
+    for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++)
+        for (int layout = 0; layout < LAYOUTS; layout++) {
+            check_unscale((lucid_dtype)dtype, (array_layout)layout, 0, -1);
+            for (int64_t k = 0; k < 3; k++) /* the first, the middle, the very last */
+                check_unscale((lucid_dtype)dtype, (array_layout)layout, bad[k],
+                              k == 2 ? 100 * 333 - 1 : k * 16001);
+        }
+}
+
+/* What was found before stays found. */
+Test(optim, unscale_keeps_what_was_found)
+{
+    array scale = array_new(LUCID_F32, 0, NULL, DENSE), found = array_as(&scale, DENSE);
+    array_set(&scale, 0, 2);
+    array_set(&found, 0, 1);
+    array x = array_normal(LUCID_F32, 1, (int64_t[]){5}, DENSE, 0, 1);
+    lucid_list_attrs attrs = {1, &x.view}, none = {0, NULL};
+    cr_assert(kernel_call(LUCID_OP_unscale, LUCID_F32, &attrs, (array *[]){&scale}, 1,
+                          (array *[]){&found}, 1));
+    cr_assert(kernel_call(LUCID_OP_unscale, LUCID_F32, &none, (array *[]){&scale}, 1,
+                          (array *[]){&found}, 1));
+    cr_expect(array_get(&found, 0) == 1);
+    array_free_all();
+}

@@ -245,6 +245,41 @@ Test(backend, failures_come_through)
                  "eye: no kernel for float32 on cuda:0");
 }
 
+/* ---- switches ---------------------------------------------------------------------------------- */
+
+static int told[LUCID_SWITCH_COUNT], tellings;
+
+static void take_switch(lucid_switch which, bool enabled)
+{
+    tellings++;
+    told[which] = enabled;
+}
+
+Test(device, switches_reach_backends_whenever_they_come)
+{
+    static lucid_backend b;
+    b = *fake_backend();
+    b.set_switch = take_switch;
+    cr_expect(!lucid_get_tf32() && !lucid_get_deterministic() && !lucid_get_benchmark());
+    lucid_set_tf32(true);
+    lucid_set_benchmark(true);
+    cr_expect(lucid_get_tf32() && !lucid_get_deterministic() && lucid_get_benchmark());
+    cr_expect(tellings == 0);
+    cr_assert(lucid_backend_register(&b)); /* loaded later than they were set */
+    cr_expect(tellings == 3 && told[LUCID_SWITCH_TF32] && !told[LUCID_SWITCH_DETERMINISTIC] &&
+              told[LUCID_SWITCH_BENCHMARK]);
+    lucid_set_tf32(false);
+    lucid_set_deterministic(true);
+    cr_expect(tellings == 5 && !told[LUCID_SWITCH_TF32] && told[LUCID_SWITCH_DETERMINISTIC] &&
+              told[LUCID_SWITCH_BENCHMARK]);
+    lucid_set_deterministic(false);
+    lucid_set_benchmark(false);
+    cr_expect(!lucid_get_tf32() && !lucid_get_deterministic() && !lucid_get_benchmark());
+    b.set_switch = NULL;
+    lucid_set_tf32(true);
+    cr_expect(tellings == 7 && lucid_get_tf32());
+}
+
 /* Slots that may be NULL are not called. */
 Test(backend, no_statistics)
 {

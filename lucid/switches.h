@@ -1,0 +1,39 @@
+/* switches.h: how exact, repeatable and tuned a device's kernels are.
+ *
+ * Three switches of the whole process, all off at first. A backend is told of a change at once, and
+ * of all three when it is loaded later; the CPU's results are exact and repeatable whatever they say.
+ * All functions are thread-safe; an operation that another thread has already begun keeps the
+ * setting it began with. */
+#ifndef LUCID_SWITCHES_H
+#define LUCID_SWITCHES_H
+
+#include "lucid/api.h"
+
+LUCID_BEGIN_DECLS
+
+/* The switches by number, as a backend's set_switch gets them (backend.h). */
+typedef enum lucid_switch {
+    LUCID_SWITCH_TF32,
+    LUCID_SWITCH_DETERMINISTIC,
+    LUCID_SWITCH_BENCHMARK,
+    LUCID_SWITCH_COUNT
+} lucid_switch;
+
+/* float32 matrix products and convolutions may round their inputs to TF32 (10 bits behind the point
+ * instead of 23), which tensor cores multiply several times faster. Sums stay float32. */
+LUCID_API void lucid_set_tf32(bool enabled);
+LUCID_API bool lucid_get_tf32(void);
+
+/* Only algorithms that give the same bits in every run. An operator that has no such form (its flag
+ * LUCID_OP_NONDETERMINISTIC, op.h) is then refused: LUCID_ERR_STATE, naming it. All of lucid's own
+ * have one. */
+LUCID_API void lucid_set_deterministic(bool enabled);
+LUCID_API bool lucid_get_deterministic(void);
+
+/* The first convolution of each shape measures the algorithms that there are, and later ones of the
+ * shape take the fastest: worth it where sizes repeat. */
+LUCID_API void lucid_set_benchmark(bool enabled);
+LUCID_API bool lucid_get_benchmark(void);
+
+LUCID_END_DECLS
+#endif
