@@ -2,6 +2,7 @@
 #include "autograd/autocast_priv.h"
 #include "autograd/node_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/capture_priv.h"
 
 #include <string.h>
 
@@ -12,11 +13,11 @@ static _Thread_local size_t depth; /* how many scopes are open */
 /* ---- kept casts ------------------------------------------------------------------------------ */
 
 /* A cast of a parameter. It is good as long as the parameter lies in the same memory and that has
- * not changed; and only for the same gradient mode, for a cast that was not recorded leads nowhere. */
+ * not changed, nor has recorded work begun, ended or run (which changes memory unseen); and only for the same gradient mode, for a cast that was not recorded leads nowhere. */
 typedef struct kept {
-    lucid_tensor *from;   /* owned: its address is the key */
-    luc_storage *storage; /* owned, so that no other storage gets its address */
-    uint64_t version;
+    lucid_tensor *from;      /* owned: its address is the key */
+    luc_storage *storage;    /* owned, so that no other storage gets its address */
+    uint64_t version, epoch; /* of the storage; of lucid/capture */
     bool recorded;
     lucid_tensor *cast; /* owned */
 } kept;
@@ -75,6 +76,7 @@ static bool is_good(const kept *k, bool recorded)
 {
     const lucid_tensor *t = k->from;
     return t && k->storage == t->storage && k->recorded == recorded &&
+           k->epoch == luc_capture_epoch() &&
            k->version == atomic_load_explicit(&t->storage->version, memory_order_relaxed);
 }
 
@@ -100,6 +102,7 @@ static lucid_tensor *cast_parameter(lucid_tensor *t, lucid_dtype dtype)
     *k = (kept){.from = lucid_retain(t),
                 .storage = luc_storage_retain(t->storage),
                 .version = version,
+                .epoch = luc_capture_epoch(),
                 .recorded = recorded,
                 .cast = lucid_retain(cast)};
     if (old.from)

@@ -5,6 +5,7 @@
 #include "lucid/scope.h"
 #include "lucid/tensor_priv.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* Some cells and who knows their values. */
@@ -31,6 +32,13 @@ struct lucid_graph {
 };
 
 static __thread lucid_graph *recording;
+
+static atomic_uint_fast64_t epoch;
+
+uint64_t luc_capture_epoch(void)
+{
+    return atomic_load_explicit(&epoch, memory_order_relaxed);
+}
 
 bool luc_is_capturing(lucid_device device)
 {
@@ -86,6 +94,7 @@ static bool launch(lucid_graph *g)
         const source *s = &g->sources[i];
         s->refresh(s->user, g->replays, g->values + s->first);
     }
+    atomic_fetch_add(&epoch, 1);
     if (!g->backend->graph_launch(g->recorded, g->values)) return false;
     g->replays++;
     g->steps++;
@@ -109,7 +118,9 @@ static bool record(lucid_graph *g)
     if (!g->backend->capture_begin(index, LUC_CAPTURE_CELLS, &g->cells)) return false;
     g->random_begin = lucid_get_rng_state();
     recording = g;
+    atomic_fetch_add(&epoch, 1);
     bool ok = run_step(g);
+    atomic_fetch_add(&epoch, 1);
     recording = NULL;
     g->random_blocks = lucid_get_rng_state().offset - g->random_begin.offset;
     g->recorded = g->backend->capture_end(index, ok);

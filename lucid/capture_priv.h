@@ -14,6 +14,11 @@ enum { LUC_CAPTURE_CELLS = 64, LUC_CAPTURE_USER = 32 };
 /* True while this thread records on the device. */
 bool luc_is_capturing(lucid_device device);
 
+/* A number that is another one after a recording begins or ends and after every replay: a replay
+ * writes memory without a version going up, so that what was computed before may not hold any more,
+ * and what is recorded must not use what lies outside of it. */
+uint64_t luc_capture_epoch(void);
+
 /* Sets the values of some cells before replay number `replay`; 0 is the one in lucid_capture. */
 typedef void (*luc_capture_refresh)(const void *user, int64_t replay, uint64_t *values);
 

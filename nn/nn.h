@@ -15,6 +15,7 @@
 #include "nn/models/resnet.h"
 #include "nn/module.h"
 #include "nn/optim/clip.h"
+#include "nn/optim/grad_scaler.h"
 #include "nn/optim/optimizer.h"
 #include "nn/optim/scheduler.h"
 #include "nn/state_dict.h"

@@ -5,7 +5,7 @@
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 #include "lucid/attrs.h"
-#include "nn/module_priv.h"
+#include "nn/optim/optimizer_priv.h"
 
 #include <math.h>
 
@@ -21,12 +21,6 @@ static double power_sum(lucid_tensor *grad, double p)
     return lucid_item(lucid_sum(p == 1 ? size : lucid_pow_scalar(size, p)));
 }
 
-static bool same_place(const lucid_tensor *a, const lucid_tensor *b)
-{
-    return a->view.dtype == b->view.dtype &&
-           lucid_device_equal(lucid_tensor_device(a), lucid_tensor_device(b));
-}
-
 /* The squares of all gradients that lie where the first of them lies, in one kernel call; those are
  * taken off the list. */
 static double square_sum(lucid_tensor **grads, size_t *n, lucid_view *views)
@@ -36,7 +30,7 @@ static double square_sum(lucid_tensor **grads, size_t *n, lucid_view *views)
     lucid_list_attrs list = {.views = views};
     size_t left = 0;
     for (size_t i = 0; i < *n; i++) {
-        if (same_place(grads[i], model))
+        if (luc_same_place(grads[i], model))
             views[list.n++] = grads[i]->view;
         else
             grads[left++] = grads[i];

@@ -40,6 +40,13 @@ struct lucid_optimizer {
     size_t scratch_size;
 };
 
+/* Do two tensors share a device and a dtype, so that one kernel call may take both? */
+static inline bool luc_same_place(const lucid_tensor *a, const lucid_tensor *b)
+{
+    return a->view.dtype == b->view.dtype &&
+           lucid_device_equal(lucid_tensor_device(a), lucid_tensor_device(b));
+}
+
 bool luc_check_optimizer(const lucid_optimizer *opt, const char *op);
 /* Are these options ones that the kind has, in their ranges? Raises when not. */
 bool luc_optim_check_options(const luc_optim_kind *kind, const lucid_optim_options *options);

@@ -25,16 +25,10 @@ lucid_tensor *luc_optim_moment_like(const lucid_tensor *param)
     return t && luc_fill_data(t, 0, "step") ? t : NULL;
 }
 
-static bool same_place(const lucid_tensor *a, const lucid_tensor *b)
-{
-    return a->view.dtype == b->view.dtype &&
-           lucid_device_equal(lucid_tensor_device(a), lucid_tensor_device(b));
-}
-
 /* The moment as it must be: made, or brought to where lucid_to has moved the parameter. */
 static bool make_moment(const lucid_tensor *param, lucid_tensor **moment)
 {
-    if (*moment && same_place(*moment, param)) return true;
+    if (*moment && luc_same_place(*moment, param)) return true;
     lucid_tensor *t = luc_optim_moment_like(param);
     if (!t || (*moment && !luc_copy_data(t, *moment, "step"))) return false;
     lucid_release(*moment);
@@ -103,7 +97,8 @@ typedef struct captured {
 /* The parameters of a group, from `begin` on, that have a gradient and lie where the first does. */
 static bool is_alike(const luc_optim_group *g, size_t begin, size_t i)
 {
-    return g->params[i].tensor->grad && same_place(g->params[i].tensor, g->params[begin].tensor);
+    return g->params[i].tensor->grad &&
+           luc_same_place(g->params[i].tensor, g->params[begin].tensor);
 }
 
 /* Before a replay: the learning rate of the moment, and the replays so far, which the parameters'
@@ -188,8 +183,8 @@ static size_t next_place(const luc_optim_group *g, size_t from)
         if (!g->params[i].tensor->grad) continue;
         bool seen = false;
         for (size_t j = 0; j < i && !seen; j++)
-            seen =
-                g->params[j].tensor->grad && same_place(g->params[i].tensor, g->params[j].tensor);
+            seen = g->params[j].tensor->grad &&
+                   luc_same_place(g->params[i].tensor, g->params[j].tensor);
         if (!seen) return i;
     }
     return g->n;

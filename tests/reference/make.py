@@ -21,6 +21,7 @@ AREAS = [
     "batchnorm",
     "optim",
     "lockstep",
+    "amp",
     "printing",
     "init",
 ]
