@@ -579,6 +579,47 @@ Test(conv, special_values)
     every_level(special_values);
 }
 
+/* 1x1 from images as [N,C,H,W], with gaps between planes and images, gives what
+   channels_last gives. */
+static void pointwise_planes(void)
+{
+    for (int i = 0; i < 30; i++) {
+        luc_conv2d_params p =
+            shape(pick(1, 3), pick(1, 40), pick(1, 9), pick(1, 9), pick(1, 70), 1, 1, 0, 1, 1);
+        if (i == 0) p = shape(2, 800, 5, 7, 33, 1, 1, 0, 1, 1);
+        if (i == 1) p = shape(2, 33, 25, 27, 40, 1, 1, 0, 1, 1);
+        const int64_t size = p.h * p.w, gap = pick(0, 2);
+        for (int pass = 0; pass < 2; pass++) {
+            const int64_t c = pass ? p.o : p.c;
+            const int64_t stride[4] = {c * (size + gap) + gap, size + gap, p.w, 1};
+            luc_conv2d_params q = p;
+            memcpy(pass ? q.y_stride : q.x_stride, stride, sizeof stride);
+            numbers from = filled(p.n * size * c), w = filled(span(&p, W));
+            numbers apart = filled(p.n * stride[0]);
+            for (int64_t n = 0; n < p.n; n++)
+                for (int64_t k = 0; k < size * c; k++)
+                    apart.f[n * stride[0] + k % c * stride[1] + k / c] = from.f[n * size * c + k];
+            const int64_t results = p.n * size * (pass ? p.c : p.o);
+            float *a = block((size_t)results * 4), *b = block((size_t)results * 4);
+            run(&p, (luc_conv_pass)pass, from.f, w.f, NULL, a, NULL, results);
+            run(&q, (luc_conv_pass)pass, apart.f, w.f, NULL, b, NULL, results);
+            char text[200];
+            describe(&p, text, sizeof text);
+            const bool fast = luc_conv2d_takes_planes(&q, LUC_CONV_F32, (luc_conv_pass)pass);
+            cr_assert(fast || c == 1 || size == 1, "%s: is slow", text);
+            for (int64_t k = 0; k < results; k++)
+                cr_assert(fabsf(a[k] - b[k]) <= 1e-5f * fmaxf(1, fabsf(a[k])), "%s: pass %d: [%d]",
+                          text, pass, (int)k);
+            release(&from), release(&w), release(&apart);
+            free(a), free(b);
+        }
+    }
+}
+Test(conv, pointwise_planes)
+{
+    every_level(pointwise_planes);
+}
+
 /* The smallest and largest values that may follow the sums, in every kernel: a NaN stays, and so do
    the signs of what ReLU does not cut. */
 static void special_epilogues(void)

@@ -40,14 +40,20 @@ static bool dense_pixels(int64_t n, int64_t c, int64_t h, int64_t w, const int64
            stride_is(h, stride[2], w * c) && stride_is(n, stride[0], h * w * c);
 }
 
-/* One tap, no zeros around: a product of pixels by channels. */
+/* One tap, no zeros around: a product of pixels by channels. With stride 1 the source may also be
+   [N,C,H,W] with dense planes. */
 static bool is_pointwise(const luc_conv2d_params *p, bool backward)
 {
     const bool strided = p->stride_h > 1 || p->stride_w > 1;
     if (p->kh != 1 || p->kw != 1 || p->groups != 1 || p->pad_h != 0 || p->pad_w != 0) return false;
-    if (!dense_pixels(p->n, p->o, p->oh, p->ow, p->y_stride)) return false;
-    if (strided) return !backward;
-    return p->h == p->oh && p->w == p->ow && dense_pixels(p->n, p->c, p->h, p->w, p->x_stride);
+    const bool dense_y = dense_pixels(p->n, p->o, p->oh, p->ow, p->y_stride);
+    if (strided) return dense_y && !backward && stride_is(p->c, p->x_stride[1], 1);
+    if (p->h != p->oh || p->w != p->ow) return false;
+    const bool dense_x = dense_pixels(p->n, p->c, p->h, p->w, p->x_stride);
+    if (dense_x && dense_y) return true;
+    const int64_t *source = backward ? p->y_stride : p->x_stride;
+    return (backward ? dense_x : dense_y) && (backward ? p->o : p->c) > 1 && source[1] != 1 &&
+           stride_is(p->w, source[3], 1) && stride_is(p->h, source[2], p->w);
 }
 
 static bool is_few(const luc_conv2d_params *p)
@@ -95,8 +101,10 @@ static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     const bool backward = pass == LUC_CONV_GRAD_INPUT;
     if (p->method == LUC_CONV_REFERENCE) return PLAIN;
-    if (!channels_last(p))
-        return pass == LUC_CONV_GRAD_WEIGHT && luc_conv_plane_get()->fits(p) ? PLANES : PLAIN;
+    if (!channels_last(p)) {
+        if (pass == LUC_CONV_GRAD_WEIGHT) return luc_conv_plane_get()->fits(p) ? PLANES : PLAIN;
+        return is_pointwise(p, backward) ? POINTWISE : PLAIN;
+    }
     if (p->c == p->groups && p->o == p->groups && p->groups > 1) return DEPTHWISE;
     if (pass != LUC_CONV_GRAD_WEIGHT && is_pointwise(p, backward))
         return !backward && p->stride_h == 1 && p->stride_w == 1 && is_few(p) ? FEW_PIXELS
@@ -106,7 +114,9 @@ static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
 
 bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass)
 {
-    return type != LUC_CONV_F64 && choose(p, pass) == PLANES && !use_winograd(p, pass);
+    const kernel k = choose(p, pass);
+    if (type == LUC_CONV_F64) return false;
+    return k == POINTWISE || (k == PLANES && !use_winograd(p, pass));
 }
 
 /* The kernels that pack their weights; NULL: the one in question does not. */

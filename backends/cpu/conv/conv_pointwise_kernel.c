@@ -14,7 +14,7 @@
 #include "backends/cpu/view_priv.h"
 
 enum {
-    DEPTH = 512,     /* channels that are summed between two visits of the destination */
+    DEPTH = 384,     /* channels that are summed between two visits of the destination */
     ITEM_ROWS = 448, /* the most pixels of an item */
     PAD = 16,        /* after a copied pixel's channels, against crowding in the cache */
     MOST_ROWS = 16,  /* of a tile, at any level */
@@ -25,9 +25,11 @@ typedef struct {
     const luc_tile_f32_table *tile;
     int64_t pixels, depth, lanes, panels; /* of the destination; source and destination channels */
     int64_t src_pixel, dst_pixel;         /* strides */
+    int64_t src_image, src_plane;         /* of a source whose channels lie in planes */
+    int64_t image;                        /* pixels that no tile goes beyond: of one image then */
     int64_t block;                        /* channels summed at a time */
-    int64_t item_rows, item_panels, row_items;
-    bool copy, gather; /* source by way of a copy; its pixels lie apart */
+    int64_t item_rows, item_panels, image_items, row_items;
+    bool copy, gather, planes; /* source by way of a copy; its pixels, or its channels, lie apart */
     bool stream;
     const float *src, *packed;
     luc_conv_then then;
@@ -51,8 +53,12 @@ static void set_sizes(pointwise *g, bool backward)
     g->src_pixel = g->depth, g->dst_pixel = g->lanes;
     g->block = luc_even_piece(luc_max64(g->depth, 1), DEPTH);
     g->gather = !backward && (p->stride_h > 1 || p->stride_w > 1);
+    const int64_t *stride = backward ? p->y_stride : p->x_stride;
+    g->planes = g->depth > 1 && stride[1] != 1;
+    g->image = g->planes ? p->h * p->w : g->pixels;
+    g->src_image = stride[0], g->src_plane = stride[1];
     /* Pixels a multiple of a page apart would all want the same lines of the cache. */
-    g->copy = g->gather || g->src_pixel * (int64_t)sizeof(float) % 2048 == 0;
+    g->copy = g->gather || g->planes || g->src_pixel * (int64_t)sizeof(float) % 2048 == 0;
     g->copy_bytes =
         g->copy ? luc_round64((size_t)(MOST_ROWS * (g->block + PAD)) * sizeof(float)) : 0;
     g->stream =
@@ -66,9 +72,10 @@ static void cut(pointwise *g, int threads)
     const int64_t panel = g->block * g->tile->cols * (int64_t)sizeof(float), rows = g->tile->rows;
     const int64_t most = (int64_t)luc_cpu_l2_bytes() / 2 / panel;
     g->item_panels = luc_even_piece(g->panels, luc_max64(luc_min64(most, g->panels), 1));
-    g->item_rows = luc_even_piece(g->pixels, ITEM_ROWS);
+    g->item_rows = luc_even_piece(g->image, ITEM_ROWS);
     for (;;) {
-        g->row_items = luc_ceil_div(g->pixels, g->item_rows);
+        g->image_items = luc_ceil_div(g->image, g->item_rows);
+        g->row_items = g->pixels / g->image * g->image_items;
         const int64_t items = g->row_items * luc_ceil_div(g->panels, g->item_panels);
         if (threads == 1 || items >= 4 * threads) break;
         if (g->item_rows > 8 * rows)
@@ -138,15 +145,25 @@ static void conv_pointwise_pack(const luc_conv2d_params *p, bool backward, const
 static const float *source(const pointwise *g, int64_t i)
 {
     const luc_conv2d_params *p = g->p;
+    if (g->planes) return g->src + i / g->image * g->src_image + i % g->image;
     if (!g->gather) return g->src + i * g->src_pixel;
     const int64_t size = p->oh * p->ow, at = i % size;
     return g->src + i / size * p->x_stride[0] + at / p->ow * p->stride_h * p->x_stride[2] +
            at % p->ow * p->stride_w * p->x_stride[3];
 }
 
+/* Channels [k, k + depth) of a tile's pixels: [pixel][channel], or, from planes,
+   [channel][MOST_ROWS pixels]. */
 static void copy_rows(const pointwise *g, float *to, int64_t row, int64_t rows, int64_t k,
                       int64_t depth)
 {
+    if (g->planes) {
+        const float *from = source(g, row) + k * g->src_plane;
+        for (int64_t d = 0; d < depth; d++, from += g->src_plane, to += MOST_ROWS)
+            for (int64_t i = 0; i < rows; i += LUC_VF)
+                vf_store(to + i, vf_load_n(from + i, luc_min64(LUC_VF, rows - i)));
+        return;
+    }
     for (int64_t i = 0; i < rows; i++, to += g->block + PAD)
         memcpy(to, source(g, row + i) + k, sizeof(float) * (size_t)depth);
 }
@@ -169,6 +186,14 @@ static void fetch(const pointwise *g, int64_t row, int64_t rows, int64_t k, int6
                   int64_t part, int64_t parts)
 {
     enum { LINE = 64 / sizeof(float) };
+    if (g->planes) {
+        const float *from = source(g, row) + k * g->src_plane;
+        for (int64_t d = depth * part / parts; d < depth * (part + 1) / parts; d++) {
+            __builtin_prefetch(from + d * g->src_plane, 0, 2);
+            __builtin_prefetch(from + d * g->src_plane + rows - 1, 0, 2);
+        }
+        return;
+    }
     const int64_t lines = luc_ceil_div(depth, LINE), last = rows * lines * (part + 1) / parts;
     int64_t i = rows * lines * part / parts;
     while (i < last) {
@@ -197,28 +222,36 @@ static void run_panels(const pointwise *g, luc_tile_f32 *t, int64_t row, int64_t
     }
 }
 
+/* The tile's rows of the source: where they are, or in a copy. */
+static void set_source(const pointwise *g, luc_tile_f32 *t, float *copy, int64_t row, int64_t k)
+{
+    if (g->copy) copy_rows(g, copy, row, t->m, k, t->depth);
+    t->a0 = g->copy ? copy : source(g, row) + k;
+    t->a_row = g->planes ? 1 : g->copy ? g->block + PAD : g->src_pixel;
+    t->a1 = t->a0 + g->tile->half * t->a_row;
+}
+
 static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const pointwise *g = ctx;
     (void)end;
-    const int64_t r0 = begin % g->row_items * g->item_rows;
-    const int64_t r1 = luc_min64(r0 + g->item_rows, g->pixels);
+    const int64_t image = begin % g->row_items / g->image_items * g->image;
+    const int64_t r0 = image + begin % g->image_items * g->item_rows;
+    const int64_t r1 = luc_min64(r0 + g->item_rows, image + g->image);
     const int64_t p0 = begin / g->row_items * g->item_panels;
     const int64_t p1 = luc_min64(p0 + g->item_panels, g->panels);
     const int64_t size = luc_even_piece(r1 - r0, g->tile->rows);
     float *copy = (float *)(void *)(g->scratch + (size_t)thread * g->copy_bytes);
     const luc_segment none = {0, 0};
-    luc_tile_f32 t = {.a_step = 1, .b_step = g->tile->cols, .c_row = g->dst_pixel};
+    luc_tile_f32 t = {
+        .a_step = g->planes ? MOST_ROWS : 1, .b_step = g->tile->cols, .c_row = g->dst_pixel};
     t.segments = 1, t.segment = &none;
     for (int64_t k = 0; k == 0 || k < g->depth; k += g->block) {
         t.depth = luc_min64(g->block, g->depth - k);
         t.flags = flags_of(g, k, t.depth);
         for (int64_t row = r0; row < r1; row += size) {
             t.m = (int)luc_min64(size, r1 - row);
-            t.a_row = g->copy ? g->block + PAD : g->src_pixel;
-            if (g->copy) copy_rows(g, copy, row, t.m, k, t.depth);
-            t.a0 = g->copy ? copy : source(g, row) + k;
-            t.a1 = t.a0 + g->tile->half * t.a_row;
+            set_source(g, &t, copy, row, k);
             run_panels(g, &t, row, k, p0, p1, luc_min64(size, r1 - row - t.m));
         }
     }

@@ -27,8 +27,9 @@ typedef struct {
 } luc_conv_window_table;
 LUC_DECLARE_TABLES(luc_conv_window_table, luc_conv_window)
 
-/* 1x1 kernels without padding and groups; the input gradient with stride 1 alone. Destination
-   images are dense; so is the source with stride 1. */
+/* 1x1 kernels without padding and groups; the input gradient with stride 1 alone. The destination is
+   dense in channels_last memory; with stride 1 so is the source, or it is [N,C,H,W] with dense
+   planes. */
 typedef struct {
     luc_conv_packed_kernel kernel;
 } luc_conv_pointwise_table;
