@@ -304,6 +304,7 @@ outcome blas_multiply(const call &c, const product &p, void *workspace, size_t b
     }
     blas().MatmulDescDestroy(operation);
     /* What was queued before a refusal is computed again: nothing is lost. */
+    if (s != CUBLAS_STATUS_SUCCESS) cudaGetLastError();
     count_call(cublaslt, s == CUBLAS_STATUS_SUCCESS ? nullptr : "it refused a call");
     return s == CUBLAS_STATUS_SUCCESS ? done : not_handled;
 }

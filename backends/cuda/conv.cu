@@ -1,5 +1,5 @@
 /* conv.cu: conv2d and its two gradients: by cuDNN, on tiles (conv_windows.cu, conv_weights.cu) or
- * directly (conv_direct.cu). */
+ * directly (conv_depthwise.cu, conv_direct.cu). */
 #include "backends/cuda/conv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/view.h"
@@ -11,6 +11,7 @@ namespace luc
 
 template <class T> static size_t own_workspace(const conv_job &j, const device_info *device)
 {
+    if (is_depthwise(j)) return depthwise_workspace(j, device);
     if (is_direct(j)) return direct_workspace(j, device);
     return j.v.pass == conv_grad_weight ? weights_workspace<T>(j, device)
                                         : windows_workspace<T>(j, device);
@@ -18,6 +19,7 @@ template <class T> static size_t own_workspace(const conv_job &j, const device_i
 
 template <class T> static bool convolve(const call &c, const conv_job &j, void *workspace)
 {
+    if (is_depthwise(j)) return convolve_depthwise<T>(c, j, workspace);
     if (is_direct(j)) return convolve_directly<T>(c, j, workspace);
     return j.v.pass == conv_grad_weight ? convolve_weights<T>(c, j, workspace)
                                         : convolve_windows<T>(c, j, workspace);

@@ -20,6 +20,11 @@ template <class T> size_t windows_workspace(const conv_job &j, const device_info
 template <class T> bool convolve_weights(const call &c, const conv_job &j, void *workspace);
 template <class T> size_t weights_workspace(const conv_job &j, const device_info *device);
 
+/* conv_depthwise.cu: one channel a group, in channels_last memory. */
+bool is_depthwise(const conv_job &j);
+template <class T> bool convolve_depthwise(const call &c, const conv_job &j, void *workspace);
+size_t depthwise_workspace(const conv_job &j, const device_info *device);
+
 /* conv_direct.cu: one thread an output element, for groups of few channels. */
 bool is_direct(const conv_job &j);
 template <class T> bool convolve_directly(const call &c, const conv_job &j, void *workspace);

@@ -280,6 +280,7 @@ outcome dnn_convolve(const call &c, const convolution &v, const convolution_data
     if (!p->measured && !is_capturing(v.device)) measure(p, v, d, workspace, c.stream);
     if ((int64_t)bytes < p->candidates[p->best].workspace) return not_handled;
     bool ok = execute(p, p->best, v, d, workspace);
+    if (!ok) cudaGetLastError(); /* it must not be taken for the own kernel's */
     count_call(cudnn, ok ? nullptr : "it refused a call");
     return ok ? done : not_handled;
 }
