@@ -22,7 +22,8 @@ typedef struct lucid_loss_options {
 LUCID_API extern const lucid_loss_options lucid_loss_defaults;
 
 /* logits [N,C] or [N,C,...] or [C]; target: int64 classes [N], [N,...] or 0-d, or probabilities of
- * the logits' shape and dtype. A class out of [0, C) that is not ignore_index is an error. */
+ * the logits' shape and dtype. A class out of [0, C) that is not ignore_index is an error (on a
+ * CUDA device it comes with the next call that waits for the device). */
 LUCID_API lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target,
                                                 const lucid_loss_options *options);
 /* The same from log-probabilities (of lucid_log_softmax) and classes. */

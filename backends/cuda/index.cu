@@ -62,7 +62,7 @@ static bool index_select(const lucid_kernel_args *args)
     size_t size = size_of(x.dtype);
     if (!has_index_dtype(c, c.in(1))) return false;
     checker check(c, x.ndim ? x.dims[dim] : 1);
-    size *= (size_t)widen_views(&y, &x, dim, size);
+    size *= (size_t)widen_views(&y, &x, dim, size, 16);
     int64_t stride = x.ndim ? x.strides[dim] : 0;
     for (int d = 0; d < y.ndim; d++) {
         index.dims[d] = y.dims[d];
@@ -87,7 +87,7 @@ static bool gather(const lucid_kernel_args *args)
 
 static const lucid_backend *table;
 
-/* Each input is copied into its part of the output. */
+/* Each input is copied into its part of the output, in units of up to 8 bytes. */
 static bool cat(const lucid_kernel_args *args)
 {
     call c(args);
@@ -95,23 +95,28 @@ static bool cat(const lucid_kernel_args *args)
     int dim = c.attrs<lucid_dim_attrs>()->dim;
     int64_t at = 0;
     for (int i = 0; i < args->n_in; i++) {
-        const lucid_view *x = c.in(i);
+        lucid_view x = *c.in(i), part = *y;
         int64_t n = 1;
-        for (int d = 0; d < x->ndim; d++) n *= x->dims[d];
+        for (int d = 0; d < x.ndim; d++) n *= x.dims[d];
         if (n == 0) continue; /* also the empty [0] that may join any sizes */
-        lucid_view part = *y;
-        part.data =
-            static_cast<char *>(y->data) + at * y->strides[dim] * (int64_t)size_of(y->dtype);
-        part.dims[dim] = x->dims[dim];
-        at += x->dims[dim];
-        lucid_op_id op = x->dtype == y->dtype ? LUCID_OP_copy : LUCID_OP_cast;
-        const lucid_view *to = &part;
+        size_t size = size_of(y->dtype);
+        part.data = static_cast<char *>(y->data) + at * y->strides[dim] * (int64_t)size;
+        part.dims[dim] = x.dims[dim];
+        at += x.dims[dim];
+        lucid_op_id op = LUCID_OP_cast;
+        if (x.dtype == y->dtype) {
+            static const lucid_dtype units[] = {LUCID_U8, LUCID_F16, LUCID_F32, LUCID_F64};
+            size_t bytes = size * (size_t)widen_views(&part, &x, -1, size, 8);
+            x.dtype = part.dtype = units[bytes == 8 ? 3 : bytes == 4 ? 2 : bytes - 1];
+            op = LUCID_OP_copy;
+        }
+        const lucid_view *from = &x, *to = &part;
         lucid_kernel_args copy = *args;
         copy.op = op;
         copy.n_in = copy.n_out = 1;
-        copy.in = &x;
+        copy.in = &from;
         copy.out = &to;
-        if (!table->kernels[op][x->dtype](&copy)) return false;
+        if (!table->kernels[op][x.dtype](&copy)) return false;
     }
     return true;
 }

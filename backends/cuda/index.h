@@ -35,25 +35,27 @@ inline bool has_index_dtype(const call &c, const lucid_view *index)
                  (int)index->dtype);
 }
 
-/* How many elements can be moved as one, as far as dimensions behind `dim` are rows that both views
- * have contiguous: the views become those of such packs. */
-inline int64_t widen_views(lucid_view *y, lucid_view *x, int dim, size_t size)
+/* How many elements can be moved as one, up to `most` bytes, along the dimension in which both views
+ * are dense (not along `except`): the views become those of such packs. */
+inline int64_t widen_views(lucid_view *y, lucid_view *x, int except, size_t size, size_t most)
 {
-    int last = y->ndim - 1;
-    int64_t width = (int64_t)(16 / size);
+    int along = -1;
+    for (int d = 0; d < y->ndim && along < 0; d++)
+        if (d != except && y->dims[d] > 1 && y->strides[d] == 1 && x->strides[d] == 1) along = d;
+    int64_t width = along < 0 ? 1 : (int64_t)(most / size);
     for (; width > 1; width /= 2) {
         size_t bytes = (size_t)width * size;
-        bool fits = last > dim && y->dims[last] % width == 0 && y->strides[last] == 1 &&
-                    x->strides[last] == 1 && is_aligned(y->data, bytes) &&
-                    is_aligned(x->data, bytes);
-        for (int d = 0; d < last && fits; d++)
-            fits = y->strides[d] % width == 0 && x->strides[d] % width == 0;
+        bool fits =
+            y->dims[along] % width == 0 && is_aligned(y->data, bytes) && is_aligned(x->data, bytes);
+        for (int d = 0; d < y->ndim && fits; d++)
+            fits = d == along || (y->strides[d] % width == 0 && x->strides[d] % width == 0);
         if (fits) break;
     }
     if (width == 1) return 1;
-    y->dims[last] /= width;
-    x->dims[last] /= width;
-    for (int d = 0; d < last; d++) {
+    y->dims[along] /= width;
+    x->dims[along] /= width;
+    for (int d = 0; d < y->ndim; d++) {
+        if (d == along) continue;
         y->strides[d] /= width;
         x->strides[d] /= width;
     }

@@ -13,7 +13,7 @@
 namespace luc
 {
 
-enum { add_threads = 256, few_places = 1 << 20 };
+enum { add_threads = 256, few_places = 1 << 20, chain_lanes = 8 /* threads a position */ };
 
 template <class T> __device__ inline compute_t<T> plus(compute_t<T> a, compute_t<T> b)
 {
@@ -40,7 +40,8 @@ __global__ void __launch_bounds__(add_threads)
     chain(int32_t *next, index_list index, int64_t stride, int count, checker check)
 {
     __shared__ int64_t tile[add_threads];
-    int k = (int)blockIdx.x * add_threads + (int)threadIdx.x;
+    const int lane = (int)threadIdx.x % chain_lanes;
+    int k = (int)(blockIdx.x * (add_threads / chain_lanes) + threadIdx.x / chain_lanes);
     int64_t mine = k < count ? index.read(k * stride) : -1;
     bool first = k < count && check.accepts(mine, k);
     int found = count;
@@ -49,13 +50,18 @@ __global__ void __launch_bounds__(add_threads)
         __syncthreads();
         if ((int)threadIdx.x < n) tile[threadIdx.x] = index.read((from + threadIdx.x) * stride);
         __syncthreads();
-        for (int j = 0; j < n; j++) {
+        for (int j = lane; j < n; j += chain_lanes) {
             if (tile[j] != mine) continue;
             if (from + j < k) first = false;
             if (from + j > k && from + j < found) found = from + j;
         }
     }
-    if (k < count) next[k] = first ? ~found : found;
+    for (int d = 1; d < chain_lanes; d *= 2) {
+        int other = __shfl_xor_sync(0xffffffffu, found, d);
+        if (other < found) found = other;
+        first = __shfl_xor_sync(0xffffffffu, (int)first, d) && first;
+    }
+    if (k < count && lane == 0) next[k] = first ? ~found : found;
 }
 
 struct chain_plan {
@@ -115,13 +121,13 @@ static bool add_by_chains(const call &c, int dim, int64_t count, int64_t index_s
     enum { wide = sizeof(T) < 2 ? 1 : 16 / sizeof(T) };
     lucid_view g = *c.in(0), y = *c.out(0), place;
     if (count == 0 || count_of(&g) == 0) return true;
-    if (count > INT32_MAX) return c.unsupported("more than 2^31 indices");
+    if (count > INT32_MAX - add_threads) return c.unsupported("more than 2^31 indices");
     T *to = static_cast<T *>(y.data);
     const T *from = static_cast<const T *>(g.data);
     int64_t width = 1;
     if (wide > 1) { /* 16 bytes or one element */
         lucid_view wide_g = g, wide_y = y;
-        width = widen_views(&wide_y, &wide_g, dim, sizeof(T));
+        width = widen_views(&wide_y, &wide_g, dim, sizeof(T), 16);
         if (width == wide) {
             g = wide_g;
             y = wide_y;
@@ -142,8 +148,8 @@ static bool add_by_chains(const call &c, int dim, int64_t count, int64_t index_s
                     (int)count,
                     make_walk<3>({&g, &same, &place})};
     checker check(c, c.out(0)->ndim ? c.out(0)->dims[dim] : 1);
-    if (!c.launch(chain, (unsigned)ceil_div(count, add_threads), add_threads, 0, next, p.index,
-                  index_stride, (int)count, check))
+    if (!c.launch(chain, (unsigned)ceil_div(count, add_threads / chain_lanes), add_threads, 0, next,
+                  p.index, index_stride, (int)count, check))
         return false;
     return c.launch(wide > 1 && width == wide ? add_chains<T, wide> : add_chains<T, 1>,
                     c.blocks_for(p.elements.n, add_threads), add_threads, 0, to, from, p);

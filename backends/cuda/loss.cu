@@ -13,7 +13,8 @@ namespace luc
 enum {
     loss_threads = 256,
     loss_blocks = 512,
-    loss_samples = 4 /* a thread, before there are more */
+    loss_alone = 4096,  /* samples that one block takes */
+    loss_samples = 1024 /* samples a block where there are more */
 };
 
 struct nll_plan {
@@ -113,8 +114,8 @@ static lucid_view without_classes(const lucid_view *v)
 
 static int blocks_of(int64_t samples)
 {
-    int64_t blocks = ceil_div(samples, loss_threads * loss_samples);
-    return blocks > loss_blocks ? (int)loss_blocks : blocks < 1 ? 1 : (int)blocks;
+    int64_t blocks = samples <= loss_alone ? 1 : ceil_div(samples, loss_samples);
+    return blocks > loss_blocks ? (int)loss_blocks : (int)blocks;
 }
 
 static size_t workspace(const lucid_kernel_args *args)

@@ -51,14 +51,15 @@ bool pool_make_plan(const call &c, pool_plan *p, const lucid_view *big, const lu
     p->c = written->dims[1];
     p->h = written->dims[2];
     p->w = written->dims[3];
-    p->by_channels = p->c > 1 && written->strides[1] == 1 && p->w * p->h > 1;
-    p->by_channels = p->by_channels || (p->c > 1 && big->strides[1] == 1);
-    bool packs = p->by_channels && p->c % width == 0 && has_packs(p->big, width, size) &&
-                 has_packs(p->small, width, size) && has_packs(p->index, width, 8);
+    bool last = written->strides[1] == 1 && p->w * p->h > 1; /* [N,C,1,1] is in both layouts */
+    p->by_channels = p->c > 1 && (last || big->strides[1] == 1);
+    p->pixels = big->dims[2] * big->dims[3];
+    bool packs = p->by_channels && p->pixels <= INT32_MAX && p->c % width == 0 &&
+                 has_packs(p->big, width, size) && has_packs(p->small, width, size) &&
+                 has_packs(p->index, width, 8);
     p->width = packs ? (int)width : 1;
     p->c /= p->width;
     p->total = p->n * p->c * p->h * p->w;
-    p->pixels = big->dims[2] * big->dims[3];
     p->is_32bit = p->total < (int64_t)1 << 31;
     if (p->total && p->is_32bit) {
         int64_t sizes[3] = {p->by_channels ? p->c : p->w, p->by_channels ? p->w : p->h,

@@ -12,7 +12,7 @@ template <class T, int W> __device__ inline pack<T, W> load_pack(const void *dat
     return *reinterpret_cast<const pack<T, W> *>(static_cast<const T *>(data) + at);
 }
 
-template <int W> __device__ inline void store_index(void *data, int64_t at, const int64_t *v)
+template <int W, class I> __device__ inline void store_index(void *data, int64_t at, const I *v)
 {
     enum { two = W > 1 ? 2 : 1 };
     int64_t *to = static_cast<int64_t *>(data) + at;
@@ -35,19 +35,28 @@ template <int W> __device__ inline void load_index(const void *data, int64_t at,
     }
 }
 
+/* Pixels are counted in 32 bits but by the kernel that takes everything. */
+template <int K, int W> struct winner_of {
+    typedef int type;
+};
+template <> struct winner_of<0, 1> {
+    typedef int64_t type;
+};
+
 /* K: the window is K x K without dilation, and all its taps are loaded at once; 0: any. The first
  * largest wins, and a NaN over all: a tap outside counts as -inf, which never wins. */
 template <class T, int K, int W>
 __global__ void __launch_bounds__(pool_threads) max_forward(pool_plan p)
 {
     typedef compute_t<T> C;
+    typedef typename winner_of<K, W>::type I;
     int64_t step = (int64_t)gridDim.x * pool_threads;
     for (int64_t i = (int64_t)blockIdx.x * pool_threads + threadIdx.x; i < p.total; i += step) {
         pool_place at = pool_locate(p, i);
         pool_window wy = pool_window_of(p, 0, at.y), wx = pool_window_of(p, 1, at.x);
-        int64_t x = pool_offset(p.big, at), columns = p.axis[1].size;
+        int64_t x = pool_offset(p.big, at);
+        I columns = p.axis[1].size, winner[W];
         C best[W];
-        int64_t winner[W];
         for (int w = 0; w < W; w++) {
             best[w] = (C)-HUGE_VAL;
             winner[w] = wy.begin * columns + wx.begin;
@@ -154,7 +163,8 @@ template <class T> __global__ void __launch_bounds__(pool_threads) max_gather(po
 static int side_of(const pool_plan &p)
 {
     const pool_axis &y = p.axis[0], &x = p.axis[1];
-    bool plain = y.kernel == x.kernel && y.dilation == 1 && x.dilation == 1;
+    bool plain =
+        p.pixels <= INT32_MAX && y.kernel == x.kernel && y.dilation == 1 && x.dilation == 1;
     return plain && (y.kernel == 2 || y.kernel == 3) ? y.kernel : 0;
 }
 

@@ -47,8 +47,8 @@ static void cut(reduce_plan *p)
         blocks = ceil_div(packs, reduce_threads / p->group);
     } else {
         steps = p->count / p->width;
-        bool few = p->results < 8 * reduce_blocks;
-        p->group = steps >= 4 * reduce_threads || (few && steps >= 64)
+        bool few = p->results < 2 * reduce_blocks; /* too few for a warp each */
+        p->group = steps >= 4 * reduce_threads || (few && steps >= reduce_threads)
                        ? (int)reduce_threads
                        : (int)least_power(ceil_div(steps, 4), 32);
         blocks = ceil_div(p->results, reduce_threads / p->group);

@@ -123,6 +123,7 @@ __global__ void __launch_bounds__(most_threads) softmax_row(softmax_plan s)
     /* -inf behind the end adds nothing; where the whole row is -inf, it is NaN as it should be */
 #pragma unroll
     for (int k = 0; k < n; k++) {
+        if ((int64_t)(k / W) * s.group * W >= s.n) continue; /* nobody has anything there */
         v[k] -= most;
         C e = exp_of(v[k]);
         int64_t i = (int64_t)(lane + k / W * s.group) * W;
@@ -151,7 +152,10 @@ __global__ void __launch_bounds__(most_threads) softmax_backward_row(softmax_pla
     for (int k = 0; k < n; k++) sum += s.log ? g[k] : g[k] * y[k];
     sum = join_group<true>(sum, s.group);
 #pragma unroll
-    for (int k = 0; k < n; k++) g[k] = s.log ? g[k] - exp_of(y[k]) * sum : y[k] * (g[k] - sum);
+    for (int k = 0; k < n; k++) {
+        if ((int64_t)(k / W) * s.group * W >= s.n) continue;
+        g[k] = s.log ? g[k] - exp_of(y[k]) * sum : y[k] * (g[k] - sum);
+    }
     store_row<T, W>(static_cast<T *>(s.out) + at[0], g, s, lane, mine);
 }
 
