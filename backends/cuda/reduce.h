@@ -129,6 +129,30 @@ template <class R, int n, class A> __device__ inline A join_all(A (&v)[n])
     return v[0];
 }
 
+/* A pack as it is loaded ahead of its use: whole (see words). */
+template <class T, int W> struct ahead_of_use {
+    words<sizeof(pack<T, W>)> raw;
+    __device__ __forceinline__ void load(const T *p)
+    {
+        raw = *reinterpret_cast<const words<sizeof(pack<T, W>)> *>(p);
+    }
+    __device__ __forceinline__ pack<T, W> get() const
+    {
+        return as_pack<pack<T, W>>(raw);
+    }
+};
+template <class T> struct ahead_of_use<T, 1> {
+    T raw;
+    __device__ __forceinline__ void load(const T *p)
+    {
+        raw = *p;
+    }
+    __device__ __forceinline__ pack<T, 1> get() const
+    {
+        return {{raw}};
+    }
+};
+
 /* The element that `step` packs of `width` lead to. */
 __device__ inline int64_t reduced_offset(const reduce_plan &p, int64_t step, int width)
 {

@@ -20,17 +20,18 @@ __device__ void gather_columns(const reduce_plan &p, const T *x, int64_t r, int6
 #pragma unroll
     for (int w = 0; w < W; w++) acc[w] = R::nothing();
     for (; r + (ahead - 1) * step < end; r += ahead * step) {
-        pack<T, W> in[ahead];
+        ahead_of_use<T, W> in[ahead];
 #pragma unroll
-        for (int k = 0; k < ahead; k++)
-            in[k] = *reinterpret_cast<const pack<T, W> *>(x + reduced_offset(p, r + k * step, 1));
+        for (int k = 0; k < ahead; k++) in[k].load(x + reduced_offset(p, r + k * step, 1));
+        typename R::near v[W][ahead];
 #pragma unroll
-        for (int w = 0; w < W; w++) {
-            typename R::near v[ahead];
+        for (int k = 0; k < ahead; k++) {
+            const pack<T, W> each = in[k].get();
 #pragma unroll
-            for (int k = 0; k < ahead; k++) v[k] = R::first(in[k].v[w], centre[w], p.smallest);
-            acc[w] = R::join(acc[w], (A)join_all<R>(v));
+            for (int w = 0; w < W; w++) v[w][k] = R::first(each.v[w], centre[w], p.smallest);
         }
+#pragma unroll
+        for (int w = 0; w < W; w++) acc[w] = R::join(acc[w], (A)join_all<R>(v[w]));
     }
     for (; r < end; r += step) {
         pack<T, W> in = *reinterpret_cast<const pack<T, W> *>(x + reduced_offset(p, r, 1));

@@ -20,13 +20,16 @@ __device__ typename reducer<T, K>::carried gather_row(const reduce_plan &p, cons
     const int64_t step = p.group;
     A acc = R::nothing();
     for (; i + (ahead - 1) * step < end; i += ahead * step) {
-        pack<T, W> in[ahead];
+        ahead_of_use<T, W> in[ahead];
         typename R::near v[ahead * W];
 #pragma unroll
-        for (int k = 0; k < ahead; k++)
-            in[k] = *reinterpret_cast<const pack<T, W> *>(x + reduced_offset(p, i + k * step, W));
+        for (int k = 0; k < ahead; k++) in[k].load(x + reduced_offset(p, i + k * step, W));
 #pragma unroll
-        for (int k = 0; k < ahead * W; k++) v[k] = R::first(in[k / W].v[k % W], centre, p.smallest);
+        for (int k = 0; k < ahead; k++) {
+            const pack<T, W> each = in[k].get();
+#pragma unroll
+            for (int w = 0; w < W; w++) v[k * W + w] = R::first(each.v[w], centre, p.smallest);
+        }
         acc = R::join(acc, (A)join_all<R>(v));
     }
     for (; i < end; i += step) {
@@ -51,6 +54,7 @@ template <class R, class A> __device__ A join_group(A a, int group)
     if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = a;
     __syncthreads();
     A all[reduce_threads / 32];
+#pragma unroll
     for (int k = 0; k < reduce_threads / 32; k++) all[k] = of_warp[k];
     return join_all<R>(all);
 }
