@@ -11,15 +11,23 @@
 
 #define LUC_DT f32
 #include "backends/cpu/norm_body.h"
+#include "backends/cpu/norm_rows_body.h"
+#include "backends/cpu/norm_lanes_body.h"
 #undef LUC_DT
 #define LUC_DT f64
 #include "backends/cpu/norm_body.h"
+#include "backends/cpu/norm_rows_body.h"
+#include "backends/cpu/norm_lanes_body.h"
 #undef LUC_DT
 #define LUC_DT f16
 #include "backends/cpu/norm_body.h"
+#include "backends/cpu/norm_rows_body.h"
+#include "backends/cpu/norm_lanes_body.h"
 #undef LUC_DT
 #define LUC_DT bf16
 #include "backends/cpu/norm_body.h"
+#include "backends/cpu/norm_rows_body.h"
+#include "backends/cpu/norm_lanes_body.h"
 #undef LUC_DT
 
 const luc_norm_table LUC_LEVEL_NAME(luc_norm) = {
