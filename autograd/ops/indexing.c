@@ -241,14 +241,26 @@ const lucid_op luc_op_index_add = {
 
 /* ---- gather: (x, index) and its gradient scatter_add: (grad, index) -------------------------------- */
 
+static bool check_dim(lucid_call *c, int dim, int ndim)
+{
+    if (dim >= 0 && dim < ndim) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "dim: expected [0,%d), got %d", ndim, dim);
+}
+
+/* Has v the dimensions of dims, and at most their sizes, except along `dim`? */
+static bool fits_but_for(const lucid_view *v, int ndim, const int64_t *dims, int dim)
+{
+    bool ok = v->ndim == ndim;
+    for (int d = 0; ok && d < ndim; d++) ok = d == dim || v->dims[d] <= dims[d];
+    return ok;
+}
+
 static bool gather_infer(lucid_call *c)
 {
     const lucid_dim_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view, *index = &c->in[1]->view;
-    if (!check_index(c, 1)) return false;
-    bool ok = index->ndim == x->ndim;
-    for (int d = 0; ok && d < x->ndim; d++) ok = d == a->dim || index->dims[d] <= x->dims[d];
-    if (!ok)
+    if (!check_index(c, 1) || !check_dim(c, a->dim, x->ndim)) return false;
+    if (!fits_but_for(index, x->ndim, x->dims, a->dim))
         return luc_bad_input(c, 1, "expected sizes of at most x %s but for dimension %d",
                              luc_shape_text(c->in[0]).s, a->dim);
     luc_set_dims(c, 0, x->dtype, index->ndim, index->dims);
@@ -274,7 +286,14 @@ static bool gather_vjp(lucid_vjp *v)
 static bool scatter_add_infer(lucid_call *c)
 {
     const scatter_attrs *a = c->attrs;
-    if (!check_index(c, 1)) return false;
+    const lucid_view *x = &c->in[0]->view, *index = &c->in[1]->view;
+    if (!check_index(c, 1) || !check_dim(c, a->dim.dim, a->shape.ndim)) return false;
+    if (!fits_but_for(index, a->shape.ndim, a->shape.dims, a->dim.dim) ||
+        !fits_but_for(index, x->ndim, x->dims, -1))
+        return luc_bad_input(c, 1,
+                             "expected sizes of at most x %s, and of at most the result but for "
+                             "dimension %d",
+                             luc_shape_text(c->in[0]).s, a->dim.dim);
     luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
     luc_contiguous_strides(a->shape.ndim, a->shape.dims, c->out[0].strides);
     return true;
@@ -311,6 +330,24 @@ static const lucid_sample scatter_add_samples[] = {
      .in = {LUC_IN2(4, 3), LUC_INDEX(5, {2, {4, 3}})},
      .attrs = &to_45},
 };
+static const scatter_attrs to_nowhere = {{.dim = 2, .size = 5}, {2, {4, 5}}};
+static const lucid_sample scatter_add_bad_samples[] = {
+    {.name = "rows",
+     .n_in = 2,
+     .in = {LUC_IN2(6, 3), LUC_INDEX(5, {2, {6, 3}})},
+     .attrs = &to_45,
+     .error = "index: expected sizes of at most"},
+    {.name = "more indices than numbers",
+     .n_in = 2,
+     .in = {LUC_IN2(4, 2), LUC_INDEX(5, {2, {4, 3}})},
+     .attrs = &to_45,
+     .error = "index: expected sizes of at most"},
+    {.name = "dimension",
+     .n_in = 2,
+     .in = {LUC_IN2(4, 3), LUC_INDEX(5, {2, {4, 3}})},
+     .attrs = &to_nowhere,
+     .error = "dim: expected [0,2), got 2"},
+};
 
 const lucid_op luc_op_gather = {
     .name = "gather",
@@ -341,6 +378,7 @@ const lucid_op luc_op_scatter_add = {
     .saves = luc_save_second,
     .vjp = scatter_add_vjp,
     LUC_SAMPLES(scatter_add_samples),
+    LUC_BAD_SAMPLES(scatter_add_bad_samples),
 };
 
 /* ---- the functions --------------------------------------------------------------------------------- */

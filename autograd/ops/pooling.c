@@ -69,6 +69,28 @@ static bool sized_infer(lucid_call *c)
     return true;
 }
 
+/* (x or grad, index): the index is an int64 image of the windows' sizes. */
+static bool check_winners(lucid_call *c, const int64_t *size)
+{
+    const lucid_view *x = &c->in[0]->view, *index = &c->in[1]->view;
+    if (index->dtype == LUCID_I64 && index->ndim == 4 && index->dims[0] == x->dims[0] &&
+        index->dims[1] == x->dims[1] && index->dims[2] == size[0] && index->dims[3] == size[1])
+        return true;
+    return luc_bad_input(c, 1, "expected int64 [%lld,%lld,%lld,%lld]", (long long)x->dims[0],
+                         (long long)x->dims[1], (long long)size[0], (long long)size[1]);
+}
+
+static bool max_backward_infer(lucid_call *c)
+{
+    return sized_infer(c) && check_winners(c, &c->in[0]->view.dims[2]);
+}
+
+static bool max_gather_infer(lucid_call *c)
+{
+    const lucid_pool2d_attrs *a = c->attrs;
+    return sized_infer(c) && check_winners(c, a->size);
+}
+
 static bool adaptive_infer(lucid_call *c)
 {
     const lucid_view *x = &c->in[0]->view;
@@ -167,6 +189,14 @@ static const lucid_sample max_gather_samples[] = {
      .attrs = &four_to_one},
 };
 
+static const lucid_sample winners_bad_samples[] = {
+    {.name = "sizes",
+     .n_in = 2,
+     .in = {LUC_IN4(2, 3, 4, 4), LUC_INDEX(16, {4, {2, 3, 2, 4}})},
+     .attrs = &four_to_one,
+     .error = "index: expected int64 [2,3,"},
+};
+
 const lucid_op luc_op_max_pool2d = {
     .name = "max_pool2d",
     .schema = "input",
@@ -191,10 +221,11 @@ const lucid_op luc_op_max_pool2d_backward = {
     .n_out = 1,
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_pool2d_attrs),
-    .infer = sized_infer,
+    .infer = max_backward_infer,
     .saves = save_index_input,
     .vjp = max_backward_vjp,
     LUC_SAMPLES(max_backward_samples),
+    LUC_BAD_SAMPLES(winners_bad_samples),
 };
 
 const lucid_op luc_op_max_pool2d_gather = {
@@ -206,10 +237,11 @@ const lucid_op luc_op_max_pool2d_gather = {
     .n_out = 1,
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_pool2d_attrs),
-    .infer = sized_infer,
+    .infer = max_gather_infer,
     .saves = save_index_input,
     .vjp = max_gather_vjp,
     LUC_SAMPLES(max_gather_samples),
+    LUC_BAD_SAMPLES(winners_bad_samples),
 };
 
 /* ---- average ----------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
-/* elementwise_f64.c: the elementwise loops of double; compiled per level. What the C library
- * computes is one value at a time: float64 is there for checking gradients. */
+/* elementwise_f64.c: the elementwise loops of double; compiled per level. Powers and gelu are the C
+ * library's, one value at a time. */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/simd.h"
+#include "backends/cpu/vmath_f64.h"
 
 #define T       double
 #define V       vd
@@ -58,20 +59,45 @@ static double gelu_derivative(double x, bool tanh_form)
     double square = fmin(x * x, 1e300);
     return s + x * (s * (1 - s)) * 1.59576912160573071176 * (1 + 3 * 0.044715 * square);
 }
-static double silu_derivative(double x)
+UNARY_V(op_exp)
 {
-    double s = sigmoid(x);
-    return s * (1 + x * (1 - s));
+    (void)k;
+    return vd_exp(x);
 }
-
-EACH(op_exp, exp(x))
-EACH(op_log, log(x))
-EACH(op_tanh, tanh(x))
-EACH(op_sigmoid, sigmoid(x))
-EACH(op_silu, x *sigmoid(x))
+UNARY(op_exp)
+UNARY_V(op_log)
+{
+    (void)k;
+    return vd_log(x);
+}
+UNARY(op_log)
+UNARY_V(op_tanh)
+{
+    (void)k;
+    return vd_tanh(x);
+}
+UNARY(op_tanh)
+UNARY_V(op_sigmoid)
+{
+    (void)k;
+    return vd_sigmoid(x);
+}
+UNARY(op_sigmoid)
+UNARY_V(op_silu)
+{
+    (void)k;
+    return vd_mul(x, vd_sigmoid(x));
+}
+UNARY(op_silu)
+BINARY_V(op_silu_backward)
+{
+    (void)k;
+    vd s = vd_sigmoid(b), one = vd_set1(1.0);
+    return vd_mul(a, vd_mul(s, vd_fma(b, vd_sub(one, s), one)));
+}
+BINARY(op_silu_backward)
 EACH(op_gelu, x *(c->flag ? sigmoid(gelu_slope(x)) : normal_cumulative(x)))
 EACH2(op_gelu_backward, a *gelu_derivative(b, c->flag))
-EACH2(op_silu_backward, a *silu_derivative(b))
 EACH2(op_pow, pow(a, b))
 EACH(pow_general, pow(x, c->p0))
 

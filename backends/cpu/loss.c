@@ -136,7 +136,6 @@ static void grad_block(void *ctx, int64_t begin, int64_t end, int thread)
     if (l->attrs->reduction == LUCID_REDUCTION_MEAN) scale /= l->total_weight;
     for (int64_t i = begin; i < end; i++) {
         int64_t class = class_at(l, i), row = row_offset(l->probs, i);
-        for (int64_t c = 0; c < l->classes; c++) luc_view_put(l->probs, row + c * step, 0);
         if (class == l->attrs->ignore_index) continue;
         if (class < 0 || class >= l->classes) {
             l->bad[block] = i;
@@ -156,6 +155,10 @@ static bool nll_loss_backward(const lucid_kernel_args *args)
              .target = args->in[1],
              .weight = args->in[2],
              .probs = args->out[0]};
+    const lucid_scalar_attrs zero = {0};
+    const lucid_kernel_args fill = {
+        .op = LUCID_OP_fill, .n_out = 1, .out = args->out, .attrs = &zero};
+    if (!luc_cpu_backend()->kernels[LUCID_OP_fill][l.probs->dtype](&fill)) return false;
     cut(&l);
     l.total_weight = luc_view_get(args->in[3], 0);
     luc_parallel_for(l.count, l.grain, grad_block, &l);

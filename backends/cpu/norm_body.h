@@ -82,24 +82,37 @@ LUC_INLINE LUC_V LUC_F(norm_made)(LUC_F(norm_row) r, int64_t j, int64_t m,
 
 /* ---- sums ---------------------------------------------------------------------------------- */
 
-/* Two sums in double over vectors, each in two chains: additions wait for the last one of theirs. */
+/* Two sums in double over vectors, each in several chains: additions wait for the last of theirs. */
+enum { LUC_F(NORM_CHAINS) = 4 / LUC_PARTS };
+
 typedef struct LUC_F(norm_sum) {
-    vd s1[2][LUC_PARTS], s2[2][LUC_PARTS];
+    vd s1[LUC_F(NORM_CHAINS)][LUC_PARTS], s2[LUC_F(NORM_CHAINS)][LUC_PARTS];
 } LUC_F(norm_sum);
 
 LUC_INLINE void LUC_F(norm_sum_begin)(LUC_F(norm_sum) * s)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < LUC_F(NORM_CHAINS); i++)
         for (int k = 0; k < LUC_PARTS; k++) s->s1[i][k] = s->s2[i][k] = vd_zero();
+}
+
+/* A row's sums: long chains lose more than short ones that are added. */
+LUC_INLINE void LUC_F(norm_sum_add)(LUC_F(norm_sum) * to, const LUC_F(norm_sum) * s)
+{
+    for (int i = 0; i < LUC_F(NORM_CHAINS); i++)
+        for (int k = 0; k < LUC_PARTS; k++) {
+            to->s1[i][k] = vd_add(to->s1[i][k], s->s1[i][k]);
+            to->s2[i][k] = vd_add(to->s2[i][k], s->s2[i][k]);
+        }
 }
 
 LUC_INLINE void LUC_F(norm_sum_end)(const LUC_F(norm_sum) * s, double *sums)
 {
     vd a = vd_zero(), b = vd_zero();
-    for (int k = 0; k < LUC_PARTS; k++) {
-        a = vd_add(a, vd_add(s->s1[0][k], s->s1[1][k]));
-        b = vd_add(b, vd_add(s->s2[0][k], s->s2[1][k]));
-    }
+    for (int i = 0; i < LUC_F(NORM_CHAINS); i += 2)
+        for (int k = 0; k < LUC_PARTS; k++) {
+            a = vd_add(a, vd_add(s->s1[i][k], s->s1[i + 1][k]));
+            b = vd_add(b, vd_add(s->s2[i][k], s->s2[i + 1][k]));
+        }
     sums[0] = vd_sum(a);
     sums[1] = vd_sum(b);
 }

@@ -5,18 +5,17 @@
 
 static void LUC_F(norm_sum_row)(LUC_F(norm_sum) * out, const LUC_T *x, int64_t n, double shift)
 {
-    LUC_F(norm_sum) s = *out;
+    enum { chains = LUC_F(NORM_CHAINS) };
+    LUC_F(norm_sum) s;
+    LUC_F(norm_sum_begin)(&s);
     vd c = vd_set1(shift);
     int64_t i = 0, w = LUC_LANES;
-    for (; i + 2 * w <= n; i += 2 * w)
-        for (int k = 0; k < 2; k++) LUC_F(norm_term)(&s, k, LUC_LOAD(x + i + k * w), c);
-    if (i + w <= n) {
-        LUC_F(norm_term)(&s, 0, LUC_LOAD(x + i), c);
-        i += w;
-    }
+    for (; i + chains * w <= n; i += chains * w)
+        for (int k = 0; k < chains; k++) LUC_F(norm_term)(&s, k, LUC_LOAD(x + i + k * w), c);
+    for (; i + w <= n; i += w) LUC_F(norm_term)(&s, 0, LUC_LOAD(x + i), c);
     if (i < n)
         LUC_F(norm_term)(&s, 1, LUC_F(norm_load_n)(x + i, n - i, LUC_VO(set1)((LUC_S)shift)), c);
-    *out = s;
+    LUC_F(norm_sum_add)(out, &s);
 }
 
 /* The elements from j on of a row, m of them, into `chain`. */
@@ -42,17 +41,17 @@ LUC_INLINE void LUC_F(norm_sum_grad_as)(LUC_F(norm_sum) * out, LUC_F(norm_row) r
                                         luc_norm_kind kind)
 {
     const LUC_F(norm_coef) c = *coef;
-    LUC_F(norm_sum) s = *out;
+    enum { chains = LUC_F(NORM_CHAINS) };
+    LUC_F(norm_sum) s;
+    LUC_F(norm_sum_begin)(&s);
     vd centre = vd_set1(mean);
     int64_t i = 0, w = LUC_LANES;
-    for (; i + 2 * w <= n; i += 2 * w)
-        for (int k = 0; k < 2; k++) LUC_F(norm_grad_step)(&s, k, r, i + k * w, w, centre, &c, kind);
-    if (i + w <= n) {
-        LUC_F(norm_grad_step)(&s, 0, r, i, w, centre, &c, kind);
-        i += w;
-    }
+    for (; i + chains * w <= n; i += chains * w)
+        for (int k = 0; k < chains; k++)
+            LUC_F(norm_grad_step)(&s, k, r, i + k * w, w, centre, &c, kind);
+    for (; i + w <= n; i += w) LUC_F(norm_grad_step)(&s, 0, r, i, w, centre, &c, kind);
     if (i < n) LUC_F(norm_grad_step)(&s, 1, r, i, n - i, centre, &c, kind);
-    *out = s;
+    LUC_F(norm_sum_add)(out, &s);
 }
 
 static void LUC_F(norm_sum_grad_row)(LUC_F(norm_sum) * out, LUC_F(norm_row) r, int64_t n,

@@ -1,5 +1,6 @@
 /* pool.c: max, average and adaptive average pooling: plans and registration. */
 #include "backends/cpu/pool_priv.h"
+#include "lucid/error_priv.h"
 
 static int64_t dim_of(const lucid_view *v, int d)
 {
@@ -84,9 +85,27 @@ static bool max_pool2d_backward(const lucid_kernel_args *args)
     return true;
 }
 
+/* Every winner is a place in the plane. (The gradient needs no such check: an index that is in no
+ * plane wins nothing.) */
+static bool check_winners(const luc_pool_plan *p, const lucid_view *index)
+{
+    const int64_t *at = p->index.data, n = luc_view_numel(index);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t x = i % p->ow, y = i / p->ow % p->oh, plane = i / (p->ow * p->oh);
+        int64_t k = at[plane / p->c * p->index.strides[0] + plane % p->c * p->index.strides[1] +
+                       y * p->index.strides[2] + x * p->index.strides[3]];
+        if (k < 0 || k >= p->h * p->w)
+            return luc_raise(LUCID_ERR_ARGUMENT, "max_pool2d_gather",
+                             "index: expected values in [0,%lld), got %lld at position %lld",
+                             (long long)(p->h * p->w), (long long)k, (long long)i);
+    }
+    return true;
+}
+
 static bool max_pool2d_gather(const lucid_kernel_args *args)
 {
     luc_pool_plan p = make_plan(args, args->in[0], args->out[0], args->in[1], false);
+    if (!check_winners(&p, args->in[1])) return false;
     luc_pool_get()->max_gather[args->in[0]->dtype](&p);
     return true;
 }

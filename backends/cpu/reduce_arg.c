@@ -1,11 +1,14 @@
 /* reduce_arg.c: argmax and argmin: the first index, in logical order, of the extreme; a NaN is
- * more extreme than any number. */
+ * more extreme than any number. Floating rows are searched by their extreme: a vector finds that of a
+ * chunk, and only the chunk that holds the best one is read again for its index. */
 #include "backends/cpu/iterate.h"
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/convert.h"
+#include "backends/cpu/reduce_priv.h"
 #include "lucid/attrs.h"
 #include "lucid/error_priv.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { GRAIN = 1 << 14, CHUNK = 512 };
@@ -19,7 +22,9 @@ typedef struct {
     int64_t *y;
     size_t size;
     bool smallest;
-    luc_convert_fn convert; /* to double or int64 */
+    luc_convert_fn convert;    /* to a type that is scanned; NULL: it is one */
+    luc_reduce_row_fn extreme; /* of floating rows */
+    bool wide;                 /* scanned as double or int64, not as float */
     bool integer;
 } plan;
 
@@ -30,14 +35,22 @@ typedef struct {
     bool nan;
 } best;
 
-static void scan_doubles(best *b, const double *x, int64_t n, int64_t index, bool smallest)
-{
-    for (int64_t i = 0; i < n && !b->nan; i++) {
-        bool nan = x[i] != x[i];
-        if (b->index >= 0 && !nan && !(smallest ? x[i] < b->d : x[i] > b->d)) continue;
-        *b = (best){.d = x[i], .index = index + i, .nan = nan};
+/* A chunk of floating numbers, with the loop that finds its extreme. */
+#define DEFINE_SCAN(T, name)                                                                   \
+    static void name(best *b, const T *x, int64_t n, int64_t index, luc_reduce_row_fn extreme, \
+                     bool smallest)                                                            \
+    {                                                                                          \
+        luc_acc most = {.d = smallest ? INFINITY : -INFINITY};                                 \
+        int64_t i = 0;                                                                         \
+        if (b->nan) return;                                                                    \
+        extreme(&most, x, n, 0);                                                               \
+        bool nan = most.d != most.d;                                                           \
+        if (b->index >= 0 && !nan && !(smallest ? most.d < b->d : most.d > b->d)) return;      \
+        while (i < n - 1 && (nan ? x[i] == x[i] : (double)x[i] != most.d)) i++;                \
+        *b = (best){.d = most.d, .index = index + i, .nan = nan};                              \
     }
-}
+DEFINE_SCAN(float, scan_floats)
+DEFINE_SCAN(double, scan_doubles)
 
 static void scan_integers(best *b, const int64_t *x, int64_t n, int64_t index, bool smallest)
 {
@@ -60,11 +73,17 @@ static void scan_row(const plan *p, best *b, const char *x, int64_t stride, int6
                 memcpy(packed + (size_t)i * p->size, row + i * stride, p->size);
             row = packed;
         }
-        p->convert(wide, row, count);
+        const void *numbers = row;
+        if (p->convert) {
+            p->convert(wide, row, count);
+            numbers = wide;
+        }
         if (p->integer)
-            scan_integers(b, (const int64_t *)(const void *)wide, count, index + from, p->smallest);
+            scan_integers(b, numbers, count, index + from, p->smallest);
+        else if (p->wide)
+            scan_doubles(b, numbers, count, index + from, p->extreme, p->smallest);
         else
-            scan_doubles(b, (const double *)(const void *)wide, count, index + from, p->smallest);
+            scan_floats(b, numbers, count, index + from, p->extreme, p->smallest);
     }
 }
 
@@ -114,6 +133,15 @@ static void add_reduced(plan *p, int64_t n, int64_t stride)
     p->in[p->n_reduced++] = stride;
 }
 
+static void choose_scan(plan *p, lucid_dtype type)
+{
+    p->wide = p->integer || type == LUCID_F64;
+    const lucid_dtype scanned = p->integer ? LUCID_I64 : p->wide ? LUCID_F64 : LUCID_F32;
+    if (type != scanned) p->convert = luc_convert_get()->fn[type][scanned];
+    const luc_reduce_kind kind = p->smallest ? LUC_MIN : LUC_MAX;
+    p->extreme = luc_reduce_get()->row[kind][p->wide ? LUC_R_F64 : LUC_R_F32];
+}
+
 static bool arg(const lucid_kernel_args *args)
 {
     const lucid_view *x = args->in[0], *y = args->out[0];
@@ -122,7 +150,7 @@ static bool arg(const lucid_kernel_args *args)
     p.size = luc_elem_size(x->dtype);
     p.smallest = args->op == LUCID_OP_argmin;
     p.integer = !lucid_dtype_is_floating(x->dtype);
-    p.convert = luc_convert_get()->fn[x->dtype][p.integer ? LUCID_I64 : LUCID_F64];
+    choose_scan(&p, x->dtype);
     for (int d = 0, at = 0; d < x->ndim; d++) {
         bool reduced = attrs->mask >> d & 1;
         int64_t n = x->dims[d], stride = x->strides[d] * (int64_t)p.size;

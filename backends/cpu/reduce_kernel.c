@@ -6,33 +6,35 @@
 enum { CHUNK = 1024 }; /* a partial sum a chunk keeps the error of long double sums small */
 
 /* -- rows of floats -- */
-#define SUM_ROW(T, v, L, GATHER)                                                         \
-    static double sum_chunk_##v(const T *x, int64_t n)                                   \
-    {                                                                                    \
-        vd s0 = vd_zero(), s1 = s0, s2 = s0, s3 = s0;                                    \
-        int64_t i = 0;                                                                   \
-        for (; i + 4 * L <= n; i += 4 * L) {                                             \
-            s0 = GATHER(s0, v##_load(x + i));                                            \
-            s1 = GATHER(s1, v##_load(x + i + L));                                        \
-            s2 = GATHER(s2, v##_load(x + i + 2 * L));                                    \
-            s3 = GATHER(s3, v##_load(x + i + 3 * L));                                    \
-        }                                                                                \
-        for (; i < n; i += L) s0 = GATHER(s0, v##_load_n(x + i, n - i < L ? n - i : L)); \
-        return vd_sum(vd_add(vd_add(s0, s1), vd_add(s2, s3)));                           \
-    }                                                                                    \
-    static void sum_row_##v(luc_acc *acc, const void *x_, int64_t n, double centre)      \
-    {                                                                                    \
-        const T *x = x_;                                                                 \
-        double sum = 0;                                                                  \
-        (void)centre;                                                                    \
-        for (int64_t i = 0; i < n; i += CHUNK)                                           \
-            sum += sum_chunk_##v(x + i, n - i < CHUNK ? n - i : CHUNK);                  \
-        acc->d += sum;                                                                   \
-    }
-SUM_ROW(float, vf, LUC_VF, vd_add_vf)
-SUM_ROW(double, vd, LUC_VD, vd_add)
-
 /* LOAD gives LUC_VD doubles of the row. */
+#define SUM_ROW(T, v, LOAD, LOAD_N)                                                 \
+    static double sum_chunk_##v(const T *x, int64_t n)                              \
+    {                                                                               \
+        const int64_t L = LUC_VD;                                                   \
+        vd s0 = vd_zero(), s1 = s0, s2 = s0, s3 = s0;                               \
+        int64_t i = 0;                                                              \
+        for (; i + 4 * L <= n; i += 4 * L) {                                        \
+            s0 = vd_add(s0, LOAD(x + i));                                           \
+            s1 = vd_add(s1, LOAD(x + i + L));                                       \
+            s2 = vd_add(s2, LOAD(x + i + 2 * L));                                   \
+            s3 = vd_add(s3, LOAD(x + i + 3 * L));                                   \
+        }                                                                           \
+        for (; i + L <= n; i += L) s0 = vd_add(s0, LOAD(x + i));                    \
+        if (i < n) s1 = vd_add(s1, LOAD_N(x + i, n - i));                           \
+        return vd_sum(vd_add(vd_add(s0, s1), vd_add(s2, s3)));                      \
+    }                                                                               \
+    static void sum_row_##v(luc_acc *acc, const void *x_, int64_t n, double centre) \
+    {                                                                               \
+        const T *x = x_;                                                            \
+        double sum = 0;                                                             \
+        (void)centre;                                                               \
+        for (int64_t i = 0; i < n; i += CHUNK)                                      \
+            sum += sum_chunk_##v(x + i, n - i < CHUNK ? n - i : CHUNK);             \
+        acc->d += sum;                                                              \
+    }
+SUM_ROW(float, vf, vd_load_f32, vd_load_f32_n)
+SUM_ROW(double, vd, vd_load, vd_load_n)
+
 #define SQUARES_ROW(T, name, LOAD, LOAD_N)                                                 \
     static double squares_chunk_##name(const T *x, int64_t n, double centre)               \
     {                                                                                      \

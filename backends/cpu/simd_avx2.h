@@ -262,6 +262,23 @@ LUC_INLINE vd vd_zip_high(vd a, vd b)
     return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
 }
 
+/* 2^n for whole n in [-1022, 1023]; and x = m 2^e for normal x > 0, m in [sqrt(1/2), sqrt(2)). Added to
+ * 2^52, a whole number is in the lowest bits. */
+LUC_INLINE vd vd_pow2(vd n)
+{
+    __m256d b = _mm256_add_pd(n, _mm256_set1_pd(0x1p52 + 1023));
+    return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(b), 52));
+}
+LUC_INLINE vd vd_split(vd x, vd *m)
+{
+    const __m256i root = _mm256_set1_epi64x(0x3fe6a09e667f3bcd), low = _mm256_set1_epi64x(0xfffffffffffff);
+    __m256i b = _mm256_sub_epi64(_mm256_castpd_si256(x), root);
+    b = _mm256_add_epi64(b, _mm256_set1_epi64x(0x3ff0000000000000));
+    *m = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_and_si256(b, low), root));
+    b = _mm256_or_si256(_mm256_srli_epi64(b, 52), _mm256_set1_epi64x(0x4330000000000000));
+    return _mm256_sub_pd(_mm256_castsi256_pd(b), _mm256_set1_pd(0x1p52 + 1023));
+}
+
 LUC_INLINE vi vf_to_vi(vf x) { return _mm256_cvtps_epi32(x); }
 LUC_INLINE vf vi_to_vf(vi x) { return _mm256_cvtepi32_ps(x); }
 LUC_INLINE vi vf_bits(vf x) { return _mm256_castps_si256(x); }

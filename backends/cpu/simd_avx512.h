@@ -246,6 +246,17 @@ LUC_INLINE vd vd_zip_high(vd a, vd b)
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
 }
 
+/* 2^n for whole n in [-1022, 1023]; and x = m 2^e for normal x > 0, m in [sqrt(1/2), sqrt(2)) */
+LUC_INLINE vd vd_pow2(vd n) { return _mm512_scalef_pd(_mm512_set1_pd(1), n); }
+LUC_INLINE vd vd_split(vd x, vd *m)
+{
+    const __m512i root = _mm512_set1_epi64(0x3fe6a09e667f3bcd), low = _mm512_set1_epi64(0xfffffffffffff);
+    __m512i b = _mm512_sub_epi64(_mm512_castpd_si512(x), root);
+    b = _mm512_add_epi64(b, _mm512_set1_epi64(0x3ff0000000000000));
+    *m = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_and_si512(b, low), root));
+    return _mm512_cvtepi64_pd(_mm512_sub_epi64(_mm512_srli_epi64(b, 52), _mm512_set1_epi64(1023)));
+}
+
 LUC_INLINE vi vf_to_vi(vf x) { return _mm512_cvtps_epi32(x); }
 LUC_INLINE vf vi_to_vf(vi x) { return _mm512_cvtepi32_ps(x); }
 LUC_INLINE vi vf_bits(vf x) { return _mm512_castps_si512(x); }

@@ -3,14 +3,11 @@
 #include "backends/cpu/softmax_priv.h"
 #include "backends/cpu/typed.h"
 #include "backends/cpu/vmath.h"
+#include "backends/cpu/vmath_f64.h"
 
-LUC_INLINE vd softmax_exp_f64(vd x)
-{
-    double lane[LUC_VD];
-    vd_store(lane, x);
-    for (int k = 0; k < LUC_VD; k++) lane[k] = exp(lane[k]);
-    return vd_load(lane);
-}
+enum { SOFTMAX_VECTORS = 4 }; /* of columns at a time */
+
+#define softmax_exp_f64  vd_exp
 #define softmax_exp_f32  vf_exp
 #define softmax_exp_f16  vf_exp
 #define softmax_exp_bf16 vf_exp
