@@ -379,17 +379,89 @@ LUC_INLINE void sum_channels(const sums *g, int64_t row, float *sum, int64_t c, 
     if (rows == 2) sum_rows(&l, 2);
 }
 
+/* The usual 3x3 kernel, row by row with its neighbours: no more than one pixel of border aside. */
+static bool is_plain_3x3(const luc_conv2d_params *p)
+{
+    return p->kh == 3 && p->kw == 3 && p->stride_h == 1 && p->stride_w == 1 && p->dilation_h == 1 &&
+           p->dilation_w == 1 && p->pad_w <= 1 && p->ow == p->w + 2 * p->pad_w - 2 && p->ow > 1;
+}
+
+/* Two rows of outputs, n channels, whose windows' rows all lie in the image, of a plain 3x3 kernel:
+   an image row's last two pixels stay in registers, so that each is loaded once for both. */
+LUC_INLINE void sum_pair(const sums *g, int64_t row, float *sum, int64_t channel, int64_t n)
+{
+    const luc_conv2d_params *p = g->p;
+    const int64_t step = p->x_stride[3], next = p->y_stride[3], pitch = p->x_stride[2];
+    const float *x0 =
+        g->x + row / p->oh * p->x_stride[0] + channel + (row % p->oh - p->pad_h) * pitch;
+    const float *x1 = x0 + pitch, *x2 = x1 + pitch, *x3 = x2 + pitch;
+    const float *dy0 =
+        g->dy + row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2] + channel;
+    const float *dy1 = dy0 + p->y_stride[2];
+    vf k00 = vf_zero(), k01 = k00, k02 = k00, k10 = k00, k11 = k00, k12 = k00, k20 = k00, k21 = k00;
+    vf k22 = k00, a0 = vf_load_n(x0, n), b0 = vf_load_n(x1, n), c0 = vf_load_n(x2, n);
+    vf d0 = vf_load_n(x3, n), a1 = vf_load_n(x0 + step, n), b1 = vf_load_n(x1 + step, n);
+    vf c1 = vf_load_n(x2 + step, n), d1 = vf_load_n(x3 + step, n);
+    /* A column of taps, with the pixels that it sees. */
+#define COLUMN(s, a, b, c, d)                                                                \
+    k0##s = vf_fma(a, u, k0##s), k0##s = vf_fma(b, v, k0##s), k1##s = vf_fma(b, u, k1##s), \
+    k1##s = vf_fma(c, v, k1##s), k2##s = vf_fma(c, u, k2##s), k2##s = vf_fma(d, v, k2##s)
+    x0 += 2 * step, x1 += 2 * step, x2 += 2 * step, x3 += 2 * step;
+    if (p->pad_w == 1) { /* the first output's left taps see nothing */
+        const vf u = vf_load_n(dy0, n), v = vf_load_n(dy1, n);
+        COLUMN(1, a0, b0, c0, d0);
+        COLUMN(2, a1, b1, c1, d1);
+        dy0 += next, dy1 += next;
+    }
+    for (int64_t j = 2 * p->pad_w; j < p->ow; j++) {
+        const vf u = vf_load_n(dy0, n), v = vf_load_n(dy1, n);
+        const vf a2 = vf_load_n(x0, n), b2 = vf_load_n(x1, n), c2 = vf_load_n(x2, n);
+        const vf d2 = vf_load_n(x3, n);
+        COLUMN(0, a0, b0, c0, d0);
+        COLUMN(1, a1, b1, c1, d1);
+        COLUMN(2, a2, b2, c2, d2);
+        a0 = a1, a1 = a2, b0 = b1, b1 = b2, c0 = c1, c1 = c2, d0 = d1, d1 = d2;
+        x0 += step, x1 += step, x2 += step, x3 += step, dy0 += next, dy1 += next;
+    }
+    if (p->pad_w == 1) {
+        const vf u = vf_load_n(dy0, n), v = vf_load_n(dy1, n);
+        COLUMN(0, a0, b0, c0, d0);
+        COLUMN(1, a1, b1, c1, d1);
+    }
+#undef COLUMN
+    const vf totals[9] = {k00, k01, k02, k10, k11, k12, k20, k21, k22};
+#pragma GCC unroll 9
+    for (int i = 0; i < 9; i++) {
+        float *to = sum + i * p->c + channel;
+        vf_store_n(to, vf_add(vf_load_n(to, n), totals[i]), n);
+    }
+}
+
+/* Whether output row `row` and the next one are of one image and see no border above or below. */
+static bool is_pair(const luc_conv2d_params *p, int64_t row)
+{
+    const int64_t top = row % p->oh - p->pad_h;
+    return row % p->oh + 1 < p->oh && top >= 0 && top + 3 < p->h;
+}
+
 /* One part of the output rows, into its own partial result. */
 static void sum_part(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const sums *g = ctx;
     const luc_conv2d_params *p = g->p;
     const int64_t rows = p->n * p->oh, last_row = rows * (begin + 1) / g->parts;
+    const bool plain = is_plain_3x3(p);
     float *sum = g->partial + begin * p->kh * p->kw * p->c;
     (void)thread, (void)end;
     memset(sum, 0, sizeof(float) * (size_t)(p->kh * p->kw * p->c));
     for (int64_t row = rows * begin / g->parts; row < last_row; row++) {
         int64_t c = 0;
+        if (plain && row + 1 < last_row && is_pair(p, row)) {
+            for (; c + LUC_VF <= p->c; c += LUC_VF) sum_pair(g, row, sum, c, LUC_VF);
+            if (c < p->c) sum_pair(g, row, sum, c, p->c - c);
+            row++;
+            continue;
+        }
         for (; c + LUC_VF <= p->c; c += LUC_VF) sum_channels(g, row, sum, c, LUC_VF);
         if (c < p->c) sum_channels(g, row, sum, c, p->c - c);
     }

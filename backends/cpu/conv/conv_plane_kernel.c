@@ -23,9 +23,9 @@ enum {
     FEW_TAPS = 64,     /* of all channels of a group */
     MOST_COLS = 4096,  /* of an image */
     AHEAD = 1024,      /* floats: x is fetched so far ahead of its copy */
-    ITEMS = 16,        /* of parallel work, where the shape allows */
+    ITEMS = 32,        /* of parallel work, where the shape allows */
 };
-static const size_t MOST_PARTIAL = (size_t)16 << 20; /* bytes of all partial results */
+static const size_t MOST_PARTIAL = (size_t)6 << 20; /* bytes of all partial results */
 
 /* A tap: its first pixel in the copies of a channel, its place in the kernel. */
 typedef struct {

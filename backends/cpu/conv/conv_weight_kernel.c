@@ -4,13 +4,14 @@
  *     dw[tap][c][o] = sum over pixels of x[pixel at tap][c] * dy[pixel][o]
  *
  * The rows of all output images are cut into `parts` that depend on the shape alone. An item of
- * parallel work sums one part for one panel of output channels into a partial result; at the end
- * the partial results are added in order. Within an item, a chunk of about CHUNK pixels at a time
- * is run through every tile of the result, so that its dy stays in the first-level cache. A tile's
+ * parallel work sums one part for a set of panels of output channels into a partial result; at the
+ * end the partial results are added in order. Within an item, a chunk of about CHUNK pixels at a
+ * time is run through every tile of the result, so that x comes from memory once a set. A tile's
  * rows are input channels, its depth the pixels of an image row, its segments the rows.
  *
- * With few input channels a tile would be nearly empty. There the chunk's windows are written out
- * side by side (for this chunk alone), and a tile's rows are all taps and channels.
+ * With few input channels a tile would be nearly empty. There its rows are all channels and taps of
+ * a kernel row, in a strip of image rows with zeros around; and if those are few too, or not side by
+ * side, the chunk's windows are written out (for this chunk alone), and they are all taps and channels.
  */
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/parallel.h"
@@ -19,11 +20,14 @@
 
 enum {
     CHUNK = 128,      /* pixels; also the most rows, and so segments, of a chunk */
-    FEW_CHANNELS = 8, /* below: windows are written out */
+    FEW_CHANNELS = 8, /* below: strips or windows */
+    LEAST_ROWS = 7,   /* of a tile that is nearly full */
     ITEMS = 32,       /* of parallel work, where the shape allows */
+    FAR = 128,        /* floats between dy's pixels from which on it is copied ... */
+    MANY_ROWS = 200,  /* ... if the result has so many rows */
     BIAS_ROWS = 64,   /* parts of the bias gradient */
 };
-static const size_t MOST_PARTIAL = (size_t)16 << 20; /* bytes of all partial results */
+static const size_t MOST_PARTIAL = (size_t)6 << 20; /* bytes of all partial results */
 
 typedef struct {
     const luc_conv2d_params *p;
@@ -31,7 +35,10 @@ typedef struct {
     int64_t cg, og, panels, taps; /* channels of a group, panels of output channels */
     int64_t rows, chunk_rows, parts;
     int64_t panel_size; /* of one panel of one partial result: [tap][cg][tile->cols] */
-    bool windows;       /* write windows out */
+    int64_t set, sets;  /* panels that an item covers; such sets of a group */
+    bool strips;        /* x by way of strips with zeros around ... */
+    bool windows;       /* ... and of windows written out from them */
+    bool copy;          /* dy's panels are copied */
     size_t partial_bytes, dy_bytes, strip_bytes, window_bytes;
     const float *x, *dy;
     float *dw, *partial;
@@ -53,22 +60,35 @@ static void set_plan(plan *g)
     g->panels = luc_ceil_div(g->og, g->tile->cols);
     g->taps = p->kh * p->kw;
     g->panel_size = g->taps * g->cg * g->tile->cols;
-    g->windows = g->cg < FEW_CHANNELS;
+    g->strips = g->cg < FEW_CHANNELS;
+    g->windows = g->strips && (p->dilation_w > 1 || p->kw * g->cg < LEAST_ROWS);
     g->rows = p->n * p->oh;
     g->chunk_rows = luc_max64(1, luc_min64(CHUNK / luc_max64(p->ow, 1), CHUNK));
     const int64_t panels = p->groups * g->panels;
     const size_t whole = luc_round64((size_t)(panels * g->panel_size) * sizeof(float));
-    int64_t parts = luc_ceil_div(ITEMS, luc_max64(panels, 1));
-    parts = luc_min64(parts, (int64_t)(MOST_PARTIAL / (whole + 1)));
+    int64_t parts = luc_min64(ITEMS, (int64_t)(MOST_PARTIAL / (whole + 1)));
     parts = luc_min64(parts, luc_ceil_div(g->rows, g->chunk_rows));
     g->parts = luc_max64(parts, 1);
+    /* An item's result should stay in the L2 beside what it reads. */
+    const int64_t bytes = g->panel_size * (int64_t)sizeof(float) + 1;
+    int64_t set = luc_max64((int64_t)(luc_cpu_l2_bytes() / 2) / bytes, 1);
+    set = luc_min64(set, luc_max64(panels * g->parts / ITEMS, 1));
+    g->set = luc_even_piece(luc_max64(g->panels, 1), set);
+    g->sets = luc_ceil_div(g->panels, g->set);
     g->partial_bytes = whole * (size_t)g->parts;
     const size_t pixels = (size_t)(g->chunk_rows * p->ow);
-    g->dy_bytes = luc_round64(pixels * (size_t)g->tile->cols * sizeof(float));
+    /* Tiles read whole vectors; and pixels at a large distance share few lines of the L1. */
+    const int64_t lanes = g->og - (g->panels - 1) * g->tile->cols; /* of the last panel */
+    const bool whole_vectors = lanes == g->tile->cols || lanes == g->tile->lanes;
+    g->copy = !whole_vectors || (p->y_stride[3] >= FAR && g->taps * g->cg >= MANY_ROWS);
+    g->dy_bytes =
+        g->copy ? luc_round64(pixels * (size_t)(g->set * g->tile->cols) * sizeof(float)) : 0;
     g->strip_bytes = g->window_bytes = 0;
-    if (!g->windows) return;
-    const size_t strip = (size_t)(p->kh * strip_cols(g) * g->cg);
+    if (!g->strips) return;
+    const int64_t strips = p->kh * (g->windows ? 1 : g->chunk_rows);
+    const size_t strip = (size_t)(strips * strip_cols(g) * g->cg);
     g->strip_bytes = luc_round64((strip + LUC_VF + 4) * sizeof(float)); /* see copy_more */
+    if (!g->windows) return;
     g->window_bytes =
         luc_round64((pixels * (size_t)(g->taps * g->cg) + LUC_VF + 4) * sizeof(float));
 }
@@ -84,51 +104,65 @@ static size_t conv_weight_bytes(const luc_conv2d_params *p, int threads)
 typedef struct {
     int64_t row, rows;
     const float *dy;          /* of the first row's first pixel */
-    int64_t dy_row, dy_pixel; /* strides; dy_row holds within an image */
-    bool dense;               /* dy is a copy, rows one after the other across images */
-    int lanes;
+    int64_t dy_row, dy_pixel; /* strides; dy_row holds within an image, or throughout a copy */
+    int64_t dy_panel;         /* from panel to panel */
+    int64_t panels;           /* at work ... */
+    int lanes;                /* ... and lanes of the last */
 } chunk;
 
 static int64_t dy_at(const plan *g, const chunk *k, int64_t row)
 {
     const luc_conv2d_params *p = g->p;
-    if (k->dense) return (row - k->row) * k->dy_row;
+    if (g->copy) return (row - k->row) * k->dy_row;
     return row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2] -
            (k->row / p->oh * p->y_stride[0] + k->row % p->oh * p->y_stride[2]);
 }
 
-/* A panel that is not whole vectors is copied, because tiles read whole ones. */
+/* n of `cols` numbers, zeros behind them. */
+LUC_INLINE void copy_lanes(float *to, const float *from, int64_t cols, int64_t n)
+{
+    for (int64_t l = 0; l < cols; l += LUC_VF, n -= LUC_VF)
+        vf_store(to + l, n >= LUC_VF ? vf_load(from + l) : vf_load_n(from + l, luc_max64(n, 0)));
+}
+
+/* dy from a channel on. */
 static void take_dy(const plan *g, chunk *k, float *copy, int64_t channel)
 {
     const luc_conv2d_params *p = g->p;
     const int64_t cols = g->tile->cols;
-    const float *dy = g->dy + k->row / p->oh * p->y_stride[0] + k->row % p->oh * p->y_stride[2];
-    k->dy = dy + channel;
-    k->dy_row = p->y_stride[2], k->dy_pixel = p->y_stride[3];
-    k->dense = k->lanes != cols && k->lanes != g->tile->lanes;
-    if (!k->dense) return;
-    float *to = copy;
+    k->dy = g->dy + k->row / p->oh * p->y_stride[0] + k->row % p->oh * p->y_stride[2] + channel;
+    k->dy_row = p->y_stride[2], k->dy_pixel = p->y_stride[3], k->dy_panel = cols;
+    if (!g->copy) return;
+    k->dy = copy, k->dy_row = cols * p->ow, k->dy_pixel = cols, k->dy_panel = k->rows * k->dy_row;
     for (int64_t r = 0; r < k->rows; r++) {
         const int64_t row = k->row + r;
-        const float *from = g->dy + row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2];
-        for (int64_t j = 0; j < p->ow; j++, to += cols) {
-            const float *pixel = from + j * p->y_stride[3] + channel;
-            for (int64_t l = 0; l < cols; l++) to[l] = l < k->lanes ? pixel[l] : 0;
-        }
+        const float *from =
+            g->dy + row / p->oh * p->y_stride[0] + row % p->oh * p->y_stride[2] + channel;
+        float *to = copy + r * k->dy_row;
+        for (int64_t j = 0; j < p->ow; j++, from += p->y_stride[3], to += cols)
+            for (int64_t panel = 0; panel < k->panels; panel++)
+                copy_lanes(to + panel * k->dy_panel, from + panel * cols, cols,
+                           panel < k->panels - 1 ? cols : k->lanes);
     }
-    k->dy = copy, k->dy_pixel = cols, k->dy_row = cols * p->ow;
 }
 
-/* All rows of A (input channels) for one tap, or all taps of written windows. */
-static void run_tiles(const plan *g, luc_tile_f32 *t, const float *a, float *c, int64_t rows)
+/* All rows of A (input channels) for one tap, or all taps of written windows; b is B in the first
+   panel. */
+static void run_tiles(const plan *g, const chunk *k, luc_tile_f32 *t, const float *a,
+                      const float *b, float *c, int64_t rows)
 {
     const int half = g->tile->half;
-    const int64_t size = luc_even_piece(rows, g->tile->rows);
+    const int64_t size = luc_even_piece(rows, g->tile->rows), cols = g->tile->cols;
     for (int64_t m = 0; m < rows; m += size) {
         t->m = (int)luc_min64(size, rows - m);
         t->a0 = a + m, t->a1 = t->a0 + half;
-        t->c0 = c + m * t->c_row, t->c1 = t->c0 + half * t->c_row;
-        g->tile->run(t);
+        for (int64_t panel = 0; panel < k->panels; panel++) {
+            const bool narrow = panel == k->panels - 1 && k->lanes <= g->tile->lanes;
+            t->n = narrow ? g->tile->lanes : (int)cols; /* plain, whole vectors */
+            t->b = b + panel * k->dy_panel;
+            t->c0 = c + panel * g->panel_size + m * t->c_row, t->c1 = t->c0 + half * t->c_row;
+            g->tile->run(t);
+        }
     }
 }
 
@@ -152,8 +186,8 @@ static void run_tap(const plan *g, const chunk *k, luc_tile_f32 *t, int64_t r, i
     t->segment = segments, t->segments = count;
     t->depth = last - first;
     t->a_row = 1, t->a_step = p->stride_w * p->x_stride[3];
-    t->b = k->dy + first * k->dy_pixel;
-    run_tiles(g, t, g->x + channel + left * p->x_stride[3], c, g->cg);
+    run_tiles(g, k, t, g->x + channel + left * p->x_stride[3], k->dy + first * k->dy_pixel, c,
+              g->cg);
 }
 
 /* Row h of an image, zeros outside of it, channels side by side. */
@@ -187,6 +221,16 @@ LUC_INLINE void copy_more(float *to, const float *from, int64_t n)
     for (int64_t i = 0; i < n; i += LUC_VF) vf_store(to + i, vf_load(from + i));
 }
 
+/* The strips that output row i of a chunk sees. */
+static void write_strips(const plan *g, const chunk *k, int64_t i, float *to, int64_t channel)
+{
+    const luc_conv2d_params *p = g->p;
+    const int64_t row = k->row + i, top = row % p->oh * p->stride_h - p->pad_h;
+    const float *image = g->x + row / p->oh * p->x_stride[0] + channel;
+    for (int64_t r = 0; r < p->kh; r++, to += strip_cols(g) * g->cg)
+        write_strip(g, to, image, top + r * p->dilation_h);
+}
+
 /* The windows of a chunk, [pixel][tap][channel], zeros outside of the image. */
 static void write_windows(const plan *g, const chunk *k, float *strip, float *to, int64_t channel)
 {
@@ -195,10 +239,7 @@ static void write_windows(const plan *g, const chunk *k, float *strip, float *to
     const bool joined = p->dilation_w == 1; /* the taps of a kernel row are one piece */
     const int64_t pieces = joined ? 1 : p->kw, piece = (joined ? p->kw : 1) * g->cg;
     for (int64_t i = 0; i < k->rows; i++) {
-        const int64_t n = (k->row + i) / p->oh, top = (k->row + i) % p->oh * p->stride_h - p->pad_h;
-        const float *image = g->x + n * p->x_stride[0] + channel;
-        for (int64_t r = 0; r < p->kh; r++)
-            write_strip(g, strip + r * pitch, image, top + r * p->dilation_h);
+        write_strips(g, k, i, strip, channel);
         for (int64_t j = 0; j < p->ow; j++)
             for (int64_t r = 0; r < p->kh; r++)
                 for (int64_t s = 0; s < pieces; s++, to += piece)
@@ -206,14 +247,29 @@ static void write_windows(const plan *g, const chunk *k, float *strip, float *to
     }
 }
 
-static void run_windows(const plan *g, const chunk *k, luc_tile_f32 *t, float *strip,
-                        int64_t channel, float *c)
+/* Kernel row r, whose taps and channels lie side by side in the strips. */
+static void run_strip(const plan *g, const chunk *k, luc_tile_f32 *t, const float *strips,
+                      int64_t r, float *c)
+{
+    const luc_conv2d_params *p = g->p;
+    luc_segment segments[CHUNK];
+    const int64_t pitch = strip_cols(g) * g->cg, rows = p->kw * g->cg;
+    for (int64_t i = 0; i < k->rows; i++) {
+        segments[i].a = (i * p->kh + r) * pitch;
+        segments[i].b = dy_at(g, k, k->row + i);
+    }
+    t->segment = segments, t->segments = k->rows;
+    t->depth = p->ow;
+    t->a_row = 1, t->a_step = p->stride_w * g->cg;
+    run_tiles(g, k, t, strips, k->dy, c + r * rows * t->c_row, rows);
+}
+
+static void run_windows(const plan *g, const chunk *k, luc_tile_f32 *t, const float *windows,
+                        float *c)
 {
     const luc_conv2d_params *p = g->p;
     luc_segment segments[CHUNK];
     const int64_t size = g->taps * g->cg;
-    float *windows = strip + g->strip_bytes / sizeof(float);
-    write_windows(g, k, strip, windows, channel);
     for (int64_t i = 0; i < k->rows; i++) {
         segments[i].a = i * p->ow * size;
         segments[i].b = dy_at(g, k, k->row + i);
@@ -221,34 +277,47 @@ static void run_windows(const plan *g, const chunk *k, luc_tile_f32 *t, float *s
     t->segment = segments, t->segments = k->rows;
     t->depth = p->ow;
     t->a_row = 1, t->a_step = size;
-    t->b = k->dy;
-    run_tiles(g, t, windows, c, size);
+    run_tiles(g, k, t, windows, k->dy, c, size);
+}
+
+/* A chunk through the panels that k has. */
+static void run_chunk(const plan *g, const chunk *k, float *strips, int64_t channel, float *c)
+{
+    const int64_t cols = g->tile->cols;
+    luc_tile_f32 t = {.b_step = k->dy_pixel, .c_row = cols, .flags = LUC_TILE_ADD};
+    if (g->windows) {
+        float *windows = strips + g->strip_bytes / sizeof(float);
+        write_windows(g, k, strips, windows, channel);
+        run_windows(g, k, &t, windows, c);
+    } else if (g->strips) {
+        for (int64_t i = 0; i < k->rows; i++)
+            write_strips(g, k, i, strips + i * g->p->kh * strip_cols(g) * g->cg, channel);
+        for (int64_t r = 0; r < g->p->kh; r++) run_strip(g, k, &t, strips, r, c);
+    } else {
+        for (int64_t tap = 0; tap < g->taps; tap++)
+            run_tap(g, k, &t, tap / g->p->kw, tap % g->p->kw, channel, c + tap * g->cg * cols);
+    }
 }
 
 static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *g = ctx;
     const luc_conv2d_params *p = g->p;
-    const int64_t cols = g->tile->cols, panels = p->groups * g->panels;
-    const int64_t part = begin / panels, panel = begin % panels, group = panel / g->panels;
-    const int64_t lane = panel % g->panels * cols;
+    const int64_t cols = g->tile->cols, sets = p->groups * g->sets;
+    const int64_t part = begin / sets, group = begin % sets / g->sets;
+    const int64_t panel = begin % g->sets * g->set, panels = luc_min64(g->set, g->panels - panel);
     char *scratch = g->scratch + (size_t)thread * (g->dy_bytes + g->strip_bytes + g->window_bytes);
-    float *c = g->partial + begin * g->panel_size;
+    float *copy = (float *)(void *)scratch, *strips = (float *)(void *)(scratch + g->dy_bytes);
+    float *c = g->partial + ((part * p->groups + group) * g->panels + panel) * g->panel_size;
     (void)end;
-    memset(c, 0, sizeof(float) * (size_t)g->panel_size);
-    chunk k = {.lanes = (int)luc_min64(cols, g->og - lane)};
+    memset(c, 0, sizeof(float) * (size_t)(panels * g->panel_size));
     const int64_t last = g->rows * (part + 1) / g->parts;
-    for (k.row = g->rows * part / g->parts; k.row < last; k.row += k.rows) {
+    chunk k = {.row = g->rows * part / g->parts, .panels = panels};
+    k.lanes = (int)luc_min64(cols, g->og - (panel + panels - 1) * cols);
+    for (; k.row < last; k.row += k.rows) {
         k.rows = luc_min64(g->chunk_rows, last - k.row);
-        take_dy(g, &k, (float *)(void *)scratch, group * g->og + lane);
-        luc_tile_f32 t = {.b_step = k.dy_pixel, .c_row = cols, .flags = LUC_TILE_ADD};
-        t.n = k.lanes <= g->tile->lanes ? g->tile->lanes : (int)cols; /* plain, whole vectors */
-        if (g->windows) {
-            run_windows(g, &k, &t, (float *)(void *)(scratch + g->dy_bytes), group * g->cg, c);
-            continue;
-        }
-        for (int64_t tap = 0; tap < g->taps; tap++)
-            run_tap(g, &k, &t, tap / p->kw, tap % p->kw, group * g->cg, c + tap * g->cg * cols);
+        take_dy(g, &k, copy, group * g->og + panel * cols);
+        run_chunk(g, &k, strips, group * g->cg, c);
     }
 }
 
@@ -285,9 +354,8 @@ static void conv_weight_run(const luc_conv2d_params *p, const float *x, const fl
     if (p->o <= 0 || g.panel_size <= 0) return;
     g.partial = (float *)(void *)workspace;
     g.scratch = workspace + g.partial_bytes;
-    const int64_t panels = p->groups * g.panels;
-    luc_parallel_for_max(g.parts * panels, 1, threads, run_item, &g);
-    luc_parallel_for(panels * g.taps, 1, gather, &g);
+    luc_parallel_for_max(g.parts * p->groups * g.sets, 1, threads, run_item, &g);
+    luc_parallel_for(p->groups * g.panels * g.taps, 1, gather, &g);
 }
 
 /* ---- bias gradient: dy summed over pixels, in double ----------------------------------------- */
