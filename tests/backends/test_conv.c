@@ -263,7 +263,10 @@ static void known_layers(void)
         shape(2, 17, 6, 2, 17, 3, 1, 1, 1, 17),   shape(1, 100, 9, 5, 100, 3, 1, 0, 1, 100),
         shape(3, 5, 4, 70, 5, 3, 1, 1, 1, 5),     shape(2, 3, 32, 32, 64, 3, 1, 1, 1, 1),
         shape(1, 64, 13, 20, 128, 3, 2, 1, 1, 1), shape(2, 64, 9, 9, 200, 3, 2, 1, 1, 1),
-        shape(2, 6, 15, 15, 150, 3, 2, 1, 1, 2),
+        shape(2, 6, 15, 15, 150, 3, 2, 1, 1, 2),  shape(1, 3, 37, 29, 33, 7, 2, 3, 1, 1),
+        shape(2, 1, 15, 18, 17, 3, 2, 1, 1, 1),   shape(1, 4, 10, 11, 16, 4, 2, 1, 1, 1),
+        shape(2, 2, 9, 9, 20, 2, 2, 0, 1, 1),     shape(1, 3, 12, 13, 16, 5, 2, 4, 1, 1),
+        shape(1, 3, 70, 1, 100, 3, 2, 1, 1, 1),   shape(1, 1, 1, 70, 16, 6, 2, 3, 1, 1),
     };
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) check(&layers[i]);
 }
@@ -662,6 +665,33 @@ static void special_epilogues(void)
 Test(conv, special_epilogues)
 {
     every_level(special_epilogues);
+}
+
+/* The input gradient of stride 2 into few channels sums squares of pixels together: still a NaN
+   reaches exactly the pixels that see it. */
+static void special_gradients(void)
+{
+    for (int kernel = 2; kernel <= 7; kernel++)
+        for (int at = 0; at < 4; at++) {
+            luc_conv2d_params p = shape(1, 3, 12, 11, 16, kernel, 2, kernel / 2, 1, 1);
+            const int64_t nx = span(&p, X), ny = span(&p, Y), pixels = p.oh * p.ow;
+            numbers w = filled(span(&p, W)), dy = filled(ny);
+            float *dx = block((size_t)nx * 4), *want = block((size_t)nx * 4);
+            const int64_t pixel[4] = {0, pixels - 1, pixels / 2, p.ow - 1};
+            dy.f[pixel[at] * 16 + 3] = NAN;
+            run(&p, LUC_CONV_GRAD_INPUT, dy.f, w.f, NULL, dx, NULL, nx);
+            p.method = LUC_CONV_REFERENCE;
+            run(&p, LUC_CONV_GRAD_INPUT, dy.f, w.f, NULL, want, NULL, nx);
+            for (int64_t i = 0; i < nx; i++)
+                cr_assert_eq(isnan(dx[i]) != 0, isnan(want[i]) != 0, "kernel %d, %d: %g, not %g",
+                             kernel, (int)i, (double)dx[i], (double)want[i]);
+            release(&w), release(&dy);
+            free(dx), free(want);
+        }
+}
+Test(conv, special_values_in_gradients)
+{
+    every_level(special_gradients);
 }
 
 static void zero_sizes(void)

@@ -23,7 +23,7 @@ void luc_conv2d_channels_last(luc_conv2d_params *p)
 
 /* ---- float ----------------------------------------------------------------------------------- */
 
-typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, FEW_PIXELS, WINOGRAD, PLANES } kernel;
+typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, FEW_PIXELS, WINOGRAD, PLANES, THIN } kernel;
 
 /* 1x1 convolutions of so few pixels are dot products with the weights as they stand. */
 enum { FEW = 4 };
@@ -109,6 +109,7 @@ static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
     if (pass != LUC_CONV_GRAD_WEIGHT && is_pointwise(p, backward))
         return !backward && p->stride_h == 1 && p->stride_w == 1 && is_few(p) ? FEW_PIXELS
                                                                               : POINTWISE;
+    if (backward && luc_conv_thin_get()->wins(p)) return THIN;
     return use_winograd(p, pass) ? WINOGRAD : WINDOW;
 }
 
@@ -129,6 +130,8 @@ static const luc_conv_packed_kernel *packing(kernel k)
         return &luc_conv_pointwise_get()->kernel;
     case WINOGRAD:
         return &luc_conv_winograd_get()->kernel;
+    case THIN:
+        return &luc_conv_thin_get()->kernel;
     default:
         return NULL;
     }

@@ -103,7 +103,8 @@ void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const vo
 void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,
                            const void *w, void *dx, void *workspace, size_t bytes);
 
-/* dw has w's strides; dbias: [o] or NULL. */
+/* dw has w's strides; dbias: [o] or NULL. The zeros around x may be multiplied: an infinity at the
+   border of dy can reach taps that do not see it, as NaN. */
 void luc_conv2d_grad_weight(const luc_conv2d_params *p, luc_conv_type type, const void *x,
                             const void *dy, void *dw, void *dbias, void *workspace, size_t bytes);
 

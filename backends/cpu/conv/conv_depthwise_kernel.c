@@ -403,7 +403,7 @@ LUC_INLINE void sum_pair(const sums *g, int64_t row, float *sum, int64_t channel
     vf d0 = vf_load_n(x3, n), a1 = vf_load_n(x0 + step, n), b1 = vf_load_n(x1 + step, n);
     vf c1 = vf_load_n(x2 + step, n), d1 = vf_load_n(x3 + step, n);
     /* A column of taps, with the pixels that it sees. */
-#define COLUMN(s, a, b, c, d)                                                                \
+#define COLUMN(s, a, b, c, d)                                                              \
     k0##s = vf_fma(a, u, k0##s), k0##s = vf_fma(b, v, k0##s), k1##s = vf_fma(b, u, k1##s), \
     k1##s = vf_fma(c, v, k1##s), k2##s = vf_fma(c, u, k2##s), k2##s = vf_fma(d, v, k2##s)
     x0 += 2 * step, x1 += 2 * step, x2 += 2 * step, x3 += 2 * step;

@@ -43,6 +43,13 @@ typedef struct {
 } luc_conv_winograd_table;
 LUC_DECLARE_TABLES(luc_conv_winograd_table, luc_conv_winograd)
 
+/* The input gradient of stride 2 into few channels; packed weights depend on the padding, too. */
+typedef struct {
+    bool (*wins)(const luc_conv2d_params *p);
+    luc_conv_packed_kernel kernel;
+} luc_conv_thin_table;
+LUC_DECLARE_TABLES(luc_conv_thin_table, luc_conv_thin)
+
 typedef struct {
     bool (*fits)(const luc_conv2d_params *p);
     bool (*wins)(const luc_conv2d_params *p);
