@@ -1,6 +1,8 @@
 /* BatchNorm, cases 1 to 13 of docs/batchnorm2d.md's list: statistics, momentum, modes, precision. */
 #include "tests/nn/batchnorm.h"
 
+TEST_SUITE_ON_DEVICE(batchnorm);
+
 /* ---- 1 to 3: what is normalised with, what is tracked ----------------------------------------- */
 
 static void case01(bn_run r)

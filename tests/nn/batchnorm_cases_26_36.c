@@ -5,6 +5,8 @@
 #include "lucid/attrs.h"
 #include "lucid/backend.h"
 
+TEST_SUITE_ON_DEVICE(batchnorm);
+
 static lucid_dtype wide_of(const bn_run *r)
 {
     return r->dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
@@ -281,9 +283,9 @@ static bool watch(const lucid_kernel_args *args)
 
 Test(batchnorm, case36_only_what_is_needed_is_computed)
 {
-    lucid_backend *cpu = (lucid_backend *)(uintptr_t)lucid_backend_get(LUCID_CPU);
-    watched = cpu->kernels[LUCID_OP_batch_norm_backward][LUCID_F32];
-    cpu->kernels[LUCID_OP_batch_norm_backward][LUCID_F32] = watch;
+    lucid_backend *b = (lucid_backend *)(uintptr_t)lucid_backend_get(test_device().type);
+    watched = b->kernels[LUCID_OP_batch_norm_backward][LUCID_F32];
+    b->kernels[LUCID_OP_batch_norm_backward][LUCID_F32] = watch;
     for (int needs = 1; needs < 8; needs++) {
         LUCID_SCOPE;
         lucid_module *m = nn_BatchNorm2d(3);
@@ -304,5 +306,5 @@ Test(batchnorm, case36_only_what_is_needed_is_computed)
         cr_expect((lucid_tensor_grad(bn->bias) != NULL) == (needs >> 2 & 1));
         lucid_module_free(m);
     }
-    cpu->kernels[LUCID_OP_batch_norm_backward][LUCID_F32] = watched;
+    b->kernels[LUCID_OP_batch_norm_backward][LUCID_F32] = watched;
 }

@@ -7,8 +7,11 @@
 #include "tests/tolerance.h"
 
 #include "autograd/autograd.h"
-#include "tests/nn/se_block.h"
 #include "tests/reference/vectors.h"
+
+#include "tests/on_device.h"
+
+#include "tests/nn/se_block.h"
 
 #include <stdio.h>
 

@@ -1,0 +1,184 @@
+/* norm_resident.cu: batch normalisation where a block holds its whole channel in shared memory.
+ *
+ * Block c takes channel c: what it reads it keeps, sums, and makes the output of. Every operand moves
+ * once, so this is as near to a copy as it gets; what bounds it is that the block's reading, its sum
+ * and its writing follow each other, so several blocks must fit a multiprocessor, or there must be
+ * few enough channels that launching is what counts (norm.cu decides). A thread reads back what it
+ * has written itself: no conflicts, and no barrier but that of the sum. */
+#include "backends/cuda/norm.h"
+
+namespace luc
+{
+
+enum { threads = 512 };
+
+template <class S>
+__device__ inline void finish(norm_coef<S> &k, const norm_channels &ch, int64_t c, double shift,
+                              double s1, double s2)
+{
+    __shared__ norm_coef<S> of_block;
+    norm_block_sum<threads>(s1, s2);
+    if (threadIdx.x == 0)
+        of_block = ch.backward ? norm_finish_backward<S>(ch, c, s1, s2, true)
+                               : norm_finish<S>(ch, c, shift, s1, s2, true);
+    __syncthreads();
+    k = of_block;
+}
+
+template <class T, int W, int U>
+__device__ inline void keep_and_sum(pack<T, W> *kept, const T *x, const norm_runs &r, int q,
+                                    double shift, double &s1, double &s2)
+{
+    pack<T, W> v[U];
+#pragma unroll
+    for (int u = 0; u < U; u++)
+        v[u] = norm_load_last(norm_at<W>(x, norm_offset(r, q + u * threads, norm_x)));
+#pragma unroll
+    for (int u = 0; u < U; u++) kept[q + u * threads] = v[u];
+    enum { PART = W * U < 16 ? W * U : 16, PER = PART / W };
+#pragma unroll
+    for (int u = 0; u < U; u += PER) {
+        compute_t<T> f[PART];
+#pragma unroll
+        for (int i = 0; i < PART; i++) f[i] = widen(v[u + i / W].v[i % W]);
+        norm_add(s1, s2, f, shift);
+    }
+}
+
+/* The sums once more, around the mean that the first ones give: what double can hold is then lost
+ * in the mean only once. (Where x is float, the sums are wider than it already.) */
+template <class T, int W>
+__device__ inline void again_from_mean(const pack<T, W> *kept, int packs, double n, double &shift,
+                                       double &s1, double &s2)
+{
+    __shared__ double mean;
+    norm_block_sum<threads>(s1, s2);
+    if (threadIdx.x == 0) mean = shift + s1 / n;
+    __syncthreads();
+    if (norm_is_finite(mean)) shift = mean;
+    s1 = s2 = 0;
+    for (int q = threadIdx.x; q < packs; q += threads) {
+        compute_t<T> f[W];
+        for (int j = 0; j < W; j++) f[j] = widen(kept[q].v[j]);
+        norm_add(s1, s2, f, shift);
+    }
+}
+
+template <class T, int W>
+__global__ void __launch_bounds__(threads, 2)
+    resident_forward(norm_work w, norm_runs r, norm_channels ch)
+{
+    typedef compute_t<T> S;
+    typedef pack<T, W> P;
+    enum { U = norm_unroll<T, W>::value };
+    LUC_SHARED_ARRAY(P, kept);
+    int64_t c = blockIdx.x;
+    int packs = (int)w.packs, q = threadIdx.x;
+    const T *x = norm_operand<const T>(w, norm_x, c);
+    double shift = norm_shift(x), s1 = 0, s2 = 0;
+    for (; q + (U - 1) * threads < packs; q += U * threads)
+        keep_and_sum<T, W, U>(kept, x, r, q, shift, s1, s2);
+    for (; q < packs; q += threads) keep_and_sum<T, W, 1>(kept, x, r, q, shift, s1, s2);
+    if constexpr (sizeof(T) == 8) again_from_mean<T, W>(kept, packs, ch.n, shift, s1, s2);
+    norm_coef<S> k;
+    finish(k, ch, c, shift, s1, s2);
+    const T *other = norm_operand<const T>(w, norm_other, c);
+    T *out = norm_operand<T>(w, norm_out, c);
+#pragma unroll 4
+    for (q = threadIdx.x; q < packs; q += threads) {
+        P v = kept[q], add = {};
+        if (other) add = norm_load_last(norm_at<W>(other, norm_offset(r, q, norm_other)));
+#pragma unroll
+        for (int j = 0; j < W; j++) {
+            S y = norm_y(widen(v.v[j]), k);
+            if (other) y += widen(add.v[j]);
+            v.v[j] = narrow<T>(w.relu ? norm_relu(y) : y);
+        }
+        norm_store(norm_at<W>(out, norm_offset(r, q, norm_out)), v, w.stream);
+    }
+}
+
+template <class T, int W, int U>
+__device__ inline void keep_and_sum_grads(pack<T, W> *kept_x, pack<T, W> *kept_dy,
+                                          const norm_work &w, const norm_runs &r, int64_t c, int q,
+                                          const norm_coef<compute_t<T>> &k, double &s1, double &s2)
+{
+    typedef compute_t<T> S;
+    const T *x = norm_operand<const T>(w, norm_x, c), *dy = norm_operand<const T>(w, norm_dy, c);
+    const T *other = norm_operand<const T>(w, norm_other, c);
+    pack<T, W> vx[U], vd[U], vy[U] = {};
+#pragma unroll
+    for (int u = 0; u < U; u++) {
+        int at = q + u * threads;
+        vx[u] = norm_load_last(norm_at<W>(x, norm_offset(r, at, norm_x)));
+        vd[u] = norm_load_last(norm_at<W>(dy, norm_offset(r, at, norm_dy)));
+        if (other) vy[u] = norm_load_last(norm_at<W>(other, norm_offset(r, at, norm_other)));
+    }
+    T *out = norm_operand<T>(w, norm_kept, c);
+#pragma unroll
+    for (int u = 0; u < U; u++) {
+        int at = q + u * threads;
+        S fx[W], fd[W];
+#pragma unroll
+        for (int j = 0; j < W; j++) {
+            fx[j] = widen(vx[u].v[j]);
+            S y = other ? widen(vy[u].v[j]) : (S)0;
+            fd[j] = norm_cut_of<T>(w.cut, widen(vd[u].v[j]), fx[j], y, k);
+            vd[u].v[j] = narrow<T>(fd[j]);
+        }
+        norm_add_grads(s1, s2, fd, fx, k);
+        if (out) norm_store(norm_at<W>(out, norm_offset(r, at, norm_kept)), vd[u], w.stream);
+        kept_x[at] = vx[u];
+        kept_dy[at] = vd[u];
+    }
+}
+
+template <class T, int W>
+__global__ void __launch_bounds__(threads, 2)
+    resident_backward(norm_work w, norm_runs r, norm_channels ch)
+{
+    typedef compute_t<T> S;
+    typedef pack<T, W> P;
+    enum { U = norm_unroll<T, W>::value / 2 };
+    LUC_SHARED_ARRAY(P, kept);
+    int64_t c = blockIdx.x;
+    int packs = (int)w.packs, q = threadIdx.x;
+    P *kept_dy = kept + packs;
+    norm_coef<S> k = norm_coef_of<S>(ch, c, norm_get(ch.mean, c, 0), norm_get(ch.invstd, c, 1));
+    double s1 = 0, s2 = 0;
+    for (; q + (U - 1) * threads < packs; q += U * threads)
+        keep_and_sum_grads<T, W, U>(kept, kept_dy, w, r, c, q, k, s1, s2);
+    for (; q < packs; q += threads)
+        keep_and_sum_grads<T, W, 1>(kept, kept_dy, w, r, c, q, k, s1, s2);
+    finish(k, ch, c, 0.0, s1, s2);
+    T *out = norm_operand<T>(w, norm_out, c);
+    if (!out) return;
+#pragma unroll 4
+    for (q = threadIdx.x; q < packs; q += threads) {
+        P vx = kept[q], vd = kept_dy[q];
+#pragma unroll
+        for (int j = 0; j < W; j++)
+            vd.v[j] = narrow<T>(norm_dx(widen(vx.v[j]), widen(vd.v[j]), k, ch.batch));
+        norm_store(norm_at<W>(out, norm_offset(r, q, norm_out)), vd, w.stream);
+    }
+}
+
+template <class T, int W> static bool run(const call &c, const norm_plan &p)
+{
+    void (*kernel)(norm_work, norm_runs, norm_channels) =
+        p.ch.backward ? resident_backward<T, W> : resident_forward<T, W>;
+    if (p.resident_bytes > (48u << 10) &&
+        !ok(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 (int)p.resident_bytes),
+            c.op))
+        return false;
+    return c.launch(kernel, (unsigned)p.work.channels, threads, p.resident_bytes, p.work, p.runs,
+                    p.ch);
+}
+
+bool norm_run_resident(const call &c, const norm_plan &p)
+{
+    LUC_NORM_DISPATCH(p, run, c, p);
+}
+
+} // namespace luc
