@@ -3,6 +3,8 @@
 
 #include "autograd/autograd.h"
 
+TEST_SUITE_ON_DEVICE(lockstep);
+
 static lucid_tensor *stored(const vectors *v, const char *format, const char *key)
 {
     char role[128], name[160];

@@ -7,6 +7,10 @@
 #include <stdio.h>
 #include <zlib.h>
 
+#include "tests/on_device.h"
+
+TEST_SUITE_ON_DEVICE(resnet);
+
 enum { IMAGES = 256, CLASSES = 10, PIXELS = 32 * 32 };
 
 /* ---- structure ------------------------------------------------------------------------------- */
@@ -109,9 +113,11 @@ Test(resnet, shapes_and_training)
 {
     LUCID_SCOPE;
     lucid_module *net = nn_ResNet50(.num_classes = 7);
-    EXPECT_SHAPE(lucid_forward(net, lucid_randn((2, 3, 64, 64))), 2, 7);
+    cr_assert(lucid_to(net, test_device()), "%s", lucid_error());
+    if (!test_is_slow()) EXPECT_SHAPE(lucid_forward(net, lucid_randn((2, 3, 64, 64))), 2, 7);
     lucid_module_free(net);
     net = nn_ResNet20(.in_channels = 1);
+    cr_assert(lucid_to(net, test_device()), "%s", lucid_error());
     lucid_tensor *y = lucid_forward(net, lucid_randn((2, 1, 31, 17)));
     EXPECT_SHAPE(y, 2, 10);
     cr_assert(lucid_backward(lucid_sum(lucid_square(y))), "%s", lucid_error());
@@ -176,7 +182,8 @@ static lucid_module *trained(lucid_dtype dtype)
     lucid_module *net = nn_ResNet20();
     /* Strict, although it has no num_batches_tracked: it was saved before that was invented. */
     cr_assert(lucid_load(net, data("resnet20.safetensors")), "%s", lucid_error());
-    cr_assert(lucid_to_dtype(net, dtype) && lucid_eval(net), "%s", lucid_error());
+    cr_assert(lucid_to_dtype(net, dtype) && lucid_to(net, test_device()) && lucid_eval(net), "%s",
+              lucid_error());
     return net;
 }
 
@@ -221,6 +228,11 @@ static void compare(lucid_dtype dtype, lucid_memory_format format, int64_t count
 /* All images where the kernels are fast, a few on the plain loops. */
 static void at_every_level(lucid_dtype dtype, int64_t many)
 {
+    if (test_device().type != LUCID_CPU) {
+        compare(dtype, LUCID_CONTIGUOUS, test_is_slow() ? 1 : many);
+        compare(dtype, LUCID_CHANNELS_LAST, test_is_slow() ? 1 : many);
+        return;
+    }
     const int best = (int)luc_cpu_best();
     for (int level = 0; level <= best; level++) {
         const int64_t count = level == best ? many : 4;
