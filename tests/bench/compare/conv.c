@@ -54,6 +54,17 @@ static void run_conv(void *state)
             4.0 * ((n) * ((double)(c) * (h) * (h) + (double)(o)*OUT(h, k, s) * OUT(h, k, s)) + \
                    (double)(o) * ((c) / (g)) * (k) * (k)),                                     \
     }
+#define HALF(label, direction, way, n, c, h, o, k, s, g)                                  \
+    {                                                                                     \
+        .name = "conv " label " " direction " bf16 cl", .twin = "conv",                   \
+        .arguments = {n, c, h, o, k, s, g, 1, way}, .setup = setup_conv, .run = run_conv, \
+        .teardown = job_teardown, .value = job_value, .tolerance = 2e-2, .half = true,    \
+        .flops = 2.0 * (n) * (o)*OUT(h, k, s) * OUT(h, k, s) * ((c) / (g)) * (k) * (k),   \
+    }
+#define CONV_HALF(label, ...)                                       \
+    HALF(label, "forward", FORWARD, __VA_ARGS__),                   \
+        HALF(label, "input gradient", INPUT_GRADIENT, __VA_ARGS__), \
+        HALF(label, "weight gradient", WEIGHT_GRADIENT, __VA_ARGS__)
 #define CONV(label, ...)                                                      \
     ROW(label, "forward", FORWARD, "cl", 1, __VA_ARGS__),                     \
         ROW(label, "forward", FORWARD, "nchw", 0, __VA_ARGS__),               \
@@ -76,5 +87,8 @@ const row conv_rows[] = {
     CONV("first 3x3 64x1x28x28 to 32", 64, 1, 28, 32, 3, 1, 1),
     CONV("first 3x3 64x3x32x32 to 64", 64, 3, 32, 64, 3, 1, 1),
     CONV("depthwise 3x3 32x128x28x28", 32, 128, 28, 128, 3, 1, 128),
+    CONV_HALF("3x3 256x64x56x56 to 64", 256, 64, 56, 64, 3, 1, 1),
+    CONV_HALF("3x3 256x256x14x14 to 256", 256, 256, 14, 256, 3, 1, 1),
+    CONV_HALF("1x1 256x256x14x14 to 1024", 256, 256, 14, 1024, 1, 1, 1),
     {.name = NULL},
 };

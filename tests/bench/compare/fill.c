@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+lucid_device row_device;
+lucid_dtype row_dtype;
+
 static const double golden = 0.61803398874989484820;
 
 /* Even over [0, 1), and the same in float64 everywhere. The second step breaks up the first one's
@@ -45,6 +48,7 @@ void row_fill_module(lucid_module *net)
         int64_t fan_in = lucid_numel(p[i].tensor) / lucid_size(p[i].tensor, 0);
         row_fill(p[i].tensor, 1 / sqrt((double)fan_in), 0);
     }
+    lucid_to(net, row_device);
 }
 
 double row_check(lucid_tensor *const *tensors, int n_tensors)

@@ -17,6 +17,8 @@ lucid_tensor *job_input(job *j, int i, lucid_shape shape, double scale, bool cha
     LUCID_SCOPE;
     lucid_tensor_options o = lucid_tensor_defaults;
     if (channels_last) o.memory_format = LUCID_CHANNELS_LAST;
+    o.device = row_device;
+    o.dtype = row_dtype;
     lucid_tensor *t = lucid_empty_opt(shape, &o);
     row_fill(t, scale, 0);
     if (requires_grad) lucid_requires_grad_(t, true);

@@ -1,6 +1,7 @@
 /* main.c: lucid and PyTorch side by side.
  *
  *     ./run bench [PATTERN] [--only PATTERN] [--threads N] [--quick] [--check] [--json FILE]
+ *                 [--device cuda]
  *
  * Each row is run by two processes in turns, so that a machine that slows down hits both alike. A
  * row's ratio is the median, over the turns, of PyTorch's time over lucid's, with its quartiles;
@@ -22,8 +23,9 @@ enum { MAX_TURNS = 31 };
 
 typedef struct setting {
     const char *only, *json_path;
-    int threads;       /* 0: 1 and as many as there are */
-    bool quick, check; /* check: compare the values, measure nothing */
+    int threads;        /* 0: 1 and as many as there are */
+    const char *device; /* "cuda": the rows run there; NULL: on the CPU */
+    bool quick, check;  /* check: compare the values, measure nothing */
     FILE *json;
     char self[PATH_MAX], rival[PATH_MAX];
     worker lucid, torch;
@@ -44,6 +46,15 @@ static double quantile(double *sorted, int n, double q)
     return sorted[(int)(q * (n - 1) + 0.5)];
 }
 
+static bool use_device(const setting *s, worker *w, const char *who)
+{
+    char answer[16];
+    if (worker_ask(w, answer, sizeof answer, "device %s", s->device) && strcmp(answer, "ok") == 0)
+        return true;
+    fprintf(stderr, "compare: --device: %s cannot use %s here\n", who, s->device);
+    return false;
+}
+
 static bool start_workers(setting *s)
 {
     char *lucid_argv[] = {s->self, "--worker", NULL};
@@ -53,7 +64,8 @@ static bool start_workers(setting *s)
         return false;
     }
     if (s->has_torch) s->has_torch = worker_start(&s->torch, torch_argv);
-    return true;
+    return !s->device || (use_device(s, &s->lucid, "lucid") &&
+                          (!s->has_torch || use_device(s, &s->torch, "PyTorch")));
 }
 
 static void stop_workers(setting *s)
@@ -83,6 +95,7 @@ static worker *setup_rival(setting *s, const row *r, int threads, double *value)
         used +=
             (size_t)snprintf(list + used, sizeof list - used, " %lld", (long long)r->arguments[i]);
     worker_ask(&s->torch, answer, sizeof answer, "threads %d", threads);
+    worker_ask(&s->torch, answer, sizeof answer, "half %d", r->half);
     if (!worker_ask(&s->torch, answer, sizeof answer, "setup %s%s", r->twin, list) ||
         strcmp(answer, "none") == 0)
         return NULL;
@@ -208,6 +221,7 @@ static void print_row(setting *s, const row *r, int threads, const outcome *o)
 static bool run_family(setting *s, const row *rows, int threads)
 {
     for (const row *r = rows; r->name; r++) {
+        if (r->half && !s->device) continue;
         if (s->only && !strstr(r->name, s->only)) continue;
         if (r->memory) { /* processes of its own: their peak is this row's */
             stop_workers(s);
@@ -238,6 +252,8 @@ static bool parse(setting *s, int argc, char **argv)
             s->only = argv[++i];
         else if (strcmp(argv[i], "--json") == 0 && value)
             s->json_path = argv[++i];
+        else if (strcmp(argv[i], "--device") == 0 && value)
+            s->device = argv[++i];
         else if (strcmp(argv[i], "--threads") == 0 && value && atoi(value) > 0)
             s->threads = atoi(argv[++i]);
         else if (argv[i][0] != '-' && !s->only)
@@ -245,7 +261,7 @@ static bool parse(setting *s, int argc, char **argv)
         else {
             fprintf(stderr,
                     "compare: expected [--only PATTERN] [--threads N] [--quick] [--check] "
-                    "[--json FILE], "
+                    "[--json FILE] [--device cuda], "
                     "got \"%s\"\n",
                     argv[i]);
             return false;
@@ -255,17 +271,30 @@ static bool parse(setting *s, int argc, char **argv)
 }
 
 const row *const row_families[] = {
-    overhead_rows, train_rows, conv_rows, norm_rows, op_rows, optimizer_rows, system_rows, NULL,
+    overhead_rows,  train_rows,  conv_rows, norm_rows, op_rows,
+    optimizer_rows, system_rows, gpu_rows,  NULL,
+};
+
+static const row *const gpu_families[] = {
+    overhead_rows, train_rows, gpu_rows, conv_rows, norm_rows, op_rows, optimizer_rows, NULL,
 };
 
 static bool run_families(setting *s, int threads)
 {
+    if (s->device) {
+        s->limit = (machine){.bytes = worker_number(&s->lucid, "copy 1024")};
+        printf("%s: copies move at most %.1f GB/s\n", s->device, 1e-9 * s->limit.bytes);
+        bool ok = true;
+        for (const row *const *f = gpu_families; ok && *f; f++) ok = run_family(s, *f, 1);
+        return ok;
+    }
     s->limit = machine_measure(threads);
     printf("%d threads: at most %.0f GFLOP/s, %.1f GB/s\n", threads, 1e-9 * s->limit.flops,
            1e-9 * s->limit.bytes);
     fflush(stdout);
     bool ok = true;
-    for (const row *const *f = row_families; ok && *f; f++) ok = run_family(s, *f, threads);
+    for (const row *const *f = row_families; ok && *f && *f != gpu_rows; f++)
+        ok = run_family(s, *f, threads);
     return ok;
 }
 
@@ -276,6 +305,15 @@ static int hello(void)
     return !y || lucid_finish();
 }
 
+/* The PyTorch side lies beside this program, where it was carried elsewhere, or in the sources. */
+static void find_rival(setting *s)
+{
+    const char *slash = strrchr(s->self, '/');
+    int n = snprintf(s->rival, sizeof s->rival, "%.*s/rival.py", (int)(slash - s->self), s->self);
+    if (n >= (int)sizeof s->rival || access(s->rival, R_OK) != 0)
+        snprintf(s->rival, sizeof s->rival, "%s", RIVAL_PATH);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--worker") == 0) return worker_main();
@@ -284,7 +322,7 @@ int main(int argc, char **argv)
     if (!parse(&s, argc, argv)) return 2;
     ssize_t n = readlink("/proc/self/exe", s.self, sizeof s.self - 1);
     if (n <= 0) return 1;
-    snprintf(s.rival, sizeof s.rival, "%s", RIVAL_PATH);
+    find_rival(&s);
     signal(SIGPIPE, SIG_IGN);
     if (s.json_path && !(s.json = fopen(s.json_path, "w"))) {
         fprintf(stderr, "compare: --json: cannot write %s\n", s.json_path);
@@ -298,6 +336,7 @@ int main(int argc, char **argv)
     printf("%-48s %s %11s %11s %7s  %-11s %12s %5s\n", "row", "t", "lucid ms", "torch ms", "ratio",
            "quartiles", "rate", "limit");
     int all = (int)sysconf(_SC_NPROCESSORS_ONLN), first = s.threads ? s.threads : 1;
+    if (s.device) first = s.threads = 1;
     bool ok = true;
     for (int t = first; ok && t <= (s.threads ? s.threads : all); t = t < all ? all : t + 1)
         ok = run_families(&s, t);

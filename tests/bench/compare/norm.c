@@ -17,6 +17,7 @@ static void *setup_norm(const row *r)
     row_fill(lucid_get_parameter(j->net, "0.bias"), 0.5, 0);
     row_fill(lucid_get_buffer(j->net, "0.running_mean"), 0.5, 0);
     row_fill(lucid_get_buffer(j->net, "0.running_var"), 0.5, 1);
+    lucid_to(j->net, row_device);
     lucid_set_training(j->net, a[4] != EVAL);
     job_input(j, 0, shape, 1, last, backward);
     if (backward) job_input(j, 1, shape, 1, last, false); /* the gradient that comes in */
@@ -59,6 +60,13 @@ static void run_norm(void *state)
         .teardown = job_teardown, .value = job_value, .tolerance = 1e-4,                      \
         .bytes = 4.0 * (passes) * (n) * (c) * (h) * (h),                                      \
     }
+#define HALF(n, c, h, layout, last)                                                       \
+    {                                                                                     \
+        .name = "BatchNorm train+backward " #n "x" #c "x" #h "x" #h " bf16 " layout,      \
+        .twin = "norm", .arguments = {n, c, h, last, BACKWARD}, .setup = setup_norm,      \
+        .run = run_norm, .teardown = job_teardown, .value = job_value, .tolerance = 2e-2, \
+        .bytes = 2.0 * 8 * (n) * (c) * (h) * (h), .half = true,                           \
+    }
 #define BOTH(label, n, c, h, mode, relu, skip, passes)        \
     ROW(label, "nchw", 0, n, c, h, mode, relu, skip, passes), \
         ROW(label, "cl", 1, n, c, h, mode, relu, skip, passes)
@@ -72,5 +80,14 @@ static void run_norm(void *state)
         BOTH("BatchNorm+add+ReLU eval", n, c, h, EVAL, 1, 1, 3)
 
 const row norm_rows[] = {
-    SHAPE(64, 64, 56), SHAPE(64, 256, 14), SHAPE(256, 32, 28), SHAPE(8, 64, 32), {.name = NULL},
+    SHAPE(64, 64, 56),
+    SHAPE(64, 256, 14),
+    SHAPE(256, 32, 28),
+    SHAPE(8, 64, 32),
+    HALF(64, 64, 56, "nchw", 0),
+    HALF(64, 64, 56, "cl", 1),
+    HALF(64, 256, 14, "nchw", 0),
+    HALF(64, 256, 14, "cl", 1),
+    HALF(256, 64, 112, "cl", 1),
+    {.name = NULL},
 };

@@ -17,7 +17,7 @@ static void *setup_op(const row *r)
         lucid_tensor *y = lucid_arange(0, (double)a[1], 1);
         int64_t *class = lucid_mutable_data(y);
         for (int64_t i = 0; i < a[1]; i++) class[i] %= a[2];
-        j->in[1] = lucid_retain(y);
+        j->in[1] = lucid_retain(lucid_tensor_to(y, row_device));
     }
     if (a[6]) {
         lucid_tensor *y = r->op(r, j->in);
@@ -42,6 +42,13 @@ static void run_op(void *state)
     }
 }
 
+static lucid_tensor *randn_like(const lucid_tensor *x)
+{
+    lucid_tensor_options o = lucid_tensor_defaults;
+    o.device = row_device;
+    return lucid_randn_opt(lucid_tensor_shape(x), &o);
+}
+
 #define OP(name, expression)                                              \
     static lucid_tensor *op_##name(const row *r, lucid_tensor *const *in) \
     {                                                                     \
@@ -59,7 +66,7 @@ OP(clone, lucid_clone(in[0], LUCID_CONTIGUOUS))
 OP(transpose, lucid_contiguous(lucid_transpose(in[0], 0, 1), LUCID_CONTIGUOUS))
 OP(to_channels_last, lucid_contiguous(in[0], LUCID_CHANNELS_LAST))
 OP(dropout, lucid_dropout(in[0], 0.5, true))
-OP(randn, lucid_randn_opt(lucid_tensor_shape(in[0]), NULL))
+OP(randn, randn_like(in[0]))
 OP(sum, lucid_sum(in[0]))
 OP(sum_rows, lucid_sum(in[0], .dims = {1}))
 OP(sum_columns, lucid_sum(in[0], .dims = {0}))

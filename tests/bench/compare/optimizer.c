@@ -25,7 +25,9 @@ static void *setup_optimizer(const row *r)
     const lucid_named_tensor *p = lucid_named_parameters(j->net, &n);
     for (size_t i = 0; i < n; i++) {
         LUCID_SCOPE;
-        lucid_tensor *g = lucid_empty_opt(lucid_tensor_shape(p[i].tensor), NULL);
+        lucid_tensor_options o = lucid_tensor_defaults;
+        o.device = row_device;
+        lucid_tensor *g = lucid_empty_opt(lucid_tensor_shape(p[i].tensor), &o);
         row_fill(g, 0.01, 0);
         lucid_set_grad(p[i].tensor, g);
     }

@@ -14,8 +14,9 @@ static void *setup_pair(const row *r)
     pair *p = calloc(1, sizeof *p);
     if (!p) abort();
     LUCID_SCOPE;
-    p->a = lucid_retain(lucid_ones((1)));
-    p->b = lucid_retain(lucid_ones((1), .requires_grad = r->arguments[0] != 0));
+    p->a = lucid_retain(lucid_ones((1), .device = row_device));
+    p->b =
+        lucid_retain(lucid_ones((1), .device = row_device, .requires_grad = r->arguments[0] != 0));
     return p;
 }
 

@@ -1,6 +1,6 @@
 """The PyTorch side of the comparison: twins of the rows, told by main.c through a pipe.
 
-Lines in:  setup KIND ARGUMENTS | time CALLS | threads N | memory | quit
+Lines in:  setup KIND ARGUMENTS | time CALLS | threads N | device NAME | half 0|1 | memory | quit
 Lines out: ready VERSION, then one answer a line: the value after the first run ("none" where there
            is no such kind), seconds, "ok", kilobytes.
 """
@@ -16,6 +16,13 @@ from torch import nn
 import rival_nets
 
 GOLDEN = 0.61803398874989484820
+DEVICE = torch.device("cpu")
+DTYPE = torch.float32  # of a row's images
+
+
+def synchronize():
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def counted(n):
@@ -28,7 +35,11 @@ def fill(shape, scale=1.0, offset=0.0):
     for size in shape:
         count *= size
     x = torch.fmod(torch.fmod(counted(count), 1.0) * 7919.173, 1.0)
-    return (offset + scale * (2 * x - 1)).float().reshape(shape)
+    return (offset + scale * (2 * x - 1)).float().reshape(shape).to(DEVICE)
+
+
+def images(shape, scale=1.0, channels_last=False):
+    return laid_out(fill(shape, scale).to(DTYPE), channels_last)
 
 
 def fill_module(net):
@@ -44,7 +55,7 @@ def check(tensors):
     """A number that tells tensors apart; row_check in fill.c makes the same."""
     total = 0.0
     for t in tensors:
-        x = t.detach().double().reshape(-1)
+        x = t.detach().cpu().double().reshape(-1)
         weight = 1 + torch.fmod(counted(x.numel()), 1.0)
         total += (weight * (1.5 * x.abs() + 0.5 * x)).mean().item()
     return total
@@ -74,37 +85,74 @@ class Call:
 
 def faster(candidates, tries):
     def seconds(c):
-        c.run()
-        start = time.perf_counter()
-        for _ in range(tries):
+        try:
             c.run()
-        return time.perf_counter() - start
+            synchronize()
+            start = time.perf_counter()
+            for _ in range(tries):
+                c.run()
+            synchronize()
+            return time.perf_counter() - start
+        except RuntimeError as error:  # this mode does not exist here
+            print(type(c).__name__, "failed:", str(error)[:200], file=sys.stderr)
+            return float("inf")
 
     return min(candidates, key=seconds)
 
 
 class Training:
-    """A training step: forward, loss, backward, optimizer."""
+    """A training step: forward, loss, backward, optimizer; on a GPU also compiled, or as a graph."""
 
-    def __init__(self, make_net, make_optimizer, shape, loss, memory_format):
-        net = make_net()
+    def __init__(self, make_net, make_optimizer, shape, loss, memory_format, mode="eager"):
+        net = make_net().to(DEVICE)
         fill_module(net)
-        self.loss, self.first = loss, None
-        self.y = torch.arange(shape[0]) % 10
+        self.loss, self.first, self.graph = loss, None, None
+        self.half = DTYPE != torch.float32
+        self.y = (torch.arange(shape[0]) % 10).to(DEVICE)
         self.net = net.to(memory_format=memory_format)
         self.optimizer = make_optimizer(net.parameters())
         self.x = fill(shape).contiguous(memory_format=memory_format)
+        self.mode = mode
+        if "compile" in mode:
+            self.net = torch.compile(self.net)
 
-    def run(self):
-        loss = self.loss(self.net(self.x), self.y)
+    def step(self):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.half):
+            loss = self.loss(self.net(self.x), self.y)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        return loss
+
+    def capture(self):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.step()
+
+    def run(self):
+        if self.graph:
+            self.graph.replay()
+            return
+        loss = self.step()
         if self.first is None:
             self.first = loss.item()
+        if "graph" in self.mode:
+            self.capture()
 
     def value(self):
         return self.first
+
+
+def modes():
+    if DEVICE.type == "cpu":
+        return ["eager"]
+    return ["eager", "graph", "compile", "compile graph"]
 
 
 def formats(shape):
@@ -117,15 +165,20 @@ def training(make_net, shape, make_optimizer=None, loss=F.cross_entropy):
 
     def kind(batch, *_):
         sizes = (batch, *shape)
-        return faster([Training(make_net, make_optimizer or sgd, sizes, loss, m)
-                       for m in formats(sizes)], 3)
+        make = make_optimizer or sgd
+        layouts = formats(sizes) if DTYPE == torch.float32 else [torch.channels_last]
+        best = faster([Training(make_net, make, sizes, loss, m, mode)
+                       for m in layouts for mode in modes()], 3 if DEVICE.type == "cpu" else 10)
+        if DEVICE.type != "cpu":
+            print("torch's best mode:", best.mode, file=sys.stderr)
+        return best
 
     return kind
 
 
 def inference(make_net, shape):
     def candidate(memory_format, sizes):
-        net = make_net().eval().requires_grad_(False)
+        net = make_net().to(DEVICE).eval().requires_grad_(False)
         fill_module(net)
         net = net.to(memory_format=memory_format)
         x = fill(sizes).contiguous(memory_format=memory_format)
@@ -142,27 +195,27 @@ def inference(make_net, shape):
 
 
 def conv(n, c, h, o, k, stride, groups, channels_last, direction, *_):
-    x = laid_out(fill((n, c, h, h)), channels_last)
-    w = laid_out(fill((o, c // groups, k, k), (c // groups * k * k) ** -0.5), channels_last)
+    x = images((n, c, h, h), 1, channels_last)
+    w = images((o, c // groups, k, k), (c // groups * k * k) ** -0.5, channels_last)
     if direction == 0:
         return Call(lambda: F.conv2d(x, w, None, stride, k // 2, 1, groups))
     wanted = (x, w)[direction - 1].requires_grad_()
     y = F.conv2d(x, w, None, stride, k // 2, 1, groups)
-    g = laid_out(fill(y.shape), channels_last)
+    g = images(y.shape, 1, channels_last)
     return Call(lambda: torch.autograd.grad(y, wanted, g, retain_graph=True))
 
 
 def norm(n, c, h, channels_last, mode, relu, skip, *_):
     forward, backward, evaluate = range(3)
-    bn = nn.BatchNorm2d(c).train(mode != evaluate)
+    bn = nn.BatchNorm2d(c, device=DEVICE).train(mode != evaluate)
     with torch.no_grad():
         bn.weight.copy_(fill((c,), 0.5, 1))
         bn.bias.copy_(fill((c,), 0.5))
         bn.running_mean.copy_(fill((c,), 0.5))
         bn.running_var.copy_(fill((c,), 0.5, 1))
     bn.requires_grad_(mode == backward)
-    x = laid_out(fill((n, c, h, h)), channels_last).requires_grad_(mode == backward)
-    r = laid_out(fill((n, c, h, h), 0.7), channels_last).requires_grad_(mode == backward)
+    x = images((n, c, h, h), 1, channels_last).requires_grad_(mode == backward)
+    r = images((n, c, h, h), 0.7, channels_last).requires_grad_(mode == backward)
 
     def out():
         y = bn(x)
@@ -172,7 +225,7 @@ def norm(n, c, h, channels_last, mode, relu, skip, *_):
 
     if mode != backward:
         return Call(out)
-    g = laid_out(fill((n, c, h, h)), channels_last)
+    g = images((n, c, h, h), 1, channels_last)
     wanted = [x, bn.weight, bn.bias] + [r] * skip
 
     def both():
@@ -195,7 +248,7 @@ OPERATORS = {
     "transpose": lambda x, y: x.t().contiguous(),
     "to_channels_last": lambda x, y: x.contiguous(memory_format=torch.channels_last),
     "dropout": lambda x, y: F.dropout(x, 0.5, True),
-    "randn": lambda x, y: torch.randn(x.shape),
+    "randn": lambda x, y: torch.randn(x.shape, device=DEVICE),
     "sum": lambda x, y: x.sum(),
     "sum_rows": lambda x, y: x.sum(1),
     "sum_columns": lambda x, y: x.sum(0),
@@ -224,7 +277,7 @@ def operator(name):
         if second == 1:
             y = laid_out(fill(shape), channels_last)
         elif second == 2:
-            y = torch.arange(a) % b
+            y = (torch.arange(a) % b).to(DEVICE)
         if not backward:
             return Call(lambda: f(x, y), shown=name not in ("dropout", "randn"))
         g = laid_out(fill(f(x, y).shape), channels_last)
@@ -239,7 +292,8 @@ def operator(name):
 
 
 def adds(recorded, *_):
-    a, b, add = torch.ones(1), torch.ones(1, requires_grad=bool(recorded)), torch.add
+    a, add = torch.ones(1, device=DEVICE), torch.add
+    b = torch.ones(1, device=DEVICE, requires_grad=bool(recorded))
 
     def thousand():
         for _ in range(1000):
@@ -249,7 +303,7 @@ def adds(recorded, *_):
 
 
 def optimizer(which, *_):
-    net = rival_nets.resnet18()
+    net = rival_nets.resnet18().to(DEVICE)
     fill_module(net)
     for p in net.parameters():
         p.grad = fill(p.shape, 0.01)
@@ -293,6 +347,7 @@ KINDS = {
     "official": training(rival_nets.official, (1, 28, 28), torch.optim.Adadelta, F.nll_loss),
     "mlp": training(rival_nets.mlp, (784,), lambda p: torch.optim.SGD(p, lr=0.05)),
     "resnet18": training(rival_nets.resnet18, (3, 32, 32)),
+    "train_resnet50": training(rival_nets.resnet50, (3, 224, 224)),
     "resnet50": inference(rival_nets.resnet50, (3, 224, 224)),
     "conv": conv,
     "norm": norm,
@@ -304,7 +359,16 @@ KINDS = {
 
 
 def answer(line, state):
+    global DEVICE, DTYPE
     word, *rest = line.split()
+    if word == "device":
+        if rest[0].startswith("cuda") and not torch.cuda.is_available():
+            return "none"
+        DEVICE = torch.device(rest[0])
+        return "ok"
+    if word == "half":
+        DTYPE = torch.bfloat16 if int(rest[0]) else torch.float32
+        return "ok"
     if word == "setup":
         state["row"] = None
         if rest[0] not in KINDS:
@@ -317,13 +381,17 @@ def answer(line, state):
         run, calls = state["row"].run, int(rest[0])
         if calls > 1:
             run()
+        synchronize()
         begin = time.perf_counter()
         for _ in range(calls):
             run()
+        synchronize()
         return repr(time.perf_counter() - begin)
     if word == "threads":
         torch.set_num_threads(int(rest[0]))
         return "ok"
+    if word == "memory" and DEVICE.type == "cuda":
+        return str(torch.cuda.max_memory_reserved() // 1024)
     if word == "memory":
         return str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return None

@@ -19,6 +19,7 @@ typedef struct row {
     double flops;     /* of one run; 0: not counted */
     double bytes;     /* that one run must read and write at least; 0: not counted */
     bool memory;      /* runs in processes of its own, and their peak memory is shown */
+    bool half;        /* bfloat16: on a GPU only */
     /* For the tables of operators (op.c): the operator itself. */
     lucid_tensor *(*op)(const struct row *row, lucid_tensor *const *in);
 } row;
@@ -26,14 +27,18 @@ typedef struct row {
 /* The families, each ended by a row without a name, and NULL after the last family. */
 extern const row *const row_families[];
 extern const row overhead_rows[], train_rows[], conv_rows[], norm_rows[], op_rows[],
-    optimizer_rows[], system_rows[];
+    optimizer_rows[], system_rows[], gpu_rows[];
+
+/* Where rows run, and the dtype of their images: set before setup (worker.c). */
+extern lucid_device row_device;
+extern lucid_dtype row_dtype;
 
 /* ---- the same numbers on both sides (fill.c) ---- */
 
 /* Fills t like rival.py's fill(): numbers in [offset - scale, offset + scale) that depend on the
  * index alone. */
 void row_fill(lucid_tensor *t, double scale, double offset);
-/* Fills a module's parameters so, with PyTorch's usual scale 1/sqrt(fan in), biases with 0.1; other
+/* Fills a module's parameters so and moves it to row_device, with PyTorch's usual scale 1/sqrt(fan in), biases with 0.1; other
  * vectors (BatchNorm's weights) are left alone. */
 void row_fill_module(lucid_module *net);
 /* A number that tells tensors apart, as rival.py's check(): it sees signs and places, and no terms

@@ -105,6 +105,7 @@ static void setup(running *now, const char *name)
 {
     stop_running(now);
     const row *r = find_row(name);
+    row_dtype = r && r->half ? LUCID_BF16 : LUCID_F32;
     void *state = r ? r->setup(r) : NULL;
     if (!state) {
         puts("none");
@@ -119,13 +120,35 @@ static void setup(running *now, const char *name)
 static double time_calls(const running *now, long calls)
 {
     if (calls > 1) now->row->run(now->state);
-    double start = bench_now();
+    double start;
+    lucid_synchronize(row_device);
+    start = bench_now();
     for (long i = 0; i < calls; i++) now->row->run(now->state);
+    lucid_synchronize(row_device);
     return bench_now() - start;
 }
 
+/* Bytes read and written a second by copies of `megabytes` within the device: its limit. */
+static double copy_rate(int megabytes)
+{
+    enum { COPIES = 10 };
+    LUCID_SCOPE;
+    lucid_tensor *x =
+        lucid_zeros(((int64_t)megabytes << 20), .dtype = LUCID_U8, .device = row_device);
+    lucid_tensor *y =
+        lucid_zeros(((int64_t)megabytes << 20), .dtype = LUCID_U8, .device = row_device);
+    lucid_copy_(y, x);
+    lucid_synchronize(row_device);
+    double start = bench_now();
+    for (int i = 0; i < COPIES; i++) lucid_copy_(y, x);
+    lucid_synchronize(row_device);
+    return COPIES * 2.0 * megabytes * (1 << 20) / (bench_now() - start);
+}
+
+/* Kilobytes at most: of the device, or of the process on the CPU. */
 static long peak_memory(void)
 {
+    if (row_device.type != LUCID_CPU) return (long)(lucid_memory(row_device).reserved_bytes / 1024);
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
     return use.ru_maxrss;
@@ -148,7 +171,12 @@ int worker_main(void)
         else if (sscanf(line, "threads %d", &n) == 1) {
             lucid_set_num_threads(n);
             puts("ok");
-        } else if (strcmp(line, "memory") == 0)
+        } else if (sscanf(line, "device %199s", name) == 1)
+            puts(lucid_device_parse(name, &row_device) && lucid_synchronize(row_device) ? "ok"
+                                                                                        : "none");
+        else if (sscanf(line, "copy %d", &n) == 1)
+            printf("%.9g\n", copy_rate(n));
+        else if (strcmp(line, "memory") == 0)
             printf("%ld\n", peak_memory());
         else
             break;
