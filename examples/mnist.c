@@ -110,11 +110,12 @@ int main(int argc, char **argv)
     lucid_module *net = make_net();
     lucid_to(net, o.device);
     if (o.load) lucid_load(net, o.load);
+    bool on_gpu = o.device.type == LUCID_CUDA; /* all of the data fits there */
     lucid_loader *train_data =
         data_Loader(data_MNIST(o.data, LUCID_TRAIN), .batch_size = o.batch_size, .shuffle = true,
-                    .device = o.device);
-    lucid_loader *test_data =
-        data_Loader(data_MNIST(o.data, LUCID_TEST), .batch_size = 200, .device = o.device);
+                    .device = o.device, .resident = on_gpu);
+    lucid_loader *test_data = data_Loader(data_MNIST(o.data, LUCID_TEST), .batch_size = 200,
+                                          .device = o.device, .resident = on_gpu);
     report *rep = report_begin(&o, net);
 
     if (!o.eval_only) train(&o, net, train_data, test_data, rep);
