@@ -52,6 +52,11 @@ Test(feed, batches_are_those_of_the_cpu)
     o.shuffle = true;
     o.seed = 3;
     for (o.workers = 0; o.workers < 3; o.workers++) same_batches(o);
+    o.workers = 0;
+    o.resident = true;
+    same_batches(o);
+    o.drop_last = true;
+    same_batches(o);
 }
 
 Test(feed, resident_on_the_cpu)
