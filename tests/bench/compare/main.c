@@ -64,8 +64,12 @@ static bool start_workers(setting *s)
         return false;
     }
     if (s->has_torch) s->has_torch = worker_start(&s->torch, torch_argv);
-    return !s->device || (use_device(s, &s->lucid, "lucid") &&
-                          (!s->has_torch || use_device(s, &s->torch, "PyTorch")));
+    if (!s->device) return true;
+    if (s->has_torch && !use_device(s, &s->torch, "PyTorch")) {
+        worker_stop(&s->torch);
+        s->has_torch = false;
+    }
+    return use_device(s, &s->lucid, "lucid");
 }
 
 static void stop_workers(setting *s)
@@ -282,7 +286,7 @@ static const row *const gpu_families[] = {
 static bool run_families(setting *s, int threads)
 {
     if (s->device) {
-        s->limit = (machine){.bytes = worker_number(&s->lucid, "copy 1024")};
+        s->limit = (machine){.bytes = worker_number(&s->lucid, "copy 256")};
         printf("%s: copies move at most %.1f GB/s\n", s->device, 1e-9 * s->limit.bytes);
         bool ok = true;
         for (const row *const *f = gpu_families; ok && *f; f++) ok = run_family(s, *f, 1);
@@ -332,7 +336,7 @@ int main(int argc, char **argv)
     if (s.has_torch)
         printf("PyTorch %s\n", s.torch.version);
     else
-        printf("python3 cannot import torch: lucid's times stand alone\n");
+        printf("there is no PyTorch to compare with: lucid's times stand alone\n");
     printf("%-48s %s %11s %11s %7s  %-11s %12s %5s\n", "row", "t", "lucid ms", "torch ms", "ratio",
            "quartiles", "rate", "limit");
     int all = (int)sysconf(_SC_NPROCESSORS_ONLN), first = s.threads ? s.threads : 1;
