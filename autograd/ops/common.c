@@ -2,6 +2,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -51,6 +52,20 @@ lucid_dtype luc_float_type(lucid_dtype d)
     return lucid_dtype_is_floating(d) ? d : LUCID_F32;
 }
 
+/* A number of the CPU on a GPU. It travels as an argument of the kernel that writes it: a copy could
+ * not be captured. Where that is not exact, or a gradient must find its way back, it is copied. */
+static lucid_tensor *send_number(lucid_tensor *t, lucid_device device)
+{
+    double value = luc_element_to_double(t, 0);
+    bool exact = t->view.dtype != LUCID_I64 || fabs(value) < 0x1p53;
+    if (!exact || t->requires_grad) return lucid_tensor_to(t, device);
+    lucid_tensor_options o = lucid_tensor_defaults;
+    o.dtype = t->view.dtype;
+    o.device = device;
+    lucid_tensor *there = lucid_empty_opt((lucid_shape){0}, &o);
+    return there && luc_fill_data(there, value, "fill") ? there : NULL;
+}
+
 lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device)
 {
     if (!t) return NULL;
@@ -61,7 +76,7 @@ lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device)
     }
     /* A 0-d tensor of the CPU may meet one of a GPU; anything larger is the caller's mistake. */
     if (t && t->view.ndim == 0 && t->storage->device.type == LUCID_CPU && device.type != LUCID_CPU)
-        t = lucid_tensor_to(t, device);
+        t = send_number(t, device);
     return t;
 }
 
