@@ -388,14 +388,26 @@ template <class T, int W> struct norm_unroll {
     enum { value = W == 1 ? 8 : 64 / (int)(sizeof(T) * W) };
 };
 
-#ifdef LUC_CUDA_EMULATED
-template <class P> inline P norm_load_last(const P *p)
+/* A pack that was loaded and is not used yet. */
+template <class T, int W> struct held {
+    words<(int)sizeof(T) * W> w;
+};
+template <class T, int W> __device__ inline pack<T, W> norm_open(const held<T, W> &h)
 {
-    return *p;
+    return as_pack<pack<T, W>>(h.w);
 }
-template <class P> inline void norm_store(P *p, const P &v, bool)
+template <int W, class T> __device__ inline held<T, W> norm_load(const T *p, int64_t i)
 {
-    *p = v;
+    return *reinterpret_cast<const held<T, W> *>(p + i);
+}
+#ifdef LUC_CUDA_EMULATED
+template <int W, class T> inline held<T, W> norm_load_last(const T *p, int64_t i)
+{
+    return norm_load<W>(p, i);
+}
+template <int W, class T> inline void norm_store(T *p, int64_t i, const pack<T, W> &v, bool)
+{
+    reinterpret_cast<held<T, W> *>(p + i)->w = as_words(v);
 }
 #else
 template <int BYTES> struct norm_bits;
@@ -412,34 +424,26 @@ template <> struct norm_bits<2> {
     typedef unsigned short type;
 };
 /* Nobody reads it soon again: it may leave L2 first. */
-template <class P> __device__ inline P norm_load_last(const P *p)
+template <int W, class T> __device__ inline held<T, W> norm_load_last(const T *p, int64_t i)
 {
-    typedef typename norm_bits<sizeof(P)>::type bits;
-    bits b = __ldcs(reinterpret_cast<const bits *>(p));
-    P v;
+    typedef typename norm_bits<(int)sizeof(T) * W>::type bits;
+    bits b = __ldcs(reinterpret_cast<const bits *>(p + i));
+    held<T, W> v;
     memcpy(&v, &b, sizeof v);
     return v;
 }
-template <class P> __device__ inline void norm_store(P *p, const P &v, bool stream)
+template <int W, class T>
+__device__ inline void norm_store(T *p, int64_t i, const pack<T, W> &v, bool stream)
 {
-    typedef typename norm_bits<sizeof(P)>::type bits;
+    typedef typename norm_bits<(int)sizeof(T) * W>::type bits;
     bits b;
     memcpy(&b, &v, sizeof b);
     if (stream)
-        __stcs(reinterpret_cast<bits *>(p), b);
+        __stcs(reinterpret_cast<bits *>(p + i), b);
     else
-        *reinterpret_cast<bits *>(p) = b;
+        *reinterpret_cast<bits *>(p + i) = b;
 }
 #endif
-
-template <int W, class T> __device__ inline const pack<T, W> *norm_at(const T *p, int64_t i)
-{
-    return reinterpret_cast<const pack<T, W> *>(p + i);
-}
-template <int W, class T> __device__ inline pack<T, W> *norm_at(T *p, int64_t i)
-{
-    return reinterpret_cast<pack<T, W> *>(p + i);
-}
 
 /* The offset of pack q of a channel in operand k. */
 __device__ inline int64_t norm_offset(const norm_runs &r, int64_t q, int k)

@@ -78,21 +78,21 @@ __global__ void __launch_bounds__(threads, 2) lanes_sums(norm_work w, norm_lanes
         for (int j = 0; j < W; j++) shift[j] = norm_shift(x + j);
         int64_t px = l.pixel, stride = g.strides[norm_x];
         for (; px + (P - 1) * l.step < l.end; px += P * l.step) {
-            pack<T, W> v[P];
+            held<T, W> v[P];
 #pragma unroll
-            for (int u = 0; u < P; u++) v[u] = *norm_at<W>(x, (px + u * l.step) * stride);
+            for (int u = 0; u < P; u++) v[u] = norm_load<W>(x, (px + u * l.step) * stride);
 #pragma unroll
             for (int j = 0; j < W; j++)
 #pragma unroll
                 for (int u = 0; u < P; u += PART) {
                     compute_t<T> f[PART];
 #pragma unroll
-                    for (int i = 0; i < PART; i++) f[i] = widen(v[u + i].v[j]);
+                    for (int i = 0; i < PART; i++) f[i] = widen(norm_open(v[u + i]).v[j]);
                     norm_add(s1[j], s2[j], f, shift[j]);
                 }
         }
         for (; px < l.end; px += l.step) {
-            pack<T, W> v = *norm_at<W>(x, px * stride);
+            pack<T, W> v = norm_open(norm_load<W>(x, px * stride));
 #pragma unroll
             for (int j = 0; j < W; j++) {
                 compute_t<T> f[1] = {widen(v.v[j])};
@@ -115,30 +115,31 @@ __device__ inline void grad_sums_step(const norm_work &w, const norm_lanes &g, c
     const T *y = lane_operand<const T>(w, norm_other, l.channel);
     T *kept = lane_operand<T>(w, norm_kept, l.channel);
     bool read_y = w.cut == norm_cut_output;
-    pack<T, W> vx[P] = {}, vd[P], vy[P] = {};
+    held<T, W> vx[P] = {}, vd[P], vy[P] = {};
 #pragma unroll
     for (int u = 0; u < P; u++) {
         int64_t at = px + u * l.step;
-        vx[u] = *norm_at<W>(x, at * g.strides[norm_x]);
-        vd[u] = *norm_at<W>(dy, at * g.strides[norm_dy]);
-        if (read_y) vy[u] = *norm_at<W>(y, at * g.strides[norm_other]);
+        vx[u] = norm_load<W>(x, at * g.strides[norm_x]);
+        vd[u] = norm_load<W>(dy, at * g.strides[norm_dy]);
+        if (read_y) vy[u] = norm_load<W>(y, at * g.strides[norm_other]);
     }
+    pack<T, W> cut[P];
 #pragma unroll
     for (int j = 0; j < W; j++) {
         S fx[P], fd[P];
 #pragma unroll
         for (int u = 0; u < P; u++) {
-            fx[u] = widen(vx[u].v[j]);
-            S before = read_y ? widen(vy[u].v[j]) : (S)0;
-            fd[u] = norm_cut_of<T>(w.cut, widen(vd[u].v[j]), fx[u], before, k[j]);
-            vd[u].v[j] = narrow<T>(fd[u]);
+            fx[u] = widen(norm_open(vx[u]).v[j]);
+            S before = read_y ? widen(norm_open(vy[u]).v[j]) : (S)0;
+            fd[u] = norm_cut_of<T>(w.cut, widen(norm_open(vd[u]).v[j]), fx[u], before, k[j]);
+            cut[u].v[j] = narrow<T>(fd[u]);
         }
         norm_add_grads(s1[j], s2[j], fd, fx, k[j]);
     }
     if (kept)
 #pragma unroll
         for (int u = 0; u < P; u++)
-            *norm_at<W>(kept, (px + u * l.step) * g.strides[norm_kept]) = vd[u];
+            norm_store(kept, (px + u * l.step) * g.strides[norm_kept], cut[u], false);
 }
 
 template <class T, int W>
@@ -211,22 +212,23 @@ __device__ inline void out_step(const norm_work &w, const norm_lanes &g, const l
     const T *x = lane_operand<const T>(w, norm_x, l.channel);
     const T *other = lane_operand<const T>(w, norm_other, l.channel);
     T *out = lane_operand<T>(w, norm_out, l.channel);
-    pack<T, W> vx[P], vo[P] = {};
+    held<T, W> vx[P], vo[P] = {};
 #pragma unroll
     for (int u = 0; u < P; u++) {
         int64_t at = px + u * l.step;
-        vx[u] = norm_load_last(norm_at<W>(x, at * g.strides[norm_x]));
-        if (other) vo[u] = norm_load_last(norm_at<W>(other, at * g.strides[norm_other]));
+        vx[u] = norm_load_last<W>(x, at * g.strides[norm_x]);
+        if (other) vo[u] = norm_load_last<W>(other, at * g.strides[norm_other]);
     }
 #pragma unroll
     for (int u = 0; u < P; u++) {
+        pack<T, W> v = norm_open(vx[u]), add = norm_open(vo[u]);
 #pragma unroll
         for (int j = 0; j < W; j++) {
-            compute_t<T> y = norm_y(widen(vx[u].v[j]), k[j]);
-            if (other) y += widen(vo[u].v[j]);
-            vx[u].v[j] = narrow<T>(w.relu ? norm_relu(y) : y);
+            compute_t<T> y = norm_y(widen(v.v[j]), k[j]);
+            if (other) y += widen(add.v[j]);
+            v.v[j] = narrow<T>(w.relu ? norm_relu(y) : y);
         }
-        norm_store(norm_at<W>(out, (px + u * l.step) * g.strides[norm_out]), vx[u], w.stream);
+        norm_store(out, (px + u * l.step) * g.strides[norm_out], v, w.stream);
     }
 }
 
@@ -258,23 +260,24 @@ __device__ inline void grad_out_step(const norm_work &w, const norm_lanes &g, co
     const T *dy = lane_operand<const T>(w, from, l.channel);
     const T *y = lane_operand<const T>(w, norm_other, l.channel);
     T *out = lane_operand<T>(w, norm_out, l.channel);
-    pack<T, W> vx[P] = {}, vd[P], vy[P] = {};
+    held<T, W> vx[P] = {}, vd[P], vy[P] = {};
 #pragma unroll
     for (int u = 0; u < P; u++) {
         int64_t at = px + u * l.step;
-        vd[u] = *norm_at<W>(dy, at * g.strides[from]);
-        if (needs_x) vx[u] = norm_load_last(norm_at<W>(x, at * g.strides[norm_x]));
-        if (read_y) vy[u] = *norm_at<W>(y, at * g.strides[norm_other]);
+        vd[u] = norm_load<W>(dy, at * g.strides[from]);
+        if (needs_x) vx[u] = norm_load_last<W>(x, at * g.strides[norm_x]);
+        if (read_y) vy[u] = norm_load<W>(y, at * g.strides[norm_other]);
     }
 #pragma unroll
     for (int u = 0; u < P; u++) {
+        pack<T, W> ox = norm_open(vx[u]), pd = norm_open(vd[u]), py = norm_open(vy[u]);
 #pragma unroll
         for (int j = 0; j < W; j++) {
-            S v = needs_x ? widen(vx[u].v[j]) : (S)0, before = read_y ? widen(vy[u].v[j]) : (S)0;
-            S d = norm_cut_of<T>(cut, widen(vd[u].v[j]), v, before, k[j]);
-            vd[u].v[j] = narrow<T>(norm_dx(v, d, k[j], batch));
+            S v = needs_x ? widen(ox.v[j]) : (S)0, before = read_y ? widen(py.v[j]) : (S)0;
+            S d = norm_cut_of<T>(cut, widen(pd.v[j]), v, before, k[j]);
+            pd.v[j] = narrow<T>(norm_dx(v, d, k[j], batch));
         }
-        norm_store(norm_at<W>(out, (px + u * l.step) * g.strides[norm_out]), vd[u], w.stream);
+        norm_store(out, (px + u * l.step) * g.strides[norm_out], pd, w.stream);
     }
 }
 

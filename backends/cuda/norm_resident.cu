@@ -26,13 +26,13 @@ __device__ inline void finish(norm_coef<S> &k, const norm_channels &ch, int64_t 
 }
 
 template <class T, int W, int U>
-__device__ inline void keep_and_sum(pack<T, W> *kept, const T *x, const norm_runs &r, int q,
+__device__ inline void keep_and_sum(held<T, W> *kept, const T *x, const norm_runs &r, int q,
                                     double shift, double &s1, double &s2)
 {
-    pack<T, W> v[U];
+    held<T, W> v[U];
 #pragma unroll
     for (int u = 0; u < U; u++)
-        v[u] = norm_load_last(norm_at<W>(x, norm_offset(r, q + u * threads, norm_x)));
+        v[u] = norm_load_last<W>(x, norm_offset(r, q + u * threads, norm_x));
 #pragma unroll
     for (int u = 0; u < U; u++) kept[q + u * threads] = v[u];
     enum { PART = W * U < 16 ? W * U : 16, PER = PART / W };
@@ -40,7 +40,7 @@ __device__ inline void keep_and_sum(pack<T, W> *kept, const T *x, const norm_run
     for (int u = 0; u < U; u += PER) {
         compute_t<T> f[PART];
 #pragma unroll
-        for (int i = 0; i < PART; i++) f[i] = widen(v[u + i / W].v[i % W]);
+        for (int i = 0; i < PART; i++) f[i] = widen(norm_open(v[u + i / W]).v[i % W]);
         norm_add(s1, s2, f, shift);
     }
 }
@@ -48,7 +48,7 @@ __device__ inline void keep_and_sum(pack<T, W> *kept, const T *x, const norm_run
 /* The sums once more, around the mean that the first ones give: what double can hold is then lost
  * in the mean only once. (Where x is float, the sums are wider than it already.) */
 template <class T, int W>
-__device__ inline void again_from_mean(const pack<T, W> *kept, int packs, double n, double &shift,
+__device__ inline void again_from_mean(const held<T, W> *kept, int packs, double n, double &shift,
                                        double &s1, double &s2)
 {
     __shared__ double mean;
@@ -59,7 +59,7 @@ __device__ inline void again_from_mean(const pack<T, W> *kept, int packs, double
     s1 = s2 = 0;
     for (int q = threadIdx.x; q < packs; q += threads) {
         compute_t<T> f[W];
-        for (int j = 0; j < W; j++) f[j] = widen(kept[q].v[j]);
+        for (int j = 0; j < W; j++) f[j] = widen(norm_open(kept[q]).v[j]);
         norm_add(s1, s2, f, shift);
     }
 }
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(threads, 2)
     resident_forward(norm_work w, norm_runs r, norm_channels ch)
 {
     typedef compute_t<T> S;
-    typedef pack<T, W> P;
+    typedef held<T, W> P;
     enum { U = norm_unroll<T, W>::value };
     LUC_SHARED_ARRAY(P, kept);
     int64_t c = blockIdx.x;
@@ -86,50 +86,52 @@ __global__ void __launch_bounds__(threads, 2)
     T *out = norm_operand<T>(w, norm_out, c);
 #pragma unroll 4
     for (q = threadIdx.x; q < packs; q += threads) {
-        P v = kept[q], add = {};
-        if (other) add = norm_load_last(norm_at<W>(other, norm_offset(r, q, norm_other)));
+        P to_add = {};
+        if (other) to_add = norm_load_last<W>(other, norm_offset(r, q, norm_other));
+        pack<T, W> v = norm_open(kept[q]), add = norm_open(to_add);
 #pragma unroll
         for (int j = 0; j < W; j++) {
             S y = norm_y(widen(v.v[j]), k);
             if (other) y += widen(add.v[j]);
             v.v[j] = narrow<T>(w.relu ? norm_relu(y) : y);
         }
-        norm_store(norm_at<W>(out, norm_offset(r, q, norm_out)), v, w.stream);
+        norm_store(out, norm_offset(r, q, norm_out), v, w.stream);
     }
 }
 
 template <class T, int W, int U>
-__device__ inline void keep_and_sum_grads(pack<T, W> *kept_x, pack<T, W> *kept_dy,
+__device__ inline void keep_and_sum_grads(held<T, W> *kept_x, held<T, W> *kept_dy,
                                           const norm_work &w, const norm_runs &r, int64_t c, int q,
                                           const norm_coef<compute_t<T>> &k, double &s1, double &s2)
 {
     typedef compute_t<T> S;
     const T *x = norm_operand<const T>(w, norm_x, c), *dy = norm_operand<const T>(w, norm_dy, c);
     const T *other = norm_operand<const T>(w, norm_other, c);
-    pack<T, W> vx[U], vd[U], vy[U] = {};
+    held<T, W> vx[U], vd[U], vy[U] = {};
 #pragma unroll
     for (int u = 0; u < U; u++) {
         int at = q + u * threads;
-        vx[u] = norm_load_last(norm_at<W>(x, norm_offset(r, at, norm_x)));
-        vd[u] = norm_load_last(norm_at<W>(dy, norm_offset(r, at, norm_dy)));
-        if (other) vy[u] = norm_load_last(norm_at<W>(other, norm_offset(r, at, norm_other)));
+        vx[u] = norm_load_last<W>(x, norm_offset(r, at, norm_x));
+        vd[u] = norm_load_last<W>(dy, norm_offset(r, at, norm_dy));
+        if (other) vy[u] = norm_load_last<W>(other, norm_offset(r, at, norm_other));
     }
     T *out = norm_operand<T>(w, norm_kept, c);
 #pragma unroll
     for (int u = 0; u < U; u++) {
         int at = q + u * threads;
+        pack<T, W> px = norm_open(vx[u]), pd = norm_open(vd[u]), py = norm_open(vy[u]);
         S fx[W], fd[W];
 #pragma unroll
         for (int j = 0; j < W; j++) {
-            fx[j] = widen(vx[u].v[j]);
-            S y = other ? widen(vy[u].v[j]) : (S)0;
-            fd[j] = norm_cut_of<T>(w.cut, widen(vd[u].v[j]), fx[j], y, k);
-            vd[u].v[j] = narrow<T>(fd[j]);
+            fx[j] = widen(px.v[j]);
+            S y = other ? widen(py.v[j]) : (S)0;
+            fd[j] = norm_cut_of<T>(w.cut, widen(pd.v[j]), fx[j], y, k);
+            pd.v[j] = narrow<T>(fd[j]);
         }
         norm_add_grads(s1, s2, fd, fx, k);
-        if (out) norm_store(norm_at<W>(out, norm_offset(r, at, norm_kept)), vd[u], w.stream);
+        if (out) norm_store(out, norm_offset(r, at, norm_kept), pd, w.stream);
         kept_x[at] = vx[u];
-        kept_dy[at] = vd[u];
+        kept_dy[at].w = as_words(pd);
     }
 }
 
@@ -138,7 +140,7 @@ __global__ void __launch_bounds__(threads, 2)
     resident_backward(norm_work w, norm_runs r, norm_channels ch)
 {
     typedef compute_t<T> S;
-    typedef pack<T, W> P;
+    typedef held<T, W> P;
     enum { U = norm_unroll<T, W>::value / 2 };
     LUC_SHARED_ARRAY(P, kept);
     int64_t c = blockIdx.x;
@@ -155,11 +157,11 @@ __global__ void __launch_bounds__(threads, 2)
     if (!out) return;
 #pragma unroll 4
     for (q = threadIdx.x; q < packs; q += threads) {
-        P vx = kept[q], vd = kept_dy[q];
+        pack<T, W> vx = norm_open(kept[q]), vd = norm_open(kept_dy[q]);
 #pragma unroll
         for (int j = 0; j < W; j++)
             vd.v[j] = narrow<T>(norm_dx(widen(vx.v[j]), widen(vd.v[j]), k, ch.batch));
-        norm_store(norm_at<W>(out, norm_offset(r, q, norm_out)), vd, w.stream);
+        norm_store(out, norm_offset(r, q, norm_out), vd, w.stream);
     }
 }
 

@@ -25,17 +25,17 @@ template <class T> struct unroll<T, 1, walk<norm_operands>> {
 };
 
 template <class T, int W, class P, int U>
-__device__ inline void load(pack<T, W> (&v)[U], const T *p, const P &place, int k, int64_t q)
+__device__ inline void load(held<T, W> (&v)[U], const T *p, const P &place, int k, int64_t q)
 {
 #pragma unroll
-    for (int u = 0; u < U; u++) v[u] = *norm_at<W>(p, norm_offset(place, q + u * threads, k));
+    for (int u = 0; u < U; u++) v[u] = norm_load<W>(p, norm_offset(place, q + u * threads, k));
 }
 
 template <int N, class T, int W, int U>
-__device__ inline void widen_all(compute_t<T> (&to)[N], const pack<T, W> (&v)[U], int first)
+__device__ inline void widen_all(compute_t<T> (&to)[N], const held<T, W> (&v)[U], int first)
 {
 #pragma unroll
-    for (int i = 0; i < N; i++) to[i] = widen(v[first + i / W].v[i % W]);
+    for (int i = 0; i < N; i++) to[i] = widen(norm_open(v[first + i / W]).v[i % W]);
 }
 
 /* ---- sums -------------------------------------------------------------------------------------- */
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(threads) rows_sums(norm_work w, norm_share<P> 
     const T *x = norm_operand<const T>(w, norm_x, c);
     double shift = norm_shift(x), s1 = 0, s2 = 0;
     for (q += threadIdx.x; q + (U - 1) * threads < end; q += U * threads) {
-        pack<T, W> v[U];
+        held<T, W> v[U];
         load(v, x, g.place, norm_x, q);
 #pragma unroll
         for (int u = 0; u < U; u += PER) {
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(threads) rows_sums(norm_work w, norm_share<P> 
         }
     }
     for (; q < end; q += threads) {
-        pack<T, W> v[1];
+        held<T, W> v[1];
         compute_t<T> f[W];
         load(v, x, g.place, norm_x, q);
         widen_all(f, v, 0);
@@ -75,7 +75,7 @@ __device__ inline void grad_sums_step(const norm_work &w, const P &place, int64_
                                       const norm_coef<compute_t<T>> &k, double &s1, double &s2)
 {
     typedef compute_t<T> S;
-    pack<T, W> vx[U] = {}, vd[U], vy[U] = {};
+    held<T, W> vx[U] = {}, vd[U], vy[U] = {};
     load(vx, norm_operand<const T>(w, norm_x, c), place, norm_x, q);
     load(vd, norm_operand<const T>(w, norm_dy, c), place, norm_dy, q);
     if (w.cut == norm_cut_output)
@@ -83,15 +83,16 @@ __device__ inline void grad_sums_step(const norm_work &w, const P &place, int64_
     T *kept = norm_operand<T>(w, norm_kept, c);
 #pragma unroll
     for (int u = 0; u < U; u++) {
+        pack<T, W> px = norm_open(vx[u]), pd = norm_open(vd[u]), py = norm_open(vy[u]), cut;
         S x[W], dy[W];
 #pragma unroll
         for (int j = 0; j < W; j++) {
-            x[j] = widen(vx[u].v[j]);
-            S y = w.cut == norm_cut_output ? widen(vy[u].v[j]) : (S)0;
-            dy[j] = norm_cut_of<T>(w.cut, widen(vd[u].v[j]), x[j], y, k);
-            vd[u].v[j] = narrow<T>(dy[j]);
+            x[j] = widen(px.v[j]);
+            S y = w.cut == norm_cut_output ? widen(py.v[j]) : (S)0;
+            dy[j] = norm_cut_of<T>(w.cut, widen(pd.v[j]), x[j], y, k);
+            cut.v[j] = narrow<T>(dy[j]);
         }
-        if (kept) *norm_at<W>(kept, norm_offset(place, q + u * threads, norm_kept)) = vd[u];
+        if (kept) norm_store(kept, norm_offset(place, q + u * threads, norm_kept), cut, false);
         norm_add_grads(s1, s2, dy, x, k);
     }
 }
@@ -144,21 +145,21 @@ __device__ inline void coefficients(norm_coef<compute_t<T>> &k, const norm_chann
 }
 
 template <class T, int W, class P, int U>
-__device__ inline void out_load(pack<T, W> (&vx)[U], pack<T, W> (&vo)[U], const norm_work &w,
+__device__ inline void out_load(held<T, W> (&vx)[U], held<T, W> (&vo)[U], const norm_work &w,
                                 const P &place, int64_t c, int64_t q)
 {
     const T *x = norm_operand<const T>(w, norm_x, c), *o = norm_operand<const T>(w, norm_other, c);
 #pragma unroll
     for (int u = 0; u < U; u++)
-        vx[u] = norm_load_last(norm_at<W>(x, norm_offset(place, q + u * threads, norm_x)));
+        vx[u] = norm_load_last<W>(x, norm_offset(place, q + u * threads, norm_x));
     if (o)
 #pragma unroll
         for (int u = 0; u < U; u++)
-            vo[u] = norm_load_last(norm_at<W>(o, norm_offset(place, q + u * threads, norm_other)));
+            vo[u] = norm_load_last<W>(o, norm_offset(place, q + u * threads, norm_other));
 }
 
 template <class T, int W, class P, int U>
-__device__ inline void out_store(const pack<T, W> (&vx)[U], const pack<T, W> (&vo)[U],
+__device__ inline void out_store(const held<T, W> (&vx)[U], const held<T, W> (&vo)[U],
                                  const norm_work &w, const P &place, int64_t c, int64_t q,
                                  const norm_coef<compute_t<T>> &k)
 {
@@ -166,14 +167,14 @@ __device__ inline void out_store(const pack<T, W> (&vx)[U], const pack<T, W> (&v
     bool add = w.data[norm_other] != nullptr;
 #pragma unroll
     for (int u = 0; u < U; u++) {
-        pack<T, W> y;
+        pack<T, W> px = norm_open(vx[u]), po = norm_open(vo[u]), y;
 #pragma unroll
         for (int j = 0; j < W; j++) {
-            compute_t<T> v = norm_y(widen(vx[u].v[j]), k);
-            if (add) v += widen(vo[u].v[j]);
+            compute_t<T> v = norm_y(widen(px.v[j]), k);
+            if (add) v += widen(po.v[j]);
             y.v[j] = narrow<T>(w.relu ? norm_relu(v) : v);
         }
-        norm_store(norm_at<W>(out, norm_offset(place, q + u * threads, norm_out)), y, w.stream);
+        norm_store(out, norm_offset(place, q + u * threads, norm_out), y, w.stream);
     }
 }
 
@@ -188,12 +189,12 @@ __global__ void __launch_bounds__(threads)
     norm_coef<compute_t<T>> k;
     coefficients<T>(k, ch, c, split == 0, norm_operand<const T>(w, norm_x, c), sums, n_sums);
     for (q += threadIdx.x; q + (U - 1) * threads < end; q += U * threads) {
-        pack<T, W> vx[U], vo[U] = {};
+        held<T, W> vx[U], vo[U] = {};
         out_load(vx, vo, w, g.place, c, q);
         out_store(vx, vo, w, g.place, c, q, k);
     }
     for (; q < end; q += threads) {
-        pack<T, W> vx[1], vo[1] = {};
+        held<T, W> vx[1], vo[1] = {};
         out_load(vx, vo, w, g.place, c, q);
         out_store(vx, vo, w, g.place, c, q, k);
     }
@@ -210,25 +211,26 @@ __device__ inline void grad_out_step(const norm_work &w, const P &place, int64_t
     bool needs_x = batch || cut == norm_cut_sign;
     const T *x = norm_operand<const T>(w, norm_x, c), *dy = norm_operand<const T>(w, from, c);
     const T *other = norm_operand<const T>(w, norm_other, c);
-    pack<T, W> vx[U] = {}, vd[U], vy[U] = {};
+    held<T, W> vx[U] = {}, vd[U], vy[U] = {};
 #pragma unroll
     for (int u = 0; u < U; u++) {
         int64_t at = q + u * threads;
-        vd[u] = *norm_at<W>(dy, norm_offset(place, at, from));
-        if (needs_x) vx[u] = norm_load_last(norm_at<W>(x, norm_offset(place, at, norm_x)));
-        if (cut == norm_cut_output) vy[u] = *norm_at<W>(other, norm_offset(place, at, norm_other));
+        vd[u] = norm_load<W>(dy, norm_offset(place, at, from));
+        if (needs_x) vx[u] = norm_load_last<W>(x, norm_offset(place, at, norm_x));
+        if (cut == norm_cut_output) vy[u] = norm_load<W>(other, norm_offset(place, at, norm_other));
     }
     T *out = norm_operand<T>(w, norm_out, c);
 #pragma unroll
     for (int u = 0; u < U; u++) {
+        pack<T, W> px = norm_open(vx[u]), pd = norm_open(vd[u]), py = norm_open(vy[u]), dx;
 #pragma unroll
         for (int j = 0; j < W; j++) {
-            S v = needs_x ? widen(vx[u].v[j]) : (S)0;
-            S y = cut == norm_cut_output ? widen(vy[u].v[j]) : (S)0;
-            S d = norm_cut_of<T>(cut, widen(vd[u].v[j]), v, y, k);
-            vd[u].v[j] = narrow<T>(norm_dx(v, d, k, batch));
+            S v = needs_x ? widen(px.v[j]) : (S)0;
+            S y = cut == norm_cut_output ? widen(py.v[j]) : (S)0;
+            S d = norm_cut_of<T>(cut, widen(pd.v[j]), v, y, k);
+            dx.v[j] = narrow<T>(norm_dx(v, d, k, batch));
         }
-        norm_store(norm_at<W>(out, norm_offset(place, q + u * threads, norm_out)), vd[u], w.stream);
+        norm_store(out, norm_offset(place, q + u * threads, norm_out), dx, w.stream);
     }
 }
 
