@@ -53,7 +53,7 @@ show_env() {
 
 run_tests() {
     passed=0 failed=0 skipped=0
-    for program in "$here"/tests/gpu-test_*; do
+    for program in "$here"/tests/gpu-*; do
         name=$(basename "$program")
         case $name in *"${1:-}"*) ;; *) continue ;; esac
         tap=$out/$name.tap
