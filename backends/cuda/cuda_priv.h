@@ -108,8 +108,9 @@ struct call {
         if (grid.x == 0 || grid.y == 0 || grid.z == 0) return true;
         note_launch(op);
 #ifdef LUC_CUDA_EMULATED
-        cudaError_t e = luc_emulate_launch(op, grid, block, shared, stream,
-                                           [=] { kernel(static_cast<P>(given)...); });
+        cudaError_t e =
+            luc_emulate_launch(op, reinterpret_cast<const void *>(kernel), grid, block, shared,
+                               stream, [=] { kernel(static_cast<P>(given)...); });
         return ok(e, op) && after_launch();
 #else
         kernel<<<grid, block, shared, stream>>>(static_cast<P>(given)...);

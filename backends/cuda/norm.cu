@@ -144,9 +144,8 @@ static void cut_rows(norm_plan *p, const call &c, size_t element)
      * or so little of each that one launch counts more? */
     int held = p->ch.backward ? 2 : 1;
     size_t bytes = (size_t)w.n * element * held;
-    size_t limit = c.device ? c.device->shared_limit - 1024 : 0;
     int64_t sms = c.device ? c.device->multiprocessors : 1;
-    if (p->way == norm_by_runs && p->sums && p->output && bytes <= limit &&
+    if (p->way == norm_by_runs && p->sums && p->output && bytes <= norm_resident_limit(c.device) &&
         (bytes <= (size_t)(32 << 10) * held || p->work.channels * 4 >= sms * 3)) {
         p->way = norm_resident;
         p->resident_bytes = bytes;

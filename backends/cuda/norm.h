@@ -93,6 +93,11 @@ struct norm_plan {
     size_t coef_at, workspace; /* bytes: the sums come first, then the coefficients (lanes) */
 };
 
+/* What a block may hold in shared memory, beside its static arrays. */
+inline size_t norm_resident_limit(const device_info *d)
+{
+    return d ? d->shared_limit - 1024 : 0;
+}
 bool norm_run_resident(const call &c, const norm_plan &p);
 bool norm_run_rows(const call &c, const norm_plan &p); /* runs and strides */
 bool norm_run_lanes(const call &c, const norm_plan &p);

@@ -10,7 +10,7 @@
 namespace luc
 {
 
-enum { threads = 512 };
+enum { threads = 512, plain_bytes = 47 << 10 };
 
 template <class S>
 __device__ inline void finish(norm_coef<S> &k, const norm_channels &ch, int64_t c, double shift,
@@ -169,9 +169,11 @@ template <class T, int W> static bool run(const call &c, const norm_plan &p)
 {
     void (*kernel)(norm_work, norm_runs, norm_channels) =
         p.ch.backward ? resident_backward<T, W> : resident_forward<T, W>;
-    if (p.resident_bytes > (48u << 10) &&
+    /* Unasked, a block gets 48 KB, its static arrays included. It is always the same limit that is
+     * asked for, because another thread may be about to launch the same kernel. */
+    if (p.resident_bytes > plain_bytes &&
         !ok(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 (int)p.resident_bytes),
+                                 (int)norm_resident_limit(c.device)),
             c.op))
         return false;
     return c.launch(kernel, (unsigned)p.work.channels, threads, p.resident_bytes, p.work, p.runs,

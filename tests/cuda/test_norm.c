@@ -170,6 +170,11 @@ Test(norm, a_channel_in_shared_memory)
     check(&long_runs);
     long_runs.relu = long_runs.residual = true;
     check(&long_runs);
+    /* 48 KB, which a block has unasked if its static arrays are counted */
+    norm_case full = {.shape = LUCID_SHAPE(6, 4, 32, 32), .layout = "contiguous"};
+    check(&full);
+    full.shape.dims[0] = 12;
+    check(&full);
 }
 
 Test(norm, several_blocks_of_a_channel)

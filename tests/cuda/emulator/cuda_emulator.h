@@ -134,14 +134,16 @@ cudaError_t cudaGetLastError(void);
 cudaError_t cudaPeekAtLastError(void);
 const char *cudaGetErrorName(cudaError_t e);
 const char *cudaGetErrorString(cudaError_t e);
-template <class F> cudaError_t cudaFuncSetAttribute(F *, cudaFuncAttribute, int)
+cudaError_t luc_emulate_limit(const void *kernel, int shared);
+template <class F> cudaError_t cudaFuncSetAttribute(F *kernel, cudaFuncAttribute, int value)
 {
-    return cudaSuccess;
+    return luc_emulate_limit(reinterpret_cast<const void *>(kernel), value);
 }
 
-/* Queues a launch. `shared` is the dynamic shared memory, in bytes. */
-cudaError_t luc_emulate_launch(const char *name, dim3 grid, dim3 block, size_t shared,
-                               cudaStream_t stream, std::function<void()> thread);
+/* Queues a launch. `shared` is the dynamic shared memory, in bytes: with the static, of which a
+ * kernel is taken to have up to 1 KiB, it must stay within 48 KiB, or what was asked for. */
+cudaError_t luc_emulate_launch(const char *name, const void *kernel, dim3 grid, dim3 block,
+                               size_t shared, cudaStream_t stream, std::function<void()> thread);
 
 /* ---- what a thread sees ----------------------------------------------------------------------- */
 

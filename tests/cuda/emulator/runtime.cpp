@@ -31,6 +31,8 @@ namespace
 {
 
 constexpr size_t page = 4096;
+/* Shared memory of a block: unasked, at most, and what is taken for its static arrays. */
+constexpr size_t plain_shared = 48 << 10, most_shared = 227 << 10, static_shared = 1 << 10;
 std::recursive_mutex lock;
 typedef std::lock_guard<std::recursive_mutex> guard;
 std::deque<work> queue;
@@ -163,8 +165,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "emulated device %d", device);
     p->totalGlobalMem = number("LUC_EMULATOR_MEMORY", (size_t)1 << 30);
-    p->sharedMemPerBlock = 48 << 10;
-    p->sharedMemPerBlockOptin = 227 << 10;
+    p->sharedMemPerBlock = plain_shared;
+    p->sharedMemPerBlockOptin = most_shared;
     p->major = 9;
     p->multiProcessorCount = 4;
     p->l2CacheSize = 1 << 20;
@@ -408,14 +410,30 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 
 /* ---- launches --------------------------------------------------------------------------------- */
 
-cudaError_t luc_emulate_launch(const char *name, dim3 grid, dim3 block, size_t shared,
-                               cudaStream_t stream, std::function<void()> thread)
+static std::map<const void *, size_t> shared_limits; /* that were asked for, with the static */
+
+cudaError_t luc_emulate_limit(const void *kernel, int shared)
+{
+    guard g(lock);
+    if (shared < 0 || (size_t)shared + static_shared > most_shared)
+        return fail(cudaErrorInvalidValue);
+    shared_limits[kernel] = (size_t)shared + static_shared;
+    return cudaSuccess;
+}
+
+cudaError_t luc_emulate_launch(const char *name, const void *kernel, dim3 grid, dim3 block,
+                               size_t shared, cudaStream_t stream, std::function<void()> thread)
 {
     uint64_t threads = (uint64_t)block.x * block.y * block.z;
     if (!threads || threads > 1024 || block.z > 64 || !grid.x || !grid.y || !grid.z ||
         grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
         return fail(cudaErrorInvalidConfiguration);
-    if (shared > (227u << 10)) return fail(cudaErrorInvalidValue);
+    {
+        guard g(lock);
+        auto i = shared_limits.find(kernel);
+        size_t limit = i == shared_limits.end() ? (size_t)plain_shared : i->second;
+        if (shared + static_shared > limit) return fail(cudaErrorInvalidValue);
+    }
     const char *failing = getenv("LUC_EMULATOR_FAULT");
     if (failing && strcmp(failing, name) == 0)
         return enqueue(stream, [] { fault = cudaErrorIllegalAddress; });
