@@ -53,6 +53,10 @@ extern switches_t switches;
 /* ---- copying (copy.cu): to = from, of the same sizes and dtype, on the device's stream ---- */
 bool copy_view(int device, const lucid_view *to, const lucid_view *from);
 
+/* ---- page-locked memory (feed.cu): if src lies in a block of it, the block is given to somebody
+ * else only when the copy that is about to be queued has ended ---- */
+void note_copy(const void *src, int device, cudaStream_t stream);
+
 /* ---- memory (memory.cu): stream-ordered: a freed block may be reused at once ---- */
 void *device_alloc(int index, size_t bytes);
 void device_free(int index, void *p, size_t bytes);

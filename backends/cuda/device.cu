@@ -68,11 +68,14 @@ static void start(int index)
 
 const device_info *use_device(int index, const char *op)
 {
-    if (index == current) return &devices[index];
+    int now = -1; /* others in the process (another library) choose devices too */
+    if (index == current && cudaGetDevice(&now) == cudaSuccess && now == index)
+        return &devices[index];
     if (index < 0 || index >= n_devices) {
         raise(LUCID_ERR_DEVICE, op, "device: expected an index below %d, got %d", n_devices, index);
         return nullptr;
     }
+    current = -1;
     std::call_once(started[index], start, index);
     if (!devices[index].stream) {
         cudaError_t e = cudaGetLastError();
@@ -145,7 +148,8 @@ static bool copy(void *dst, lucid_device to, const void *src, lucid_device from,
             return ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, d->stream), op);
         /* The copy runs on the source's stream; both sides wait so that memory may be reused. */
         const device_info *other = use_device(to.index, op);
-        return other && wait_for(other, op) && use_device(from.index, op) &&
+        return other && no_wait_in_capture(from.index, op) && no_wait_in_capture(to.index, op) &&
+               wait_for(other, op) && use_device(from.index, op) &&
                ok(cudaMemcpyPeerAsync(dst, to.index, src, from.index, bytes, d->stream), op) &&
                wait_for(d, op);
     }
@@ -153,8 +157,9 @@ static bool copy(void *dst, lucid_device to, const void *src, lucid_device from,
         return no_wait_in_capture(from.index, op) &&
                ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, d->stream), op) &&
                wait_for(d, op);
-    return no_wait_in_capture(to.index, op) &&
-           ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op);
+    if (!no_wait_in_capture(to.index, op)) return false;
+    note_copy(src, to.index, d->stream);
+    return ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op);
 }
 
 static bool synchronize(int index)

@@ -18,7 +18,9 @@ namespace
 struct locked_block {
     size_t size;
     int device; /* that was last copied to; -1: none since it was handed out */
-    cudaEvent_t copied;
+    cudaStream_t stream;
+    cudaEvent_t copied; /* NULL before the first time; of event_device */
+    int event_device;
 };
 
 std::mutex lock;
@@ -49,14 +51,23 @@ void *new_block(size_t size)
         cudaGetLastError();
         return nullptr;
     }
-    cudaEvent_t e;
-    if (cudaEventCreateWithFlags(&e, cudaEventDisableTiming) != cudaSuccess) {
-        cudaGetLastError();
-        cudaFreeHost(p);
-        return nullptr;
-    }
-    blocks[p] = locked_block{size, -1, e};
+    blocks[p] = locked_block{size, -1, nullptr, nullptr, -1};
     return p;
+}
+
+/* Puts the block's event behind its last copy. An event belongs to a device, as a stream does. */
+bool mark_copied(locked_block &b)
+{
+    if (b.copied && b.event_device != b.device) {
+        cudaEventDestroy(b.copied);
+        b.copied = nullptr;
+    }
+    bool fine =
+        (b.copied || cudaEventCreateWithFlags(&b.copied, cudaEventDisableTiming) == cudaSuccess) &&
+        cudaEventRecord(b.copied, b.stream) == cudaSuccess;
+    b.event_device = b.device;
+    if (!fine) cudaGetLastError();
+    return fine;
 }
 
 void *host_alloc(size_t bytes)
@@ -85,9 +96,9 @@ void host_free(void *p)
     auto i = blocks.find(p);
     if (i == blocks.end()) return;
     locked_block &b = i->second;
-    const device_info *d = b.device < 0 ? nullptr : use_device(b.device, "host_free");
-    bool queued = d && cudaEventRecord(b.copied, d->transfers) == cudaSuccess;
-    if (d && !queued) cudaStreamSynchronize(d->transfers);
+    bool copies = b.device >= 0 && use_device(b.device, "host_free");
+    bool queued = copies && mark_copied(b);
+    if (copies && !queued) cudaStreamSynchronize(b.stream);
     try {
         if (queued)
             busy.push_back(p);
@@ -95,7 +106,7 @@ void host_free(void *p)
             idle.emplace(b.size, p);
     } catch (const std::bad_alloc &) {
         /* No room to remember it: it must go, which waits for the copy. */
-        cudaEventDestroy(b.copied);
+        if (b.copied) cudaEventDestroy(b.copied);
         cudaFreeHost(p);
         blocks.erase(i);
     }
@@ -109,15 +120,7 @@ bool upload(int index, void *dst, const void *src, size_t bytes, void *after)
     if (!d) return false;
     if (is_capturing(index))
         return raise(LUCID_ERR_STATE, op, "a captured step cannot take batches from the host");
-    {
-        std::lock_guard<std::mutex> guard(lock);
-        auto i = blocks.upper_bound(const_cast<void *>(src));
-        if (i != blocks.begin()) {
-            --i;
-            const char *begin = static_cast<const char *>(i->first);
-            if (static_cast<const char *>(src) < begin + i->second.size) i->second.device = index;
-        }
-    }
+    note_copy(src, index, d->transfers);
     static thread_local cudaEvent_t done[max_devices];
     if (!done[index] && !ok(cudaEventCreateWithFlags(&done[index], cudaEventDisableTiming), op))
         return false;
@@ -146,6 +149,20 @@ void mark_free(void *m)
 }
 
 } // namespace
+
+void note_copy(const void *src, int device, cudaStream_t stream)
+{
+    std::lock_guard<std::mutex> guard(lock);
+    auto i = blocks.upper_bound(const_cast<void *>(src));
+    if (i == blocks.begin()) return;
+    --i;
+    locked_block &b = i->second;
+    if (static_cast<const char *>(src) >= static_cast<const char *>(i->first) + b.size) return;
+    /* One stream is remembered: an earlier copy on another must have ended. */
+    if (b.device >= 0 && b.stream != stream) cudaStreamSynchronize(b.stream);
+    b.device = device;
+    b.stream = stream;
+}
 
 void register_feed(lucid_backend *b)
 {

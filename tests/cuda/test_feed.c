@@ -1,5 +1,9 @@
 /* test_feed.c: loaders that put their batches on the device. */
 #include "cuda_testing.h"
+#include "lucid/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 CUDA_SUITE(feed);
 
@@ -81,6 +85,31 @@ Test(feed, work_that_is_still_queued_sees_its_own_batch)
     for (int i = 0; i < SAMPLES / 5; i++)
         cr_expect(lucid_at(copies[i], LUCID_SHAPE(0, 0)) == i * 5 * WIDTH, "batch %d", i);
     lucid_loader_free(l);
+}
+
+/* Page-locked memory that is given back is not handed out again before it has been read. */
+Test(feed, memory_given_back_while_a_copy_is_queued)
+{
+    enum { SIZE = 1 << 20 };
+    const lucid_backend *b = lucid_backend_get(LUCID_CUDA);
+    char *there = b->alloc(0, SIZE), *made = malloc(SIZE);
+    for (int uploads = 0; uploads < 2; uploads++) {
+        char *first = b->host_alloc(SIZE);
+        cr_assert(first && there && made);
+        memset(first, 1, SIZE);
+        cr_assert(uploads ? b->upload(0, there, first, SIZE, NULL)
+                          : b->copy(there, lucid_cuda(0), first, lucid_cpu(), SIZE),
+                  "%s", lucid_error());
+        b->host_free(first);
+        char *second = b->host_alloc(SIZE);
+        cr_assert(second);
+        memset(second, 2, SIZE);
+        cr_assert(b->copy(made, lucid_cpu(), there, lucid_cuda(0), SIZE), "%s", lucid_error());
+        for (int i = 0; i < SIZE; i += 4095) cr_assert_eq(made[i], 1);
+        b->host_free(second);
+    }
+    b->free(0, there, SIZE);
+    free(made);
 }
 
 Test(feed, failures)
