@@ -30,8 +30,13 @@ bool is_depthwise(const conv_job &j)
     int64_t width = v.dtype == LUCID_F64 ? 2 : 4;
     size_t size = v.dtype == LUCID_F64 ? 8 : v.dtype == LUCID_F32 ? 4 : 2;
     int64_t most = (int64_t)1 << 31;
+    bool forward = v.pass == conv_forward; /* threads are counted in 32 bits */
+    int64_t rows = v.n * (forward ? v.oh : v.h), columns = forward ? v.ow : v.w;
     return v.c % width == 0 && v.kh * v.kw <= 1024 && v.n * v.oh * v.ow < most - 4096 &&
-           v.n * v.h * v.w < most - 4096 && is_row_of_channels(j.x_stride, j.data.x, width, size) &&
+           v.n * v.h * v.w < most - 4096 &&
+           (v.pass == conv_grad_weight ||
+            rows * ceil_div(columns, run_columns) * (v.c / width) < most) &&
+           is_row_of_channels(j.x_stride, j.data.x, width, size) &&
            is_row_of_channels(j.y_stride, j.data.y, width, size);
 }
 
