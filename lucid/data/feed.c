@@ -82,10 +82,16 @@ static lucid_tensor *empty_like(const lucid_tensor *t, lucid_device device)
     return lucid_empty_opt(lucid_tensor_shape(t), &options);
 }
 
-/* Nobody but the slot has it, and it has the batch's sizes. */
+/* Nobody but the slot has it. */
+static bool is_unshared(const lucid_tensor *there)
+{
+    return there && atomic_load(&there->refs) == 1 && atomic_load(&there->storage->refs) == 1;
+}
+
+/* The same, and it has the batch's sizes. */
 static bool is_free(const lucid_tensor *there, const lucid_tensor *t)
 {
-    return there && atomic_load(&there->refs) == 1 && atomic_load(&there->storage->refs) == 1 &&
+    return is_unshared(there) &&
            luc_dims_equal(there->view.ndim, there->view.dims, t->view.ndim, t->view.dims);
 }
 
@@ -159,7 +165,9 @@ bool luc_feed_leave(luc_feed *feed)
     void *mark = feed->backend->mark(feed->device.index, feed->slots[feed->slot].mark);
     if (!mark) return false;
     feed->slots[feed->slot].mark = mark;
-    feed->slots[feed->slot].marked = true;
+    /* A batch that somebody still has may be worked with behind this mark. */
+    feed->slots[feed->slot].marked =
+        is_unshared(feed->slots[feed->slot].x) && is_unshared(feed->slots[feed->slot].y);
     return true;
 }
 
