@@ -53,8 +53,8 @@ extern switches_t switches;
 /* ---- copying (copy.cu): to = from, of the same sizes and dtype, on the device's stream ---- */
 bool copy_view(int device, const lucid_view *to, const lucid_view *from);
 
-/* ---- page-locked memory (feed.cu): if src lies in a block of it, the block is given to somebody
- * else only when the copy that is about to be queued has ended ---- */
+/* ---- page-locked memory (feed.cu): a copy from src was queued on the current device's stream. If
+ * src lies in a block, that is handed out again only behind the copy ---- */
 void note_copy(const void *src, int device, cudaStream_t stream);
 
 /* ---- memory (memory.cu): stream-ordered: a freed block may be reused at once ---- */

@@ -158,8 +158,9 @@ static bool copy(void *dst, lucid_device to, const void *src, lucid_device from,
                ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, d->stream), op) &&
                wait_for(d, op);
     if (!no_wait_in_capture(to.index, op)) return false;
+    if (!ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op)) return false;
     note_copy(src, to.index, d->stream);
-    return ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op);
+    return true;
 }
 
 static bool synchronize(int index)

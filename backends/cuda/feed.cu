@@ -62,12 +62,12 @@ bool mark_copied(locked_block &b)
         cudaEventDestroy(b.copied);
         b.copied = nullptr;
     }
-    bool fine =
-        (b.copied || cudaEventCreateWithFlags(&b.copied, cudaEventDisableTiming) == cudaSuccess) &&
-        cudaEventRecord(b.copied, b.stream) == cudaSuccess;
     b.event_device = b.device;
-    if (!fine) cudaGetLastError();
-    return fine;
+    if ((b.copied || cudaEventCreateWithFlags(&b.copied, cudaEventDisableTiming) == cudaSuccess) &&
+        cudaEventRecord(b.copied, b.stream) == cudaSuccess)
+        return true;
+    cudaGetLastError();
+    return false;
 }
 
 void *host_alloc(size_t bytes)
@@ -96,11 +96,8 @@ void host_free(void *p)
     auto i = blocks.find(p);
     if (i == blocks.end()) return;
     locked_block &b = i->second;
-    bool copies = b.device >= 0 && use_device(b.device, "host_free");
-    bool queued = copies && mark_copied(b);
-    if (copies && !queued) cudaStreamSynchronize(b.stream);
     try {
-        if (queued)
+        if (b.device >= 0)
             busy.push_back(p);
         else
             idle.emplace(b.size, p);
@@ -120,14 +117,14 @@ bool upload(int index, void *dst, const void *src, size_t bytes, void *after)
     if (!d) return false;
     if (is_capturing(index))
         return raise(LUCID_ERR_STATE, op, "a captured step cannot take batches from the host");
-    note_copy(src, index, d->transfers);
     static thread_local cudaEvent_t done[max_devices];
     if (!done[index] && !ok(cudaEventCreateWithFlags(&done[index], cudaEventDisableTiming), op))
         return false;
-    return (!after ||
-            ok(cudaStreamWaitEvent(d->transfers, static_cast<cudaEvent_t>(after), 0), op)) &&
-           ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->transfers), op) &&
-           ok(cudaEventRecord(done[index], d->transfers), op) &&
+    if ((after && !ok(cudaStreamWaitEvent(d->transfers, static_cast<cudaEvent_t>(after), 0), op)) ||
+        !ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->transfers), op))
+        return false;
+    note_copy(src, index, d->transfers);
+    return ok(cudaEventRecord(done[index], d->transfers), op) &&
            ok(cudaStreamWaitEvent(d->stream, done[index], 0), op);
 }
 
@@ -162,6 +159,9 @@ void note_copy(const void *src, int device, cudaStream_t stream)
     if (b.device >= 0 && b.stream != stream) cudaStreamSynchronize(b.stream);
     b.device = device;
     b.stream = stream;
+    if (mark_copied(b)) return;
+    cudaStreamSynchronize(stream);
+    b.device = -1;
 }
 
 void register_feed(lucid_backend *b)
