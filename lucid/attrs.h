@@ -67,12 +67,14 @@ typedef struct lucid_conv2d_batch_norm_attrs {
     bool relu;
 } lucid_conv2d_batch_norm_attrs;
 
-/* max_pool2d (input) -> (output, index i64: h*W+w of the winner); max_pool2d_backward (grad_out,
- * index) -> grad_in; max_pool2d_gather (x, index) -> x at the winners.
+/* max_pool2d (input) -> (output, index: h*W+w of the winner); max_pool2d_backward (grad_out,
+ * index) -> grad_in; max_pool2d_gather (x, index) -> x at the winners. The index is int32, or int64
+ * for images of 2^31 pixels or more; kernels take both. With no_index it has size [0] and is not
+ * written.
  * avg_pool2d, adaptive_avg_pool2d (only `size` of the output counts there) and their backwards. */
 typedef struct lucid_pool2d_attrs {
     int64_t kernel[2], stride[2], padding[2], dilation[2];
-    bool ceil_mode, count_include_pad;
+    bool ceil_mode, count_include_pad, no_index;
     int64_t divisor; /* avg_pool2d: divide by this; 0: by the window */
     int64_t size[2]; /* H and W of the output; of grad_in for the backwards */
 } lucid_pool2d_attrs;

@@ -34,30 +34,41 @@ static int64_t pooled_size(int64_t in, const lucid_pool2d_attrs *a, int i)
     return n;
 }
 
-static bool pool_infer(lucid_call *c, int n_out)
+static bool pool_infer(lucid_call *c, int64_t *size)
 {
     const lucid_pool2d_attrs *a = c->attrs;
     if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]")) return false;
     const lucid_view *x = &c->in[0]->view;
-    int64_t size[2] = {pooled_size(x->dims[2], a, 0), pooled_size(x->dims[3], a, 1)};
+    for (int i = 0; i < 2; i++) size[i] = pooled_size(x->dims[2 + i], a, i);
     if (size[0] < 1 || size[1] < 1)
         return luc_bad_input(c, 0,
                              "expected an image that holds a window of %lldx%lld (padding "
                              "%lld,%lld)",
                              (long long)a->kernel[0], (long long)a->kernel[1],
                              (long long)a->padding[0], (long long)a->padding[1]);
-    for (int i = 0; i < n_out; i++) set_pooled(c, i, i ? LUCID_I64 : x->dtype, size);
+    set_pooled(c, 0, x->dtype, size);
     return true;
 }
 
 static bool max_infer(lucid_call *c)
 {
-    return pool_infer(c, 2);
+    const lucid_pool2d_attrs *a = c->attrs;
+    const lucid_view *x = &c->in[0]->view;
+    int64_t size[2], none = 0;
+    if (!pool_infer(c, size)) return false;
+    bool wide = x->dims[3] > 0 && x->dims[2] > INT32_MAX / x->dims[3];
+    lucid_dtype dtype = wide ? LUCID_I64 : LUCID_I32;
+    if (a->no_index)
+        luc_set_dims(c, 1, dtype, 1, &none);
+    else
+        set_pooled(c, 1, dtype, size);
+    return true;
 }
 
 static bool avg_infer(lucid_call *c)
 {
-    return pool_infer(c, 1);
+    int64_t size[2];
+    return pool_infer(c, size);
 }
 
 /* The backwards, gather and adaptive pooling: H and W are in the attributes. */
@@ -69,15 +80,17 @@ static bool sized_infer(lucid_call *c)
     return true;
 }
 
-/* (x or grad, index): the index is an int64 image of the windows' sizes. */
+/* (x or grad, index): the index is an image of the windows' sizes. */
 static bool check_winners(lucid_call *c, const int64_t *size)
 {
     const lucid_view *x = &c->in[0]->view, *index = &c->in[1]->view;
-    if (index->dtype == LUCID_I64 && index->ndim == 4 && index->dims[0] == x->dims[0] &&
-        index->dims[1] == x->dims[1] && index->dims[2] == size[0] && index->dims[3] == size[1])
+    bool whole = index->dtype == LUCID_I32 || index->dtype == LUCID_I64;
+    if (whole && index->ndim == 4 && index->dims[0] == x->dims[0] && index->dims[1] == x->dims[1] &&
+        index->dims[2] == size[0] && index->dims[3] == size[1])
         return true;
-    return luc_bad_input(c, 1, "expected int64 [%lld,%lld,%lld,%lld]", (long long)x->dims[0],
-                         (long long)x->dims[1], (long long)size[0], (long long)size[1]);
+    return luc_bad_input(c, 1, "expected int32 or int64 [%lld,%lld,%lld,%lld]",
+                         (long long)x->dims[0], (long long)x->dims[1], (long long)size[0],
+                         (long long)size[1]);
 }
 
 static bool max_backward_infer(lucid_call *c)
@@ -194,7 +207,7 @@ static const lucid_sample winners_bad_samples[] = {
      .n_in = 2,
      .in = {LUC_IN4(2, 3, 4, 4), LUC_INDEX(16, {4, {2, 3, 2, 4}})},
      .attrs = &four_to_one,
-     .error = "index: expected int64 [2,3,"},
+     .error = "index: expected int32 or int64 [2,3,"},
 };
 
 const lucid_op luc_op_max_pool2d = {
@@ -403,6 +416,8 @@ lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_
 {
     lucid_pool2d_attrs a;
     if (!luc_given(x, "max_pool2d", "x") || !pool_attrs(kernel, o, "max_pool2d", &a)) return NULL;
+    a.no_index =
+        !lucid_requires_grad(x) || !lucid_is_grad_enabled(); /* only a gradient asks for it */
     return pool(&luc_op_max_pool2d, x, &a);
 }
 

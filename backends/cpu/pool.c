@@ -47,7 +47,10 @@ static luc_pool_plan make_plan(const lucid_kernel_args *args, const lucid_view *
         .big = image_of(big),
         .small = image_of(small),
     };
-    if (index) p.index = image_of(index);
+    if (index && luc_view_numel(index) > 0) {
+        p.index = image_of(index);
+        p.wide_index = index->dtype == LUCID_I64;
+    }
     for (int i = 0; i < 2; i++) {
         p.kernel[i] = a->kernel[i];
         p.stride[i] = a->stride[i];
@@ -63,7 +66,7 @@ static luc_pool_plan make_plan(const lucid_kernel_args *args, const lucid_view *
     }
     int64_t bytes = luc_view_numel(big) * (int64_t)luc_elem_size(big->dtype);
     p.stream = bytes >= LUC_STREAM_BYTES;
-    bool small_offsets = p.h * p.w <= INT32_MAX; /* winners fit 32-bit lanes */
+    bool small_offsets = p.h * p.w <= INT32_MAX && !p.wide_index; /* winners fit 32-bit lanes */
     if (small_offsets && p.c > 1 && unit_stride(&p, 1))
         p.layout = LUC_POOL_CHANNELS;
     else if (small_offsets && unit_stride(&p, 3))
@@ -89,11 +92,13 @@ static bool max_pool2d_backward(const lucid_kernel_args *args)
  * plane wins nothing.) */
 static bool check_winners(const luc_pool_plan *p, const lucid_view *index)
 {
-    const int64_t *at = p->index.data, n = luc_view_numel(index);
+    const int64_t n = luc_view_numel(index);
     for (int64_t i = 0; i < n; i++) {
         int64_t x = i % p->ow, y = i / p->ow % p->oh, plane = i / (p->ow * p->oh);
-        int64_t k = at[plane / p->c * p->index.strides[0] + plane % p->c * p->index.strides[1] +
-                       y * p->index.strides[2] + x * p->index.strides[3]];
+        int64_t at = plane / p->c * p->index.strides[0] + plane % p->c * p->index.strides[1] +
+                     y * p->index.strides[2] + x * p->index.strides[3];
+        int64_t k = p->wide_index ? ((const int64_t *)p->index.data)[at]
+                                  : ((const int32_t *)p->index.data)[at];
         if (k < 0 || k >= p->h * p->w)
             return luc_raise(LUCID_ERR_ARGUMENT, "max_pool2d_gather",
                              "index: expected values in [0,%lld), got %lld at position %lld",

@@ -20,7 +20,7 @@ LUC_INLINE void LUC_F(pool_put_upto)(LUC_T *p, LUC_V v, int64_t n)
 
 /* One window: the first largest, a NaN above all. */
 LUC_INLINE void LUC_F(pool_max_one)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,
-                                    luc_window wx, LUC_T *y, int64_t *index)
+                                    luc_window wx, LUC_T *y, int64_t index)
 {
     const int64_t *sx = p->big.strides;
     LUC_S best = -(LUC_S)INFINITY;
@@ -35,7 +35,7 @@ LUC_INLINE void LUC_F(pool_max_one)(const luc_pool_plan *p, const LUC_T *x, luc_
         }
     }
     LUC_PUT(y, best);
-    *index = winner;
+    pool_set_winner(p, index, winner);
 }
 
 static void LUC_F(pool_max_rows)(void *ctx, int64_t begin, int64_t end, int thread)
@@ -46,7 +46,7 @@ static void LUC_F(pool_max_rows)(void *ctx, int64_t begin, int64_t end, int thre
         pool_at at = plane_row(p, i, p->oh);
         const LUC_T *x = (const LUC_T *)p->big.data + image_offset(&p->big, at.n, at.c, 0);
         LUC_T *y = (LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row);
-        int64_t *index = (int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row);
+        int64_t index = image_offset(&p->index, at.n, at.c, at.row);
         luc_window wy = luc_pool_window(p, 0, at.row);
         for (int64_t o = 0; o < p->ow; o++) LUC_F(pool_max_one)
         (p, x, wy, luc_pool_window(p, 1, o), y + o * p->small.strides[3],
@@ -61,8 +61,8 @@ static void LUC_F(pool_max_any)(const luc_pool_plan *p)
 }
 
 /* The gradient at one position: of the windows that it won, in their order. */
-LUC_INLINE LUC_S LUC_F(pool_won)(const luc_pool_plan *p, const LUC_T *g, const int64_t *index,
-                                 int64_t y, int64_t x)
+LUC_INLINE LUC_S LUC_F(pool_won)(const luc_pool_plan *p, const LUC_T *g, int64_t index, int64_t y,
+                                 int64_t x)
 {
     int64_t y0, y1, x0, x1, here = y * p->w + x;
     LUC_S sum = 0;
@@ -70,7 +70,7 @@ LUC_INLINE LUC_S LUC_F(pool_won)(const luc_pool_plan *p, const LUC_T *g, const i
     luc_pool_cover(p, 1, x, &x0, &x1);
     for (int64_t i = y0; i < y1; i++)
         for (int64_t j = x0; j < x1; j++)
-            if (index[i * p->index.strides[2] + j * p->index.strides[3]] == here)
+            if (pool_winner(p, index + i * p->index.strides[2] + j * p->index.strides[3]) == here)
                 sum += LUC_GET(g + i * p->small.strides[2] + j * p->small.strides[3]);
     return sum;
 }
@@ -83,8 +83,7 @@ static void LUC_F(pool_max_backward_rows)(void *ctx, int64_t begin, int64_t end,
         pool_at at = plane_row(p, i, p->h);
         LUC_T *dx = (LUC_T *)p->big.data + image_offset(&p->big, at.n, at.c, at.row);
         const LUC_T *g = (const LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, 0);
-        const int64_t *index =
-            (const int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, 0);
+        int64_t index = image_offset(&p->index, at.n, at.c, 0);
         for (int64_t x = 0; x < p->w; x++)
             LUC_PUT(dx + x * p->big.strides[3], LUC_F(pool_won)(p, g, index, at.row, x));
     }
@@ -104,10 +103,9 @@ static void LUC_F(pool_max_gather_rows)(void *ctx, int64_t begin, int64_t end, i
         pool_at at = plane_row(p, i, p->oh);
         const LUC_T *x = (const LUC_T *)p->big.data + image_offset(&p->big, at.n, at.c, 0);
         LUC_T *y = (LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, at.row);
-        const int64_t *index =
-            (const int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, at.row);
+        int64_t index = image_offset(&p->index, at.n, at.c, at.row);
         for (int64_t o = 0; o < p->ow; o++) {
-            int64_t from = index[o * p->index.strides[3]];
+            int64_t from = pool_winner(p, index + o * p->index.strides[3]);
             y[o * p->small.strides[3]] =
                 x[from / p->w * p->big.strides[2] + from % p->w * p->big.strides[3]];
         }

@@ -32,6 +32,52 @@ static int64_t image_offset(const luc_image *image, int64_t n, int64_t c, int64_
     return n * image->strides[0] + c * image->strides[1] + y * image->strides[2];
 }
 
+/* The winners of a row of windows, where they fit 32 bits; NULL: nobody asks for them. */
+static int32_t *pool_index_row(const luc_pool_plan *p, int64_t n, int64_t c, int64_t y)
+{
+    return p->index.data ? (int32_t *)p->index.data + image_offset(&p->index, n, c, y) : NULL;
+}
+
+/* The winner at `offset` of the index, of 32 or 64 bits. */
+LUC_INLINE int64_t pool_winner(const luc_pool_plan *p, int64_t offset)
+{
+    return p->wide_index ? ((const int64_t *)p->index.data)[offset]
+                         : ((const int32_t *)p->index.data)[offset];
+}
+
+LUC_INLINE void pool_set_winner(const luc_pool_plan *p, int64_t offset, int64_t winner)
+{
+    if (!p->index.data) return;
+    if (p->wide_index)
+        ((int64_t *)p->index.data)[offset] = winner;
+    else
+        ((int32_t *)p->index.data)[offset] = (int32_t)winner;
+}
+
+/* The side of a square window without dilation, if it is 2 or 3; 0: another one. */
+static int pool_square_side(const luc_pool_plan *p)
+{
+    bool square = p->kernel[0] == p->kernel[1] && p->dilation[0] == 1 && p->dilation[1] == 1;
+    return square && (p->kernel[0] == 2 || p->kernel[0] == 3) ? (int)p->kernel[0] : 0;
+}
+
+/* Windows of 2x2 that touch each other, and lie inside the image. */
+static bool pool_is_2x2(const luc_pool_plan *p)
+{
+    for (int i = 0; i < 2; i++)
+        if (p->kernel[i] != 2 || p->stride[i] != 2 || p->padding[i] || p->dilation[i] != 1)
+            return false;
+    return 2 * p->oh <= p->h && 2 * p->ow <= p->w;
+}
+
+/* Does every pixel's first channel lie where LUC_STREAM may write? */
+static bool pool_is_aligned(const luc_image *image, size_t size)
+{
+    bool ok = luc_to_aligned(image->data, size) == 0;
+    for (int d = 0; d < 4; d++) ok = ok && (d == 1 || image->strides[d] * (int64_t)size % 64 == 0);
+    return ok;
+}
+
 /* From position i of an axis on, how many in a row the same windows see, of `most` and no further than
  * the axis. */
 static int64_t pool_alike(const luc_pool_plan *p, int axis, int64_t i, int64_t most)
@@ -68,18 +114,21 @@ LUC_INLINE int64_t pool_strip_slots(const luc_pool_plan *p)
 #include "backends/cpu/pool_body.h"
 #include "backends/cpu/pool_lanes_body.h"
 #include "backends/cpu/pool_rows_body.h"
+#include "backends/cpu/pool_max_lanes_body.h"
 #include "backends/cpu/pool_max_body.h"
 #undef LUC_DT
 #define LUC_DT f16
 #include "backends/cpu/pool_body.h"
 #include "backends/cpu/pool_lanes_body.h"
 #include "backends/cpu/pool_rows_body.h"
+#include "backends/cpu/pool_max_lanes_body.h"
 #include "backends/cpu/pool_max_body.h"
 #undef LUC_DT
 #define LUC_DT bf16
 #include "backends/cpu/pool_body.h"
 #include "backends/cpu/pool_lanes_body.h"
 #include "backends/cpu/pool_rows_body.h"
+#include "backends/cpu/pool_max_lanes_body.h"
 #include "backends/cpu/pool_max_body.h"
 #undef LUC_DT
 #define LUC_DT f64

@@ -21,8 +21,9 @@ typedef struct luc_pool_plan {
     int64_t n, c, h, w, oh, ow;
     int64_t kernel[2], stride[2], padding[2], dilation[2];
     bool adaptive, include_pad, stream;
-    int64_t divisor; /* 0: the window's own */
-    luc_image big, small, index;
+    bool wide_index;             /* int64, else int32 */
+    int64_t divisor;             /* 0: the window's own */
+    luc_image big, small, index; /* index.data: NULL where there is none */
     enum { LUC_POOL_ANY, LUC_POOL_CHANNELS, LUC_POOL_COLUMNS } layout;
 } luc_pool_plan;
 

@@ -306,8 +306,8 @@ static void LUC_F(pool_max_scatter)(void *ctx, int64_t begin, int64_t end, int t
         for (int64_t row = 0; row < p->oh; row++) {
             const LUC_T *g =
                 (const LUC_T *)p->small.data + image_offset(&p->small, at.n, at.c, row);
-            const int64_t *index =
-                (const int64_t *)p->index.data + image_offset(&p->index, at.n, at.c, row);
+            const int32_t *index =
+                (const int32_t *)p->index.data + image_offset(&p->index, at.n, at.c, row);
             for (int64_t o = 0; o < p->ow; o++)
                 if ((uint64_t)index[o] < n) LUC_F(pool_add)(dx + index[o], g + o);
         }

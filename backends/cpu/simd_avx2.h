@@ -203,37 +203,14 @@ LUC_INLINE vi vi_select(vm m, vi a, vi b)
 {
     return _mm256_blendv_epi8(b, a, _mm256_castps_si256(m));
 }
-/* int64 in memory: the low halves of 8 numbers, and back */
-LUC_INLINE vi luc_low_halves(__m256i a, __m256i b)
+/* int32 in memory: the first n of 8 numbers, the others 0, and back */
+LUC_INLINE vi vi_load_n(const int32_t *p, int64_t n)
 {
-    __m256 both = _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88);
-    return _mm256_permute4x64_epi64(_mm256_castps_si256(both), 0xd8);
+    return _mm256_maskload_epi32(p, luc_first32(n));
 }
-LUC_INLINE vi vi_load_i64(const int64_t *p)
+LUC_INLINE void vi_store_n(int32_t *p, vi x, int64_t n)
 {
-    return luc_low_halves(_mm256_loadu_si256((const __m256i *)p),
-                          _mm256_loadu_si256((const __m256i *)(p + 4)));
-}
-LUC_INLINE vi vi_load_i64_n(const int64_t *p, int64_t n)
-{
-    const long long *q = (const long long *)p;
-    __m256i a = _mm256_maskload_epi64(q, luc_first64(n)), b = _mm256_setzero_si256();
-    if (n > 4) b = _mm256_maskload_epi64(q + 4, luc_first64(n - 4));
-    return luc_low_halves(a, b);
-}
-LUC_INLINE void vi_store_i64(int64_t *p, vi x)
-{
-    _mm256_storeu_si256((__m256i *)p, _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x)));
-    _mm256_storeu_si256((__m256i *)(p + 4),
-                        _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x, 1)));
-}
-LUC_INLINE void vi_store_i64_n(int64_t *p, vi x, int64_t n)
-{
-    long long *q = (long long *)p;
-    _mm256_maskstore_epi64(q, luc_first64(n), _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x)));
-    if (n > 4)
-        _mm256_maskstore_epi64(q + 4, luc_first64(n - 4),
-                               _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x, 1)));
+    _mm256_maskstore_epi32(p, luc_first32(n), x);
 }
 
 /* pairs */

@@ -184,34 +184,14 @@ LUC_INLINE vi vi_sar(vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128
 LUC_INLINE vm vi_eq(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
 LUC_INLINE vm vi_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 LUC_INLINE vi vi_select(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
-/* int64 in memory: the low halves of 16 numbers, and back */
-LUC_INLINE vi luc_low_halves(__m512i a, __m512i b)
+/* int32 in memory: the first n of 16 numbers, the others 0, and back */
+LUC_INLINE vi vi_load_n(const int32_t *p, int64_t n)
 {
-    __m512i low = _mm512_castsi256_si512(_mm512_cvtepi64_epi32(a));
-    return _mm512_inserti32x8(low, _mm512_cvtepi64_epi32(b), 1);
+    return _mm512_maskz_loadu_epi32(luc_first16(n), p);
 }
-LUC_INLINE vi vi_load_i64(const int64_t *p)
+LUC_INLINE void vi_store_n(int32_t *p, vi x, int64_t n)
 {
-    return luc_low_halves(_mm512_loadu_si512(p), _mm512_loadu_si512(p + 8));
-}
-LUC_INLINE vi vi_load_i64_n(const int64_t *p, int64_t n)
-{
-    __m512i a = _mm512_maskz_loadu_epi64((__mmask8)luc_first16(n), p), b = _mm512_setzero_si512();
-    if (n > 8) b = _mm512_maskz_loadu_epi64(luc_first8(n - 8), p + 8);
-    return luc_low_halves(a, b);
-}
-LUC_INLINE void vi_store_i64(int64_t *p, vi x)
-{
-    _mm512_storeu_si512(p, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(x)));
-    _mm512_storeu_si512(p + 8, _mm512_cvtepi32_epi64(_mm512_extracti32x8_epi32(x, 1)));
-}
-LUC_INLINE void vi_store_i64_n(int64_t *p, vi x, int64_t n)
-{
-    __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(x));
-    _mm512_mask_storeu_epi64(p, (__mmask8)luc_first16(n), low);
-    if (n > 8)
-        _mm512_mask_storeu_epi64(p + 8, luc_first8(n - 8),
-                                 _mm512_cvtepi32_epi64(_mm512_extracti32x8_epi32(x, 1)));
+    _mm512_mask_storeu_epi32(p, luc_first16(n), x);
 }
 
 /* pairs */

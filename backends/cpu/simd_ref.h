@@ -210,11 +210,9 @@ LUC_INLINE vi vi_sar(vi a, int n) { return a >> n; }
 LUC_INLINE vm vi_eq(vi a, vi b) { return a == b; }
 LUC_INLINE vm vi_gt(vi a, vi b) { return a > b; }
 LUC_INLINE vi vi_select(vm m, vi a, vi b) { return m ? a : b; }
-/* 32-bit lanes from and to int64 in memory (loads keep the low half) */
-LUC_INLINE vi vi_load_i64(const int64_t *p) { return (vi)*p; }
-LUC_INLINE vi vi_load_i64_n(const int64_t *p, int64_t n) { return n > 0 ? (vi)*p : 0; }
-LUC_INLINE void vi_store_i64(int64_t *p, vi x) { *p = x; }
-LUC_INLINE void vi_store_i64_n(int64_t *p, vi x, int64_t n) { if (n > 0) *p = x; }
+/* the first n lanes from memory, the others 0, and back */
+LUC_INLINE vi vi_load_n(const int32_t *p, int64_t n) { return n > 0 ? *p : 0; }
+LUC_INLINE void vi_store_n(int32_t *p, vi x, int64_t n) { if (n > 0) *p = x; }
 
 /* pairs: the even and the odd elements of (a, b), and back: zip_low(a, b) = a0 b0 a1 b1 ... */
 LUC_INLINE vf vf_even(vf a, vf b) { (void)b; return a; }

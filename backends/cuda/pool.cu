@@ -33,7 +33,8 @@ bool pool_make_plan(const call &c, pool_plan *p, const lucid_view *big, const lu
     *p = pool_plan();
     p->big = image_of(big);
     p->small = image_of(small);
-    if (index) p->index = image_of(index);
+    p->wide_index = index && index->dtype == LUCID_I64;
+    if (index && index->ndim == 4) p->index = image_of(index);
     for (int k = 0; k < 2; k++) {
         if (big->dims[2 + k] >= most || small->dims[2 + k] >= most ||
             (!adaptive && (a->stride[k] >= most / 4 || a->padding[k] >= most / 4 ||
@@ -56,7 +57,7 @@ bool pool_make_plan(const call &c, pool_plan *p, const lucid_view *big, const lu
     p->pixels = big->dims[2] * big->dims[3];
     bool packs = p->by_channels && p->pixels <= INT32_MAX && p->c % width == 0 &&
                  has_packs(p->big, width, size) && has_packs(p->small, width, size) &&
-                 has_packs(p->index, width, 8);
+                 has_packs(p->index, width, p->wide_index ? 8 : 4);
     p->width = packs ? (int)width : 1;
     p->c /= p->width;
     p->total = p->n * p->c * p->h * p->w;

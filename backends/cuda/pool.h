@@ -31,7 +31,8 @@ struct pool_place {
 };
 
 struct pool_plan {
-    pool_image big, small, index;
+    pool_image big, small, index; /* index.data: null where there is none */
+    bool wide_index;              /* of int64, else int32 */
     pool_axis axis[2];
     int64_t n, c, h, w; /* of what is written; c in packs */
     int64_t total;

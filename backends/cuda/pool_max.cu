@@ -1,6 +1,6 @@
 /* pool_max.cu: max pooling, its gradient, and picking by its indices.
  *
- * Bound by memory, of which the 8-byte indices are the larger part. The gradient gathers: each
+ * Bound by memory, of which the indices are a large part. The gradient gathers: each
  * element looks which of the few windows over it chose it, and adds in their order. */
 #include "backends/cuda/pool.h"
 
@@ -12,27 +12,47 @@ template <class T, int W> __device__ inline pack<T, W> load_pack(const void *dat
     return *reinterpret_cast<const pack<T, W> *>(static_cast<const T *>(data) + at);
 }
 
-template <int W, class I> __device__ inline void store_index(void *data, int64_t at, const I *v)
+/* W winners of type I in memory, 16 bytes at a time. */
+template <class I, int W, class V>
+__device__ inline void store_winners(void *data, int64_t at, const V *v)
 {
-    enum { two = W > 1 ? 2 : 1 };
-    int64_t *to = static_cast<int64_t *>(data) + at;
-    for (int w = 0; w < W; w += two) {
-        pack<int64_t, two> out;
-        out.v[0] = v[w];
-        out.v[two - 1] = v[w + two - 1];
-        *reinterpret_cast<pack<int64_t, two> *>(to + w) = out;
+    enum { most = 16 / sizeof(I), step = W < most ? W : most };
+    I *to = static_cast<I *>(data) + at;
+    for (int w = 0; w < W; w += step) {
+        pack<I, step> out;
+        for (int k = 0; k < step; k++) out.v[k] = (I)v[w + k];
+        *reinterpret_cast<pack<I, step> *>(to + w) = out;
     }
 }
 
-template <int W> __device__ inline void load_index(const void *data, int64_t at, int64_t *v)
+template <class I, int W, class V>
+__device__ inline void load_winners(const void *data, int64_t at, V *v)
 {
-    enum { two = W > 1 ? 2 : 1 };
-    const int64_t *from = static_cast<const int64_t *>(data) + at;
-    for (int w = 0; w < W; w += two) {
-        pack<int64_t, two> in = *reinterpret_cast<const pack<int64_t, two> *>(from + w);
-        v[w] = in.v[0];
-        v[w + two - 1] = in.v[two - 1];
+    enum { most = 16 / sizeof(I), step = W < most ? W : most };
+    const I *from = static_cast<const I *>(data) + at;
+    for (int w = 0; w < W; w += step) {
+        pack<I, step> in = *reinterpret_cast<const pack<I, step> *>(from + w);
+        for (int k = 0; k < step; k++) v[w + k] = in.v[k];
     }
+}
+
+/* The index is of int32, of int64, or not asked for. */
+template <int W, class V>
+__device__ inline void store_index(const pool_plan &p, int64_t at, const V *v)
+{
+    if (!p.index.data) return;
+    if (p.wide_index)
+        store_winners<int64_t, W>(p.index.data, at, v);
+    else
+        store_winners<int32_t, W>(p.index.data, at, v);
+}
+
+template <int W, class V> __device__ inline void load_index(const pool_plan &p, int64_t at, V *v)
+{
+    if (p.wide_index)
+        load_winners<int64_t, W>(p.index.data, at, v);
+    else
+        load_winners<int32_t, W>(p.index.data, at, v);
 }
 
 /* Pixels are counted in 32 bits but by the kernel that takes everything. */
@@ -105,10 +125,9 @@ __global__ void __launch_bounds__(pool_threads) max_forward(pool_plan p)
         int64_t to =
             pool_offset(p.small, at) + at.y * p.small.strides[2] + at.x * p.small.strides[3];
         *reinterpret_cast<pack<T, W> *>(static_cast<T *>(p.small.data) + to) = out;
-        store_index<W>(p.index.data,
-                       pool_offset(p.index, at) + at.y * p.index.strides[2] +
-                           at.x * p.index.strides[3],
-                       winner);
+        store_index<W>(
+            p, pool_offset(p.index, at) + at.y * p.index.strides[2] + at.x * p.index.strides[3],
+            winner);
     }
 }
 
@@ -125,8 +144,7 @@ template <class T, int W> __global__ void __launch_bounds__(pool_threads) max_ba
         for (int r = wy.begin; r < wy.end; r++)
             for (int c = wx.begin; c < wx.end; c++) {
                 int64_t from[W];
-                load_index<W>(p.index.data, index + r * p.index.strides[2] + c * p.index.strides[3],
-                              from);
+                load_index<W>(p, index + r * p.index.strides[2] + c * p.index.strides[3], from);
                 pack<T, W> grad = load_pack<T, W>(p.small.data, g + r * p.small.strides[2] +
                                                                     c * p.small.strides[3]);
                 for (int w = 0; w < W; w++)
@@ -144,9 +162,10 @@ template <class T> __global__ void __launch_bounds__(pool_threads) max_gather(po
     int64_t step = (int64_t)gridDim.x * pool_threads;
     for (int64_t i = (int64_t)blockIdx.x * pool_threads + threadIdx.x; i < p.total; i += step) {
         pool_place at = pool_locate(p, i);
-        int64_t from = static_cast<const int64_t *>(
-            p.index.data)[pool_offset(p.index, at) + at.y * p.index.strides[2] +
-                          at.x * p.index.strides[3]];
+        int64_t from;
+        load_index<1>(
+            p, pool_offset(p.index, at) + at.y * p.index.strides[2] + at.x * p.index.strides[3],
+            &from);
         int64_t columns = p.axis[1].size, y = from / columns;
         T v = narrow<T>(0);
         if (from >= 0 && from < p.pixels)

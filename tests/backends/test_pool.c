@@ -120,7 +120,8 @@ static array image(const pool_case *k, lucid_dtype dtype, array_layout layout, b
     return x;
 }
 
-static void check_max(pool_case k, lucid_dtype dtype, array_layout in, array_layout out, bool edges)
+static void check_max(pool_case k, lucid_dtype dtype, lucid_dtype winners, array_layout in,
+                      array_layout out, bool edges)
 {
     k.oh = out_size(&k, 0, k.h);
     k.ow = out_size(&k, 1, k.w);
@@ -129,7 +130,7 @@ static void check_max(pool_case k, lucid_dtype dtype, array_layout in, array_lay
     int64_t small[] = {k.n, k.c, k.oh, k.ow}, big[] = {k.n, k.c, k.h, k.w};
     int64_t count = k.n * k.c * k.oh * k.ow, pixels = k.h * k.w;
     array x = image(&k, dtype, in, edges), y = array_new(dtype, 4, small, out);
-    array index = array_new(LUCID_I64, 4, small, out), dx = array_new(dtype, 4, big, in);
+    array index = array_new(winners, 4, small, out), dx = array_new(dtype, 4, big, in);
     array g = array_normal(dtype, 4, small, out, 0, 1), won = array_new(dtype, 4, small, out);
     double *value = numbers(count), *at = numbers(count), *back = numbers(k.n * k.c * pixels);
     max_truth(&k, &x, value, at);
@@ -137,6 +138,12 @@ static void check_max(pool_case k, lucid_dtype dtype, array_layout in, array_lay
                           (array *[]){&y, &index}, 2));
     cr_expect_leq(array_distance(&y, value, 1e-300, 0), 1, "%s: y", what);
     cr_assert_leq(array_distance(&index, at, 0.5, 0), 1, "%s: index", what);
+    array alone = array_new(dtype, 4, small, out),
+          none = array_new(winners, 1, (int64_t[]){0}, DENSE);
+    k.attrs.no_index = true;
+    cr_assert(kernel_call(LUCID_OP_max_pool2d, dtype, &k.attrs, (array *[]){&x}, 1,
+                          (array *[]){&alone, &none}, 2));
+    cr_expect(array_same(&alone, &y), "%s: y without an index", what);
     for (int64_t o = 0; o < count; o++)
         back[o / (k.oh * k.ow) * pixels + (int64_t)at[o]] += array_get(&g, o);
     cr_assert(kernel_call(LUCID_OP_max_pool2d_backward, dtype, &k.attrs, (array *[]){&g, &index}, 2,
@@ -200,7 +207,8 @@ Test(pool, maximum_of_every_window_layout_and_channel_count)
             for (int c = 0; c < 6; c++) {
                 pool_case k = {windows[window], 2, channels[c], 9, 11 + c, 0, 0, false};
                 describe("level %d window %d layout %d C %d", level_, window, layout, c);
-                check_max(k, LUCID_F32, (array_layout)layout, (array_layout)layout, c % 2);
+                check_max(k, LUCID_F32, LUCID_I32, (array_layout)layout, (array_layout)layout,
+                          c % 2);
             }
 }
 
@@ -214,7 +222,10 @@ Test(pool, maximum_of_every_dtype_and_mixed_layouts)
                     pool_case k = {windows[window], 2, 3, 6, 37, 0, 0, false};
                     describe("level %d dtype %d window %d layouts %d %d", level_, dtype, window, in,
                              out);
-                    check_max(k, floating[dtype], (array_layout)in, (array_layout)out, true);
+                    check_max(k, floating[dtype], LUCID_I32, (array_layout)in, (array_layout)out,
+                              true);
+                    check_max(k, floating[dtype], LUCID_I64, (array_layout)in, (array_layout)out,
+                              true);
                 }
 }
 
@@ -225,12 +236,12 @@ Test(pool, maximum_with_dilation_and_every_width)
         for (int layout = 0; layout < 2; layout++) {
             pool_case k = {windows[0], 1, 2, 5, w, 0, 0, false};
             describe("level %d width %d layout %d", level_, (int)w, layout);
-            check_max(k, LUCID_F32, (array_layout)layout, (array_layout)layout, w % 2);
+            check_max(k, LUCID_F32, LUCID_I32, (array_layout)layout, (array_layout)layout, w % 2);
             if (w < 5) continue;
             k.attrs.dilation[0] = k.attrs.dilation[1] = 2;
             k.attrs.kernel[0] = k.attrs.kernel[1] = 3;
             k.attrs.padding[1] = 1;
-            check_max(k, LUCID_F32, (array_layout)layout, (array_layout)layout, false);
+            check_max(k, LUCID_F32, LUCID_I32, (array_layout)layout, (array_layout)layout, false);
         }
 }
 
@@ -246,7 +257,8 @@ Test(pool, rows_too_wide_for_one_strip_and_windows_too_large_for_any)
                 over ? large : windows[window], 1, 2, over ? 21 : 5, over ? 45 : 2500, 0, 0, false};
             describe("level %d window %d layout %d", level_, window, layout);
             for (int dtype = 0; dtype < 4; dtype++) {
-                check_max(k, floating[dtype], (array_layout)layout, (array_layout)layout, true);
+                check_max(k, floating[dtype], LUCID_I32, (array_layout)layout, (array_layout)layout,
+                          true);
                 check_avg(k, floating[dtype], (array_layout)layout, (array_layout)layout);
             }
         }
@@ -304,6 +316,18 @@ Test(pool, adaptive_averages)
             }
 }
 
+/* Large enough to be written around the cache, where channels fill whole vectors. */
+Test(pool, gradients_of_images_that_leave_the_cache)
+{
+    FOR_LEVELS
+    for (int window = 0; window < 3; window += 2)
+        for (int64_t c = 63; c < 65; c++) {
+            pool_case k = {windows[window], 2, c, 186, 187, 0, 0, false};
+            describe("level %d window %d C %d", level_, window, (int)c);
+            check_max(k, LUCID_F32, LUCID_I32, CHANNELS_LAST, CHANNELS_LAST, false);
+        }
+}
+
 Test(pool, the_same_bits_for_any_number_of_threads)
 {
     int64_t big[] = {9, 24, 40, 44}, small[] = {9, 24, 20, 22};
@@ -313,7 +337,7 @@ Test(pool, the_same_bits_for_any_number_of_threads)
     FOR_LEVELS
     for (int layout = 0; layout < 2; layout++) {
         array x = array_normal(LUCID_F32, 4, big, (array_layout)layout, 0, 1), first[2] = {0};
-        array index = array_new(LUCID_I64, 4, small, (array_layout)layout);
+        array index = array_new(LUCID_I32, 4, small, (array_layout)layout);
         for (int threads = 1; threads <= 3; threads++) {
             array y = array_new(LUCID_F32, 4, small, (array_layout)layout);
             array dx = array_new(LUCID_F32, 4, big, (array_layout)layout);

@@ -97,7 +97,7 @@ static void max_pool(int argc, char **argv, const int64_t *d, int layout)
         attrs.size[0] = d[2], attrs.size[1] = d[3];
         int64_t half[] = {d[0], d[1], d[2] / 2, d[3] / 2};
         array x = array_normal(LUCID_F32, 4, d, l, 0, 1), y = array_new(LUCID_F32, 4, half, l);
-        array index = array_new(LUCID_I64, 4, half, l);
+        array index = array_new(LUCID_I32, 4, half, l);
         array forward[] = {x, y, index}, back[] = {y, index, x};
         memcpy(c.arrays, forward, sizeof forward);
         prepare(&c, LUCID_OP_max_pool2d, LUCID_F32, &attrs, 1, 2);
@@ -107,7 +107,7 @@ static void max_pool(int argc, char **argv, const int64_t *d, int layout)
             memcpy(c.arrays, back, sizeof back);
             prepare(&c, LUCID_OP_max_pool2d_backward, LUCID_F32, &attrs, 2, 1);
         }
-        finish(&c, name, gigabytes(d, 1.75));
+        finish(&c, name, gigabytes(d, 1.5));
     }
 }
 

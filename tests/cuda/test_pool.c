@@ -53,10 +53,15 @@ static void check_max(lucid_tensor *x, const window *w, const char *what)
     a.size[0] = out[0]->view.dims[2];
     a.size[1] = out[0]->view.dims[3];
     lucid_tensor *g = numbers(lucid_tensor_shape(out[0]), x->view.dtype, -1, 1, 5);
+    lucid_tensor *wide = lucid_cast(out[1], LUCID_I64);
+    lucid_pool2d_attrs unasked = a;
+    unasked.no_index = true;
     for (int k = 0; k < ARRANGES; k++) {
         apply(LUCID_OP_max_pool2d, &a, x, NULL, arranges[k], what);
+        apply(LUCID_OP_max_pool2d, &unasked, x, NULL, arranges[k], what);
         if (arranges[k] == without_first) continue; /* indices would be of another image */
         apply(LUCID_OP_max_pool2d_backward, &back, g, out[1], arranges[k], what);
+        apply(LUCID_OP_max_pool2d_backward, &back, g, wide, arranges[k], what);
         expect_both(&(both){.op = luc_op_table[LUCID_OP_max_pool2d_gather],
                             .attrs = &a,
                             .n_in = 2,
