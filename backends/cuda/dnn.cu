@@ -145,6 +145,7 @@ static void make_plans(conv_plans *to, const convolution &v)
     int wanted = switches.benchmark ? most_candidates : 1;
     cudnnHandle_t handle = handle_of(v.device);
     if (!handle) return;
+    std::lock_guard<std::mutex> guard(handles[v.device].lock);
     /* With the bias if an engine can; else without, and it is added afterwards. */
     for (int fused = v.has_bias; fused >= 0 && to->n == 0; fused--) {
         cudnnBackendDescriptor_t graph = conv_graph(v, fused != 0, handle);
