@@ -6,7 +6,12 @@
 #     sh run.sh test [pattern] the tests; a pattern chooses programs
 #     sh run.sh sanitize       compute-sanitizer (memcheck, racecheck) over the operators' tests
 #     sh run.sh mnist          three seeds, three epochs each, and the same seed twice: same bits
-#     sh run.sh bench [args]   lucid and PyTorch side by side (bench-compare's arguments)
+#     sh run.sh bench [args]   lucid and PyTorch side by side (bench-compare's arguments: a pattern
+#                              chooses rows; TORCH_MODES=eager,graph leaves out torch.compile)
+#
+# Everything takes more than half an hour, most of it torch.compile's. Where a command may take only
+# ten minutes: test, mnist, sanitize, then bench by pieces: 'train m', 'train n', 'train o', 'train
+# resnet18 b', 'train resnet50', 'infer', 'conv', and so on, each with --quick.
 #
 # It needs the driver, and uses cuBLASLt and cuDNN where it finds them: in CUDA's own folder or in
 # PyTorch's wheels. Results go to the folder $OUT, or to ./out.
@@ -28,6 +33,7 @@ for root in (spec.submodule_search_locations if spec else []):
 END
 }
 
+export TORCH_LIBRARY_PATH="${LD_LIBRARY_PATH:-}" # what PyTorch is started with
 paths=$here/lib
 for folder in $(wheel_folders) /usr/local/cuda/lib64 /usr/local/nvidia/lib64; do
     [ ! -d "$folder" ] || paths=$paths:$folder
@@ -46,18 +52,20 @@ show_env() {
         done
         echo "$name: ${found:-not found: own kernels are used}"
     done
-    python3 -c 'import torch; print("PyTorch", torch.__version__, "CUDA", torch.version.cuda, torch.cuda.is_available())' 2>&1 | tail -n 1
+    LD_LIBRARY_PATH=$TORCH_LIBRARY_PATH python3 -c 'import torch; print("PyTorch", torch.__version__, "CUDA", torch.version.cuda, torch.cuda.is_available())' 2>&1 | tail -n 1
 }
 
 # ---- tests -------------------------------------------------------------------
 
 run_tests() {
     passed=0 failed=0 skipped=0
+    export LUCID_SOURCE="$here"
     for program in "$here"/tests/gpu-*; do
         name=$(basename "$program")
         case $name in *"${1:-}"*) ;; *) continue ;; esac
         tap=$out/$name.tap
-        timeout 300 "$program" --tap="$tap" >"$out/$name.log" 2>&1
+        : >"$tap"
+        timeout -k 10 300 "$program" --tap="$tap" >"$out/$name.log" 2>&1 </dev/null
         status=$?
         p=$(grep -c '^ok' "$tap") f=$(grep -c '^not ok' "$tap") s=$(grep -c '^ok .*# SKIP' "$tap")
         passed=$((passed + p - s)) failed=$((failed + f)) skipped=$((skipped + s))
@@ -73,18 +81,23 @@ run_tests() {
         fi
     done
     echo "$passed passed, $failed failed, $skipped skipped"
-    [ $failed = 0 ]
+    [ $failed = 0 ] && [ $passed != 0 ]
 }
 
 sanitize() {
+    checker=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+    status=0
     for tool in memcheck racecheck; do
         echo "== compute-sanitizer $tool"
-        LUCID_CUDA_CACHE=0 timeout 280 compute-sanitizer --tool $tool --target-processes all \
+        LUCID_CUDA_CACHE=0 timeout -k 10 280 "$checker" --tool $tool --target-processes all \
             --error-exitcode 9 "$here/tests/gpu-test_ops" --filter 'ops/float32' --jobs 1 --timeout 1000 \
             >"$out/$tool.log" 2>&1
-        echo "exit status $?; $(grep -c 'ERROR SUMMARY: 0 errors' "$out/$tool.log") clean summaries"
+        code=$?
+        [ $code = 0 ] || status=1
+        echo "exit status $code; $(grep -c 'ERROR SUMMARY: 0 errors' "$out/$tool.log") clean summaries"
         grep -v 'ERROR SUMMARY: 0' "$out/$tool.log" | grep -E '=========' | head -n 30
     done
+    return $status
 }
 
 # ---- MNIST -------------------------------------------------------------------

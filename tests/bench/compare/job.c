@@ -40,6 +40,7 @@ double job_value(void *state)
 void job_teardown(void *state)
 {
     job *j = state;
+    lucid_graph_free(j->graph);
     lucid_loader_free(j->loader);
     lucid_optimizer_free(j->opt);
     lucid_release(j->kept);

@@ -4,10 +4,14 @@ Lines in:  setup KIND ARGUMENTS | time CALLS | threads N | device NAME | half 0|
 Lines out: ready VERSION, then one answer a line: the value after the first run ("none" where there
            is no such kind), seconds, "ok", kilobytes.
 """
+import gc
+import os
 import resource
 import subprocess
 import sys
 import time
+import traceback
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -68,36 +72,77 @@ def laid_out(x, channels_last):
 class Call:
     """A function of nothing that returns a tensor or several."""
 
-    def __init__(self, function, shown=True):
+    def __init__(self, function, shown=True, mode="eager"):
         self.function, self.shown, self.first = function, shown, None
+        self.mode, self.graph = mode, None
 
     def run(self):
+        if self.graph:
+            self.graph.replay()
+            return
         result = self.function()
         if self.shown and self.first is None:
             self.first = check(result if isinstance(result, (tuple, list)) else [result])
+        if "graph" in self.mode:
+            del result
+            self.graph = captured(self.function)
 
     def value(self):
         return self.first
 
 
+def captured(function):
+    """The function's work as a CUDA graph; nothing of an earlier call may be alive."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            function()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        function()
+    return graph
+
+
 # ---- whole networks: images are laid out as is faster here, both ways are tried ------------------
 
 
-def faster(candidates, tries):
-    def seconds(c):
+def faster(makers, tries):
+    """The fastest of what the functions make; one that is slower is gone before the next is made."""
+    best, least = None, float("inf")
+    for make in makers:
+        candidate = None
         try:
-            c.run()
+            candidate = make()
+            candidate.run()
             synchronize()
             start = time.perf_counter()
             for _ in range(tries):
-                c.run()
+                candidate.run()
             synchronize()
-            return time.perf_counter() - start
-        except RuntimeError as error:  # this mode does not exist here
-            print(type(c).__name__, "failed:", str(error)[:200], file=sys.stderr)
-            return float("inf")
+            seconds = time.perf_counter() - start
+        except Exception as error:  # this mode does not exist here
+            print("torch:", getattr(candidate, "mode", "setup"), "failed:", str(error)[:200],
+                  file=sys.stderr)
+            continue
+        if seconds < least:
+            best, least = candidate, seconds
+        del candidate
+        forget_memory()
+    if best is None:
+        raise RuntimeError("none of the ways works here")
+    if DEVICE.type == "cuda":
+        print("torch's best mode:", best.mode, file=sys.stderr)
+    return best
 
-    return min(candidates, key=seconds)
+
+def forget_memory():
+    """From here on the peak is what lives now, without the candidates that were not chosen."""
+    if DEVICE.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 class Training:
@@ -124,26 +169,15 @@ class Training:
         self.optimizer.step()
         return loss
 
-    def capture(self):
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self.step()
-        torch.cuda.current_stream().wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.step()
-
     def run(self):
         if self.graph:
             self.graph.replay()
             return
-        loss = self.step()
+        loss = self.step().detach()
         if self.first is None:
             self.first = loss.item()
         if "graph" in self.mode:
-            self.capture()
+            self.graph = captured(self.step)
 
     def value(self):
         return self.first
@@ -152,7 +186,8 @@ class Training:
 def modes():
     if DEVICE.type == "cpu":
         return ["eager"]
-    return ["eager", "graph", "compile", "compile graph"]
+    chosen = os.environ.get("TORCH_MODES", "eager,graph,compile,compile graph")
+    return chosen.split(",")
 
 
 def formats(shape):
@@ -161,32 +196,41 @@ def formats(shape):
 
 def training(make_net, shape, make_optimizer=None, loss=F.cross_entropy):
     def sgd(parameters):
-        return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+        return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, **fused())
 
     def kind(batch, *_):
         sizes = (batch, *shape)
         make = make_optimizer or sgd
-        layouts = formats(sizes) if DTYPE == torch.float32 else [torch.channels_last]
-        best = faster([Training(make_net, make, sizes, loss, m, mode)
+        layouts = formats(sizes) if DTYPE == torch.float32 else formats(sizes)[-1:]
+        return faster([partial(Training, make_net, make, sizes, loss, m, mode)
                        for m in layouts for mode in modes()], 3 if DEVICE.type == "cpu" else 10)
-        if DEVICE.type != "cpu":
-            print("torch's best mode:", best.mode, file=sys.stderr)
-        return best
 
     return kind
 
 
+def fused():
+    """One kernel for all parameters, where PyTorch has to be asked for it."""
+    return {"fused": True} if DEVICE.type == "cuda" else {}
+
+
+def adadelta(parameters):
+    return torch.optim.Adadelta(parameters, capturable=DEVICE.type == "cuda")
+
+
 def inference(make_net, shape):
-    def candidate(memory_format, sizes):
+    def candidate(memory_format, sizes, mode):
         net = make_net().to(DEVICE).eval().requires_grad_(False)
         fill_module(net)
         net = net.to(memory_format=memory_format)
+        if "compile" in mode:
+            net = torch.compile(net)
         x = fill(sizes).contiguous(memory_format=memory_format)
-        return Call(lambda: net(x))
+        return Call(lambda: net(x), mode=mode)
 
     def kind(batch, *_):
         sizes = (batch, *shape)
-        return faster([candidate(m, sizes) for m in formats(sizes)], 3)
+        return faster([partial(candidate, m, sizes, mode) for m in formats(sizes) for mode in modes()],
+                      3 if DEVICE.type == "cpu" else 10)
 
     return kind
 
@@ -307,8 +351,9 @@ def optimizer(which, *_):
     fill_module(net)
     for p in net.parameters():
         p.grad = fill(p.shape, 0.01)
-    make = [lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), torch.optim.Adam,
-            torch.optim.AdamW, torch.optim.Adadelta][which]
+    make = [lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, **fused()),
+            lambda p: torch.optim.Adam(p, **fused()), lambda p: torch.optim.AdamW(p, **fused()),
+            torch.optim.Adadelta][which]
     o = make(net.parameters())
     shown = [net.conv1.weight, net.layer4[1].conv2.weight, net.fc.weight]
 
@@ -344,8 +389,8 @@ KINDS = {
     "adds": adds,
     "mnist": training(rival_nets.mnist, (1, 28, 28)),
     "net_a": training(rival_nets.net_a, (1, 28, 28)),
-    "official": training(rival_nets.official, (1, 28, 28), torch.optim.Adadelta, F.nll_loss),
-    "mlp": training(rival_nets.mlp, (784,), lambda p: torch.optim.SGD(p, lr=0.05)),
+    "official": training(rival_nets.official, (1, 28, 28), adadelta, F.nll_loss),
+    "mlp": training(rival_nets.mlp, (784,), lambda p: torch.optim.SGD(p, lr=0.05, **fused())),
     "resnet18": training(rival_nets.resnet18, (3, 32, 32)),
     "train_resnet50": training(rival_nets.resnet50, (3, 224, 224)),
     "resnet50": inference(rival_nets.resnet50, (3, 224, 224)),
@@ -365,6 +410,11 @@ def answer(line, state):
         if rest[0].startswith("cuda") and not torch.cuda.is_available():
             return "none"
         DEVICE = torch.device(rest[0])
+        if DEVICE.type == "cuda":
+            # Both sides: float32 rows in float32 (cuDNN would take TF32), algorithms measured.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.benchmark = True
         return "ok"
     if word == "half":
         DTYPE = torch.bfloat16 if int(rest[0]) else torch.float32
@@ -373,9 +423,15 @@ def answer(line, state):
         state["row"] = None
         if rest[0] not in KINDS:
             return "none"
-        state["row"] = KINDS[rest[0]](*map(int, rest[1:]))
-        state["row"].run()
-        value = state["row"].value()
+        try:
+            row = KINDS[rest[0]](*map(int, rest[1:]))
+            forget_memory()
+            row.run()
+        except Exception:  # this row has no rival then, and the next ones still do
+            traceback.print_exc()
+            return "none"
+        state["row"] = row
+        value = row.value()
         return "nan" if value is None else repr(float(value))
     if word == "time":
         run, calls = state["row"].run, int(rest[0])

@@ -54,7 +54,8 @@ typedef struct job {
     lucid_module *net;
     lucid_optimizer *opt;
     lucid_loader *loader;
-    double value; /* of the first run */
+    lucid_graph *graph; /* what run does, captured: on a GPU */
+    double value;       /* of the first run */
     bool shown;
 } job;
 

@@ -153,13 +153,27 @@ static void *setup_inference(const row *r)
     return j;
 }
 
-static void infer(void *state)
+static bool infer_once(void *state)
 {
     job *j = state;
     LUCID_SCOPE;
     LUCID_NO_GRAD;
     lucid_tensor *y = lucid_forward(j->net, j->in[0]);
+    if (!y) return false;
     job_show(j, &y, 1);
+    return true;
+}
+
+/* The first one's result is the row's value; on a GPU the others are played back, as above. */
+static void infer(void *state)
+{
+    job *j = state;
+    if (j->graph)
+        lucid_replay(j->graph);
+    else if (j->shown && row_device.type != LUCID_CPU)
+        j->graph = lucid_capture(row_device, infer_once, j);
+    else
+        infer_once(j);
 }
 
 #define TRAIN(label, how, batch, mflop, tol)                                                   \

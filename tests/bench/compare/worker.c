@@ -171,10 +171,11 @@ int worker_main(void)
         else if (sscanf(line, "threads %d", &n) == 1) {
             lucid_set_num_threads(n);
             puts("ok");
-        } else if (sscanf(line, "device %199s", name) == 1)
+        } else if (sscanf(line, "device %199s", name) == 1) {
+            lucid_set_benchmark(true); /* as PyTorch's side does */
             puts(lucid_device_parse(name, &row_device) && lucid_synchronize(row_device) ? "ok"
                                                                                         : "none");
-        else if (sscanf(line, "copy %d", &n) == 1)
+        } else if (sscanf(line, "copy %d", &n) == 1)
             printf("%.9g\n", copy_rate(n));
         else if (strcmp(line, "memory") == 0)
             printf("%ld\n", peak_memory());
