@@ -106,6 +106,7 @@ int main(int argc, char **argv)
     signal(SIGINT, on_interrupt);
     if (o.threads > 0) lucid_set_num_threads(o.threads);
     lucid_manual_seed(o.seed);
+    lucid_set_deterministic(true); /* one seed, the same bits: also of cuDNN's convolutions */
 
     lucid_module *net = make_net();
     lucid_to(net, o.device);
