@@ -9,7 +9,7 @@
 #     sh run.sh bench [args]   lucid and PyTorch side by side (bench-compare's arguments: a pattern
 #                              chooses rows; TORCH_MODES=eager,graph leaves out torch.compile)
 #
-# Everything takes more than half an hour, most of it torch.compile's. Where a command may take only
+# Everything may take over half an hour, most of it torch.compile. Where a command may take only
 # ten minutes: test, mnist, sanitize, then bench by pieces: 'train m', 'train n', 'train o', 'train
 # resnet18 b', 'train resnet50', 'infer', 'conv', and so on, each with --quick.
 #
