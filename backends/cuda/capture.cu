@@ -104,7 +104,8 @@ void graph_free(void *recorded)
     graph *g = static_cast<graph *>(recorded);
     /* It may still be playing: what its memory is used for next is queued behind it, but its
      * executable must not go before it has ended. */
-    if (const device_info *d = use_device(g->index, "capture")) cudaStreamSynchronize(d->stream);
+    const device_info *d = use_device(g->index, "capture");
+    if (d && !is_capturing(g->index)) cudaStreamSynchronize(d->stream);
     free_graph(g);
 }
 

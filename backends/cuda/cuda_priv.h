@@ -54,8 +54,8 @@ extern switches_t switches;
 bool copy_view(int device, const lucid_view *to, const lucid_view *from);
 
 /* ---- page-locked memory (feed.cu): a copy from src was queued on the current device's stream. If
- * src lies in a block, that is handed out again only behind the copy ---- */
-void note_copy(const void *src, int device, cudaStream_t stream);
+ * src lies in a block, that is handed out again only behind the copy; else false ---- */
+bool note_copy(const void *src, int device, cudaStream_t stream);
 
 /* ---- memory (memory.cu): stream-ordered: a freed block may be reused at once ---- */
 void *device_alloc(int index, size_t bytes);

@@ -159,8 +159,10 @@ static bool copy(void *dst, lucid_device to, const void *src, lucid_device from,
                wait_for(d, op);
     if (!no_wait_in_capture(to.index, op)) return false;
     if (!ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op)) return false;
-    note_copy(src, to.index, d->stream);
-    return true;
+    if (note_copy(src, to.index, d->stream)) return true;
+    /* Small pageable memory is read before the call returns; where the GPU can read the host's pages
+     * itself, larger may not be. */
+    return bytes <= 64 << 10 || ok(cudaStreamSynchronize(d->stream), op);
 }
 
 static bool synchronize(int index)

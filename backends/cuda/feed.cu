@@ -23,10 +23,11 @@ struct locked_block {
     int event_device;
 };
 
-std::mutex lock;
-std::map<void *, locked_block> blocks; /* all there are */
-std::multimap<size_t, void *> idle;    /* by size */
-std::vector<void *> busy;              /* given back, copy still queued */
+/* Never destroyed: other threads may still give blocks back while the process ends. */
+std::mutex &lock = *new std::mutex;
+auto &blocks = *new std::map<void *, locked_block>; /* all there are */
+auto &idle = *new std::multimap<size_t, void *>;    /* by size */
+auto &busy = *new std::vector<void *>;              /* given back, copy still queued */
 
 /* What has been copied meanwhile becomes idle. */
 void collect()
@@ -134,6 +135,10 @@ void *mark(int index, void *reuse)
     const device_info *d = use_device(index, op);
     cudaEvent_t e = static_cast<cudaEvent_t>(reuse);
     if (!d) return nullptr;
+    if (is_capturing(index)) {
+        raise(LUCID_ERR_STATE, op, "a captured step cannot take batches from the host");
+        return nullptr;
+    }
     if (!e && !ok(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), op)) return nullptr;
     if (ok(cudaEventRecord(e, d->stream), op)) return e;
     if (!reuse) cudaEventDestroy(e);
@@ -147,21 +152,23 @@ void mark_free(void *m)
 
 } // namespace
 
-void note_copy(const void *src, int device, cudaStream_t stream)
+bool note_copy(const void *src, int device, cudaStream_t stream)
 {
     std::lock_guard<std::mutex> guard(lock);
     auto i = blocks.upper_bound(const_cast<void *>(src));
-    if (i == blocks.begin()) return;
+    if (i == blocks.begin()) return false;
     --i;
     locked_block &b = i->second;
-    if (static_cast<const char *>(src) >= static_cast<const char *>(i->first) + b.size) return;
+    if (static_cast<const char *>(src) >= static_cast<const char *>(i->first) + b.size)
+        return false;
     /* One stream is remembered: an earlier copy on another must have ended. */
     if (b.device >= 0 && b.stream != stream) cudaStreamSynchronize(b.stream);
     b.device = device;
     b.stream = stream;
-    if (mark_copied(b)) return;
+    if (mark_copied(b)) return true;
     cudaStreamSynchronize(stream);
     b.device = -1;
+    return true;
 }
 
 void register_feed(lucid_backend *b)

@@ -49,7 +49,7 @@ struct arena {
     int pool, pools;                 /* whose memory is asked for now; how many there were */
     lucid_memory_stats stats;
 };
-arena arenas[max_devices];
+arena *const arenas = new arena[max_devices]; /* never destroyed: tensors may outlive main */
 
 bool cache_is_off()
 {
