@@ -46,8 +46,8 @@ struct arena {
     std::map<int, std::set<block *, by_size>> free_small, free_large; /* by pool */
     std::map<void *, block *> used;
     std::map<void *, size_t> direct; /* straight from the driver: the cache is off */
-    int pool, pools;                 /* whose memory is asked for now; how many there were */
-    lucid_memory_stats stats;
+    int pool = 0, pools = 0;         /* whose memory is asked for now; how many there were */
+    lucid_memory_stats stats = {};
 };
 arena *const arenas = new arena[max_devices]; /* never destroyed: tensors may outlive main */
 
