@@ -197,6 +197,46 @@ __device__ inline void reduce_store(const reduce_plan &p, int64_t at, int64_t v)
     }
 }
 
+/* L::launch<T, K, W> for the input's dtype and the plan's kind; W elements at a time where the plan
+ * has found them in packs. L::wide_extremes: packs serve the extremes too. */
+template <class L, class T, int W> bool reduce_floats(const call &c, const reduce_plan &p)
+{
+    bool wide = p.width > 1;
+    if (p.kind == reduce_squares) return L::template launch<T, reduce_squares, 1>(c, p);
+    if (p.kind == reduce_sum)
+        return wide ? L::template launch<T, reduce_sum, W>(c, p)
+                    : L::template launch<T, reduce_sum, 1>(c, p);
+    if constexpr (L::wide_extremes)
+        if (wide) return L::template launch<T, reduce_extreme, W>(c, p);
+    return L::template launch<T, reduce_extreme, 1>(c, p);
+}
+
+template <class L, class T> bool reduce_integers(const call &c, const reduce_plan &p)
+{
+    if (p.kind == reduce_extreme) return L::template launch<T, reduce_extreme, 1>(c, p);
+    return L::template launch<T, reduce_sum, 1>(c, p);
+}
+
+template <class L> bool reduce_by_type(const call &c, const reduce_plan &p)
+{
+    switch (c.in(0)->dtype) {
+    case LUCID_F32:
+        return reduce_floats<L, float, 4>(c, p);
+    case LUCID_F64:
+        return reduce_floats<L, double, 2>(c, p);
+    case LUCID_F16:
+        return reduce_floats<L, f16, 8>(c, p);
+    case LUCID_BF16:
+        return reduce_floats<L, bf16, 8>(c, p);
+    case LUCID_I64:
+        return reduce_integers<L, int64_t>(c, p);
+    case LUCID_I32:
+        return reduce_integers<L, int32_t>(c, p);
+    default:
+        return reduce_integers<L, uint8_t>(c, p);
+    }
+}
+
 } // namespace luc
 
 #endif

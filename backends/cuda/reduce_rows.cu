@@ -98,46 +98,19 @@ __global__ void __launch_bounds__(reduce_threads) reduce_row(reduce_plan p)
         reduce_store(p, at[1], acc);
 }
 
-template <class T, int K, int W> static bool launch(const call &c, const reduce_plan &p)
-{
-    int64_t blocks = ceil_div(p.results, reduce_threads / p.group) * p.splits;
-    if (blocks >= (int64_t)1 << 31) return c.unsupported("more than 2^31 blocks");
-    return c.launch(reduce_row<T, K, W>, (unsigned)blocks, reduce_threads, 0, p);
-}
-
-template <class T, int W> static bool floats(const call &c, const reduce_plan &p)
-{
-    if (p.kind == reduce_squares) return launch<T, reduce_squares, 1>(c, p);
-    if (p.kind == reduce_extreme)
-        return p.width > 1 ? launch<T, reduce_extreme, W>(c, p)
-                           : launch<T, reduce_extreme, 1>(c, p);
-    return p.width > 1 ? launch<T, reduce_sum, W>(c, p) : launch<T, reduce_sum, 1>(c, p);
-}
-
-template <class T> static bool integers(const call &c, const reduce_plan &p)
-{
-    if (p.kind == reduce_extreme) return launch<T, reduce_extreme, 1>(c, p);
-    return launch<T, reduce_sum, 1>(c, p);
-}
+struct rows {
+    enum { wide_extremes = true };
+    template <class T, int K, int W> static bool launch(const call &c, const reduce_plan &p)
+    {
+        int64_t blocks = ceil_div(p.results, reduce_threads / p.group) * p.splits;
+        if (blocks >= (int64_t)1 << 31) return c.unsupported("more than 2^31 blocks");
+        return c.launch(reduce_row<T, K, W>, (unsigned)blocks, reduce_threads, 0, p);
+    }
+};
 
 bool reduce_rows(const call &c, const reduce_plan &p)
 {
-    switch (c.in(0)->dtype) {
-    case LUCID_F32:
-        return floats<float, 4>(c, p);
-    case LUCID_F64:
-        return floats<double, 2>(c, p);
-    case LUCID_F16:
-        return floats<f16, 8>(c, p);
-    case LUCID_BF16:
-        return floats<bf16, 8>(c, p);
-    case LUCID_I64:
-        return integers<int64_t>(c, p);
-    case LUCID_I32:
-        return integers<int32_t>(c, p);
-    default:
-        return integers<uint8_t>(c, p);
-    }
+    return reduce_by_type<rows>(c, p);
 }
 
 } // namespace luc
