@@ -16,7 +16,7 @@ checks=-fsanitize=address,undefined
     "-Dc_args=-O1 -fno-sanitize-recover=all -fno-omit-frame-pointer -fsanitize=fuzzer-no-link"
 ninja -C "$build" -j 2 liblucid-all.a
 # shellcheck disable=SC2046 # a list of options
-clang -g -O1 -D_GNU_SOURCE -fopenmp $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
+clang -g -O1 -D_GNU_SOURCE $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
     "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid-all.a" -o "$build/fuzz_$target" \
     $(pkg-config --libs libpng zlib jansson) -lm -ldl -lpthread
 
