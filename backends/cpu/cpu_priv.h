@@ -93,4 +93,10 @@ const lucid_backend *luc_cpu_backend(void);
         return tables[luc_cpu_current()];                     \
     }
 
+/* n up to the next multiple of a cache line. */
+static inline size_t luc_round64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
 #endif

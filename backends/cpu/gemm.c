@@ -1,12 +1,7 @@
 /* gemm.c: matrix products of every element type, on top of the float and double kernels. */
 #include "backends/cpu/gemm_priv.h"
+#include "backends/cpu/halves.h"
 #include "backends/cpu/parallel.h"
-#include "backends/cpu/simd.h"
-
-static size_t round64(size_t n)
-{
-    return (n + 63) / 64 * 64;
-}
 
 /* Elements from the first to the last of `count` matrices of rows x cols. */
 static int64_t extent(int64_t rows, int64_t cols, int64_t ld, int64_t batch, int64_t stride)
@@ -48,68 +43,32 @@ size_t luc_gemm_workspace(const luc_gemm_params *p, luc_gemm_type type)
         sizes s = operand_sizes(p);
         const int64_t most = INT64_MAX / 64;
         if (s.a > most || s.b > most || s.c > most) return SIZE_MAX;
-        size_t floats = round64((size_t)s.a * 4) + round64((size_t)s.b * 4) +
-                        round64((size_t)s.c * 4) + round64((size_t)s.bias * 4);
-        return floats + float_workspace(p);
+        return luc_wide_bytes(s.a) + luc_wide_bytes(s.b) + luc_wide_bytes(s.c) +
+               luc_wide_bytes(s.bias) + float_workspace(p);
     }
     default:
         return 0;
     }
 }
 
-typedef struct {
-    float *wide;
-    uint16_t *half;
-    bool bf16;
-} conversion;
-
-static void widen(void *ctx, int64_t begin, int64_t end, int thread)
-{
-    const conversion *c = ctx;
-    (void)thread;
-    for (int64_t i = begin; i < end; i++)
-        c->wide[i] = c->bf16 ? luc_bf16_to_f32(c->half[i]) : luc_f16_to_f32(c->half[i]);
-}
-
-static void narrow(void *ctx, int64_t begin, int64_t end, int thread)
-{
-    const conversion *c = ctx;
-    (void)thread;
-    for (int64_t i = begin; i < end; i++)
-        c->half[i] = c->bf16 ? luc_f32_to_bf16(c->wide[i]) : luc_f32_to_f16(c->wide[i]);
-}
-
-/* Converts n numbers to float at *at and moves *at behind them. */
-static float *take_wide(char **at, const void *half, int64_t n, bool bf16)
-{
-    conversion c = {.wide = (float *)*at, .half = (uint16_t *)(uintptr_t)half, .bf16 = bf16};
-    *at += round64((size_t)n * 4);
-    if (half) luc_parallel_for(n, 1 << 14, widen, &c);
-    return c.wide;
-}
-
-/* C in its own rows: what lies between rows must not be touched. */
-static void narrow_rows(const luc_gemm_params *p, float *wide, uint16_t *half, bool bf16)
-{
-    for (int64_t i = 0; i < p->batch; i++)
-        for (int64_t r = 0; r < p->m; r++) {
-            int64_t at = i * p->stride_c + r * p->ldc;
-            conversion c = {.wide = wide + at, .half = half + at, .bf16 = bf16};
-            narrow(&c, 0, p->n, 0);
-        }
-}
-
-static void gemm_half(const luc_gemm_params *p, bool bf16, const void *a, const void *b, void *c,
-                      const void *bias, void *workspace, size_t bytes)
+static void gemm_half(const luc_gemm_params *p, lucid_dtype type, const void *a, const void *b,
+                      void *c, const void *bias, void *workspace, size_t bytes)
 {
     sizes s = operand_sizes(p);
     char *at = workspace;
-    const float *wide_a = take_wide(&at, a, s.a, bf16), *wide_b = take_wide(&at, b, s.b, bf16);
-    float *wide_c = take_wide(&at, p->beta != 0 ? c : NULL, s.c, bf16);
-    const float *wide_bias = take_wide(&at, bias, s.bias, bf16);
+    const float *wide_a = luc_take_wide(&at, s.a, a, type);
+    const float *wide_b = luc_take_wide(&at, s.b, b, type);
+    float *wide_c = luc_take_wide(&at, s.c, p->beta != 0 ? c : NULL, type);
+    const float *wide_bias = luc_take_wide(&at, s.bias, bias, type);
     luc_gemm_get()->gemm_f32(p, wide_a, wide_b, wide_c, bias ? wide_bias : NULL, at,
                              bytes - (size_t)(at - (char *)workspace));
-    narrow_rows(p, wide_c, c, bf16);
+    if (p->batch == 1 || p->stride_c == p->m * p->ldc) {
+        luc_narrow_rows(wide_c, c, p->batch * p->m, p->n, p->ldc, type);
+        return;
+    }
+    for (int64_t i = 0; i < p->batch; i++)
+        luc_narrow_rows(wide_c + i * p->stride_c, (uint16_t *)c + i * p->stride_c, p->m, p->n,
+                        p->ldc, type);
 }
 
 typedef struct {
@@ -166,7 +125,8 @@ void luc_gemm(const luc_gemm_params *p, luc_gemm_type type, const void *a, const
         break;
     case LUC_GEMM_F16:
     case LUC_GEMM_BF16:
-        gemm_half(p, type == LUC_GEMM_BF16, a, b, c, bias, workspace, workspace_bytes);
+        gemm_half(p, type == LUC_GEMM_BF16 ? LUCID_BF16 : LUCID_F16, a, b, c, bias, workspace,
+                  workspace_bytes);
         break;
     case LUC_GEMM_I32:
         gemm_integers(p, rows_i32, a, b, c, bias);

@@ -155,7 +155,7 @@ static size_t FN(scratch)(const luc_gemm_params *p)
     const int64_t cols = LUC_JOIN(TILE, _get)()->cols;
     const size_t b = (size_t)(DEPTH * even_pieces(min64(p->n, ITEM_COLS), ITEM_COLS, cols));
     const size_t a = (size_t)(BLOCK_ROWS + 1) * (DEPTH + 64 / sizeof(T));
-    return ((a + b) * sizeof(T) + 63) / 64 * 64;
+    return luc_round64((a + b) * sizeof(T));
 }
 
 /* Few vectors times many rows that lie along k: C(r, j) = row r . vector j, by dot products. */

@@ -549,6 +549,38 @@ Test(conv, half_types)
     every_level(half_types);
 }
 
+/* Images that are part of a larger one: what lies around y and dx stays as it is. */
+static void half_gaps(void)
+{
+    enum { SIDE = 4, ROW = 6, MARK = 0x4d4d };
+    luc_conv2d_params p = shape(1, 2, SIDE, SIDE, 2, 3, 1, 1, 1, 1);
+    uint16_t x[2 * SIDE * ROW], w[2 * 2 * 9], y[2 * SIDE * ROW];
+    const int64_t stride[4] = {2 * SIDE * ROW, SIDE * ROW, ROW, 1};
+    memcpy(p.x_stride, stride, sizeof stride);
+    memcpy(p.y_stride, stride, sizeof stride);
+    for (int i = 0; i < 2 * SIDE * ROW; i++) x[i] = luc_f32_to_bf16(1), y[i] = MARK;
+    for (int i = 0; i < 2 * 2 * 9; i++) w[i] = luc_f32_to_bf16(1);
+    for (int pass = 0; pass < 2; pass++) {
+        size_t bytes = luc_conv2d_workspace(&p, LUC_CONV_BF16, (luc_conv_pass)pass);
+        void *space = block(bytes);
+        if (pass == 0) luc_conv2d_forward(&p, LUC_CONV_BF16, x, w, NULL, y, space, bytes);
+        if (pass == 1) luc_conv2d_grad_input(&p, LUC_CONV_BF16, x, w, y, space, bytes);
+        free(space);
+        for (int i = 0; i < 2 * SIDE * ROW; i++) {
+            int row = i / ROW % SIDE, col = i % ROW;
+            float ones = 2.0f * (row % (SIDE - 1) ? 3 : 2) * (col % (SIDE - 1) ? 3 : 2);
+            if (col >= SIDE && i < 2 * SIDE * ROW - (ROW - SIDE))
+                cr_assert_eq(y[i], MARK, "gap %d: %x", i, y[i]);
+            else if (col < SIDE)
+                cr_assert_eq(luc_bf16_to_f32(y[i]), ones, "%d", i);
+        }
+    }
+}
+Test(conv, half_gaps)
+{
+    every_level(half_gaps);
+}
+
 /* A NaN reaches exactly the outputs whose window holds it; padding multiplies no infinity. */
 static void special_values(void)
 {

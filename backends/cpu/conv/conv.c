@@ -2,11 +2,12 @@
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/gemm.h"
+#include "backends/cpu/halves.h"
 #include "backends/cpu/parallel.h"
-#include "backends/cpu/simd.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 void luc_conv2d_channels_last(luc_conv2d_params *p)
 {
@@ -298,51 +299,6 @@ static spans spans_of(const luc_conv2d_params *p)
     return (spans){.x = span(x, p->x_stride), .w = span(w, p->w_stride), .y = span(y, p->y_stride)};
 }
 
-static size_t float_bytes(int64_t n)
-{
-    return luc_round64((size_t)n * sizeof(float));
-}
-
-typedef struct {
-    float *wide;
-    uint16_t *half;
-    bool bf16;
-} conversion;
-
-static void widen(void *ctx, int64_t begin, int64_t end, int thread)
-{
-    const conversion *c = ctx;
-    (void)thread;
-    for (int64_t i = begin; i < end; i++)
-        c->wide[i] = c->bf16 ? luc_bf16_to_f32(c->half[i]) : luc_f16_to_f32(c->half[i]);
-}
-
-static void narrow(void *ctx, int64_t begin, int64_t end, int thread)
-{
-    const conversion *c = ctx;
-    (void)thread;
-    for (int64_t i = begin; i < end; i++)
-        c->half[i] = c->bf16 ? luc_f32_to_bf16(c->wide[i]) : luc_f32_to_f16(c->wide[i]);
-}
-
-enum { CONVERT = 1 << 14 };
-
-/* Room for n floats at *at, which moves behind them; holding what half holds, unless NULL. */
-static float *take(char **at, int64_t n, const void *half, bool bf16)
-{
-    conversion c = {.wide = (float *)(void *)*at, .half = (uint16_t *)(uintptr_t)half};
-    c.bf16 = bf16;
-    *at += float_bytes(n);
-    if (half) luc_parallel_for(n, CONVERT, widen, &c);
-    return c.wide;
-}
-
-static void give(const float *wide, void *half, int64_t n, bool bf16)
-{
-    conversion c = {.wide = (float *)(uintptr_t)wide, .half = half, .bf16 = bf16};
-    luc_parallel_for(n, CONVERT, narrow, &c);
-}
-
 /* ---- every type ------------------------------------------------------------------------------ */
 
 size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass)
@@ -350,8 +306,8 @@ size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_
     if (type == LUC_CONV_F64) return 0;
     if (type == LUC_CONV_F32) return bytes_f32(p, pass);
     spans s = spans_of(p);
-    return float_bytes(s.x) + float_bytes(s.w) + 2 * float_bytes(s.y) + float_bytes(p->o) +
-           bytes_f32(p, pass);
+    return luc_wide_bytes(s.x) + luc_wide_bytes(s.w) + 2 * luc_wide_bytes(s.y) +
+           luc_wide_bytes(p->o) + bytes_f32(p, pass);
 }
 
 size_t luc_conv2d_packed_bytes(const luc_conv2d_params *p, luc_conv_type type)
@@ -378,19 +334,26 @@ void luc_conv2d_pack(const luc_conv2d_params *p, const void *w, void *packed)
     packing(choose(p, LUC_CONV_FORWARD))->pack(p, false, w, packed);
 }
 
-static void forward_half(const luc_conv2d_params *p, bool bf16, const void *x, const void *w,
+static lucid_dtype dtype_of(luc_conv_type half)
+{
+    return half == LUC_CONV_BF16 ? LUCID_BF16 : LUCID_F16;
+}
+
+/* Gaps between an output's numbers are written back as they were: it is widened first where it has some. */
+static void forward_half(const luc_conv2d_params *p, lucid_dtype half, const void *x, const void *w,
                          const luc_conv_epilogue *then, void *y, char *workspace, size_t bytes)
 {
     const spans s = spans_of(p);
     char *at = workspace;
-    const float *wide_x = take(&at, s.x, x, bf16), *wide_w = take(&at, s.w, w, bf16);
-    float *wide_y = take(&at, s.y, y, bf16); /* its gaps are written back as they were */
+    const float *wide_x = luc_take_wide(&at, s.x, x, half);
+    const float *wide_w = luc_take_wide(&at, s.w, w, half);
+    float *wide_y = luc_take_wide(&at, s.y, s.y == p->n * p->o * p->oh * p->ow ? NULL : y, half);
     luc_conv_epilogue wide = {0};
     if (then) wide = *then;
-    if (wide.residual) wide.residual = take(&at, s.y, wide.residual, bf16);
+    if (wide.residual) wide.residual = luc_take_wide(&at, s.y, wide.residual, half);
     forward_f32(p, wide_x, wide_w, then ? &wide : NULL, wide_y, at,
                 bytes - (size_t)(at - workspace));
-    give(wide_y, y, s.y, bf16);
+    luc_narrow(wide_y, y, s.y, half);
 }
 
 void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const void *x,
@@ -403,7 +366,7 @@ void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const vo
     else if (type == LUC_CONV_F32)
         forward_f32(p, x, w, then, y, workspace, bytes);
     else
-        forward_half(p, type == LUC_CONV_BF16, x, w, then, y, workspace, bytes);
+        forward_half(p, dtype_of(type), x, w, then, y, workspace, bytes);
 }
 
 void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,
@@ -415,13 +378,15 @@ void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const
     } else if (type == LUC_CONV_F32) {
         grad_input_f32(p, dy, w, dx, workspace, bytes);
     } else {
-        const bool bf16 = type == LUC_CONV_BF16;
+        const lucid_dtype half = dtype_of(type);
         const spans s = spans_of(p);
         char *at = workspace;
-        const float *wide_dy = take(&at, s.y, dy, bf16), *wide_w = take(&at, s.w, w, bf16);
-        float *wide_dx = take(&at, s.x, dx, bf16);
+        const float *wide_dy = luc_take_wide(&at, s.y, dy, half);
+        const float *wide_w = luc_take_wide(&at, s.w, w, half);
+        float *wide_dx =
+            luc_take_wide(&at, s.x, s.x == p->n * p->c * p->h * p->w ? NULL : dx, half);
         grad_input_f32(p, wide_dy, wide_w, wide_dx, at, bytes - (size_t)(at - (char *)workspace));
-        give(wide_dx, dx, s.x, bf16);
+        luc_narrow(wide_dx, dx, s.x, half);
     }
 }
 
@@ -434,14 +399,16 @@ void luc_conv2d_grad_weight(const luc_conv2d_params *p, luc_conv_type type, cons
     } else if (type == LUC_CONV_F32) {
         grad_weight_f32(p, x, dy, dw, dbias, workspace, bytes);
     } else {
-        const bool bf16 = type == LUC_CONV_BF16;
+        const lucid_dtype half = dtype_of(type);
         const spans s = spans_of(p);
         char *at = workspace;
-        const float *wide_x = take(&at, s.x, x, bf16), *wide_dy = take(&at, s.y, dy, bf16);
-        float *wide_dw = take(&at, s.w, dw, bf16), *wide_dbias = take(&at, p->o, NULL, bf16);
+        const float *wide_x = luc_take_wide(&at, s.x, x, half);
+        const float *wide_dy = luc_take_wide(&at, s.y, dy, half);
+        float *wide_dw = luc_take_wide(&at, s.w, dw, half);
+        float *wide_dbias = luc_take_wide(&at, p->o, NULL, half);
         grad_weight_f32(p, wide_x, wide_dy, wide_dw, dbias ? wide_dbias : NULL, at,
                         bytes - (size_t)(at - (char *)workspace));
-        give(wide_dw, dw, s.w, bf16);
-        if (dbias) give(wide_dbias, dbias, p->o, bf16);
+        luc_narrow(wide_dw, dw, s.w, half);
+        if (dbias) luc_narrow(wide_dbias, dbias, p->o, half);
     }
 }

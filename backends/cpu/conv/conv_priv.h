@@ -126,11 +126,6 @@ static inline int64_t luc_even_piece(int64_t n, int64_t most)
     return luc_ceil_div(n, luc_ceil_div(n, most));
 }
 
-static inline size_t luc_round64(size_t n)
-{
-    return (n + 63) / 64 * 64;
-}
-
 /* The outputs i in [*first, *last) whose source i * stride + offset lies in [0, size), of count. */
 static inline void luc_valid_range(int64_t count, int64_t stride, int64_t offset, int64_t size,
                                    int64_t *first, int64_t *last)
