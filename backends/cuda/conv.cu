@@ -1,5 +1,6 @@
-/* conv.cu: conv2d and its two gradients: by cuDNN, on tiles (conv_windows.cu, conv_weights.cu) or
- * directly (conv_depthwise.cu, conv_direct.cu). */
+/* conv.cu: conv2d, alone and with what follows it in a network that is only used, and its two
+ * gradients: by cuDNN, on tiles (conv_windows.cu, conv_weights.cu) or directly (conv_depthwise.cu,
+ * conv_direct.cu). */
 #include "backends/cuda/conv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/view.h"
@@ -51,13 +52,16 @@ static bool is_dense(const lucid_view *v)
 struct plan {
     conv_job job;
     bool empty; /* nothing to write */
-    const lucid_view *x, *w, *y, *bias;
-    size_t own_bytes;
+    const lucid_view *x, *w, *y, *bias, *residual;
+    running_norm norm; /* conv2d_batch_norm */
+    size_t bytes;      /* of all the workspace */
+    /* In the workspace; -1: not needed. First what both ways use. */
+    ptrdiff_t scale_at, shift_at, residual_at, own_at;
     /* by the library: */
-    bool by_library, adds_bias;
+    bool by_library;
     const char *refusal;
-    size_t library_bytes, bytes;                     /* `bytes`: of all the workspace */
-    ptrdiff_t x_at, w_at, y_at, bias_at, library_at; /* copies in the workspace; -1: not needed */
+    size_t library_bytes;
+    ptrdiff_t x_at, w_at, y_at, bias_at, library_at; /* copies */
 };
 
 static ptrdiff_t carve(size_t *used, size_t bytes)
@@ -83,7 +87,18 @@ static void set_job(plan *p, const lucid_kernel_args *args)
         v.pass = conv_forward;
         p->x = first, p->w = second, p->y = out;
         p->bias = args->n_in > 2 ? args->in[2] : nullptr;
+        v.has_shift = p->bias != nullptr;
     }
+    if (args->op == LUCID_OP_conv2d_batch_norm) {
+        const auto *norm = static_cast<const lucid_conv2d_batch_norm_attrs *>(args->attrs);
+        p->norm = {p->bias, args->in[3], args->in[4], args->in[5], args->in[6], norm->eps};
+        p->bias = nullptr; /* in the shift */
+        p->residual = args->in[7];
+        v.has_scale = v.has_shift = true;
+        v.has_residual = p->residual != nullptr;
+        v.relu = norm->relu;
+    }
+    /* conv2d_batch_norm's begin with conv2d's */
     const lucid_conv2d_attrs *a = static_cast<const lucid_conv2d_attrs *>(args->attrs);
     const int64_t *x = p->x->dims, *y = p->y->dims, *w = p->w->dims;
     v.n = x[0], v.c = x[1], v.h = x[2], v.w = x[3];
@@ -95,7 +110,6 @@ static void set_job(plan *p, const lucid_kernel_args *args)
         v.dilation[i] = a->dilation[i];
     }
     v.groups = a->groups;
-    v.has_bias = p->bias != nullptr;
     conv_job &j = p->job;
     memcpy(j.x_stride, p->x->strides, sizeof j.x_stride);
     memcpy(j.w_stride, p->w->strides, sizeof j.w_stride);
@@ -104,11 +118,24 @@ static void set_job(plan *p, const lucid_kernel_args *args)
     j.data.x = p->x->data;
     j.data.w = p->w->data;
     j.data.y = p->y->data;
-    j.data.bias = p->bias ? p->bias->data : nullptr;
+    j.data.shift = p->bias ? p->bias->data : nullptr;
+    j.data.residual = p->residual ? p->residual->data : nullptr;
     int64_t written = v.pass == conv_grad_input    ? v.n * v.c * v.h * v.w
                       : v.pass == conv_grad_weight ? v.o * w[1] * v.kh * v.kw
                                                    : v.n * v.o * v.oh * v.ow;
     p->empty = written == 0;
+}
+
+static size_t size_of(lucid_dtype dtype)
+{
+    return dtype == LUCID_F64 ? 8 : dtype == LUCID_F32 ? 4 : 2;
+}
+
+static int64_t elements_of(const lucid_view *v)
+{
+    int64_t n = 1;
+    for (int d = 0; d < v->ndim; d++) n *= v->dims[d];
+    return n;
 }
 
 static int alignment_of(const void *p)
@@ -118,12 +145,12 @@ static int alignment_of(const void *p)
     return a;
 }
 
-/* Where the library takes it, what has another layout is copied into the workspace first. */
-static void ask_library(plan *p)
+/* Where the library takes it, what has another layout is copied into the workspace first, from
+ * `used` on. */
+static void ask_library(plan *p, size_t used)
 {
     convolution &v = p->job.v;
-    const size_t size = v.dtype == LUCID_F64 ? 8 : v.dtype == LUCID_F32 ? 4 : 2;
-    size_t used = 0;
+    const size_t size = size_of(v.dtype);
     p->x_at = p->w_at = p->y_at = p->bias_at = -1;
     if (v.n == 0 || v.c == 0 || v.o == 0) {
         p->refusal = "nothing to add up";
@@ -133,19 +160,18 @@ static void ask_library(plan *p)
     const lucid_view *views[] = {p->x, p->w, p->y};
     ptrdiff_t *places[] = {&p->x_at, &p->w_at, &p->y_at};
     for (int i = 0; i < 3; i++) {
-        int64_t elements = 1;
-        for (int d = 0; d < 4; d++) elements *= views[i]->dims[d];
-        int aligned = alignment_of(views[i]->data);
         if (!is_dense(views[i]))
-            *places[i] = carve(&used, (size_t)elements * size);
-        else if (aligned < v.alignment)
-            v.alignment = aligned;
+            *places[i] = carve(&used, (size_t)elements_of(views[i]) * size);
+        else if (alignment_of(views[i]->data) < v.alignment)
+            v.alignment = alignment_of(views[i]->data);
     }
+    if (p->residual && p->residual_at < 0 && alignment_of(p->residual->data) < v.alignment)
+        v.alignment = alignment_of(p->residual->data);
     if (p->bias && p->bias->strides[0] != 1 && v.o > 1)
         p->bias_at = carve(&used, (size_t)v.o * size);
     else if (p->bias && alignment_of(p->bias->data) < v.alignment)
         v.alignment = alignment_of(p->bias->data);
-    p->refusal = dnn_refuses(v, &p->library_bytes, &p->adds_bias);
+    p->refusal = dnn_refuses(v, &p->library_bytes);
     p->by_library = !p->refusal;
     if (!p->by_library) return;
     p->library_at = carve(&used, p->library_bytes);
@@ -157,8 +183,17 @@ template <class T> static plan plan_of(const lucid_kernel_args *args, const devi
     plan p = {};
     set_job(&p, args);
     if (p.empty) return p;
-    p.bytes = p.own_bytes = own_workspace<T>(p.job, device);
-    ask_library(&p);
+    size_t used = 0;
+    p.scale_at = p.shift_at = p.residual_at = -1;
+    if (p.norm.var) {
+        p.scale_at = carve(&used, (size_t)p.job.v.o * sizeof(compute_t<T>));
+        p.shift_at = carve(&used, (size_t)p.job.v.o * sizeof(compute_t<T>));
+    }
+    if (p.residual && !is_dense(p.residual))
+        p.residual_at = carve(&used, (size_t)elements_of(p.residual) * sizeof(T));
+    p.own_at = (ptrdiff_t)used;
+    p.bytes = used + own_workspace<T>(p.job, device);
+    ask_library(&p, used);
     return p;
 }
 
@@ -174,33 +209,37 @@ static bool bring(const call &c, const lucid_view *v, ptrdiff_t at, bool read, v
     return !read || copy_view(c.args->device, &copy, v);
 }
 
-template <class T> __global__ void add_bias_rows(T *y, const T *bias, int64_t n, int64_t channels)
+/* What both ways use: scale and shift, and the residual in y's layout. */
+static bool prepare(const call &c, plan *p)
 {
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
-        y[i] = narrow<T>(widen(y[i]) + widen(bias[i % channels]));
+    convolution_data &d = p->job.data;
+    if (p->norm.var) {
+        char *scale = c.workspace<char>() + p->scale_at, *shift = c.workspace<char>() + p->shift_at;
+        if (!fold_norm(c, p->norm, p->job.v.dtype, scale, shift)) return false;
+        d.scale = scale;
+        d.shift = shift;
+    }
+    if (!p->residual) return true;
+    if (!is_dense(p->y)) return c.unsupported("output: expected channels_last memory");
+    void *residual;
+    if (!bring(c, p->residual, p->residual_at, true, &residual)) return false;
+    d.residual = residual;
+    return true;
 }
 
-template <class T> static outcome by_library(const call &c, const plan &p)
+static outcome by_library(const call &c, const plan &p)
 {
     const convolution &v = p.job.v;
-    convolution_data d = {};
+    convolution_data d = p.job.data;
     void *bias = nullptr;
     if (!bring(c, p.x, p.x_at, v.pass != conv_grad_input, &d.x) ||
         !bring(c, p.w, p.w_at, v.pass != conv_grad_weight, &d.w) ||
         !bring(c, p.y, p.y_at, v.pass != conv_forward, &d.y) ||
         (p.bias && !bring(c, p.bias, p.bias_at, true, &bias)))
         return failed;
-    d.bias = bias;
+    if (p.bias) d.shift = bias;
     outcome o = dnn_convolve(c, v, d, c.workspace<char>() + p.library_at, p.library_bytes);
     if (o != done) return o;
-    if (bias && !p.adds_bias) {
-        int64_t n = v.n * v.o * v.oh * v.ow;
-        const T *from = static_cast<const T *>(bias);
-        if (!c.launch(add_bias_rows<T>, c.blocks_for(n, 256), 256, 0, static_cast<T *>(d.y), from,
-                      n, v.o))
-            return failed;
-    }
     const lucid_view *out = c.out(0);
     void *made = v.pass == conv_grad_input ? d.x : v.pass == conv_grad_weight ? d.w : d.y;
     if (made == out->data) return done;
@@ -214,13 +253,14 @@ template <class T> static bool convolve_kernel(const lucid_kernel_args *args)
     if (!c.device) return false;
     plan p = plan_of<T>(args, c.device);
     if (p.empty) return true;
+    if (!prepare(c, &p)) return false;
     if (p.by_library && args->workspace_size >= p.bytes) {
-        outcome o = by_library<T>(c, p);
+        outcome o = by_library(c, p);
         if (o != not_handled) return o == done;
     } else {
         count_call(cudnn, p.by_library ? "its workspace was not asked for" : p.refusal);
     }
-    return convolve<T>(c, p.job, args->workspace);
+    return convolve<T>(c, p.job, c.workspace<char>() + p.own_at);
 }
 
 template <class T> static size_t workspace_of(const lucid_kernel_args *args)
@@ -244,12 +284,12 @@ static size_t workspace(const lucid_kernel_args *args)
 }
 
 #ifdef LUC_CUDA_EMULATED
-/* Instead of the library, for testing what goes around it: LUC_EMULATOR_DNN=1. */
-const char *dnn_refuses(const convolution &v, size_t *bytes, bool *adds_bias)
+/* Instead of the library, for testing what goes around it: LUC_EMULATOR_DNN=1. An odd number of
+ * channels stands for a library that takes the whole graph. */
+const char *dnn_refuses(const convolution &, size_t *bytes)
 {
     const char *s = getenv("LUC_EMULATOR_DNN");
     if (!s || *s != '1') return "off";
-    *adds_bias = v.o % 2;
     *bytes = (size_t)64 << 20;
     return nullptr;
 }
@@ -271,12 +311,12 @@ static bool convolve_dense(const call &c, const convolution &v, const convolutio
     memcpy(y.dims, dims[2], sizeof dims[2]);
     j.v = v;
     j.data = d;
-    if (v.o % 2 == 0) j.data.bias = nullptr;
+    if (v.o % 2 == 0) j.v.has_scale = j.v.has_shift = j.v.has_residual = j.v.relu = false;
     j.bias_stride = 1;
     memcpy(j.x_stride, dense(&x, d.x).strides, sizeof j.x_stride);
     memcpy(j.w_stride, dense(&w, d.w).strides, sizeof j.w_stride);
     memcpy(j.y_stride, dense(&y, d.y).strides, sizeof j.y_stride);
-    return convolve<T>(c, j, workspace);
+    return convolve<T>(c, j, workspace) && (v.o % 2 || finish_convolution(c, v, d));
 }
 
 outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
@@ -293,9 +333,11 @@ outcome dnn_convolve(const call &c, const convolution &v, const convolution_data
 void register_conv(lucid_backend *b)
 {
     LUC_FLOATS(b, conv2d, convolve_kernel);
+    LUC_FLOATS(b, conv2d_batch_norm, convolve_kernel);
     LUC_FLOATS(b, conv2d_backward_input, convolve_kernel);
     LUC_FLOATS(b, conv2d_backward_weight, convolve_kernel);
     b->workspace[LUCID_OP_conv2d] = workspace;
+    b->workspace[LUCID_OP_conv2d_batch_norm] = workspace;
     b->workspace[LUCID_OP_conv2d_backward_input] = workspace;
     b->workspace[LUCID_OP_conv2d_backward_weight] = workspace;
 }

@@ -43,17 +43,18 @@ bool is_depthwise(const conv_job &j)
 /* ---- forward, and grad_input without stride --------------------------------------------------- */
 
 /* to[row, column] = sum over (r, s) of from[row * scale + origin + r * step, ...] w[r, s] */
-struct depthwise_rows {
-    const void *from, *w, *bias;
+template <class T> struct depthwise_rows {
+    const void *from, *w;
+    finish<T> then;
     void *to;
-    int64_t to_stride[4], from_stride[4], w_stride[4], bias_stride;
+    int64_t to_stride[4], from_stride[4], w_stride[4];
     int channels, rows, columns, from_rows, from_columns, kh, kw;
     int scale[2], origin[2], step[2];
     int64_t threads;
     divider by_channels, by_runs, by_rows;
 };
 
-template <class T> __global__ void depthwise_elements(depthwise_rows p)
+template <class T> __global__ void depthwise_elements(depthwise_rows<T> p)
 {
     enum { width = width_of<T>::value };
     typedef compute_t<T> C;
@@ -92,18 +93,15 @@ template <class T> __global__ void depthwise_elements(depthwise_rows p)
                 }
             }
         }
-        T *to = static_cast<T *>(p.to) + image * p.to_stride[0] + row * p.to_stride[2] + c;
+        int64_t line = image * p.to_stride[0] + row * p.to_stride[2] + c;
 #pragma unroll
         for (int d = 0; d < run_columns; d++) {
             if (column + d >= p.columns) break;
+            int64_t to = line + (column + d) * p.to_stride[3];
             vector v;
 #pragma unroll
-            for (int k = 0; k < width; k++) {
-                C b =
-                    p.bias ? widen(static_cast<const T *>(p.bias)[(c + k) * p.bias_stride]) : C(0);
-                v.v[k] = narrow<T>(sum[d][k] + b);
-            }
-            *reinterpret_cast<vector *>(to + (column + d) * p.to_stride[3]) = v;
+            for (int k = 0; k < width; k++) v.v[k] = p.then(sum[d][k], c + k, to + k);
+            *reinterpret_cast<vector *>(static_cast<T *>(p.to) + to) = v;
         }
     }
 }
@@ -112,12 +110,11 @@ template <class T> static bool depthwise_pass(const call &c, const conv_job &j)
 {
     const convolution &v = j.v;
     bool forward = v.pass == conv_forward;
-    depthwise_rows p = {};
+    depthwise_rows<T> p = {};
     p.from = forward ? j.data.x : j.data.y;
     p.to = forward ? j.data.y : j.data.x;
     p.w = j.data.w;
-    p.bias = forward ? j.data.bias : nullptr;
-    p.bias_stride = j.bias_stride;
+    p.then = finish<T>(j);
     memcpy(p.from_stride, forward ? j.x_stride : j.y_stride, sizeof p.from_stride);
     memcpy(p.to_stride, forward ? j.y_stride : j.x_stride, sizeof p.to_stride);
     memcpy(p.w_stride, j.w_stride, sizeof p.w_stride);

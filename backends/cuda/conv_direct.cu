@@ -57,12 +57,11 @@ static output_order order_of(int64_t n, int64_t c, int64_t h, int64_t w, const i
     return o;
 }
 
-template <class T> __global__ void forward_elements(conv_job j, output_order order)
+template <class T> __global__ void forward_elements(conv_job j, finish<T> then, output_order order)
 {
     typedef compute_t<T> C;
     const convolution &v = j.v;
     const T *x = static_cast<const T *>(j.data.x), *w = static_cast<const T *>(j.data.w);
-    const T *bias = static_cast<const T *>(j.data.bias);
     T *y = static_cast<T *>(j.data.y);
     int64_t step = (int64_t)gridDim.x * blockDim.x;
     int channels = (int)(v.c / v.groups), per_group = (int)(v.o / v.groups);
@@ -85,9 +84,9 @@ template <class T> __global__ void forward_elements(conv_job j, output_order ord
                     sum += widen(from[c * j.x_stride[1]]) * widen(weight[c * j.w_stride[1]]);
             }
         }
-        if (bias) sum += widen(bias[at[1] * j.bias_stride]);
-        y[at[0] * j.y_stride[0] + at[1] * j.y_stride[1] + at[2] * j.y_stride[2] +
-          at[3] * j.y_stride[3]] = narrow<T>(sum);
+        int64_t to = at[0] * j.y_stride[0] + at[1] * j.y_stride[1] + at[2] * j.y_stride[2] +
+                     at[3] * j.y_stride[3];
+        y[to] = then(sum, at[1], to);
     }
 }
 
@@ -235,7 +234,8 @@ template <class T> bool convolve_directly(const call &c, const conv_job &j, void
     const convolution &v = j.v;
     if (v.pass == conv_forward) {
         output_order order = order_of(v.n, v.o, v.oh, v.ow, j.y_stride);
-        return c.launch(forward_elements<T>, c.blocks_for(order.n, 256), 256, 0, j, order);
+        return c.launch(forward_elements<T>, c.blocks_for(order.n, 256), 256, 0, j, finish<T>(j),
+                        order);
     }
     if (v.pass == conv_grad_input) {
         output_order order = order_of(v.n, v.c, v.h, v.w, j.x_stride);

@@ -36,26 +36,27 @@ template <class T> struct windows {
     typedef T element;
     static constexpr bool checks_a = true, checks_b = false, may_be_big = true;
     struct core {
-        const T *a, *b, *bias;
+        const T *a, *b;
         T *c;
+        finish<T> then;
         int64_t m, n, k;
         pixels a_outer;
         taps a_depth;
         line b_outer;
         taps b_depth;
         pixels c_row;
-        int64_t c_column, bias_stride;
+        int64_t c_column;
         bounds a_limits, b_limits, c_limits;
         __device__ void store(spot row, int64_t j, compute_t<T> sum) const
         {
             if (!c_limits.hold(row, {0, 0, 0})) return;
-            if (bias) sum += widen(bias[j * bias_stride]);
-            c[row.at + j * c_column] = narrow<T>(sum);
+            const int64_t at = row.at + j * c_column;
+            c[at] = then(sum, j, at);
         }
     } at;
-    int groups, channels;                          /* channels: of a group, summed over */
-    int64_t a_group, b_group, c_group, bias_group; /* strides from group to group */
-    bool classes;                                  /* grad_input with a stride */
+    int groups, channels;              /* channels: of a group, summed over */
+    int64_t a_group, b_group, c_group; /* strides from group to group */
+    bool classes;                      /* grad_input with a stride */
     axis y, x;
 
     __device__ core select(int64_t batch) const
@@ -65,7 +66,7 @@ template <class T> struct windows {
         p.a += group * a_group;
         p.b += group * b_group;
         p.c += group * c_group;
-        if (p.bias) p.bias += group * bias_group;
+        p.then.begin(group * at.n, group * c_group);
         if (!classes) return p;
         int of = (int)(batch / groups), of_y = of / x.stride, of_x = of % x.stride;
         class_taps r = taps_of(y, of_y), s = taps_of(x, of_x);
@@ -109,7 +110,7 @@ template <class T> static void set_forward(windows<T> *p, const conv_job &j)
     const convolution &v = j.v;
     const int64_t *xs = j.x_stride, *ws = j.w_stride;
     p->at.a = static_cast<const T *>(j.data.x) - v.padding[0] * xs[2] - v.padding[1] * xs[3];
-    p->at.bias = static_cast<const T *>(j.data.bias);
+    p->at.then = finish<T>(j);
     p->at.c = static_cast<T *>(j.data.y);
     p->at.m = v.n * v.oh * v.ow;
     p->at.n = v.o / v.groups;
@@ -126,11 +127,9 @@ template <class T> static void set_forward(windows<T> *p, const conv_job &j)
     p->at.c_row = pixels_of(v.n, v.oh, v.ow, j.y_stride, one_by_one);
     p->at.c_limits = {(unsigned)v.oh, (unsigned)v.ow};
     p->at.c_column = j.y_stride[1];
-    p->at.bias_stride = j.bias_stride;
     p->a_group = p->channels * xs[1];
     p->c_group = p->at.n * j.y_stride[1];
     p->b_group = p->at.n * ws[0];
-    p->bias_group = p->at.n * j.bias_stride;
 }
 
 /* With strides, m is the size of a class with the most pixels; k, the taps' number, and where things

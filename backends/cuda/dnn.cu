@@ -1,11 +1,17 @@
 /* dnn.cu: convolutions by cuDNN's backend API, which is opened at run time.
  *
- * A convolution is described as a graph of one operation, or of two with a bias, on channels_last
- * tensors. The heuristics (mode B, then A, then the fallbacks) propose engines; the first that keeps
- * lucid's promises (float32 sums, TF32 and nondeterminism only where they are allowed) and can be
- * finalized is kept for the shape. With lucid_set_benchmark(true) the first few are measured once.
+ * A convolution is described as a graph on channels_last tensors, of one operation or of up to five
+ * with what follows it (scale, shift or bias, residual, ReLU). The heuristics (mode B, then A, then
+ * the fallbacks) propose engines; the first that keeps lucid's promises (float32 sums, TF32 and
+ * nondeterminism only where they are allowed) and can be finalized is kept for the shape. Where none
+ * takes the whole graph, one does the convolution and a kernel of lucid's the rest, in one pass. With
+ * lucid_set_benchmark(true) the first few of both kinds are measured once.
+ *
+ * Plans may be made while a step is captured: that queues nothing, and captures are relaxed, so the
+ * library may load its kernels meanwhile. Only measuring waits, and is left for later then.
  *
  * What a plan refers to is never destroyed: it lives as long as the process. */
+#include "backends/cuda/conv.h"
 #include "backends/cuda/dnn_priv.h"
 #include "backends/cuda/plan_cache.h"
 
@@ -14,7 +20,15 @@
 namespace luc
 {
 
-enum { most_candidates = 6, most_proposed = 24, timed_runs = 3 };
+enum {
+    most_measured = 6, /* plans of the convolution alone */
+    most_fused = 2,    /* and of the whole graph, most of which are compiled when they are made */
+    most_proposed = 100,
+    timed_runs = 3
+};
+static_assert(most_measured + most_fused <=
+                  sizeof conv_plans::candidates / sizeof(conv_plans::candidate),
+              "room");
 static const int64_t most_workspace = (int64_t)1 << 30;
 
 /* ---- the library ------------------------------------------------------------------------------ */
@@ -62,28 +76,49 @@ static cudnnHandle_t handle_of(int device)
 
 /* ---- engines ---------------------------------------------------------------------------------- */
 
-/* Whether an engine's results are what lucid promises. */
-static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v)
+/* How many of an engine's notes there are; negative: it does not say. */
+template <class N>
+static int64_t notes_of(cudnnBackendDescriptor_t engine, cudnnBackendAttributeName_t name,
+                        cudnnBackendAttributeType_t type, N *notes, int64_t most)
+{
+    int64_t n = 0;
+    if (dnn().BackendGetAttribute(engine, name, type, most, &n, notes) != CUDNN_STATUS_SUCCESS)
+        return -1;
+    return n < most ? n : most;
+}
+
+/* Whether an engine's results are what lucid promises. A whole graph without tensor cores is made
+ * by a generic engine that may be much slower than one for the convolution alone and a pass over its
+ * result: such a one is only taken when it is measured. */
+static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, bool fused)
 {
     cudnnBackendDescriptor_t engine = make_descriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
     if (!engine) return false;
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
-    int64_t n = 0;
+    cudnnBackendBehaviorNote_t ways[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
+    int64_t n = 0, n_ways = 0;
     bool allowed = dnn().BackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
                                              CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n,
                                              &engine) == CUDNN_STATUS_SUCCESS;
-    n = 0;
-    allowed = allowed && dnn().BackendGetAttribute(
-                             engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                             CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes) == CUDNN_STATUS_SUCCESS;
+    if (allowed) {
+        n = notes_of(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, notes,
+                     CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
+        n_ways = notes_of(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, ways,
+                          CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
+        allowed = n >= 0;
+    }
+    bool tensor_cores = false, generic = false;
     for (int64_t i = 0; i < n && allowed; i++) {
         if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) allowed = !switches.deterministic;
         if (notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
             notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
             allowed = false;
-        if (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && v.dtype == LUCID_F32 && !switches.tf32)
-            allowed = false;
+        if (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE) tensor_cores = true;
     }
+    if (tensor_cores && v.dtype == LUCID_F32 && !switches.tf32) allowed = false;
+    for (int64_t i = 0; i < n_ways; i++)
+        generic |= ways[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION && !tensor_cores;
+    if (fused && generic && !switches.benchmark) allowed = false;
     dnn().BackendDestroyDescriptor(engine);
     return allowed;
 }
@@ -107,9 +142,10 @@ static cudnnBackendDescriptor_t plan_of(cudnnBackendDescriptor_t config, cudnnHa
     return nullptr;
 }
 
-/* Adds what the heuristics propose to the candidates, up to `wanted`. */
-static void propose(conv_plans *to, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode,
-                    const convolution &v, cudnnHandle_t handle, int wanted)
+/* Adds what the heuristics propose to the candidates, up to `wanted` of them. */
+static void propose(conv_plans *to, cudnnBackendDescriptor_t graph, bool fused,
+                    cudnnBackendHeurMode_t mode, const convolution &v, cudnnHandle_t handle,
+                    int wanted)
 {
     cudnnBackendDescriptor_t heuristics = make_descriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     cudnnBackendDescriptor_t configs[most_proposed];
@@ -129,11 +165,13 @@ static void propose(conv_plans *to, cudnnBackendDescriptor_t graph, cudnnBackend
     if (found > made) found = made;
     for (int64_t i = 0; i < made; i++) {
         conv_plans::candidate *c = &to->candidates[to->n];
-        if (i < found && to->n < wanted && is_allowed(configs[i], v) &&
-            (c->plan = plan_of(configs[i], handle, &c->workspace)) != nullptr)
+        if (i < found && to->n < wanted && is_allowed(configs[i], v, fused) &&
+            (c->plan = plan_of(configs[i], handle, &c->workspace)) != nullptr) {
+            c->fused = fused;
             to->n++;
-        else
+        } else {
             dnn().BackendDestroyDescriptor(configs[i]);
+        }
     }
     if (heuristics) dnn().BackendDestroyDescriptor(heuristics);
 }
@@ -142,16 +180,19 @@ static void make_plans(conv_plans *to, const convolution &v)
 {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_A,
                                                    CUDNN_HEUR_MODE_FALLBACK};
-    int wanted = switches.benchmark ? most_candidates : 1;
+    const bool follows = v.has_scale || v.has_shift || v.has_residual || v.relu;
     cudnnHandle_t handle = handle_of(v.device);
     if (!handle) return;
     std::lock_guard<std::mutex> guard(handles[v.device].lock);
-    /* With the bias if an engine can; else without, and it is added afterwards. */
-    for (int fused = v.has_bias; fused >= 0 && to->n == 0; fused--) {
+    /* The whole graph first; the convolution alone where no engine takes it, or to be measured. */
+    for (int fused = follows; fused >= 0; fused--) {
+        if (to->n > 0 && !switches.benchmark) break;
         cudnnBackendDescriptor_t graph = conv_graph(v, fused != 0, handle);
-        for (int m = 0; graph && m < 3 && to->n < wanted && (m < 2 || to->n == 0); m++)
-            propose(to, graph, modes[m], v, handle, wanted);
-        to->adds_bias = fused != 0;
+        const int before = to->n, most = fused ? most_fused : most_measured;
+        for (int m = 0; graph && m < 3 && to->n == before; m++)
+            if (m < 2 || !fused)
+                propose(to, graph, fused != 0, modes[m], v, handle,
+                        before + (switches.benchmark ? most : 1));
     }
     to->measured = to->n <= 1;
 }
@@ -159,7 +200,7 @@ static void make_plans(conv_plans *to, const convolution &v)
 /* ---- plans ------------------------------------------------------------------------------------ */
 
 struct conv_key {
-    int64_t of[24];
+    int64_t of[27];
 };
 static plan_cache<conv_key, conv_plans> plans;
 
@@ -195,7 +236,10 @@ static conv_plans *plans_of(const convolution &v, const char **why)
                      v.dilation[0],
                      v.dilation[1],
                      v.groups,
-                     v.has_bias,
+                     v.has_scale,
+                     v.has_shift,
+                     v.has_residual,
+                     v.relu,
                      v.alignment,
                      switches.tf32,
                      switches.deterministic,
@@ -205,7 +249,7 @@ static conv_plans *plans_of(const convolution &v, const char **why)
     return p && p->n > 0 ? p : nullptr;
 }
 
-const char *dnn_refuses(const convolution &v, size_t *bytes, bool *adds_bias)
+const char *dnn_refuses(const convolution &v, size_t *bytes)
 {
     const char *why;
     const conv_plans *p = plans_of(v, &why);
@@ -214,7 +258,6 @@ const char *dnn_refuses(const convolution &v, size_t *bytes, bool *adds_bias)
     for (int i = 0; i < p->n && !p->measured; i++)
         if (p->candidates[i].workspace > most) most = p->candidates[i].workspace;
     *bytes = (size_t)most;
-    *adds_bias = p->adds_bias;
     return nullptr;
 }
 
@@ -223,8 +266,15 @@ const char *dnn_refuses(const convolution &v, size_t *bytes, bool *adds_bias)
 static bool execute(const conv_plans *p, int which, const convolution &v, const convolution_data &d,
                     void *workspace)
 {
-    int64_t ids[] = {uid_x, uid_w, uid_y, uid_bias}, n = p->adds_bias ? 4 : 3;
-    void *data[] = {d.x, d.w, d.y, const_cast<void *>(d.bias)};
+    int64_t ids[6] = {uid_x, uid_w, uid_y}, n = 3;
+    void *data[6] = {d.x, d.w, d.y};
+    auto add = [&](int64_t id, const void *at) {
+        ids[n] = id;
+        data[n++] = const_cast<void *>(at);
+    };
+    if (p->candidates[which].fused && v.has_scale) add(uid_scale, d.scale);
+    if (p->candidates[which].fused && v.has_shift) add(uid_shift, d.shift);
+    if (p->candidates[which].fused && v.has_residual) add(uid_residual, d.residual);
     if (p->candidates[which].workspace == 0) workspace = nullptr;
     cudnnBackendDescriptor_t pack = make_descriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     if (!pack) return false;
@@ -238,18 +288,31 @@ static bool execute(const conv_plans *p, int which, const convolution &v, const 
     return ok;
 }
 
+/* The convolution and what follows it. */
+static outcome execute_all(const call &c, const conv_plans *p, int which, const convolution &v,
+                           const convolution_data &d, void *workspace)
+{
+    if (!execute(p, which, v, d, workspace)) {
+        cudaGetLastError(); /* it must not be taken for the own kernel's */
+        return not_handled;
+    }
+    return p->candidates[which].fused || finish_convolution(c, v, d) ? done : failed;
+}
+
 /* Milliseconds of a few runs after a first one; negative: it failed. */
-static float time_of(const conv_plans *p, int which, const convolution &v,
-                     const convolution_data &d, void *workspace, cudaStream_t stream)
+static float time_of(const call &c, const conv_plans *p, int which, const convolution &v,
+                     const convolution_data &d, void *workspace)
 {
     cudaEvent_t begin = nullptr, end = nullptr;
     float ms = -1;
     if (cudaEventCreateWithFlags(&begin, cudaEventDefault) == cudaSuccess &&
         cudaEventCreateWithFlags(&end, cudaEventDefault) == cudaSuccess &&
-        execute(p, which, v, d, workspace) && cudaEventRecord(begin, stream) == cudaSuccess) {
+        execute_all(c, p, which, v, d, workspace) == done &&
+        cudaEventRecord(begin, c.stream) == cudaSuccess) {
         bool ok = true;
-        for (int i = 0; i < timed_runs && ok; i++) ok = execute(p, which, v, d, workspace);
-        ok = ok && cudaEventRecord(end, stream) == cudaSuccess &&
+        for (int i = 0; i < timed_runs && ok; i++)
+            ok = execute_all(c, p, which, v, d, workspace) == done;
+        ok = ok && cudaEventRecord(end, c.stream) == cudaSuccess &&
              cudaEventSynchronize(end) == cudaSuccess;
         if (!ok || cudaEventElapsedTime(&ms, begin, end) != cudaSuccess) ms = -1;
     }
@@ -258,12 +321,12 @@ static float time_of(const conv_plans *p, int which, const convolution &v,
     return ms;
 }
 
-static void measure(conv_plans *p, const convolution &v, const convolution_data &d, void *workspace,
-                    cudaStream_t stream)
+static void measure(const call &c, conv_plans *p, const convolution &v, const convolution_data &d,
+                    void *workspace)
 {
     float least = -1;
     for (int i = 0; i < p->n; i++) {
-        float ms = time_of(p, i, v, d, workspace, stream);
+        float ms = time_of(c, p, i, v, d, workspace);
         if (ms < 0 || (least >= 0 && ms >= least)) continue;
         least = ms;
         p->best = i;
@@ -278,12 +341,11 @@ outcome dnn_convolve(const call &c, const convolution &v, const convolution_data
     conv_plans *p = plans_of(v, &why);
     if (!p) return not_handled;
     std::lock_guard<std::mutex> guard(handles[v.device].lock);
-    if (!p->measured && !is_capturing(v.device)) measure(p, v, d, workspace, c.stream);
+    if (!p->measured && !is_capturing(v.device)) measure(c, p, v, d, workspace);
     if ((int64_t)bytes < p->candidates[p->best].workspace) return not_handled;
-    bool ok = execute(p, p->best, v, d, workspace);
-    if (!ok) cudaGetLastError(); /* it must not be taken for the own kernel's */
-    count_call(cudnn, ok ? nullptr : "it refused a call");
-    return ok ? done : not_handled;
+    outcome o = execute_all(c, p, p->best, v, d, workspace);
+    if (o != failed) count_call(cudnn, o == done ? nullptr : "it refused a call");
+    return o;
 }
 
 } // namespace luc

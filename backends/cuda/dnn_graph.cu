@@ -91,56 +91,82 @@ static cudnnBackendDescriptor_t conv_operation(const convolution &v,
     return nullptr;
 }
 
-/* y = sum + bias */
-static cudnnBackendDescriptor_t add_operation(cudnnBackendDescriptor_t sum,
-                                              cudnnBackendDescriptor_t bias,
-                                              cudnnBackendDescriptor_t y)
+/* y = x op b, in float32; y = max(x, 0), a NaN staying, where b is NULL. b may be one number a
+ * channel. */
+static cudnnBackendDescriptor_t pointwise(cudnnPointwiseMode_t mode, cudnnBackendDescriptor_t x,
+                                          cudnnBackendDescriptor_t b, cudnnBackendDescriptor_t y)
 {
-    cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
-    cudnnDataType_t compute = CUDNN_DATA_FLOAT;
-    cudnnBackendDescriptor_t add = make_descriptor(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
-    if (!add || !set(add, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode) ||
-        !set(add, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute) ||
-        !finalize(add))
+    const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    const cudnnNanPropagation_t nan = CUDNN_PROPAGATE_NAN;
+    cudnnBackendDescriptor_t how = make_descriptor(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    if (!how || !x || !y ||
+        !set(how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode) ||
+        !set(how, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute) ||
+        (mode == CUDNN_POINTWISE_RELU_FWD &&
+         !set(how, CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, &nan)) ||
+        !finalize(how))
         return nullptr;
     cudnnBackendDescriptor_t d = make_descriptor(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     if (d &&
         set(d, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-            &add) &&
-        set(d, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &sum) &&
-        set(d, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &bias) &&
+            &how) &&
+        set(d, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x) &&
+        (!b ||
+         set(d, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &b)) &&
         set(d, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y) &&
         finalize(d))
         return d;
     return nullptr;
 }
 
+/* The operations behind the convolution, in their order. */
+struct step {
+    cudnnPointwiseMode_t mode;
+    int64_t operand;  /* its name; 0: none */
+    bool wide, image; /* the operand is float32, or like y instead of one number a channel */
+};
+static int steps_of(const convolution &v, step to[4])
+{
+    int n = 0;
+    if (v.has_scale) to[n++] = {CUDNN_POINTWISE_MUL, uid_scale, true, false};
+    if (v.has_shift) to[n++] = {CUDNN_POINTWISE_ADD, uid_shift, v.has_scale, false};
+    if (v.has_residual) to[n++] = {CUDNN_POINTWISE_ADD, uid_residual, false, true};
+    if (v.relu) to[n++] = {CUDNN_POINTWISE_RELU_FWD, 0, false, false};
+    return n;
+}
+
 cudnnBackendDescriptor_t conv_graph(const convolution &v, bool fused, cudnnHandle_t handle)
 {
-    cudnnDataType_t type = data_type(v.dtype);
+    const cudnnDataType_t type = data_type(v.dtype);
+    step steps[4];
+    const int n = fused ? steps_of(v, steps) : 0;
     cudnnBackendDescriptor_t x = tensor(uid_x, type, v.alignment, false, v.n, v.c, v.h, v.w);
     cudnnBackendDescriptor_t w =
         tensor(uid_w, type, v.alignment, false, v.o, v.c / v.groups, v.kh, v.kw);
     cudnnBackendDescriptor_t y = tensor(uid_y, type, v.alignment, false, v.n, v.o, v.oh, v.ow);
     cudnnBackendDescriptor_t parameters = conv_parameters(v);
     if (!x || !w || !y || !parameters) return nullptr;
-    cudnnBackendDescriptor_t operations[2] = {nullptr, nullptr};
-    int64_t n = 1;
-    if (fused) {
-        cudnnBackendDescriptor_t sum =
-            tensor(uid_sum, CUDNN_DATA_FLOAT, 16, true, v.n, v.o, v.oh, v.ow);
-        cudnnBackendDescriptor_t bias = tensor(uid_bias, type, v.alignment, false, 1, v.o, 1, 1);
-        if (!sum || !bias) return nullptr;
-        operations[0] = conv_operation(v, parameters, x, w, sum);
-        operations[1] = add_operation(sum, bias, y);
-        n = 2;
-    } else {
-        operations[0] = conv_operation(v, parameters, x, w, y);
+
+    cudnnBackendDescriptor_t operations[5], sum = y;
+    for (int i = 0; i <= n; i++) {
+        cudnnBackendDescriptor_t from = sum, b = nullptr;
+        sum = i == n ? y : tensor(uid_sum + i, CUDNN_DATA_FLOAT, 16, true, v.n, v.o, v.oh, v.ow);
+        if (!sum) return nullptr;
+        if (i > 0 && steps[i - 1].operand) {
+            const step &s = steps[i - 1];
+            b = s.image ? tensor(s.operand, type, v.alignment, false, v.n, v.o, v.oh, v.ow)
+                        : tensor(s.operand, s.wide ? CUDNN_DATA_FLOAT : type,
+                                 s.wide ? 16 : v.alignment, false, 1, v.o, 1, 1);
+            if (!b) return nullptr;
+        }
+        operations[i] = i == 0 ? conv_operation(v, parameters, x, w, sum)
+                               : pointwise(steps[i - 1].mode, from, b, sum);
+        if (!operations[i]) return nullptr;
     }
     cudnnBackendDescriptor_t graph = make_descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    if (operations[0] && operations[n - 1] && graph &&
-        set(graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) &&
-        set(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, operations) &&
+    if (graph && set(graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) &&
+        set(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n + 1,
+            operations) &&
         finalize(graph))
         return graph;
     return nullptr;

@@ -30,11 +30,12 @@ const dnn_library &dnn();
 
 /* The plans of a shape, and the one that is used. */
 struct conv_plans {
-    bool adds_bias, measured;
+    bool measured;
     int n, best;
     struct candidate {
         cudnnBackendDescriptor_t plan;
         int64_t workspace;
+        bool fused; /* it does what follows the convolution too */
     } candidates[8];
 };
 
@@ -55,9 +56,17 @@ inline bool finalize(cudnnBackendDescriptor_t d)
 }
 
 /* The names by which an execution is given its tensors. */
-enum { uid_x = 'x', uid_w = 'w', uid_y = 'y', uid_bias = 'b', uid_sum = 's' };
+enum {
+    uid_x = 'x',
+    uid_w = 'w',
+    uid_y = 'y',
+    uid_scale = 'a',
+    uid_shift = 'b',
+    uid_residual = 'r',
+    uid_sum = 's' /* and the next three */
+};
 
-/* The graph of a convolution, with its bias if `fused`. NULL where it cannot be described. */
+/* The graph of a convolution, with what follows it if `fused`. NULL where it cannot be described. */
 cudnnBackendDescriptor_t conv_graph(const convolution &v, bool fused, cudnnHandle_t handle);
 
 } // namespace luc

@@ -54,12 +54,15 @@ struct convolution {
     lucid_dtype dtype;
     int device;
     int64_t n, c, h, w, o, kh, kw, oh, ow, stride[2], padding[2], dilation[2], groups;
-    bool has_bias; /* forward: + bias [O], dense */
+    /* Forward, what follows: y = max(0, y * scale + shift + residual), as far as given. */
+    bool has_scale, has_shift, has_residual, relu;
     int alignment; /* of all addresses, in bytes: 16 or less */
 };
+/* scale and shift [O] lie densely, in compute_t of the dtype where there is a scale; a shift alone is
+ * conv2d's bias, in the dtype itself. The residual is like y. */
 struct convolution_data {
     void *x, *w, *y;
-    const void *bias;
+    const void *scale, *shift, *residual;
 };
 
 /* Workspace that blas_multiply may use for this product, in bytes. */
@@ -76,13 +79,13 @@ inline outcome blas_multiply(const call &, const product &, void *, size_t)
 }
 #endif
 
-/* NULL where cuDNN can do it: then the workspace that it needs, in bytes, and whether it adds the
- * bias itself. Else why not. */
-const char *dnn_refuses(const convolution &v, size_t *bytes, bool *adds_bias);
+/* NULL where cuDNN can do it: then the workspace that it needs, in bytes. Else why not. What follows
+ * the convolution is done too, by cuDNN or by one kernel of lucid's. */
+const char *dnn_refuses(const convolution &v, size_t *bytes);
 outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
                      void *workspace, size_t bytes);
 #if !defined(LUC_CUDA_EMULATED) && !defined(LUC_HAVE_CUDNN)
-inline const char *dnn_refuses(const convolution &, size_t *, bool *)
+inline const char *dnn_refuses(const convolution &, size_t *)
 {
     return "the library was not there when lucid was built";
 }
