@@ -208,11 +208,10 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace
     }
     lucid_keep keep;
     lucid_tensor *kept = c->op->keeps ? in[c->op->keeps] : NULL;
-    if (kept && c->device.type == LUCID_CPU) {
-        if (c->needs && kept->storage->kept)
-            luc_keep_drop(kept->storage); /* training will change it */
-        else if (!c->needs && luc_keep_begin(&keep, kept))
-            args.keep = &keep;
+    if (kept && c->device.type == LUCID_CPU && c->needs) {
+        if (kept->storage->kept) luc_keep_drop(kept->storage); /* training will change it */
+    } else if (kept && luc_keep_begin(&keep, kept)) {
+        args.keep = &keep;
     }
     if (workspace) args.workspace_size = workspace(&args);
     return run_with_workspace(c, kernel, &args);

@@ -53,7 +53,12 @@ static const lucid_backend *load_cuda(void)
                                            .ops = LUCID_OP_COUNT,
                                            .raise = raise_text,
                                            .should_fail = luc_alloc_should_fail,
-                                           .is_watched = luc_alloc_is_watched};
+                                           .is_watched = luc_alloc_is_watched,
+                                           .keep_find = lucid_keep_find,
+                                           .kept_new = lucid_kept_new,
+                                           .kept_data = lucid_kept_data,
+                                           .keep_put = lucid_keep_put,
+                                           .kept_release = lucid_kept_release};
     lucid_plugin_entry entry;
     void *symbol = dlsym(lib, "lucid_cuda_backend");
     memcpy(&entry, &symbol, sizeof entry);

@@ -38,8 +38,8 @@ typedef struct lucid_view {
 #define LUCID_MAX_INPUTS  8
 #define LUCID_MAX_OUTPUTS 4
 
-/* A place beside an input's memory, where a CPU kernel may keep what it made of that input, such as
- * packed weights, from one call to the next: see keep.h. */
+/* A place beside an input's memory, where a kernel may keep what it made of that input, such as packed
+ * weights, from one call to the next: see keep.h. */
 typedef struct lucid_keep lucid_keep;
 
 /* The arguments of one kernel call. Elementwise kernels get inputs that are already expanded to

@@ -1,17 +1,21 @@
 /* keep.c: what kernels keep of an input, on the input's storage. */
 #include "lucid/keep.h"
 #include "lucid/backend_priv.h"
+#include "lucid/capture_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
 #include <string.h>
 
-/* In front of the data, in one block of the CPU's memory. */
+/* In the CPU's memory, there in one block with the data behind it. */
 struct lucid_kept {
     atomic_int refs;
     uint64_t version;  /* of the storage when the call began */
+    uint64_t epoch;    /* luc_capture_epoch then */
     const void *input; /* its first element: another view of the storage is another input */
-    size_t key_size, bytes;
+    lucid_device device;
+    void *data;
+    size_t key_size, bytes; /* bytes: of the data */
     unsigned char key[LUCID_KEEP_KEY];
 };
 
@@ -20,27 +24,40 @@ enum { HEADER = (sizeof(struct lucid_kept) + 63) / 64 * 64 };
 lucid_kept *lucid_kept_new(lucid_keep *keep, size_t bytes, const void *key, size_t key_size)
 {
     if (!keep || key_size > LUCID_KEEP_KEY || bytes > SIZE_MAX - HEADER) return NULL;
-    lucid_kept *k = luc_cache_alloc(HEADER + bytes);
+    const lucid_device device = keep->storage->device;
+    const bool here = device.type == LUCID_CPU;
+    const lucid_backend *b = here ? NULL : lucid_backend_get(device.type);
+    if (!here && !b) return NULL;
+    lucid_kept *k = luc_cache_alloc(HEADER + (here ? bytes : 0));
     if (!k) return NULL;
     memset(k, 0, sizeof *k);
+    k->data = here ? (char *)k + HEADER : b->alloc(device.index, bytes);
+    if (!k->data) {
+        luc_cache_free(k, HEADER);
+        return NULL;
+    }
+    k->device = device;
+    k->epoch = luc_capture_epoch();
     atomic_init(&k->refs, 1);
     k->version = keep->version;
     k->input = keep->input;
     k->key_size = key_size;
-    k->bytes = HEADER + bytes;
+    k->bytes = bytes;
     memcpy(k->key, key, key_size);
     return k;
 }
 
 void *lucid_kept_data(lucid_kept *kept)
 {
-    return kept ? (char *)kept + HEADER : NULL;
+    return kept ? kept->data : NULL;
 }
 
 void lucid_kept_release(lucid_kept *k)
 {
-    if (k && atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1)
-        luc_cache_free(k, k->bytes);
+    if (!k || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1) return;
+    const bool here = k->device.type == LUCID_CPU;
+    if (!here) lucid_backend_get(k->device.type)->free(k->device.index, k->data, k->bytes);
+    luc_cache_free(k, HEADER + (here ? k->bytes : 0));
 }
 
 /* ---- on the storage --------------------------------------------------------------------------- */
@@ -61,7 +78,8 @@ lucid_kept *lucid_keep_find(lucid_keep *keep, const void *key, size_t key_size)
     lock(keep->storage);
     lucid_kept *k = keep->storage->kept;
     if (k && (k->version != keep->version || k->input != keep->input || k->key_size != key_size ||
-              memcmp(k->key, key, key_size) != 0))
+              memcmp(k->key, key, key_size) != 0 ||
+              (k->device.type != LUCID_CPU && k->epoch != luc_capture_epoch())))
         k = NULL;
     if (k) atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
     unlock(keep->storage);

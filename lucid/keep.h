@@ -2,12 +2,15 @@
  *
  * Convolutions read their weights in an order of their own. To bring them into it takes as long as
  * several images' worth of arithmetic in some layers, so in inference it is done once: the result
- * stays beside the weights' memory until they change (by their version, lucid_version) or go. A
- * recorded call keeps nothing and drops what was kept, for training changes the weights.
+ * stays beside the weights' memory until they change (by their version, lucid_version) or go. On the
+ * CPU a recorded call keeps nothing and drops what was kept, for training changes the weights. On
+ * other devices it keeps what it makes, which is as large as the weights there, for the backward.
  *
- * For kernels of the CPU. An operator says with .keeps of which input; its kernel finds the place in
- * its arguments. A key says what was made: everything that its form depends on, but the input's
- * values. One form is kept at a time. Thread-safe. */
+ * An operator says with .keeps of which input; its kernel finds the place in its arguments. What is
+ * kept lies on the input's device, and is made and read in the order of the device's stream. A key
+ * says what was made: everything that its form depends on, but the input's values. One form is kept
+ * at a time. A captured step (capture.h) finds only what was kept within itself, and nothing outlives
+ * a replay, which changes weights without their version. Thread-safe. */
 #ifndef LUCID_KEEP_H
 #define LUCID_KEEP_H
 
@@ -22,7 +25,8 @@ typedef struct lucid_kept lucid_kept;
 /* What is kept under the key for the input as it is now, or NULL. The caller's reference: give it
  * back with lucid_kept_release. */
 LUCID_API lucid_kept *lucid_keep_find(lucid_keep *keep, const void *key, size_t key_size);
-/* Memory to make it in, 64-byte aligned; NULL, without raising, when memory is out. */
+/* Memory to make it in, 64-byte aligned, on the input's device; NULL, without raising, when memory is
+ * out. */
 LUCID_API lucid_kept *lucid_kept_new(lucid_keep *keep, size_t bytes, const void *key,
                                      size_t key_size);
 LUCID_API void *lucid_kept_data(lucid_kept *kept);

@@ -8,12 +8,13 @@
 #include "lucid/api.h"
 #include "lucid/backend.h"
 #include "lucid/error.h"
+#include "lucid/keep.h"
 
 LUCID_BEGIN_DECLS
 
 /* Changes with the layout of lucid_backend or lucid_plugin_host, with the list of operations or
  * with their attributes: a plug-in refuses a host of another version. */
-#define LUCID_PLUGIN_VERSION 2
+#define LUCID_PLUGIN_VERSION 3
 
 typedef struct lucid_plugin_host {
     int version; /* LUCID_PLUGIN_VERSION of the library */
@@ -24,6 +25,12 @@ typedef struct lucid_plugin_host {
     bool (*should_fail)(void);
     /* True while that hook is on: caches must then be bypassed. */
     bool (*is_watched)(void);
+    /* lucid_keep_find and the others (see keep.h). */
+    lucid_kept *(*keep_find)(lucid_keep *keep, const void *key, size_t key_size);
+    lucid_kept *(*kept_new)(lucid_keep *keep, size_t bytes, const void *key, size_t key_size);
+    void *(*kept_data)(lucid_kept *kept);
+    void (*keep_put)(lucid_keep *keep, lucid_kept *kept);
+    void (*kept_release)(lucid_kept *kept);
 } lucid_plugin_host;
 
 /* A plug-in's one exported function, `lucid_cuda_backend`: the table, or NULL with the reason why

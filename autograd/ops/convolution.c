@@ -297,6 +297,7 @@ const lucid_op luc_op_conv2d_backward_input = {
     .n_in = 2,
     .n_out = 1,
     .attrs_size = sizeof(lucid_conv2d_attrs),
+    .keeps = 1, /* the weight, as forward left it */
     .infer = backward_input_infer,
     .flops = backward_input_flops,
     .saves = luc_save_other,

@@ -60,6 +60,7 @@ struct plan {
     /* by the library: */
     bool by_library;
     const char *refusal;
+    lucid_keep *keep; /* where w's copy stays for the next call; NULL: it does not */
     size_t library_bytes;
     ptrdiff_t x_at, w_at, y_at, bias_at, library_at; /* copies */
 };
@@ -160,7 +161,9 @@ static void ask_library(plan *p, size_t used)
     const lucid_view *views[] = {p->x, p->w, p->y};
     ptrdiff_t *places[] = {&p->x_at, &p->w_at, &p->y_at};
     for (int i = 0; i < 3; i++) {
-        if (!is_dense(views[i]))
+        if (i == 1 && p->keep)
+            continue;
+        else if (!is_dense(views[i]))
             *places[i] = carve(&used, (size_t)elements_of(views[i]) * size);
         else if (alignment_of(views[i]->data) < v.alignment)
             v.alignment = alignment_of(views[i]->data);
@@ -183,6 +186,7 @@ template <class T> static plan plan_of(const lucid_kernel_args *args, const devi
     plan p = {};
     set_job(&p, args);
     if (p.empty) return p;
+    if (p.job.v.pass != conv_grad_weight && !is_dense(p.w)) p.keep = args->keep;
     size_t used = 0;
     p.scale_at = p.shift_at = p.residual_at = -1;
     if (p.norm.var) {
@@ -227,13 +231,42 @@ static bool prepare(const call &c, plan *p)
     return true;
 }
 
-static outcome by_library(const call &c, const plan &p)
+/* The weights in channels_last memory: as they were kept, or copied now and kept. NULL after an
+ * error. */
+static lucid_kept *keep_dense(const call &c, const plan &p)
+{
+    struct {
+        int64_t dims[4], strides[4], dtype;
+    } key = {};
+    memcpy(key.dims, p.w->dims, sizeof key.dims);
+    memcpy(key.strides, p.w->strides, sizeof key.strides);
+    key.dtype = p.w->dtype;
+    static_assert(sizeof key <= LUCID_KEEP_KEY, "the key has no room");
+    if (lucid_kept *kept = host.keep_find(p.keep, &key, sizeof key)) return kept;
+    const size_t bytes = (size_t)elements_of(p.w) * size_of(p.w->dtype);
+    lucid_kept *kept = host.kept_new(p.keep, bytes, &key, sizeof key);
+    if (!kept) {
+        raise(LUCID_ERR_MEMORY, c.op, "out of memory: %zu bytes for weights in channels_last",
+              bytes);
+        return nullptr;
+    }
+    lucid_view copy = dense(p.w, host.kept_data(kept));
+    if (copy_view(c.args->device, &copy, p.w)) {
+        host.keep_put(p.keep, kept);
+        return kept;
+    }
+    host.kept_release(kept);
+    return nullptr;
+}
+
+static outcome by_library_with(const call &c, const plan &p, void *w)
 {
     const convolution &v = p.job.v;
     convolution_data d = p.job.data;
     void *bias = nullptr;
+    d.w = w;
     if (!bring(c, p.x, p.x_at, v.pass != conv_grad_input, &d.x) ||
-        !bring(c, p.w, p.w_at, v.pass != conv_grad_weight, &d.w) ||
+        (!w && !bring(c, p.w, p.w_at, v.pass != conv_grad_weight, &d.w)) ||
         !bring(c, p.y, p.y_at, v.pass != conv_forward, &d.y) ||
         (p.bias && !bring(c, p.bias, p.bias_at, true, &bias)))
         return failed;
@@ -245,6 +278,15 @@ static outcome by_library(const call &c, const plan &p)
     if (made == out->data) return done;
     lucid_view from = dense(out, made);
     return copy_view(c.args->device, out, &from) ? done : failed;
+}
+
+static outcome by_library(const call &c, const plan &p)
+{
+    lucid_kept *kept = p.keep ? keep_dense(c, p) : nullptr;
+    if (p.keep && !kept) return failed;
+    outcome o = by_library_with(c, p, kept ? host.kept_data(kept) : nullptr);
+    if (kept) host.kept_release(kept);
+    return o;
 }
 
 template <class T> static bool convolve_kernel(const lucid_kernel_args *args)
