@@ -83,7 +83,11 @@ static bool max_pool2d(const lucid_kernel_args *args)
 
 static bool max_pool2d_backward(const lucid_kernel_args *args)
 {
-    luc_pool_plan p = make_plan(args, args->out[0], args->in[0], args->in[1], false);
+    const lucid_view *dx = args->out[0], *g = args->in[0];
+    luc_pool_plan p = make_plan(args, dx, g, args->in[1], false);
+    /* Too large for the cache alone, or together with what forward and backward read and wrote. */
+    int64_t moved = 2 * luc_view_numel(dx) + 3 * luc_view_numel(g);
+    p.stream |= moved * (int64_t)luc_elem_size(dx->dtype) >= 2 * (int64_t)LUC_STREAM_BYTES;
     luc_pool_get()->max_backward[args->in[0]->dtype](&p);
     return true;
 }

@@ -61,6 +61,12 @@ static int pool_square_side(const luc_pool_plan *p)
     return square && (p->kernel[0] == 2 || p->kernel[0] == 3) ? (int)p->kernel[0] : 0;
 }
 
+/* The tap at i, or the nearest one of its window. */
+LUC_INLINE int64_t pool_clamp(int64_t i, luc_window w)
+{
+    return i < w.begin ? w.begin : i >= w.end ? w.end - 1 : i;
+}
+
 /* Windows of 2x2 that touch each other, and lie inside the image. */
 static bool pool_is_2x2(const luc_pool_plan *p)
 {
@@ -68,6 +74,14 @@ static bool pool_is_2x2(const luc_pool_plan *p)
         if (p->kernel[i] != 2 || p->stride[i] != 2 || p->padding[i] || p->dilation[i] != 1)
             return false;
     return 2 * p->oh <= p->h && 2 * p->ow <= p->w;
+}
+
+/* Windows of 3x3 with step 2. */
+static bool pool_is_3x3(const luc_pool_plan *p)
+{
+    for (int i = 0; i < 2; i++)
+        if (p->kernel[i] != 3 || p->stride[i] != 2 || p->dilation[i] != 1) return false;
+    return true;
 }
 
 /* Does every pixel's first channel lie where LUC_STREAM may write? */
@@ -98,6 +112,9 @@ static bool pool_is_whole(const luc_pool_plan *p)
     return p->oh == 1 && p->ow == 1 && y.begin == 0 && x.begin == 0 && y.end == p->h &&
            x.end == p->w && p->big.strides[2] == p->w && p->dilation[0] == 1 && p->dilation[1] == 1;
 }
+
+/* How many bytes ahead pixels are asked for: what the hardware asks for by itself ends with a page. */
+enum { POOL_AHEAD = 4096 };
 
 /* What a strip (pool_rows_body.h) takes at most: rows and columns of a window, windows of a row. */
 enum { POOL_TAPS = 16, POOL_OUTS = 1024 };

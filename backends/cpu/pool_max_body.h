@@ -160,6 +160,9 @@ static void LUC_F(pool_max_strips)(void *ctx, int64_t begin, int64_t end, int th
 static void LUC_F(pool_max)(const luc_pool_plan *plan)
 {
     luc_pool_plan p = *plan;
+    p.stream = p.stream && p.layout == LUC_POOL_CHANNELS &&
+               pool_is_aligned(&p.small, sizeof(LUC_T)) &&
+               (!p.index.data || pool_is_aligned(&p.index, sizeof(int32_t)));
     if (p.layout == LUC_POOL_CHANNELS)
         luc_parallel_for(p.n * p.oh, rows_grain(&p, p.ow * p.c), LUC_F(pool_max_lane_rows), &p);
     else if (p.layout == LUC_POOL_COLUMNS && pool_is_2x2(&p))
@@ -178,6 +181,9 @@ static void LUC_F(pool_max_backward)(const luc_pool_plan *plan)
     int64_t pairs = p.n * ((p.h + 1) / 2);
     if (p.layout == LUC_POOL_CHANNELS && plain)
         luc_parallel_for(pairs, rows_grain(&p, 2 * p.w * p.c), LUC_F(pool_back_lane_pairs), &p);
+    else if (p.layout == LUC_POOL_CHANNELS && pool_is_3x3(&p))
+        luc_parallel_for(p.n * ((p.h + p.padding[0] + 1) / 2), rows_grain(&p, 2 * p.w * p.c),
+                         LUC_F(pool_back_lane_bands), &p);
     else if (p.layout == LUC_POOL_CHANNELS)
         luc_parallel_for(p.n * p.h, rows_grain(&p, p.w * p.c), LUC_F(pool_max_backward_lane_rows),
                          &p);

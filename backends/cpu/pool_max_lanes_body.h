@@ -44,52 +44,103 @@ static void LUC_F(pool_max_lanes)(const luc_pool_plan *p, const LUC_T *x, luc_wi
     }
 }
 
-/* m channels of a window of side x side taps from x on, all inside; first: the index of x. Each row
- * has a chain of its own. */
-LUC_INLINE void LUC_F(pool_max_square)(const luc_pool_plan *p, int side, const LUC_T *x,
-                                       int32_t first, LUC_T *y, int32_t *index, int64_t m)
+/* Square windows without dilation: a tap outside the image stands for the nearest one of the window
+ * inside, whose value and index it repeats, so that all windows look alike. */
+typedef struct {
+    const LUC_T *row[3];
+    int64_t column[3];
+    vi at[9]; /* the taps' indices, counted from the window's first column in row 0 */
+} LUC_F(pool_square);
+
+LUC_INLINE void LUC_F(pool_square_columns)(const luc_pool_plan *p, int side, luc_window wy,
+                                           luc_window wx, int64_t y0, int64_t x0,
+                                           LUC_F(pool_square) * s)
 {
-    vf best = vf_zero();
-    vi winner = vi_set1(first);
-    for (int i = 0; i < side; i++) {
-        const LUC_T *row = x + i * p->big.strides[2];
-        int32_t at = first + i * (int32_t)p->w;
-        vf top = LUC_F(pool_upto)(row, m);
-        vi place = vi_set1(at);
-        for (int j = 1; j < side; j++)
-            POOL_TAKE(top, place, LUC_F(pool_upto)(row + j * p->big.strides[3], m),
-                      vi_set1(at + j));
-        if (i == 0) {
-            best = top;
-            winner = place;
-        } else {
-            POOL_TAKE(best, winner, top, place);
+    for (int i = 0; i < side; i++)
+        for (int j = 0; j < side; j++) {
+            int64_t r = pool_clamp(y0 + i, wy), c = pool_clamp(x0 + j, wx);
+            s->column[j] = c * p->big.strides[3];
+            s->at[i * side + j] = vi_set1((int32_t)(r * p->w + c - x0));
         }
-    }
-    LUC_F(pool_put_upto)(y, best, m);
-    if (index) LUC_F(pool_put_winners)(index, winner, m);
 }
 
-/* One row of windows; x: the image. side: of square windows without dilation, 0: any. */
-LUC_INLINE void LUC_F(pool_max_lane_row)(const luc_pool_plan *p, int side, bool keep,
-                                         const LUC_T *x, int64_t row, LUC_T *y, int32_t *index)
+/* m channels of a window whose first column is x0. A NaN among its taps: false, and nothing is
+ * written. Each row has a chain of comparisons of its own. */
+LUC_INLINE bool LUC_F(pool_max_square)(int side, bool stream, const LUC_F(pool_square) * s,
+                                       int64_t c, int32_t x0, LUC_T *y, int32_t *index, int64_t m)
+{
+    enum { ahead = POOL_AHEAD / sizeof(LUC_T) };
+    vf tap[9], best = vf_zero();
+    vi winner = vi_set1(0);
+    for (int k = 0; k < side * side; k++)
+        tap[k] = LUC_F(pool_upto)(s->row[k / side] + (s->column[k % side] + c), m);
+    for (int k = 0; k < 4; k++) /* of what is new in this window, for the windows to come */
+        luc_prefetch(s->row[side - 1 - k / 2] + (s->column[side - 1 - k % 2] + c + ahead));
+    vm nan = vf_unordered(tap[side * side - 2], tap[side * side - 1]);
+    for (int k = 0; k + 2 < side * side; k += 2) nan = vm_or(nan, vf_unordered(tap[k], tap[k + 1]));
+    if (vm_any(nan)) return false;
+    for (int i = 0; i < side; i++) {
+        vf top = tap[i * side];
+        vi place = s->at[i * side];
+        for (int j = 1; j < side; j++) {
+            vf v = tap[i * side + j];
+            if (index) place = vi_select(vf_gt(v, top), s->at[i * side + j], place);
+            top = vf_max(v, top);
+        }
+        if (index) winner = i == 0 ? place : vi_select(vf_gt(top, best), place, winner);
+        best = i == 0 ? top : vf_max(top, best);
+    }
+    winner = vi_add(winner, vi_set1(x0));
+    if (stream) {
+        LUC_STREAM(y + c, best);
+        if (index) vf_stream((float *)(void *)(index + c), vi_float(winner));
+        return true;
+    }
+    LUC_F(pool_put_upto)(y + c, best, m);
+    if (index) LUC_F(pool_put_winners)(index + c, winner, m);
+    return true;
+}
+
+/* One row of square windows; x: the image. */
+LUC_INLINE void LUC_F(pool_max_square_row)(const luc_pool_plan *p, int side, bool keep,
+                                           const LUC_T *x, int64_t row, LUC_T *y, int32_t *index)
+{
+    LUC_F(pool_square) s;
+    const luc_window wy = luc_pool_window(p, 0, row);
+    const int64_t y0 = row * p->stride[0] - p->padding[0], channels = p->c;
+    const bool stream = p->stream;
+    bool inner = false; /* s has the columns of a window that lies inside */
+    memset(&s, 0, sizeof s);
+    for (int i = 0; i < side; i++) s.row[i] = x + pool_clamp(y0 + i, wy) * p->big.strides[2];
+    for (int64_t o = 0; o < p->ow; o++, y += p->small.strides[3]) {
+        const luc_window wx = luc_pool_window(p, 1, o);
+        const int64_t x0 = o * p->stride[1] - p->padding[1];
+        int32_t *to = keep ? index + o * p->index.strides[3] : NULL;
+        bool whole = wx.end - wx.begin == side, fine = wy.end > wy.begin && wx.end > wx.begin;
+        if (!inner || !whole)
+            LUC_F(pool_square_columns)(p, side, wy, wx, y0, x0, &s);
+        else
+            for (int j = 0; j < side; j++) s.column[j] = (x0 + j) * p->big.strides[3];
+        inner = whole;
+        int64_t c = 0;
+        for (; stream && fine && c + LUC_VF <= channels; c += LUC_VF)
+            fine = LUC_F(pool_max_square)(side, true, &s, c, (int32_t)x0, y, to, LUC_VF);
+        for (; fine && c + LUC_VF <= channels; c += LUC_VF)
+            fine = LUC_F(pool_max_square)(side, false, &s, c, (int32_t)x0, y, to, LUC_VF);
+        if (fine && c < channels)
+            fine = LUC_F(pool_max_square)(side, false, &s, c, (int32_t)x0, y, to, channels - c);
+        if (!fine) LUC_F(pool_max_lanes)(p, x, wy, wx, y, to);
+    }
+}
+
+/* One row of any windows. */
+static void LUC_F(pool_max_lane_row)(const luc_pool_plan *p, const LUC_T *x, int64_t row, LUC_T *y,
+                                     int32_t *index)
 {
     luc_window wy = luc_pool_window(p, 0, row);
-    for (int64_t o = 0; o < p->ow; o++, y += p->small.strides[3]) {
-        luc_window wx = luc_pool_window(p, 1, o);
-        int32_t *to = keep ? index + o * p->index.strides[3] : NULL;
-        if (side == 0 || wy.end - wy.begin < side || wx.end - wx.begin < side) {
-            LUC_F(pool_max_lanes)(p, x, wy, wx, y, to);
-            continue;
-        }
-        const LUC_T *from = x + wy.begin * p->big.strides[2] + wx.begin * p->big.strides[3];
-        int32_t first = (int32_t)(wy.begin * p->w + wx.begin);
-        int64_t c = 0;
-        for (; c + LUC_VF <= p->c; c += LUC_VF) LUC_F(pool_max_square)
-        (p, side, from + c, first, y + c, keep ? to + c : NULL, LUC_VF);
-        if (c < p->c) LUC_F(pool_max_square)
-        (p, side, from + c, first, y + c, keep ? to + c : NULL, p->c - c);
-    }
+    for (int64_t o = 0; o < p->ow; o++) LUC_F(pool_max_lanes)
+    (p, x, wy, luc_pool_window(p, 1, o), y + o * p->small.strides[3],
+     index ? index + o * p->index.strides[3] : NULL);
 }
 
 static void LUC_F(pool_max_lane_rows)(void *ctx, int64_t begin, int64_t end, int thread)
@@ -103,18 +154,17 @@ static void LUC_F(pool_max_lane_rows)(void *ctx, int64_t begin, int64_t end, int
         LUC_T *y = (LUC_T *)p->small.data + image_offset(&p->small, n, 0, row);
         int32_t *index = pool_index_row(p, n, 0, row);
         if (side == 2 && index)
-            LUC_F(pool_max_lane_row)(p, 2, true, x, row, y, index);
+            LUC_F(pool_max_square_row)(p, 2, true, x, row, y, index);
         else if (side == 2)
-            LUC_F(pool_max_lane_row)(p, 2, false, x, row, y, NULL);
+            LUC_F(pool_max_square_row)(p, 2, false, x, row, y, NULL);
         else if (side == 3 && index)
-            LUC_F(pool_max_lane_row)(p, 3, true, x, row, y, index);
+            LUC_F(pool_max_square_row)(p, 3, true, x, row, y, index);
         else if (side == 3)
-            LUC_F(pool_max_lane_row)(p, 3, false, x, row, y, NULL);
-        else if (index)
-            LUC_F(pool_max_lane_row)(p, 0, true, x, row, y, index);
+            LUC_F(pool_max_square_row)(p, 3, false, x, row, y, NULL);
         else
-            LUC_F(pool_max_lane_row)(p, 0, false, x, row, y, NULL);
+            LUC_F(pool_max_lane_row)(p, x, row, y, index);
     }
+    if (p->stream) luc_stream_fence();
 }
 
 /* ---- backward --------------------------------------------------------------------------------- */
@@ -149,17 +199,19 @@ LUC_INLINE void LUC_F(pool_won_pixel)(const luc_pool_plan *p, LUC_T *dx, int64_t
     if (c < p->c) LUC_F(pool_won_lanes)(p, dx + c, rows, columns, g + c, index + c, here, p->c - c);
 }
 
-/* One row of the gradient, under the windows of rows [first, last). */
-static void LUC_F(pool_max_backward_lane_row)(const luc_pool_plan *p, LUC_T *dx, const LUC_T *g,
-                                              const int32_t *index, int64_t y)
+/* Columns [begin, end) of row y of the gradient; dx, g and index: of the image. */
+static void LUC_F(pool_back_columns)(const luc_pool_plan *p, LUC_T *dx, const LUC_T *g,
+                                     const int32_t *index, int64_t y, int64_t begin, int64_t end)
 {
-    int64_t top, bottom, left = 0, right = 0, step = p->stride[1];
+    int64_t top, bottom, left, right, step = p->stride[1];
     int64_t reach = (p->kernel[1] - 1) * p->dilation[1];
     luc_pool_cover(p, 0, y, &top, &bottom);
+    luc_pool_cover(p, 1, begin, &left, &right);
     int64_t rows = bottom > top ? bottom - top : 0;
+    dx += y * p->big.strides[2] + begin * p->big.strides[3];
     g += top * p->small.strides[2];
     index += top * p->index.strides[2];
-    for (int64_t x = 0; x < p->w; x++, dx += p->big.strides[3]) {
+    for (int64_t x = begin; x < end; x++, dx += p->big.strides[3]) {
         int64_t at = x + p->padding[1]; /* what luc_pool_cover says, without dividing */
         while (right < p->ow && right * step <= at) right++;
         while (left < right && left * step + reach < at) left++;
@@ -185,11 +237,83 @@ static void LUC_F(pool_max_backward_lane_rows)(void *ctx, int64_t begin, int64_t
     const luc_pool_plan *p = ctx;
     for (int64_t i = begin; i < end; i++) {
         int64_t n = i / p->h, y = i % p->h;
-        LUC_F(pool_max_backward_lane_row)
-        (p, (LUC_T *)p->big.data + image_offset(&p->big, n, 0, y),
+        LUC_F(pool_back_columns)
+        (p, (LUC_T *)p->big.data + image_offset(&p->big, n, 0, 0),
          (const LUC_T *)p->small.data + image_offset(&p->small, n, 0, 0),
-         pool_index_row(p, n, 0, 0), y);
+         pool_index_row(p, n, 0, 0), y, 0, p->w);
     }
+    if (p->stream) luc_stream_fence();
+}
+
+/* m channels of 2x2 pixels that four windows of 3x3 with step 2 see, of which g and index are the
+ * last; at: the indices of the pixels. */
+LUC_INLINE void LUC_F(pool_back_quad)(const luc_pool_plan *p, LUC_T *dx, const LUC_T *g,
+                                      const int32_t *index, const vi at[4], int64_t m)
+{
+    const int64_t gy = p->small.strides[2], gx = p->small.strides[3];
+    const int64_t iy = p->index.strides[2], ix = p->index.strides[3];
+    vf v[4];
+    vi k[4];
+    for (int q = 0; q < 4; q++) {
+        v[q] = LUC_F(pool_upto)(g - (q < 2 ? gy : 0) - (q % 2 ? 0 : gx), m);
+        k[q] = LUC_F(pool_winners)(index - (q < 2 ? iy : 0) - (q % 2 ? 0 : ix), m);
+    }
+    for (int t = 0; t < 4; t++) { /* pixels of the second row, or column, miss the first windows */
+        LUC_T *to = dx + t / 2 * p->big.strides[2] + t % 2 * p->big.strides[3];
+        vf sum = vf_zero();
+        for (int q = 0; q < 4; q++)
+            if ((q & t) == t) sum = vf_add(sum, vf_keep(vi_eq(k[q], at[t]), v[q]));
+        if (m == LUC_VF && p->stream)
+            LUC_STREAM(to, sum);
+        else
+            LUC_F(pool_put_upto)(to, sum, m);
+    }
+}
+
+/* As many columns of two rows of the gradient, from row y and column x on, as quads cover, under the
+ * windows of row o; returns the first column that they leave. */
+static int64_t LUC_F(pool_back_quads)(const luc_pool_plan *plan, LUC_T *dx, const LUC_T *g,
+                                      const int32_t *index, int64_t o, int64_t y, int64_t x)
+{
+    const luc_pool_plan p = *plan;
+    dx += y * p.big.strides[2] + x * p.big.strides[3];
+    g += o * p.small.strides[2];
+    index += o * p.index.strides[2];
+    for (int64_t j = 1; j < p.ow && x + 1 < p.w; j++, x += 2) {
+        const int32_t first = (int32_t)(y * p.w + x), below = first + (int32_t)p.w;
+        const vi at[4] = {vi_set1(first), vi_set1(first + 1), vi_set1(below), vi_set1(below + 1)};
+        g += p.small.strides[3];
+        index += p.index.strides[3];
+        int64_t c = 0;
+        for (; c + LUC_VF <= p.c; c += LUC_VF)
+            LUC_F(pool_back_quad)(&p, dx + c, g + c, index + c, at, LUC_VF);
+        if (c < p.c) LUC_F(pool_back_quad)(&p, dx + c, g + c, index + c, at, p.c - c);
+        dx += 2 * p.big.strides[3];
+    }
+    return x;
+}
+
+/* Windows of 3x3 with step 2: the two rows of the gradient above which a row of windows begins. */
+static void LUC_F(pool_back_lane_bands)(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const luc_pool_plan *p = ctx;
+    const int64_t bands = (p->h + p->padding[0] + 1) / 2;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t n = i / bands, o = i % bands, y = 2 * o - p->padding[0], left = p->w, right = p->w;
+        LUC_T *dx = (LUC_T *)p->big.data + image_offset(&p->big, n, 0, 0);
+        const LUC_T *g = (const LUC_T *)p->small.data + image_offset(&p->small, n, 0, 0);
+        const int32_t *index = pool_index_row(p, n, 0, 0);
+        if (o > 0 && o < p->oh && y + 1 < p->h && p->w > 2) {
+            left = 2 - p->padding[1];
+            right = LUC_F(pool_back_quads)(p, dx, g, index, o, y, left);
+        }
+        for (int64_t r = y < 0 ? 0 : y; r < p->h && r < y + 2; r++) {
+            LUC_F(pool_back_columns)(p, dx, g, index, r, 0, left);
+            LUC_F(pool_back_columns)(p, dx, g, index, r, right, p->w);
+        }
+    }
+    if (p->stream) luc_stream_fence();
 }
 
 /* One window's gradient of m channels to its four taps; first: the index of dx. */
@@ -239,4 +363,5 @@ static void LUC_F(pool_back_lane_pairs)(void *ctx, int64_t begin, int64_t end, i
             for (int64_t x = 2 * covered; x < p->w; x++)
                 LUC_F(pool_zero_lanes)(p, dx + r * p->big.strides[2] + x * p->big.strides[3]);
     }
+    if (p->stream) luc_stream_fence();
 }

@@ -52,6 +52,7 @@ LUC_INLINE __m256i luc_first64(int64_t n)
     LUC_INLINE M v##_ge(v a, v b) { return _mm256_cmp_##ps(a, b, _CMP_GE_OQ); }                    \
     LUC_INLINE M v##_eq(v a, v b) { return _mm256_cmp_##ps(a, b, _CMP_EQ_OQ); }                    \
     LUC_INLINE M v##_ne(v a, v b) { return _mm256_cmp_##ps(a, b, _CMP_NEQ_UQ); }                   \
+    LUC_INLINE M v##_unordered(v a, v b) { return _mm256_cmp_##ps(a, b, _CMP_UNORD_Q); }           \
     LUC_INLINE M v##_isnan(v a) { return _mm256_cmp_##ps(a, a, _CMP_UNORD_Q); }                    \
     LUC_INLINE v v##_select(M m, v a, v b) { return _mm256_blendv_##ps(b, a, m); }                 \
     LUC_INLINE v v##_keep(M m, v a) { return _mm256_and_##ps(m, a); }                              \

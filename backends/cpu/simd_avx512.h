@@ -51,6 +51,7 @@ LUC_INLINE __mmask8 luc_first8(int64_t n)
     LUC_INLINE M v##_ge(v a, v b) { return _mm512_cmp_##ps##_mask(a, b, _CMP_GE_OQ); }             \
     LUC_INLINE M v##_eq(v a, v b) { return _mm512_cmp_##ps##_mask(a, b, _CMP_EQ_OQ); }             \
     LUC_INLINE M v##_ne(v a, v b) { return _mm512_cmp_##ps##_mask(a, b, _CMP_NEQ_UQ); }            \
+    LUC_INLINE M v##_unordered(v a, v b) { return _mm512_cmp_##ps##_mask(a, b, _CMP_UNORD_Q); }    \
     LUC_INLINE M v##_isnan(v a) { return _mm512_cmp_##ps##_mask(a, a, _CMP_UNORD_Q); }             \
     LUC_INLINE v v##_select(M m, v a, v b) { return _mm512_mask_blend_##ps(m, b, a); }             \
     LUC_INLINE v v##_keep(M m, v a) { return _mm512_maskz_mov_##ps(m, a); }

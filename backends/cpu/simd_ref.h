@@ -122,6 +122,10 @@ typedef bool vm, vmd;
     {                                                                              \
         return a != b;                                                             \
     }                                                                              \
+    LUC_INLINE M v##_unordered(v a, v b)                                           \
+    {                                                                              \
+        return a != a || b != b;                                                   \
+    }                                                                              \
     LUC_INLINE M v##_isnan(v a)                                                    \
     {                                                                              \
         return a != a;                                                             \
