@@ -33,6 +33,13 @@ LUC_INLINE void LUC_F(norm_next)(const luc_norm_plan *p, LUC_F(norm_row) * r, in
     if (r->kept) r->kept += pixels * p->loop.strides[p->kept_at][0];
 }
 
+/* May an operand's rows from `to` on be written around the cache? */
+LUC_INLINE bool LUC_F(norm_lane_streams)(const luc_norm_plan *p, const LUC_T *to, int operand)
+{
+    const size_t row = (size_t)(p->loop.strides[operand][0] * p->group) * sizeof(LUC_T);
+    return p->stream && luc_to_aligned(to, sizeof(LUC_T)) == 0 && row % 64 == 0;
+}
+
 /* Sums of rows [begin, end) into s1, s2 [width]; kind is known where this is inlined. */
 LUC_INLINE void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int64_t end,
                                       double *s1, double *s2, luc_norm_kind kind)
@@ -40,6 +47,7 @@ LUC_INLINE void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int
     const bool back = kind >= LUC_NORM_DX;
     const LUC_F(norm_row) first = LUC_F(norm_pixel)(p, begin * p->group);
     int64_t sx = p->loop.strides[0][0] * p->group, sdy = p->loop.strides[1][0] * p->group;
+    const bool stream = first.kept && LUC_F(norm_lane_streams)(p, first.kept, p->kept_at);
     for (int64_t j = 0; j < p->width; j += LUC_LANES) {
         LUC_F(norm_row) r = first;
         LUC_F(norm_coef) c = LUC_F(norm_lane_coef)(p->lane_coef, p->width, j);
@@ -54,7 +62,12 @@ LUC_INLINE void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int
             if (back) luc_prefetch(r.dy + j + 8 * sdy);
             LUC_V vx = LUC_LOAD(r.x + j), vg = vx;
             if (back) vg = LUC_F(norm_cut)(r, j, LUC_LANES, vx, &c, kind);
-            if (back && r.kept) LUC_STORE(r.kept + j, vg);
+            if (back && r.kept) {
+                if (stream)
+                    LUC_STREAM(r.kept + j, vg);
+                else
+                    LUC_STORE(r.kept + j, vg);
+            }
             for (int k = 0; k < LUC_PARTS; k++) {
                 vd d = vd_sub(LUC_PART(vx, k), centre[k]), g = back ? LUC_PART(vg, k) : d;
                 a[k] = vd_add(a[k], g);
@@ -131,6 +144,7 @@ static void LUC_F(norm_lane_sums)(void *ctx, int64_t first, int64_t last, int th
         }
         if (block == p->blocks - 1) LUC_F(norm_lane_tail)(p, s1, s2);
     }
+    if (p->kept && p->stream) luc_stream_fence();
 }
 
 /* `rows` rows of n numbers from r on, `pixels` apart. */
@@ -169,14 +183,12 @@ static void LUC_F(norm_lane_out)(void *ctx, int64_t first, int64_t last, int thr
 {
     (void)thread;
     const luc_norm_plan *p = ctx;
-    int64_t so = p->loop.strides[p->out_at][0] * p->group;
     for (int64_t i = first; i < last; i++) {
         int64_t block = p->blocks - 1 - i; /* what was read last is still in the cache */
         int64_t row = block * p->block_units, end = row + p->block_units;
         if (end > p->units) end = p->units;
         LUC_F(norm_row) r = LUC_F(norm_pixel)(p, row * p->group);
-        bool aligned = luc_to_aligned(r.out, sizeof(LUC_T)) == 0;
-        bool stream = p->stream && aligned && (size_t)so * sizeof(LUC_T) % 64 == 0;
+        bool stream = LUC_F(norm_lane_streams)(p, r.out, p->out_at);
         LUC_F(norm_lane_some_out)(p, r, end - row, p->width, p->group, stream);
         if (stream) luc_stream_fence();
         if (block == p->blocks - 1) LUC_F(norm_lane_some_out)

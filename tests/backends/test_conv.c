@@ -344,6 +344,62 @@ Test(conv, weight_gradient_of_known_planes)
     every_level(known_planes);
 }
 
+/* 1x1 kernels, whose weight gradient has a kernel of its own: any stride, x in either layout. */
+static void pointwise_weight_planes(void)
+{
+    const int64_t channels[] = {5, 16, 17, 33, 50, 100, 130};
+    int taken = 0;
+    for (int i = 0; i < 60; i++) {
+        luc_conv2d_params p = shape(pick(1, 40), channels[pick(0, 6)], pick(1, 9), pick(1, 12),
+                                    channels[pick(0, 6)], 1, 1, 0, 1, 1);
+        if (i % 3 == 1) p.n = pick(1, 3), p.h = pick(8, 20), p.w = pick(16, 40);
+        if (i % 2) p.stride_h = pick(1, 3), p.stride_w = pick(1, 3);
+        set_planes(&p, i % 5 != 0);
+        taken += luc_conv2d_takes_planes(&p, LUC_CONV_F32, LUC_CONV_GRAD_WEIGHT);
+        check_weight(&p);
+    }
+    cr_assert_gt(taken, 30);
+    luc_conv2d_params large = shape(3, 300, 5, 7, 1100, 1, 1, 0, 1, 1);
+    set_planes(&large, true);
+    check_weight(&large);
+}
+Test(conv, pointwise_weight_gradient_of_planes)
+{
+    every_level(pointwise_weight_planes);
+}
+
+/* A NaN and an infinity of theirs reach exactly the weights that see them; nothing has to be aligned,
+   and weights may lie in any order. */
+static void special_pointwise_weight_planes(void)
+{
+    luc_conv2d_params p = shape(2, 17, 5, 7, 33, 1, 1, 0, 1, 1);
+    set_planes(&p, true);
+    const int64_t w[4] = {1, p.o, 1, 1}, n = span(&p, W);
+    numbers x = filled(span(&p, X) + 1), dy = filled(span(&p, Y) + 1);
+    float *dw = block((size_t)n * 4), *other = block((size_t)n * 4);
+    x.f[1] = INFINITY;               /* channel 0 */
+    dy.f[1 + span(&p, Y) - 1] = NAN; /* channel 32 */
+    run(&p, LUC_CONV_GRAD_WEIGHT, x.f + 1, dy.f + 1, NULL, dw, NULL, n);
+    memcpy(p.w_stride, w, sizeof w);
+    run(&p, LUC_CONV_GRAD_WEIGHT, x.f + 1, dy.f + 1, NULL, other, NULL, n);
+    for (int64_t o = 0; o < p.o; o++)
+        for (int64_t c = 0; c < p.c; c++) {
+            const float got = dw[o * p.c + c];
+            cr_assert(memcmp(&got, &other[c * p.o + o], 4) == 0);
+            if (o == p.o - 1)
+                cr_assert(isnan(got));
+            else
+                cr_assert(c == 0 ? isinf(got) : isfinite(got), "%d %d: %g", (int)o, (int)c,
+                          (double)got);
+        }
+    release(&x), release(&dy);
+    free(dw), free(other);
+}
+Test(conv, special_values_in_pointwise_weight_planes)
+{
+    every_level(special_pointwise_weight_planes);
+}
+
 /* A NaN and an infinity reach exactly the taps that see them, and no zero of the border. */
 static void special_planes(void)
 {

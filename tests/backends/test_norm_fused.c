@@ -132,6 +132,19 @@ Test(norm_fused, the_bits_of_one_after_the_other)
                 }
 }
 
+/* Arrays that leave the cache together: outputs, and the gradient of the residual, are written around
+ * it. */
+Test(norm_fused, large_ones_equal_what_is_applied_apart)
+{
+    FOR_LEVELS
+    for (int layout = 0; layout < 2; layout++) {
+        int64_t dims[] = {24, 64, 40, 37};
+        norm_case k = fused_case(LUCID_F32, dims, (array_layout)layout, true, true);
+        expect_same_as_apart(&k, (array_layout)layout, text("level %d layout %d", level_, layout));
+        array_free_all();
+    }
+}
+
 /* Outputs about as small as the type can hold: some round to 0, and are not above it. */
 Test(norm_fused, what_rounds_to_zero_is_cut)
 {

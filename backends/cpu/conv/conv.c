@@ -24,7 +24,16 @@ void luc_conv2d_channels_last(luc_conv2d_params *p)
 
 /* ---- float ----------------------------------------------------------------------------------- */
 
-typedef enum { PLAIN, WINDOW, DEPTHWISE, POINTWISE, FEW_PIXELS, WINOGRAD, PLANES, THIN } kernel;
+typedef enum {
+    PLAIN,
+    WINDOW,
+    DEPTHWISE,
+    POINTWISE, /* the weight gradient too */
+    FEW_PIXELS,
+    WINOGRAD,
+    PLANES,
+    THIN
+} kernel;
 
 /* 1x1 convolutions of so few pixels are dot products with the weights as they stand. */
 enum { FEW = 4 };
@@ -98,12 +107,23 @@ static bool channels_last(const luc_conv2d_params *p)
     return stride_is(p->c, p->x_stride[1], 1) && stride_is(p->o, p->y_stride[1], 1);
 }
 
+/* The weight gradient of images whose channels are planes. */
+static kernel choose_planes(const luc_conv2d_params *p)
+{
+    const bool planes = luc_conv_plane_get()->fits(p);
+    const bool strided = p->stride_h > 1 || p->stride_w > 1;
+    /* Tiles are fast once x is packed, which pays where it is the smaller of the two. */
+    if (luc_conv_pointwise_weight_get()->fits(p) && (!planes || (!strided && p->o > p->c)))
+        return POINTWISE;
+    return planes ? PLANES : PLAIN;
+}
+
 static kernel choose(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     const bool backward = pass == LUC_CONV_GRAD_INPUT;
     if (p->method == LUC_CONV_REFERENCE) return PLAIN;
     if (!channels_last(p)) {
-        if (pass == LUC_CONV_GRAD_WEIGHT) return luc_conv_plane_get()->fits(p) ? PLANES : PLAIN;
+        if (pass == LUC_CONV_GRAD_WEIGHT) return choose_planes(p);
         return is_pointwise(p, backward) ? POINTWISE : PLAIN;
     }
     if (p->c == p->groups && p->o == p->groups && p->groups > 1) return DEPTHWISE;
@@ -149,6 +169,7 @@ static luc_gemm_params few_pixels(const luc_conv2d_params *p)
 static size_t weight_bytes(const luc_conv2d_params *p, kernel k, int threads)
 {
     if (k == PLANES) return luc_conv_plane_get()->bytes(p, threads);
+    if (k == POINTWISE) return luc_conv_pointwise_weight_get()->bytes(p, threads);
     if (k == WINOGRAD) return luc_conv_winograd_weight_get()->bytes(p);
     return luc_conv_weight_get()->bytes(p, threads);
 }
@@ -265,6 +286,10 @@ static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const fl
     case WINOGRAD:
         luc_conv_winograd_weight_get()->run(p, x, dy, dw, workspace);
         break;
+    case POINTWISE:
+        luc_conv_pointwise_weight_get()->run(p, x, dy, dw, workspace, threads);
+        if (dbias) luc_conv_plane_get()->run_bias(p, dy, dbias);
+        return;
     case PLANES:
         luc_conv_plane_get()->run(p, x, dy, dw, workspace, threads);
         if (dbias) luc_conv_plane_get()->run_bias(p, dy, dbias);

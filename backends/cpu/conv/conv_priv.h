@@ -79,6 +79,15 @@ typedef struct {
 } luc_conv_plane_table;
 LUC_DECLARE_TABLES(luc_conv_plane_table, luc_conv_plane)
 
+/* The same of 1x1 kernels without padding and groups; x may be channels_last. */
+typedef struct {
+    bool (*fits)(const luc_conv2d_params *p);
+    size_t (*bytes)(const luc_conv2d_params *p, int threads);
+    void (*run)(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
+                char *workspace, int threads);
+} luc_conv_pointwise_weight_table;
+LUC_DECLARE_TABLES(luc_conv_pointwise_weight_table, luc_conv_pointwise_weight)
+
 /* One filter a channel: groups = c = o. */
 typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, luc_conv_pass pass);
