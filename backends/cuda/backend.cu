@@ -40,9 +40,15 @@ void note_launch(const char *op)
 /* A kernel broke off; nothing more runs in this process. */
 static bool is_fault(cudaError_t e)
 {
-    return e == cudaErrorIllegalAddress || e == cudaErrorLaunchFailure ||
-           e == cudaErrorMisalignedAddress || e == cudaErrorIllegalInstruction ||
-           e == cudaErrorLaunchTimeout || e == cudaErrorAssert;
+    static const cudaError_t faults[] = {
+        cudaErrorIllegalAddress,   cudaErrorMisalignedAddress,   cudaErrorInvalidAddressSpace,
+        cudaErrorInvalidPc,        cudaErrorHardwareStackError,  cudaErrorIllegalInstruction,
+        cudaErrorAssert,           cudaErrorLaunchTimeout,       cudaErrorLaunchFailure,
+        cudaErrorECCUncorrectable, cudaErrorNvlinkUncorrectable,
+    };
+    for (cudaError_t f : faults)
+        if (e == f) return true;
+    return false;
 }
 
 bool ok(cudaError_t e, const char *op)

@@ -32,7 +32,8 @@ struct device_info {
     size_t l2_bytes, shared_limit;
     cudaStream_t stream;    /* where everything runs */
     cudaStream_t transfers; /* copies that overlap with it */
-    struct fault *fault;    /* what kernels found wrong (fault.h) */
+    struct fault *fault;    /* what kernels found wrong (fault.h), */
+    int *fault_seen;        /* and on the device, whether they did */
 };
 int device_count();
 /* Makes the device this thread's current one and returns what is known of it. NULL after raising. */

@@ -49,11 +49,13 @@ static void start(int index)
     device_info *d = &devices[index];
     cudaDeviceProp p;
     cudaStream_t stream = nullptr, transfers = nullptr;
-    void *faults = nullptr;
+    void *faults = nullptr, *seen = nullptr;
     if (cudaGetDeviceProperties(&p, index) != cudaSuccess || cudaSetDevice(index) != cudaSuccess ||
         cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess ||
         cudaStreamCreateWithFlags(&transfers, cudaStreamNonBlocking) != cudaSuccess ||
-        cudaHostAlloc(&faults, sizeof(fault), cudaHostAllocPortable) != cudaSuccess)
+        cudaHostAlloc(&faults, sizeof(fault), cudaHostAllocPortable) != cudaSuccess ||
+        cudaMalloc(&seen, sizeof(int)) != cudaSuccess ||
+        cudaMemsetAsync(seen, 0, sizeof(int), stream) != cudaSuccess)
         return;
     memset(faults, 0, sizeof(fault));
     snprintf(d->name, sizeof d->name, "%.127s", p.name);
@@ -63,6 +65,7 @@ static void start(int index)
     d->shared_limit = p.sharedMemPerBlockOptin;
     d->transfers = transfers;
     d->fault = static_cast<fault *>(faults);
+    d->fault_seen = static_cast<int *>(seen);
     d->stream = stream; /* last: it says that the device is ready */
 }
 
@@ -98,9 +101,12 @@ bool is_capturing(int index)
 /* Raises the fault that kernels have reported, once. The stream is idle: nobody writes. */
 static bool no_fault(const device_info *d)
 {
-    fault f = *d->fault;
-    if (!f.is_set) return true;
+    if (!d->fault->is_set) return true;
+    fault f;
+    memcpy(&f, d->fault, sizeof f);
     memset(d->fault, 0, sizeof f);
+    if (!ok(cudaMemsetAsync(d->fault_seen, 0, sizeof(int), d->stream), op_name((lucid_op_id)f.op)))
+        return false;
     const char *op = op_name((lucid_op_id)f.op);
     if (f.is_target)
         return raise(LUCID_ERR_ARGUMENT, op,

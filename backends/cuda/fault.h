@@ -12,37 +12,41 @@
 namespace luc
 {
 
-/* One a device, in host memory that kernels write to; only a fault costs the way there. */
+/* One a device, in host memory that kernels write to; only the first fault costs the way there. */
 struct fault {
-    int is_set;
-    int op;         /* lucid_op_id */
-    bool is_target; /* a class of a loss, not an index */
+    volatile int is_set; /* written last */
+    int op;              /* lucid_op_id */
+    bool is_target;      /* a class of a loss, not an index */
     int64_t value, position, size, ignored;
 };
 
 /* What a kernel needs in order to check values: they must be in [0, size), or `ignored`. */
 struct checker {
     fault *at;
+    int *seen; /* in the device's memory: whether one is reported already */
     int op;
     bool is_target;
     int64_t size, ignored;
 
     checker(const call &c, int64_t size_)
-        : at(c.device ? c.device->fault : nullptr), op(c.args->op), is_target(false), size(size_),
-          ignored(0)
+        : at(c.device ? c.device->fault : nullptr), seen(c.device ? c.device->fault_seen : nullptr),
+          op(c.args->op), is_target(false), size(size_), ignored(0)
     {
     }
     /* False, and reported, for a value outside. */
     __device__ bool accepts(int64_t value, int64_t position) const
     {
         if (value >= 0 && value < size) return true;
-        if (atomicCAS(&at->is_set, 0, 1) == 0) {
+        /* Where all are wrong, most find it reported and leave it at reading that. */
+        if (*static_cast<volatile int *>(seen) == 0 && atomicCAS(seen, 0, 1) == 0) {
             at->op = op;
             at->is_target = is_target;
             at->value = value;
             at->position = position;
             at->size = size;
             at->ignored = ignored;
+            __threadfence_system();
+            at->is_set = 1;
         }
         return false;
     }

@@ -43,6 +43,7 @@ __device__ inline loss_sum join_block(loss_sum s)
         if ((int)threadIdx.x < half)
             for (int k = 0; k < 2; k++) all[k][threadIdx.x] += all[k][threadIdx.x + half];
     }
+    __syncthreads(); /* all threads read it, though only one needs it */
     return {all[0][0], all[1][0]};
 }
 

@@ -65,7 +65,8 @@ run_tests() {
         case $name in *"${1:-}"*) ;; *) continue ;; esac
         tap=$out/$name.tap
         : >"$tap"
-        timeout -k 10 300 "$program" --tap="$tap" >"$out/$name.log" 2>&1 </dev/null
+        # Criterion starts a process a test, and each is a context on the GPU: few at once.
+        timeout -k 10 300 "$program" --jobs 4 --tap="$tap" >"$out/$name.log" 2>&1 </dev/null
         status=$?
         p=$(grep -c '^ok' "$tap") f=$(grep -c '^not ok' "$tap") s=$(grep -c '^ok .*# SKIP' "$tap")
         passed=$((passed + p - s)) failed=$((failed + f)) skipped=$((skipped + s))
