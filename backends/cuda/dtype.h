@@ -119,6 +119,8 @@ template <> struct compute_of<boolean> {
     typedef uint8_t type;
 };
 template <class T> using compute_t = typename compute_of<T>::type;
+template <class T> constexpr bool is_bf16 = false;
+template <> constexpr bool is_bf16<bf16> = true;
 
 template <class T> __host__ __device__ inline compute_t<T> widen(T x)
 {

@@ -8,8 +8,9 @@
  *
  * A block of 256 threads makes a tile of C. It steps through k with two buffers in shared memory:
  * while it multiplies out of one, each thread has the elements of the next tile under way into its
- * registers. Accumulation is in float for 16-bit types, else in the type itself. Bound by FMA issue
- * and, for convolutions, by the arithmetic of addresses, which one tile row of FMAs hides.
+ * registers. 16-bit types are multiplied on tensor cores and summed in float; there the loading, an
+ * element at a time, is what bounds. The others are summed in the type itself: bound by FMA issue and,
+ * for convolutions, by the arithmetic of addresses, which one tile row of FMAs hides.
  *
  * A product with few tiles and a long k is split along k: every part writes its sums into the
  * workspace, and a second kernel adds them in order, so the bits are the same in every run. */
@@ -99,11 +100,6 @@ struct bounds {
 /* ---- sizes ------------------------------------------------------------------------------------ */
 
 enum { tile_threads = 256 };
-template <int M, int N, int K, int PER_M, int PER_N> struct tile_shape {
-    enum { m = M, n = N, k = K, per_m = PER_M, per_n = PER_N };
-};
-typedef tile_shape<128, 128, 8, 8, 8> big_tile; /* 64 accumulators a thread */
-typedef tile_shape<64, 64, 16, 4, 4> small_tile;
 
 struct tiling {
     bool big, a_along_k, b_along_k; /* neighbouring threads read neighbours in k, or in i and j */
@@ -142,7 +138,7 @@ inline tiling cut(int64_t m, int64_t n, int64_t k, int64_t batches, bool may_be_
     return t;
 }
 
-/* ---- the kernel ------------------------------------------------------------------------------- */
+/* ---- loading ---------------------------------------------------------------------------------- */
 
 /* Which elements of a tile [outer, k] this thread brings. */
 template <int OUTER, int K> struct share {
@@ -159,10 +155,19 @@ template <int OUTER, int K> struct share {
     }
 };
 
-template <bool CHECKED, class T, class K, int OUTER, int DEPTH, int N>
-__device__ inline void fetch(compute_t<T> (&to)[N], const T *p, share<OUTER, DEPTH> s,
-                             const spot (&o)[N], unsigned inside, const K &at_k, int64_t k,
-                             int64_t k_end, bounds limits)
+/* An element as the tile holds it: T itself, or what T is computed in. */
+template <class V, class T> __device__ inline V held(T x)
+{
+    if constexpr (sizeof(V) == sizeof(T))
+        return x;
+    else
+        return widen(x);
+}
+
+template <bool CHECKED, class V, class T, class K, int OUTER, int DEPTH, int N>
+__device__ inline void fetch(V (&to)[N], const T *p, share<OUTER, DEPTH> s, const spot (&o)[N],
+                             unsigned inside, const K &at_k, int64_t k, int64_t k_end,
+                             bounds limits)
 {
     spot d = {0, 0, 0};
     bool deep = false;
@@ -174,17 +179,14 @@ __device__ inline void fetch(compute_t<T> (&to)[N], const T *p, share<OUTER, DEP
         }
         bool take = deep && (inside >> i & 1u);
         if (CHECKED) take = take && limits.hold(o[i], d);
-        to[i] = take ? widen(p[o[i].at + d.at]) : compute_t<T>(0);
+        to[i] = take ? held<V>(p[o[i].at + d.at]) : V{};
     }
 }
 
-template <class T, int OUTER, int DEPTH, int N, int ROW>
-__device__ inline void put(pack<T, 4> (&tile)[DEPTH][ROW], share<OUTER, DEPTH> s,
-                           const T (&from)[N])
-{
-#pragma unroll
-    for (int i = 0; i < N; i++) reinterpret_cast<T *>(tile[s.depth(i)])[s.outer(i)] = from[i];
-}
+/* ---- multiplying ------------------------------------------------------------------------------- */
+
+/* Two ways to hold a tile and its sums. `side` is a tile of A or B in shared memory; a thread has the
+ * sums (i, j), i < rows and j < columns, of the rows row(i) and columns column(j) of the tile. */
 
 /* Where number i of a thread's `PER` rows or columns lies in the tile: in runs of four. */
 template <int SIZE, int PER> __device__ inline int run(int thread, int i)
@@ -192,17 +194,148 @@ template <int SIZE, int PER> __device__ inline int run(int thread, int i)
     return i / 4 * (SIZE / (PER / 4)) + thread * 4 + i % 4;
 }
 
+template <class T, int M, int N, int K, int ROWS, int COLUMNS> struct fma_tile {
+    enum { m = M, n = N, k = K, rows = ROWS, columns = COLUMNS };
+    typedef compute_t<T> value;
+    /* Four elements longer than the tile, so that stores along k hit different banks. */
+    template <int OUTER> struct side {
+        pack<value, 4> at[K][OUTER / 4 + 1];
+        template <int COUNT> __device__ void put(share<OUTER, K> s, const value (&from)[COUNT])
+        {
+#pragma unroll
+            for (int i = 0; i < COUNT; i++)
+                reinterpret_cast<value *>(at[s.depth(i)])[s.outer(i)] = from[i];
+        }
+    };
+    value sums[ROWS][COLUMNS];
+
+    __device__ static int row(int i)
+    {
+        return run<M, ROWS>((int)threadIdx.x / 16, i);
+    }
+    __device__ static int column(int j)
+    {
+        return run<N, COLUMNS>((int)threadIdx.x % 16, j);
+    }
+    __device__ value sum(int i, int j) const
+    {
+        return sums[i][j];
+    }
+    __device__ void multiply(const side<M> &a, const side<N> &b)
+    {
+#pragma unroll
+        for (int d = 0; d < K; d++) {
+            pack<value, 4> x[ROWS / 4], y[COLUMNS / 4];
+#pragma unroll
+            for (int i = 0; i < ROWS / 4; i++) x[i] = a.at[d][row(i * 4) / 4];
+#pragma unroll
+            for (int j = 0; j < COLUMNS / 4; j++) y[j] = b.at[d][column(j * 4) / 4];
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+#pragma unroll
+                for (int j = 0; j < COLUMNS; j++)
+                    sums[i][j] += x[i / 4].v[i % 4] * y[j / 4].v[j % 4];
+        }
+    }
+};
+
+/* c [16,8] += a [16,16] b [16,8] by the 32 threads of a warp. Thread 4 g + t has, as pairs, a's
+ * (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8) and b's (2t, g), (2t + 8, g), the pairs along k;
+ * and c's (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). */
+template <class T>
+__device__ inline void multiply_in_warp(float (&c)[4], const uint32_t (&a)[4],
+                                        const uint32_t (&b)[2])
+{
+#ifdef LUC_CUDA_EMULATED
+    luc_emulated_mma(c, a, b, [](uint16_t bits) { return widen(T{bits}); });
+#else
+#define LUC_MMA(type)                                                \
+    asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type       \
+        ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])             \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+    if constexpr (is_bf16<T>)
+        LUC_MMA("bf16");
+    else
+        LUC_MMA("f16");
+#undef LUC_MMA
+#endif
+}
+
+/* Eight warps, 2 x 4. */
+template <class T, int M, int N, int K> struct tensor_tile {
+    enum { m = M, n = N, k = K, rows = M / 16, columns = N / 16 };
+    typedef T value;
+    /* Pairs along k. Rows are eight elements longer, so that the lanes of a warp read different
+     * banks. */
+    template <int OUTER> struct side {
+        uint32_t at[OUTER][K / 2 + 4];
+        template <int COUNT> __device__ void put(share<OUTER, K> s, const T (&from)[COUNT])
+        {
+#pragma unroll
+            for (int i = 0; i < COUNT; i++)
+                reinterpret_cast<T *>(at[s.outer(i)])[s.depth(i)] = from[i];
+        }
+    };
+    float sums[rows / 2][columns / 2][4];
+
+    __device__ static int row(int i)
+    {
+        return (int)threadIdx.x / 128 * (M / 2) + i / 2 * 16 + (int)threadIdx.x % 32 / 4 +
+               i % 2 * 8;
+    }
+    __device__ static int column(int j)
+    {
+        return (int)threadIdx.x / 32 % 4 * (N / 4) + j / 2 * 8 + (int)threadIdx.x % 4 * 2 + j % 2;
+    }
+    __device__ float sum(int i, int j) const
+    {
+        return sums[i / 2][j / 2][i % 2 * 2 + j % 2];
+    }
+    __device__ void multiply(const side<M> &a, const side<N> &b)
+    {
+        const int t = (int)threadIdx.x % 4;
+        const int b_row = (int)threadIdx.x / 32 % 4 * (N / 4) + (int)threadIdx.x % 32 / 4;
+#pragma unroll
+        for (int d = 0; d < K / 2; d += 8) {
+            uint32_t y[columns / 2][2];
+#pragma unroll
+            for (int j = 0; j < columns / 2; j++)
+#pragma unroll
+                for (int h = 0; h < 2; h++) y[j][h] = b.at[b_row + j * 8][d + t + h * 4];
+#pragma unroll
+            for (int i = 0; i < rows / 2; i++) {
+                uint32_t x[4];
+#pragma unroll
+                for (int h = 0; h < 4; h++) x[h] = a.at[row(i * 2 + h % 2)][d + t + h / 2 * 4];
+#pragma unroll
+                for (int j = 0; j < columns / 2; j++) multiply_in_warp<T>(sums[i][j], x, y[j]);
+            }
+        }
+    }
+};
+
+/* The tiles of an element type. */
+template <class T, bool small_float> struct tiles_of {
+    typedef fma_tile<T, 128, 128, 8, 8, 8> big; /* 64 accumulators a thread */
+    typedef fma_tile<T, 64, 64, 16, 4, 4> small;
+};
+template <class T> struct tiles_of<T, true> {
+    typedef tensor_tile<T, 128, 128, 16> big;
+    typedef tensor_tile<T, 64, 64, 32> small;
+};
+
+/* ---- the kernel ------------------------------------------------------------------------------- */
+
 template <class P, class S>
 __global__ void __launch_bounds__(tile_threads)
     multiply_tiles(P given, tiling t, compute_t<typename P::element> *parts)
 {
-    typedef typename P::element T;
-    typedef compute_t<T> C;
-    /* Rows are four elements longer than the tile, so that stores along k hit different banks. */
-    __shared__ pack<C, 4> a_tile[2][S::k][S::m / 4 + 1], b_tile[2][S::k][S::n / 4 + 1];
+    typedef typename S::value V;
+    __shared__ typename S::template side<S::m> a_tile[2];
+    __shared__ typename S::template side<S::n> b_tile[2];
     share<S::m, S::k> share_a = {t.a_along_k};
     share<S::n, S::k> share_b = {t.b_along_k};
-    int row = (int)threadIdx.x / 16, column = (int)threadIdx.x % 16;
 
     for (int64_t work = blockIdx.x; work < t.tiles_m * t.tiles_n * t.batches * t.splits;
          work += gridDim.x) {
@@ -226,16 +359,16 @@ __global__ void __launch_bounds__(tile_threads)
             b_inside |= (unsigned)(j0 + share_b.outer(i) < p.n) << i;
         }
 
-        C sum[S::per_m][S::per_n] = {};
-        C a_next[decltype(share_a)::count], b_next[decltype(share_b)::count];
+        S tile = {};
+        V a_next[decltype(share_a)::count], b_next[decltype(share_b)::count];
         fetch<P::checks_a>(a_next, p.a, share_a, a_outer, a_inside, p.a_depth, k, k_end,
                            p.a_limits);
         fetch<P::checks_b>(b_next, p.b, share_b, b_outer, b_inside, p.b_depth, k, k_end,
                            p.b_limits);
         int now = 0;
         for (; k < k_end; k += S::k, now ^= 1) {
-            put(a_tile[now], share_a, a_next);
-            put(b_tile[now], share_b, b_next);
+            a_tile[now].put(share_a, a_next);
+            b_tile[now].put(share_b, b_next);
             __syncthreads(); /* the other buffer's readers are past it too: two buffers are enough */
             if (k + S::k < k_end) {
                 fetch<P::checks_a>(a_next, p.a, share_a, a_outer, a_inside, p.a_depth, k + S::k,
@@ -243,37 +376,23 @@ __global__ void __launch_bounds__(tile_threads)
                 fetch<P::checks_b>(b_next, p.b, share_b, b_outer, b_inside, p.b_depth, k + S::k,
                                    k_end, p.b_limits);
             }
-#pragma unroll
-            for (int d = 0; d < S::k; d++) {
-                pack<C, 4> x[S::per_m / 4], y[S::per_n / 4];
-#pragma unroll
-                for (int i = 0; i < S::per_m / 4; i++)
-                    x[i] = a_tile[now][d][run<S::m, S::per_m>(row, i * 4) / 4];
-#pragma unroll
-                for (int j = 0; j < S::per_n / 4; j++)
-                    y[j] = b_tile[now][d][run<S::n, S::per_n>(column, j * 4) / 4];
-#pragma unroll
-                for (int i = 0; i < S::per_m; i++)
-#pragma unroll
-                    for (int j = 0; j < S::per_n; j++)
-                        sum[i][j] += x[i / 4].v[i % 4] * y[j / 4].v[j % 4];
-            }
+            tile.multiply(a_tile[now], b_tile[now]);
         }
         __syncthreads(); /* before the next piece of work fills the buffers */
 
 #pragma unroll
-        for (int i = 0; i < S::per_m; i++) {
-            int64_t at_i = i0 + run<S::m, S::per_m>(row, i);
+        for (int i = 0; i < S::rows; i++) {
+            int64_t at_i = i0 + S::row(i);
             if (at_i >= p.m) continue;
             spot o = p.c_row(at_i);
 #pragma unroll
-            for (int j = 0; j < S::per_n; j++) {
-                int64_t at_j = j0 + run<S::n, S::per_n>(column, j);
+            for (int j = 0; j < S::columns; j++) {
+                int64_t at_j = j0 + S::column(j);
                 if (at_j >= p.n) continue;
                 if (t.splits > 1)
-                    parts[((batch * t.splits + split) * p.m + at_i) * p.n + at_j] = sum[i][j];
+                    parts[((batch * t.splits + split) * p.m + at_i) * p.n + at_j] = tile.sum(i, j);
                 else
-                    p.store(o, at_j, sum[i][j]);
+                    p.store(o, at_j, tile.sum(i, j));
             }
         }
     }
@@ -305,18 +424,20 @@ template <class T> inline size_t parts_bytes(const tiling &t, int64_t m, int64_t
 /* Runs a problem, whose m and n are not 0. */
 template <class P> bool multiply(const call &c, const P &p, const tiling &t, void *workspace)
 {
-    typedef compute_t<typename P::element> C;
+    typedef typename P::element T;
+    typedef compute_t<T> C;
+    typedef tiles_of<T, sizeof(T) == 2> shapes;
     C *parts = static_cast<C *>(workspace);
     int64_t most = ((int64_t)1 << 31) - 1, blocks = t.blocks() < most ? t.blocks() : most;
     bool done;
     if constexpr (sizeof(C) == 4 && P::may_be_big)
-        done = t.big ? c.launch(multiply_tiles<P, big_tile>, (unsigned)blocks, tile_threads, 0, p,
-                                t, parts)
-                     : c.launch(multiply_tiles<P, small_tile>, (unsigned)blocks, tile_threads, 0, p,
-                                t, parts);
+        done = t.big ? c.launch(multiply_tiles<P, typename shapes::big>, (unsigned)blocks,
+                                tile_threads, 0, p, t, parts)
+                     : c.launch(multiply_tiles<P, typename shapes::small>, (unsigned)blocks,
+                                tile_threads, 0, p, t, parts);
     else
-        done =
-            c.launch(multiply_tiles<P, small_tile>, (unsigned)blocks, tile_threads, 0, p, t, parts);
+        done = c.launch(multiply_tiles<P, typename shapes::small>, (unsigned)blocks, tile_threads,
+                        0, p, t, parts);
     if (!done || t.splits <= 1) return done;
     const C *from = parts;
     return c.launch(add_parts<P>, c.blocks_for(p.at.m * p.at.n * t.batches, 256), 256, 0, p, t,

@@ -244,6 +244,30 @@ inline int __all_sync(unsigned mask, int p)
     return __ballot_sync(mask, p) == mask;
 }
 
+/* mma.sync.m16n8k16 of 16-bit floats: c [16,8] += a [16,16] b [16,8] by a warp. Lane 4 g + t holds
+ * pairs along k of a's rows g and g + 8 and of b's column g, and c's columns 2t and 2t + 1. */
+template <class F>
+void luc_emulated_mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], F widen)
+{
+    const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    const unsigned g = luc_emulated_lane() / 4, t = luc_emulated_lane() % 4;
+    uint64_t all[3][32];
+    for (int i = 0; i < 3; i++) {
+        memcpy(
+            all[i],
+            luc_emulated_warp_exchange(0xffffffffu, mine[2 * i] | (uint64_t)mine[2 * i + 1] << 32),
+            sizeof all[i]);
+        luc_emulated_warp_barrier(0xffffffffu);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned k = 0; k < 16; k++) {
+            const unsigned from = k % 8 / 2, row = i / 2, shift = k % 2 * 16;
+            uint64_t x = all[k / 8][4 * g + from] >> (row * 32 + shift);
+            uint64_t y = all[2][4 * (2 * t + i % 2) + from] >> (k / 8 * 32 + shift);
+            c[i] += widen((uint16_t)x) * widen((uint16_t)y);
+        }
+}
+
 template <class T> T luc_emulated_add(T *p, T v)
 {
     T old = *p;
