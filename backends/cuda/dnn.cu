@@ -21,6 +21,7 @@ namespace luc
 {
 
 enum {
+    most_compiled = 4, /* sizes of a convolution that engines are compiled for */
     most_measured = 6, /* plans of the convolution alone */
     most_fused = 2,    /* and of the whole graph, most of which are compiled when they are made */
     most_proposed = 100,
@@ -74,6 +75,58 @@ static cudnnHandle_t handle_of(int device)
     return h->handle;
 }
 
+/* ---- shapes ------------------------------------------------------------------------------------ */
+
+enum { key_sizes = 21 }; /* from here on: the images */
+struct conv_key {
+    int64_t of[key_sizes + 6];
+};
+
+static conv_key key_of(const convolution &v)
+{
+    return {{v.pass,
+             v.dtype,
+             v.device,
+             v.c,
+             v.o,
+             v.kh,
+             v.kw,
+             v.stride[0],
+             v.stride[1],
+             v.padding[0],
+             v.padding[1],
+             v.dilation[0],
+             v.dilation[1],
+             v.groups,
+             v.has_scale,
+             v.has_shift,
+             v.has_residual,
+             v.relu,
+             switches.tf32,
+             switches.deterministic,
+             switches.benchmark,
+             v.n,
+             v.h,
+             v.w,
+             v.oh,
+             v.ow,
+             v.alignment}};
+}
+
+/* How many sizes of images engines were compiled for, of one convolution. A network that sees new
+ * sizes all the time does not wait for the compiler each time; where they repeat, which
+ * lucid_set_benchmark says, there is no limit. Called under the lock of the device's handle, and a
+ * key holds its device. */
+static plan_cache<conv_key, int> compiled_sizes;
+
+static int *compiled_for(const convolution &v)
+{
+    conv_key key = key_of(v);
+    for (int64_t &size : key.of)
+        if (&size >= key.of + key_sizes) size = 0;
+    return find_plan(&compiled_sizes, key, [](int *count) { *count = 0; });
+}
+
 /* ---- engines ---------------------------------------------------------------------------------- */
 
 /* How many of an engine's notes there are; negative: it does not say. */
@@ -87,10 +140,19 @@ static int64_t notes_of(cudnnBackendDescriptor_t engine, cudnnBackendAttributeNa
     return n < most ? n : most;
 }
 
-/* Whether an engine's results are what lucid promises. A whole graph without tensor cores is made
- * by a generic engine that may be much slower than one for the convolution alone and a pass over its
- * result: such a one is only taken when it is measured. */
-static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, bool fused)
+/* What engines are proposed for: the whole graph or the convolution alone, and whether one may be
+ * compiled for the whole graph. */
+struct proposal {
+    cudnnBackendDescriptor_t graph;
+    bool fused, compile;
+    int wanted; /* candidates in all */
+};
+
+/* Whether an engine's results are what lucid promises. For a whole graph, one that is compiled and
+ * has no tensor cores is generic and may be much slower than an engine for the convolution alone and
+ * a pass over its result: it is only taken when it is measured. */
+static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, const proposal &p,
+                       bool *compiled)
 {
     cudnnBackendDescriptor_t engine = make_descriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
     if (!engine) return false;
@@ -107,7 +169,8 @@ static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, bo
                           CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
         allowed = n >= 0;
     }
-    bool tensor_cores = false, generic = false;
+    bool tensor_cores = false;
+    *compiled = false;
     for (int64_t i = 0; i < n && allowed; i++) {
         if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) allowed = !switches.deterministic;
         if (notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
@@ -117,8 +180,9 @@ static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, bo
     }
     if (tensor_cores && v.dtype == LUCID_F32 && !switches.tf32) allowed = false;
     for (int64_t i = 0; i < n_ways; i++)
-        generic |= ways[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION && !tensor_cores;
-    if (fused && generic && !switches.benchmark) allowed = false;
+        *compiled |= ways[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
+    if (p.fused && *compiled && !(p.compile && (tensor_cores || switches.benchmark)))
+        allowed = false;
     dnn().BackendDestroyDescriptor(engine);
     return allowed;
 }
@@ -142,10 +206,9 @@ static cudnnBackendDescriptor_t plan_of(cudnnBackendDescriptor_t config, cudnnHa
     return nullptr;
 }
 
-/* Adds what the heuristics propose to the candidates, up to `wanted` of them. */
-static void propose(conv_plans *to, cudnnBackendDescriptor_t graph, bool fused,
-                    cudnnBackendHeurMode_t mode, const convolution &v, cudnnHandle_t handle,
-                    int wanted)
+/* Adds what the heuristics propose to the candidates. */
+static void propose(conv_plans *to, const proposal &p, cudnnBackendHeurMode_t mode,
+                    const convolution &v, cudnnHandle_t handle)
 {
     cudnnBackendDescriptor_t heuristics = make_descriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     cudnnBackendDescriptor_t configs[most_proposed];
@@ -155,7 +218,7 @@ static void propose(conv_plans *to, cudnnBackendDescriptor_t graph, bool fused,
         made++;
     bool ok = heuristics &&
               set(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                  1, &graph) &&
+                  1, &p.graph) &&
               set(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode) &&
               finalize(heuristics) &&
               dnn().BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS,
@@ -165,9 +228,9 @@ static void propose(conv_plans *to, cudnnBackendDescriptor_t graph, bool fused,
     if (found > made) found = made;
     for (int64_t i = 0; i < made; i++) {
         conv_plans::candidate *c = &to->candidates[to->n];
-        if (i < found && to->n < wanted && is_allowed(configs[i], v, fused) &&
+        if (i < found && to->n < p.wanted && is_allowed(configs[i], v, p, &c->compiled) &&
             (c->plan = plan_of(configs[i], handle, &c->workspace)) != nullptr) {
-            c->fused = fused;
+            c->fused = p.fused;
             to->n++;
         } else {
             dnn().BackendDestroyDescriptor(configs[i]);
@@ -184,24 +247,23 @@ static void make_plans(conv_plans *to, const convolution &v)
     cudnnHandle_t handle = handle_of(v.device);
     if (!handle) return;
     std::lock_guard<std::mutex> guard(handles[v.device].lock);
+    int *compiled = follows ? compiled_for(v) : nullptr;
     /* The whole graph first; the convolution alone where no engine takes it, or to be measured. */
     for (int fused = follows; fused >= 0; fused--) {
         if (to->n > 0 && !switches.benchmark) break;
-        cudnnBackendDescriptor_t graph = conv_graph(v, fused != 0, handle);
         const int before = to->n, most = fused ? most_fused : most_measured;
-        for (int m = 0; graph && m < 3 && to->n == before; m++)
-            if (m < 2 || !fused)
-                propose(to, graph, fused != 0, modes[m], v, handle,
-                        before + (switches.benchmark ? most : 1));
+        const proposal p = {conv_graph(v, fused != 0, handle), fused != 0,
+                            switches.benchmark || (compiled && *compiled < most_compiled),
+                            before + (switches.benchmark ? most : 1)};
+        for (int m = 0; p.graph && m < 3 && to->n == before; m++)
+            if (m < 2 || !fused) propose(to, p, modes[m], v, handle);
     }
+    if (compiled && to->n > 0 && to->candidates[0].fused && to->candidates[0].compiled) ++*compiled;
     to->measured = to->n <= 1;
 }
 
 /* ---- plans ------------------------------------------------------------------------------------ */
 
-struct conv_key {
-    int64_t of[27];
-};
 static plan_cache<conv_key, conv_plans> plans;
 
 /* NULL, and the reason, where the library does not do it. */
@@ -217,33 +279,7 @@ static conv_plans *plans_of(const convolution &v, const char **why)
     if (v.groups > 1 && v.dtype == LUCID_F32 &&
         (v.pass == conv_grad_input ? v.c : v.o) / v.groups < 8)
         return nullptr;
-    conv_key key = {{v.pass,
-                     v.dtype,
-                     v.device,
-                     v.n,
-                     v.c,
-                     v.h,
-                     v.w,
-                     v.o,
-                     v.kh,
-                     v.kw,
-                     v.oh,
-                     v.ow,
-                     v.stride[0],
-                     v.stride[1],
-                     v.padding[0],
-                     v.padding[1],
-                     v.dilation[0],
-                     v.dilation[1],
-                     v.groups,
-                     v.has_scale,
-                     v.has_shift,
-                     v.has_residual,
-                     v.relu,
-                     v.alignment,
-                     switches.tf32,
-                     switches.deterministic,
-                     switches.benchmark}};
+    const conv_key key = key_of(v);
     conv_plans *p = find_plan(&plans, key, [&v](conv_plans *to) { make_plans(to, v); });
     *why = "it has no engine for this convolution";
     return p && p->n > 0 ? p : nullptr;

@@ -35,7 +35,8 @@ struct conv_plans {
     struct candidate {
         cudnnBackendDescriptor_t plan;
         int64_t workspace;
-        bool fused; /* it does what follows the convolution too */
+        bool fused;    /* it does what follows the convolution too */
+        bool compiled; /* when the plan was made */
     } candidates[8];
 };
 
