@@ -48,6 +48,22 @@ static int64_t read_index(const lucid_view *v, int64_t offset)
                                  : *(const int64_t *)(const void *)p;
 }
 
+/* Are these all within [0, size)? Signs tell: without a branch the compiler makes vectors of it. */
+static bool all_within(const lucid_view *index, int64_t n, int64_t size)
+{
+    uint64_t signs = 0;
+    if (index->dtype == LUCID_I64) {
+        const int64_t *p = index->data;
+        for (int64_t i = 0; i < n; i++)
+            signs |= (uint64_t)p[i] | ((uint64_t)size - 1 - (uint64_t)p[i]);
+    } else {
+        const int32_t *p = index->data;
+        for (int64_t i = 0; i < n; i++)
+            signs |= (uint64_t)(int64_t)p[i] | ((uint64_t)size - 1 - (uint64_t)(int64_t)p[i]);
+    }
+    return signs >> 63 == 0;
+}
+
 /* All indices are within [0, size) and of an integer dtype. */
 static bool check_index(const char *op, const lucid_view *index, int64_t size)
 {
@@ -56,6 +72,7 @@ static bool check_index(const char *op, const lucid_view *index, int64_t size)
                          lucid_dtype_name(index->dtype));
     const int64_t n = luc_view_numel(index), step = (int64_t)luc_elem_size(index->dtype);
     const bool dense = luc_view_contiguous(index);
+    if (dense && all_within(index, n, size)) return true;
     for (int64_t i = 0; i < n; i++) {
         int64_t value = read_index(index, dense ? i * step : offset_of(index, 0, index->ndim, i));
         if (value < 0 || value >= size)
@@ -152,6 +169,15 @@ static int64_t named(const slices *s, const lucid_view *v, int64_t k)
     return i * stride_of(v, s->dim);
 }
 
+enum { ROWS_AHEAD = 6 };
+
+/* Asks for a row that the hardware cannot guess. */
+static void fetch_row(const char *row, int64_t bytes)
+{
+    enum { LINE = 64, MOST = 16 * LINE };
+    for (int64_t i = 0; i < bytes && i < MOST; i += LINE) __builtin_prefetch(row + i);
+}
+
 static void select_rows(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const slices *s = ctx;
@@ -166,6 +192,8 @@ static void select_rows(void *ctx, int64_t begin, int64_t end, int thread)
             char *y = y_outer + k * y_step;
             const char *x = x_outer + named(s, s->x, k);
             if (s->dense) {
+                if (k + ROWS_AHEAD < s->count)
+                    fetch_row(x_outer + named(s, s->x, k + ROWS_AHEAD), (int64_t)bytes);
                 memcpy(y, x, bytes);
                 continue;
             }
@@ -229,6 +257,94 @@ static bool fill_zero(const lucid_view *y)
     return luc_cpu_backend()->kernels[LUCID_OP_fill][y->dtype](&args);
 }
 
+/* -- index_add by places: rows of y in blocks that the caches hold, each with its indices -- */
+enum { BLOCK_BYTES = 1 << 19, LONG_ROW = 1 << 13, PLACES = 1 << 12 /* blocks at most */ };
+
+typedef struct {
+    slices s;
+    int shift;            /* a block is 2^shift rows */
+    int64_t blocks, rows; /* of y's dimension */
+    int64_t *begin,
+        *order; /* where a block's indices begin in `order`, which lists their positions */
+} places;
+
+/* 2^result rows a block. */
+static int places_shift(int64_t rows, int64_t row_bytes)
+{
+    enum { FEW = 16 };
+    int shift = 0;
+    while ((row_bytes << (shift + 1) <= BLOCK_BYTES && rows >> (shift + 1) >= FEW) ||
+           rows >> shift > PLACES)
+        shift++;
+    return shift;
+}
+
+/* A stable counting sort by block: sums keep the index's order. */
+static void sort_places(places *p)
+{
+    const lucid_view *index = p->s.index;
+    const int64_t step = index->ndim ? stride_of(index, 0) : 0;
+    memset(p->begin, 0, (size_t)(p->blocks + 2) * sizeof *p->begin);
+    for (int64_t k = 0; k < p->s.count; k++)
+        p->begin[(read_index(index, k * step) >> p->shift) + 2]++;
+    for (int64_t b = 2; b < p->blocks + 2; b++) p->begin[b] += p->begin[b - 1];
+    for (int64_t k = 0; k < p->s.count; k++)
+        p->order[p->begin[(read_index(index, k * step) >> p->shift) + 1]++] = k;
+}
+
+static void add_places(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const places *p = ctx;
+    const slices *s = &p->s;
+    const lucid_dtype type = s->x->dtype;
+    const int64_t size = (int64_t)luc_elem_size(type), row = s->inner * size;
+    const int64_t g_step = stride_of(s->x, s->dim);
+    const luc_ew_fn add = dense_add(type);
+    const luc_ew_call call = {0};
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t outer = i / p->blocks, block = i % p->blocks, first = block << p->shift;
+        const int64_t rows = p->rows - first, most = (int64_t)1 << p->shift;
+        char *y_outer = (char *)s->y->data + offset_of(s->y, 0, s->dim, outer);
+        const char *g_outer = (const char *)s->x->data + offset_of(s->x, 0, s->dim, outer);
+        memset(y_outer + first * row, 0, (size_t)((rows < most ? rows : most) * row));
+        for (int64_t k = p->begin[block]; k < p->begin[block + 1]; k++) {
+            char *y = y_outer + named(s, s->y, p->order[k]);
+            const char *g = g_outer + p->order[k] * g_step;
+            if (k + ROWS_AHEAD < p->begin[block + 1])
+                fetch_row(g_outer + p->order[k + ROWS_AHEAD] * g_step, row);
+            if (add)
+                add(&call, s->inner, y, (const void *[]){y, g});
+            else
+                add_row(y, size, g, size, s->inner, type);
+        }
+    }
+}
+
+/* Rows that are too long for it are cut by add_rows: there, all may go to the same place. */
+static bool takes_places(const slices *s)
+{
+    const int64_t row = s->inner * (int64_t)luc_elem_size(s->y->dtype);
+    return s->dense && row <= LONG_ROW && s->y->ndim > 0 && stride_of(s->y, s->dim) == row;
+}
+
+static size_t index_add_workspace(const lucid_kernel_args *args)
+{
+    return (size_t)(luc_view_numel(args->in[1]) + PLACES + 3) * sizeof(int64_t);
+}
+
+static void add_by_places(const slices *s, void *workspace)
+{
+    places p = {.s = *s, .rows = s->y->dims[s->dim], .begin = workspace};
+    p.shift = places_shift(p.rows, s->inner * (int64_t)luc_elem_size(s->y->dtype));
+    p.blocks = ((p.rows - 1) >> p.shift) + 1;
+    p.order = p.begin + p.blocks + 2;
+    sort_places(&p);
+    const int64_t units = product(s->y, 0, s->dim) * p.blocks;
+    const int64_t elements = luc_view_numel(s->y) + luc_view_numel(s->x);
+    luc_parallel_for(units, units / (elements / GRAIN + 1) + 1, add_places, &p);
+}
+
 /* Inputs (grad, index): y of attrs.size along dim is zero plus grad's slices at their indices. */
 static bool index_add(const lucid_kernel_args *args)
 {
@@ -237,13 +353,17 @@ static bool index_add(const lucid_kernel_args *args)
     slices s = {.x = g, .index = args->in[1], .y = y, .dim = a->dim};
     s.count = luc_view_numel(s.index);
     if (!check_index("index_add", s.index, y->ndim ? y->dims[a->dim] : 1)) return false;
-    if (!fill_zero(y)) return false;
     s.inner = product(y, a->dim + 1, y->ndim);
     s.dense = inner_dense(g, a->dim) && inner_dense(y, a->dim);
-    int64_t places = product(y, 0, a->dim) * s.inner;
-    if (places == 0 || s.count == 0) return true;
+    if (luc_view_numel(y) > 0 && takes_places(&s)) {
+        add_by_places(&s, args->workspace);
+        return true;
+    }
+    if (!fill_zero(y)) return false;
+    int64_t positions = product(y, 0, a->dim) * s.inner;
+    if (positions == 0 || s.count == 0) return true;
     const int64_t grain = GRAIN / (s.count + 1) + 1;
-    luc_parallel_for(places, grain < SMALLEST_PIECE ? SMALLEST_PIECE : grain, add_rows, &s);
+    luc_parallel_for(positions, grain < SMALLEST_PIECE ? SMALLEST_PIECE : grain, add_rows, &s);
     return true;
 }
 
@@ -347,4 +467,5 @@ void luc_cpu_register_index(lucid_backend *b)
         b->kernels[LUCID_OP_scatter_add][type] = scatter_add;
         b->kernels[LUCID_OP_cat][type] = cat;
     }
+    b->workspace[LUCID_OP_index_add] = index_add_workspace;
 }

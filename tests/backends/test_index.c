@@ -75,6 +75,18 @@ Test(indexing, select_and_add)
                 check_select((lucid_dtype)t, dim, l, shapes[l % 3], counts[(l + t) % 4]);
 }
 
+/* More rows than a block holds, rows of one and of very many bytes, a row that all go to. */
+Test(indexing, select_and_add_over_many_rows)
+{
+    static const int64_t shapes[][3] = {{1, 5000, 3},  {1, 9001, 1}, {2, 700, 100},
+                                        {1, 40, 2500}, {1, 1, 33},   {3, 2, 17}};
+    static const lucid_dtype types[] = {LUCID_F32, LUCID_F64, LUCID_I32, LUCID_BOOL};
+    FOR_LEVELS
+    for (int t = 0; t < 4; t++)
+        for (int shape = 0; shape < 6; shape++)
+            for (int l = 0; l < 2; l++) check_select(types[t], 1, l, shapes[shape], 300);
+}
+
 static void check_gather(lucid_dtype type, int dim, int layout)
 {
     static const int64_t dims[] = {5, 6, 7}, listed_dims[] = {4, 6, 5}; /* the index may be less */

@@ -232,7 +232,7 @@ static void print_row(setting *s, const row *r, int threads, const outcome *o)
 static bool run_family(setting *s, const row *rows, int threads)
 {
     for (const row *r = rows; r->name; r++) {
-        if (r->half && !s->device) continue;
+        if (r->half && !r->everywhere && !s->device) continue;
         if (s->only && !strstr(r->name, s->only)) continue;
         if (r->memory) { /* processes of its own: their peak is this row's */
             stop_workers(s);

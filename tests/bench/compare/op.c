@@ -1,7 +1,8 @@
 /* op.c: single operators: elementwise, reductions, softmax and losses, pooling, copies, random. */
 #include "row.h"
 
-enum { ALONE, SECOND, CLASSES }; /* what in[1] is: nothing, like in[0], a class for each row */
+/* What in[1] is: nothing, like in[0], a class for each row, a third as many row numbers as rows. */
+enum { ALONE, SECOND, CLASSES, PLACES };
 
 /* arguments: rank, up to four sizes, channels_last, with backward, what in[1] is */
 static void *setup_op(const row *r)
@@ -17,6 +18,12 @@ static void *setup_op(const row *r)
         lucid_tensor *y = lucid_arange(0, (double)a[1], 1);
         int64_t *class = lucid_mutable_data(y);
         for (int64_t i = 0; i < a[1]; i++) class[i] %= a[2];
+        j->in[1] = lucid_retain(lucid_tensor_to(y, row_device));
+    }
+    if (a[7] == PLACES) {
+        lucid_tensor *y = lucid_arange(0, (double)(a[1] / 3), 1);
+        int64_t *place = lucid_mutable_data(y);
+        for (int64_t i = 0; i < a[1] / 3; i++) place[i] = i * 7919 % a[1];
         j->in[1] = lucid_retain(lucid_tensor_to(y, row_device));
     }
     if (a[6]) {
@@ -77,6 +84,7 @@ OP(argmax, lucid_argmax(in[0], 1))
 OP(softmax, lucid_softmax(in[0], 1))
 OP(log_softmax, lucid_log_softmax(in[0], 1))
 OP(cross_entropy, lucid_cross_entropy(in[0], in[1]))
+OP(index_select, lucid_index_select(in[0], 0, in[1]))
 OP(matmul, lucid_matmul(in[0], in[1]))
 OP(max_pool2, lucid_max_pool2d(in[0], 2))
 OP(max_pool3, lucid_max_pool2d(in[0], 3, .stride = 2, .padding = 1))
@@ -128,6 +136,22 @@ const row op_rows[] = {
         1000, 0, 0, 0, 1, CLASSES),
     ROW("cross_entropy forward+backward 64x10", cross_entropy, 1e-4, 0, 2, 64, 10, 0, 0, 0, 1,
         CLASSES),
+    ROW("index_select 16666 of 50000x128", index_select, 1e-6, 8.0 * 16666 * 128, 2, 50000, 128, 0,
+        0, 0, 0, PLACES),
+    ROW("index_select forward+backward 16666 of 50000x128", index_select, 1e-6,
+        4.0 * 128 * (4 * 16666 + 50000), 2, 50000, 128, 0, 0, 0, 1, PLACES),
+    {.name = "gelu 16M bf16",
+     .twin = "gelu",
+     .arguments = {1, 1 << 24},
+     .setup = setup_op,
+     .run = run_op,
+     .teardown = job_teardown,
+     .value = job_value,
+     .tolerance = 1e-3,
+     .bytes = 64 * M,
+     .half = true,
+     .everywhere = true,
+     .op = op_gelu},
     POOLS("max pool 2 64x64x28x28", max_pool2, 64, 64, 28, 14 * 14),
     POOLS("max pool 3/2 8x64x112x112", max_pool3, 8, 64, 112, 56 * 56),
     POOLS("avg pool 2 64x64x28x28", avg_pool2, 64, 64, 28, 14 * 14),

@@ -303,6 +303,7 @@ OPERATORS = {
     "softmax": lambda x, y: F.softmax(x, 1),
     "log_softmax": lambda x, y: F.log_softmax(x, 1),
     "cross_entropy": F.cross_entropy,
+    "index_select": lambda x, y: x.index_select(0, y),
     "matmul": torch.matmul,
     "max_pool2": lambda x, y: F.max_pool2d(x, 2),
     "max_pool3": lambda x, y: F.max_pool2d(x, 3, 2, 1),
@@ -316,12 +317,14 @@ def operator(name):
 
     def kind(rank, a, b, c, d, channels_last, backward, second, *_):
         shape = (a, b, c, d)[:rank]
-        x = laid_out(fill(shape, 2), channels_last).requires_grad_(bool(backward))
+        x = laid_out(fill(shape, 2).to(DTYPE), channels_last).requires_grad_(bool(backward))
         y = None
         if second == 1:
             y = laid_out(fill(shape), channels_last)
         elif second == 2:
             y = (torch.arange(a) % b).to(DEVICE)
+        elif second == 3:
+            y = (torch.arange(a // 3) * 7919 % a).to(DEVICE)
         if not backward:
             return Call(lambda: f(x, y), shown=name not in ("dropout", "randn"))
         g = laid_out(fill(f(x, y).shape), channels_last)

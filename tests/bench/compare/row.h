@@ -19,7 +19,8 @@ typedef struct row {
     double flops;     /* of one run; 0: not counted */
     double bytes;     /* that one run must read and write at least; 0: not counted */
     bool memory;      /* runs in processes of its own, and their peak memory is shown */
-    bool half;        /* bfloat16: on a GPU only */
+    bool half;        /* bfloat16: on a GPU only, */
+    bool everywhere;  /* unless this is set */
     /* For the tables of operators (op.c): the operator itself. */
     lucid_tensor *(*op)(const struct row *row, lucid_tensor *const *in);
 } row;
