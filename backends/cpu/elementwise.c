@@ -379,6 +379,7 @@ static void read_attrs(const lucid_kernel_args *args, luc_ew_call *call)
     case LUCID_OP_gelu:
     case LUCID_OP_gelu_backward:
         call->flag = ((const lucid_gelu_attrs *)args->attrs)->tanh;
+        call->half = luc_elem_size(args->out[0]->dtype) == 2;
         break;
     default:
         break;

@@ -13,6 +13,7 @@
 typedef struct luc_ew_call {
     unsigned single; /* bit i: input i is one value for the whole run */
     bool flag;       /* gelu: the tanh form */
+    bool half;       /* gelu: the result becomes one of 16 bits */
     bool stream;     /* store around the cache (a hint); the caller ends with the fence */
     double p0, p1;   /* scalar, or clamp's min and max */
     luc_convert_fn convert;

@@ -47,6 +47,12 @@ UNARY_V(op_gelu_erf)
     return vf_mul(x, vf_normal(x, &density));
 }
 UNARY(op_gelu_erf)
+UNARY_V(op_gelu_half)
+{
+    (void)k;
+    return vf_mul(x, vf_normal_coarse(x));
+}
+UNARY(op_gelu_half)
 /* x (1 + tanh u) / 2 = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); this form keeps its
  * precision where tanh u is near -1. */
 LUC_INLINE vf gelu_slope(vf x)
@@ -62,7 +68,7 @@ UNARY_V(op_gelu_tanh)
 UNARY(op_gelu_tanh)
 static void op_gelu(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
 {
-    (c->flag ? op_gelu_tanh : op_gelu_erf)(c, n, y, in);
+    (c->flag ? op_gelu_tanh : c->half ? op_gelu_half : op_gelu_erf)(c, n, y, in);
 }
 
 BINARY_V(op_gelu_erf_backward)
