@@ -347,6 +347,18 @@ static bool plain_rows(const plan *p)
            p->reduced.in[0] == (int64_t)p->x_size && p->op != LUCID_OP_var;
 }
 
+static void run_sums(const plan *p, luc_sum_rows_fn sums, int64_t begin, int64_t end)
+{
+    enum { AT_ONCE = 64 };
+    const int64_t in = p->kept.in[0], out = p->kept.out[0];
+    luc_acc acc[AT_ONCE];
+    for (int64_t t = begin, n; t < end; t += n) {
+        n = end - t < AT_ONCE ? end - t : AT_ONCE;
+        sums(acc, p->x + t * in, in / (int64_t)p->x_size, n, p->count);
+        for (int64_t i = 0; i < n; i++) store(p, p->y + (t + i) * out, acc[i]);
+    }
+}
+
 static void run_plain_rows(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *p = ctx;
@@ -354,6 +366,10 @@ static void run_plain_rows(void *ctx, int64_t begin, int64_t end, int thread)
     const int64_t in = p->kept.in[0], out = p->kept.out[0];
     luc_acc identity;
     (void)thread;
+    if (p->kind == LUC_SUM && p->loops->sum_rows[p->type]) {
+        run_sums(p, p->loops->sum_rows[p->type], begin, end);
+        return;
+    }
     fill_identity(p, p->kind, &identity, 1);
     for (int64_t t = begin; t < end; t++) {
         luc_acc acc = identity;
