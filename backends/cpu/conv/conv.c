@@ -328,7 +328,7 @@ static spans spans_of(const luc_conv2d_params *p)
 
 size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass)
 {
-    if (type == LUC_CONV_F64) return 0;
+    if (type == LUC_CONV_F64) return luc_conv_f64_bytes(p, pass);
     if (type == LUC_CONV_F32) return bytes_f32(p, pass);
     spans s = spans_of(p);
     return luc_wide_bytes(s.x) + luc_wide_bytes(s.w) + 2 * luc_wide_bytes(s.y) +
@@ -381,13 +381,20 @@ static void forward_half(const luc_conv2d_params *p, lucid_dtype half, const voi
     luc_narrow(wide_y, y, s.y, half);
 }
 
+static void forward_f64(const luc_conv2d_params *p, const double *x, const double *w,
+                        const luc_conv_epilogue *then, double *y, char *workspace, size_t bytes)
+{
+    if (!luc_conv_f64_forward(p, x, w, then, y, workspace, bytes))
+        luc_conv_ref_forward_f64(p, x, w, then, y);
+}
+
 void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const void *x,
                         const void *w, const luc_conv_epilogue *then, void *y, void *workspace,
                         size_t bytes)
 {
     if (p->n <= 0 || p->o <= 0 || p->oh <= 0 || p->ow <= 0) return;
     if (type == LUC_CONV_F64)
-        luc_conv_ref_forward_f64(p, x, w, then, y);
+        forward_f64(p, x, w, then, y, workspace, bytes);
     else if (type == LUC_CONV_F32)
         forward_f32(p, x, w, then, y, workspace, bytes);
     else
@@ -399,7 +406,8 @@ void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const
 {
     if (p->n <= 0 || p->c <= 0 || p->h <= 0 || p->w <= 0) return;
     if (type == LUC_CONV_F64) {
-        luc_conv_ref_grad_input_f64(p, dy, w, dx);
+        if (!luc_conv_f64_grad_input(p, dy, w, dx, workspace, bytes))
+            luc_conv_ref_grad_input_f64(p, dy, w, dx);
     } else if (type == LUC_CONV_F32) {
         grad_input_f32(p, dy, w, dx, workspace, bytes);
     } else {
@@ -420,7 +428,8 @@ void luc_conv2d_grad_weight(const luc_conv2d_params *p, luc_conv_type type, cons
 {
     if (p->o <= 0) return;
     if (type == LUC_CONV_F64) {
-        luc_conv_ref_grad_weight_f64(p, x, dy, dw, dbias);
+        if (dbias || !luc_conv_f64_grad_weight(p, x, dy, dw, workspace, bytes))
+            luc_conv_ref_grad_weight_f64(p, x, dy, dw, dbias);
     } else if (type == LUC_CONV_F32) {
         grad_weight_f32(p, x, dy, dw, dbias, workspace, bytes);
     } else {

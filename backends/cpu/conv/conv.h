@@ -7,9 +7,9 @@
  * where c runs over the group of o. Everything is logically [N,C,H,W] and [O,C/groups,kH,kW] with
  * any strides. Float (and float16, bfloat16, which are converted) with x and y in channels_last
  * memory (channel stride 1) runs on the fast kernels, and so does what luc_conv2d_takes_planes
- * tells; all else runs on the plain reference, which is slow: callers convert NCHW first
- * (luc_transpose). Sizes must agree; that is the caller's check. Results are the same bits with any
- * number of threads.
+ * tells; double on matrix products, with any strides. All else runs on the plain reference, which is
+ * slow: callers convert NCHW first (luc_transpose). Sizes must agree; that is the caller's check.
+ * Results are the same bits with any number of threads.
  */
 #ifndef LUC_CONV_H
 #define LUC_CONV_H

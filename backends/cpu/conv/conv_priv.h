@@ -100,6 +100,16 @@ typedef struct {
 } luc_conv_depthwise_table;
 LUC_DECLARE_TABLES(luc_conv_depthwise_table, luc_conv_depthwise)
 
+/* Double by matrix products, any strides. Where there is too little to do, or no workspace, they do
+   nothing and return false: the plain loops are to. */
+size_t luc_conv_f64_bytes(const luc_conv2d_params *p, luc_conv_pass pass);
+bool luc_conv_f64_forward(const luc_conv2d_params *p, const double *x, const double *w,
+                          const luc_conv_epilogue *then, double *y, char *workspace, size_t bytes);
+bool luc_conv_f64_grad_input(const luc_conv2d_params *p, const double *dy, const double *w,
+                             double *dx, char *workspace, size_t bytes);
+bool luc_conv_f64_grad_weight(const luc_conv2d_params *p, const double *x, const double *dy,
+                              double *dw, char *workspace, size_t bytes);
+
 /* The plain loops, any strides, float or double. */
 void luc_conv_ref_forward_f32(const luc_conv2d_params *p, const float *x, const float *w,
                               const luc_conv_epilogue *then, float *y);
