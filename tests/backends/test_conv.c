@@ -331,7 +331,7 @@ static void known_planes(void)
         shape(3, 20, 9, 9, 40, 1, 1, 0, 1, 1),    shape(2, 6, 40, 70, 4, 5, 3, 9, 7, 2),
         shape(1, 2, 3, 4100, 3, 3, 1, 1, 1, 1),   shape(0, 3, 9, 9, 5, 3, 1, 1, 1, 1),
         shape(1, 300, 13, 6, 290, 3, 2, 1, 1, 1), shape(1, 100, 41, 43, 17, 3, 2, 1, 1, 1),
-        shape(3, 70, 20, 21, 33, 1, 1, 0, 1, 1),
+        shape(3, 70, 20, 21, 33, 1, 1, 0, 1, 1),  shape(3, 300, 5, 7, 1100, 1, 1, 0, 1, 1),
     };
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         set_planes(&layers[i], true);
@@ -359,9 +359,6 @@ static void pointwise_weight_planes(void)
         check_weight(&p);
     }
     cr_assert_gt(taken, 30);
-    luc_conv2d_params large = shape(3, 300, 5, 7, 1100, 1, 1, 0, 1, 1);
-    set_planes(&large, true);
-    check_weight(&large);
 }
 Test(conv, pointwise_weight_gradient_of_planes)
 {
@@ -385,12 +382,8 @@ static void special_pointwise_weight_planes(void)
     for (int64_t o = 0; o < p.o; o++)
         for (int64_t c = 0; c < p.c; c++) {
             const float got = dw[o * p.c + c];
-            cr_assert(memcmp(&got, &other[c * p.o + o], 4) == 0);
-            if (o == p.o - 1)
-                cr_assert(isnan(got));
-            else
-                cr_assert(c == 0 ? isinf(got) : isfinite(got), "%d %d: %g", (int)o, (int)c,
-                          (double)got);
+            const bool right = o == p.o - 1 ? isnan(got) : c == 0 ? isinf(got) : isfinite(got);
+            cr_assert(memcmp(&got, &other[c * p.o + o], 4) == 0 && right, "%d %d", (int)o, (int)c);
         }
     release(&x), release(&dy);
     free(dw), free(other);
