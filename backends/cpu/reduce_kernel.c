@@ -3,42 +3,49 @@
 #include "backends/cpu/reduce_priv.h"
 #include "backends/cpu/simd.h"
 
-enum { CHUNK = 1024 }; /* a partial sum a chunk keeps the error of long double sums small */
+enum {
+    CHUNK = 1024, /* a partial sum a chunk keeps the error of long double sums small */
+    AHEAD = 4096, /* bytes: what the hardware asks for by itself ends with a page */
+};
 
 /* -- rows of floats -- */
 /* LOAD gives LUC_VD doubles of the row. */
-#define SUM_ROW(T, v, LOAD, LOAD_N)                                                             \
-    LUC_INLINE double sum_chunk_##v(const T *x, int64_t n)                                      \
-    {                                                                                           \
-        const int64_t L = LUC_VD;                                                               \
-        vd s0 = vd_zero(), s1 = s0, s2 = s0, s3 = s0;                                           \
-        int64_t i = 0;                                                                          \
-        for (; i + 4 * L <= n; i += 4 * L) {                                                    \
-            s0 = vd_add(s0, LOAD(x + i));                                                       \
-            s1 = vd_add(s1, LOAD(x + i + L));                                                   \
-            s2 = vd_add(s2, LOAD(x + i + 2 * L));                                               \
-            s3 = vd_add(s3, LOAD(x + i + 3 * L));                                               \
-        }                                                                                       \
-        for (; i + L <= n; i += L) s0 = vd_add(s0, LOAD(x + i));                                \
-        if (i < n) s1 = vd_add(s1, LOAD_N(x + i, n - i));                                       \
-        return vd_sum(vd_add(vd_add(s0, s1), vd_add(s2, s3)));                                  \
-    }                                                                                           \
-    LUC_INLINE double sum_all_##v(const T *x, int64_t n)                                        \
-    {                                                                                           \
-        double sum = 0;                                                                         \
-        for (int64_t i = 0; i < n; i += CHUNK)                                                  \
-            sum += sum_chunk_##v(x + i, n - i < CHUNK ? n - i : CHUNK);                         \
-        return sum;                                                                             \
-    }                                                                                           \
-    static void sum_row_##v(luc_acc *acc, const void *x, int64_t n, double centre)              \
-    {                                                                                           \
-        (void)centre;                                                                           \
-        acc->d += sum_all_##v(x, n);                                                            \
-    }                                                                                           \
-    static void sum_rows_##v(luc_acc *acc, const void *x_, int64_t ld, int64_t rows, int64_t n) \
-    {                                                                                           \
-        const T *x = x_;                                                                        \
-        for (int64_t r = 0; r < rows; r++) acc[r].d = sum_all_##v(x + r * ld, n);               \
+#define SUM_ROW(T, v, LOAD, LOAD_N)                                                               \
+    LUC_INLINE double sum_chunk_##v(const T *x, int64_t n, bool fetch)                            \
+    {                                                                                             \
+        const int64_t L = LUC_VD;                                                                 \
+        vd s0 = vd_zero(), s1 = s0, s2 = s0, s3 = s0;                                             \
+        int64_t i = 0;                                                                            \
+        for (; i + 4 * L <= n; i += 4 * L) {                                                      \
+            for (int64_t k = 0; fetch && k < 4 * L; k += 64 / (int64_t)sizeof(T))                 \
+                luc_prefetch(x + i + k + AHEAD / sizeof(T));                                      \
+            s0 = vd_add(s0, LOAD(x + i));                                                         \
+            s1 = vd_add(s1, LOAD(x + i + L));                                                     \
+            s2 = vd_add(s2, LOAD(x + i + 2 * L));                                                 \
+            s3 = vd_add(s3, LOAD(x + i + 3 * L));                                                 \
+        }                                                                                         \
+        for (; i + L <= n; i += L) s0 = vd_add(s0, LOAD(x + i));                                  \
+        if (i < n) s1 = vd_add(s1, LOAD_N(x + i, n - i));                                         \
+        return vd_sum(vd_add(vd_add(s0, s1), vd_add(s2, s3)));                                    \
+    }                                                                                             \
+    LUC_INLINE double sum_all_##v(const T *x, int64_t n, bool fetch)                              \
+    {                                                                                             \
+        double sum = 0;                                                                           \
+        for (int64_t i = 0; i < n; i += CHUNK)                                                    \
+            sum += sum_chunk_##v(x + i, n - i < CHUNK ? n - i : CHUNK, fetch);                    \
+        return sum;                                                                               \
+    }                                                                                             \
+    static void sum_row_##v(luc_acc *acc, const void *x, int64_t n, double centre)                \
+    {                                                                                             \
+        (void)centre;                                                                             \
+        acc->d += sum_all_##v(x, n, true);                                                        \
+    }                                                                                             \
+    static void sum_rows_##v(luc_acc *acc, const void *x_, int64_t ld, int64_t rows, int64_t n)   \
+    {                                                                                             \
+        const T *x = x_;                                                                          \
+        for (int64_t r = 0; r < rows; r++)                                                        \
+            acc[r].d =                                                                            \
+                n > CHUNK ? sum_all_##v(x + r * ld, n, true) : sum_all_##v(x + r * ld, n, false); \
     }
 SUM_ROW(float, vf, vd_load_f32, vd_load_f32_n)
 SUM_ROW(double, vd, vd_load, vd_load_n)
