@@ -8,6 +8,7 @@
 #include "backends/cuda/view.h"
 
 #include <cublasLt.h>
+#include <atomic>
 #include <dlfcn.h>
 
 namespace luc
@@ -67,13 +68,16 @@ static const blas_library &blas()
     return l;
 }
 
-/* The device's handle; the device is the thread's current one. */
+/* The device's handle; the device is the thread's current one. Not made while a step is captured:
+ * that may wait for the device. */
 static cublasLtHandle_t handle_of(int device)
 {
     static std::once_flag once[max_devices];
-    static cublasLtHandle_t handles[max_devices];
+    static std::atomic<cublasLtHandle_t> handles[max_devices];
+    if (!handles[device] && is_capturing(device)) return nullptr;
     std::call_once(once[device], [device] {
-        if (blas().Create(&handles[device]) != CUBLAS_STATUS_SUCCESS) handles[device] = nullptr;
+        cublasLtHandle_t made = nullptr;
+        if (blas().Create(&made) == CUBLAS_STATUS_SUCCESS) handles[device] = made;
     });
     return handles[device];
 }

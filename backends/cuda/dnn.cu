@@ -15,6 +15,7 @@
 #include "backends/cuda/dnn_priv.h"
 #include "backends/cuda/plan_cache.h"
 
+#include <atomic>
 #include <dlfcn.h>
 
 namespace luc
@@ -59,13 +60,16 @@ const dnn_library &dnn()
 struct device_handle {
     std::once_flag once;
     std::mutex lock;
-    cudnnHandle_t handle;
+    std::atomic<cudnnHandle_t> handle;
 };
 static device_handle handles[max_devices];
 
+/* NULL where it cannot be made, and while a step is captured, if it has not been made before: that may
+ * wait for the device. (lucid_capture runs a step once before it captures it.) */
 static cudnnHandle_t handle_of(int device)
 {
     device_handle *h = &handles[device];
+    if (!h->handle && is_capturing(device)) return nullptr;
     std::call_once(h->once, [h, device] {
         const device_info *d = use_device(device, "cudnn");
         cudnnHandle_t made = nullptr;
@@ -245,7 +249,6 @@ static void make_plans(conv_plans *to, const convolution &v)
                                                    CUDNN_HEUR_MODE_FALLBACK};
     const bool follows = v.has_scale || v.has_shift || v.has_residual || v.relu;
     cudnnHandle_t handle = handle_of(v.device);
-    if (!handle) return;
     std::lock_guard<std::mutex> guard(handles[v.device].lock);
     int *compiled = follows ? compiled_for(v) : nullptr;
     /* The whole graph first; the convolution alone where no engine takes it, or to be measured. */
@@ -270,7 +273,7 @@ static plan_cache<conv_key, conv_plans> plans;
 static conv_plans *plans_of(const convolution &v, const char **why)
 {
     *why = "the library cannot be used";
-    if (!dnn().usable) return nullptr;
+    if (!dnn().usable || !handle_of(v.device)) return nullptr;
     int64_t limit = (int64_t)1 << 31;
     *why = "float64, or a tensor of 2^31 elements and more";
     if (v.dtype == LUCID_F64 || v.n * v.c * v.h * v.w >= limit || v.n * v.o * v.oh * v.ow >= limit)
