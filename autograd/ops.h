@@ -10,6 +10,7 @@
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/pooling.h"
 #include "autograd/ops/reduction.h"
+#include "autograd/ops/sorting.h"
 #include "autograd/ops/view.h"
 
 #endif

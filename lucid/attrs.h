@@ -39,6 +39,15 @@ typedef struct lucid_dim_attrs {
     int64_t size;
 } lucid_dim_attrs;
 
+/* sort (x) -> (values, index), argsort (x) -> index, topk (x) -> (values, index): along `dim`, of less
+ * than 2^32 elements. NaN is the largest, -0.0 equals 0.0, and equals stay in x's order whichever way
+ * it goes, so there is one right result. The index is int64. */
+typedef struct lucid_sort_attrs {
+    int dim;
+    int64_t k;       /* topk: as many, the first ones of the order */
+    bool descending; /* the largest first */
+} lucid_sort_attrs;
+
 /* view, expand, permute (dims = the order), copy, alias, as_strided and the view backwards */
 typedef struct lucid_view_attrs {
     lucid_shape shape;               /* of the result; permute: the order */

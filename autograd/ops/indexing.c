@@ -274,12 +274,17 @@ typedef struct scatter_attrs {
     lucid_shape shape;
 } scatter_attrs;
 
+lucid_tensor *luc_scatter_add(lucid_tensor *grad, lucid_tensor *index, int dim, lucid_shape shape)
+{
+    scatter_attrs a = {{.dim = dim, .size = shape.dims[dim]}, shape};
+    return luc_apply2(&luc_op_scatter_add, grad, index, &a);
+}
+
 static bool gather_vjp(lucid_vjp *v)
 {
-    const lucid_meta *x = lucid_input_meta(v, 0);
-    scatter_attrs a = {*(const lucid_dim_attrs *)v->attrs, luc_meta_shape(x)};
-    a.dim.size = x->dims[a.dim.dim];
-    v->grad_in[0] = luc_apply2(&luc_op_scatter_add, v->grad_out[0], lucid_saved_input(v, 1), &a);
+    const lucid_dim_attrs *a = v->attrs;
+    v->grad_in[0] = luc_scatter_add(v->grad_out[0], lucid_saved_input(v, 1), a->dim,
+                                    luc_meta_shape(lucid_input_meta(v, 0)));
     return v->grad_in[0] != NULL;
 }
 

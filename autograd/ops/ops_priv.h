@@ -115,6 +115,10 @@ double luc_conv2d_flops(const lucid_call *c);
 /* False, with an error by op, when an option is too small. */
 bool luc_conv2d_attrs(const struct lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a);
 
+/* Zeros of the given sizes, with grad's elements added at their indices along dim: the gradient of a
+ * gather. */
+lucid_tensor *luc_scatter_add(lucid_tensor *grad, lucid_tensor *index, int dim, lucid_shape shape);
+
 /* An operator with the sizes and strides of x, a number everywhere: no gradient. */
 lucid_tensor *luc_full_like(lucid_tensor *x, double value);
 

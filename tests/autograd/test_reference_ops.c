@@ -30,6 +30,7 @@ static void run(const char *area, const char *level, int at_least)
 
 AREA(pointwise, 460)
 AREA(reduce, 240)
+AREA(sorting, 200)
 AREA(matrix, 160)
 AREA(spatial, 170)
 AREA(loss, 190)

@@ -14,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 AREAS = [
     "ops_pointwise",
     "ops_reduce",
+    "ops_sorting",
     "ops_matrix",
     "ops_spatial",
     "ops_loss",

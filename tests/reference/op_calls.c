@@ -172,6 +172,32 @@ static void extreme(op_case *c)
     c->out[0] = values;
 }
 
+/* ---- sorting --------------------------------------------------------------------------------- */
+
+static void call_sort(op_case *c)
+{
+    lucid_sort_options o = lucid_sort_defaults;
+    int dim = int_field(c, "dim", 0);
+    o.descending = vectors_bool(c->line, "descending", false);
+    if (strcmp(op_name(c), "argsort") == 0) {
+        c->out[0] = lucid_argsort_opt(c->in[0], dim, &o);
+        return;
+    }
+    lucid_sorted s = lucid_sort_opt(c->in[0], dim, &o);
+    c->out[0] = s.values;
+    c->out[1] = s.indices;
+}
+
+static void call_topk(op_case *c)
+{
+    lucid_topk_options o = lucid_topk_defaults;
+    o.dim = int_field(c, "dim", 0);
+    o.largest = vectors_bool(c->line, "largest", true);
+    lucid_sorted s = lucid_topk_opt(c->in[0], vectors_int(c->line, "k", 0), &o);
+    c->out[0] = s.values;
+    c->out[1] = s.indices;
+}
+
 /* ---- matrices, views, joining ---------------------------------------------------------------- */
 
 static void call_matmul(op_case *c)
@@ -364,6 +390,9 @@ const op_entry *op_find(const char *name)
         {"amin", EXACT, ROUNDED, reduce},
         {"argmax", EXACT, EXACT, arg},
         {"argmin", EXACT, EXACT, arg},
+        {"sort", EXACT, EXACT, call_sort},
+        {"argsort", EXACT, EXACT, call_sort},
+        {"topk", EXACT, EXACT, call_topk},
         {"matmul", SUM, SUM, call_matmul},
         {"softmax", FUNCTION, STATISTICS, along_dim},
         {"log_softmax", STATISTICS, STATISTICS, along_dim},

@@ -81,6 +81,11 @@ OP(mean_hw, lucid_mean(in[0], .dims = {2, 3}))
 OP(var_columns, lucid_var(in[0], .dims = {0}))
 OP(max, lucid_max(in[0]))
 OP(argmax, lucid_argmax(in[0], 1))
+OP(sort, lucid_sort(in[0], -1).values)
+OP(sort_0, lucid_sort(in[0], 0).values)
+OP(argsort, lucid_argsort(in[0], -1))
+OP(topk, lucid_topk(in[0], 5).values)
+OP(topk_100, lucid_topk(in[0], 100).values)
 OP(softmax, lucid_softmax(in[0], 1))
 OP(log_softmax, lucid_log_softmax(in[0], 1))
 OP(cross_entropy, lucid_cross_entropy(in[0], in[1]))
@@ -128,6 +133,15 @@ const row op_rows[] = {
     ROW("mean of planes 64x256x14x14", mean_hw, 1e-3, 4.0 * 64 * 256 * 196, 4, 64, 256, 14, 14),
     ROW("max 16M", max, 1e-6, 64 * M, 1, 1 << 24),
     ROW("argmax of rows 4096x4096", argmax, 1e-6, 64 * M, 2, 4096, 4096),
+    ROW("sort of rows 4096x1024", sort, 1e-6, 64 * M, 2, 4096, 1024),
+    ROW("sort of columns 4096x1024", sort_0, 1e-6, 64 * M, 2, 4096, 1024),
+    ROW("sort 4M", sort, 1e-6, 64 * M, 1, 1 << 22),
+    ROW("sort 100000x10", sort, 1e-6, 16e6, 2, 100000, 10),
+    ROW("sort forward+backward 4096x1024", sort, 1e-6, 96 * M, 2, 4096, 1024, 0, 0, 0, 1),
+    ROW("argsort of rows 4096x1024", argsort, 1e-4, 48 * M, 2, 4096, 1024),
+    ROW("topk 5 of rows 4096x1000", topk, 1e-6, 16e6, 2, 4096, 1000),
+    ROW("topk 100 of rows 4096x1000", topk_100, 1e-6, 16e6, 2, 4096, 1000),
+    ROW("topk 5 of 4M", topk, 1e-6, 16 * M, 1, 1 << 22),
     ROW("softmax 4096x1000", softmax, 1e-5, 8.0 * 4096e3, 2, 4096, 1000),
     ROW("softmax 64x10", softmax, 1e-5, 0, 2, 64, 10),
     ROW("log_softmax forward+backward 4096x1000", log_softmax, 1e-4, 20.0 * 4096e3, 2, 4096, 1000,

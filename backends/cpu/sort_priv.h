@@ -1,0 +1,57 @@
+/* sort_priv.h: sort, argsort and topk: what their files share.
+ *
+ * An element becomes an unsigned key whose order is the one wanted, first to last: NaN last of all,
+ * -0.0 like 0.0, everything complemented for descending. Types of up to 4 bytes have keys of 32 bits,
+ * which travel with the index in one 64-bit number; the others travel as a luc_wide. */
+#ifndef LUC_SORT_PRIV_H
+#define LUC_SORT_PRIV_H
+
+#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/view_priv.h"
+
+typedef struct luc_wide {
+    uint64_t key, index;
+} luc_wide;
+
+/* The loops over rows of elements, by level. Keys are uint32_t or uint64_t, as the type has them. */
+typedef struct luc_sort_table {
+    void (*keys[LUCID_DTYPE_COUNT])(void *keys, const void *x, int64_t n, bool flip);
+    /* The elements of these keys; which zero, and which NaN, has been lost. */
+    void (*values[LUCID_DTYPE_COUNT])(void *y, const void *keys, int64_t n, bool flip);
+    /* Where each of n <= LUC_SORT_SHORT keys goes: how many come before it, equals in their order. 15
+     * numbers behind the keys are read, and ranks written; they mean nothing. */
+    void (*ranks32)(uint32_t *rank, const uint32_t *keys, int n);
+    void (*ranks64)(uint32_t *rank, const uint64_t *keys, int n);
+    /* The first of keys[from..n) below the limit, or n. */
+    int64_t (*below32)(const uint32_t *keys, int64_t from, int64_t n, uint32_t limit);
+    int64_t (*below64)(const uint64_t *keys, int64_t from, int64_t n, uint64_t limit);
+} luc_sort_table;
+LUC_DECLARE_TABLES(luc_sort_table, luc_sort)
+
+enum {
+    LUC_SORT_SHORT = 64,   /* rows up to here are ranked */
+    LUC_SORT_CHUNK = 1024, /* elements that become keys at a time */
+    LUC_SORT_GROUP = 16,   /* neighbouring rows that are read together where each has gaps */
+    LUC_SORT_LONG = 65536  /* rows from here on are shared by all threads */
+};
+
+typedef struct luc_sort_plan {
+    luc_loop loop;      /* over the rows of x, values and indices; strides in elements */
+    int64_t rows, n, k; /* rows of n elements; the first k of the order are written */
+    int64_t x_step, y_step, i_step; /* along a row, in elements */
+    const char *x;
+    char *values; /* NULL: not wanted */
+    int64_t *indices;
+    lucid_dtype type;
+    size_t size; /* of an element */
+    int digits;  /* bytes of a key that may differ */
+    int group;   /* how many rows are read together */
+    bool flip, floating;
+    uint64_t zero, nan; /* the keys of floating 0 and NaN */
+    const luc_sort_table *loops;
+    char *workspace;
+    size_t per_thread;
+    int threads; /* at most so many: as the workspace holds */
+} luc_sort_plan;
+
+#endif
