@@ -223,7 +223,7 @@ LUC_INLINE void LUC_F(norm_ask_other)(const luc_norm_plan *p, int64_t c, int64_t
 {
     enum { SHORT = 4096, LINE = 64 };
     int64_t at[LUC_MAX_OPERANDS], bytes = p->part * (int64_t)sizeof(LUC_T);
-    if (bytes > SHORT || unit < 0) return;
+    if (bytes > SHORT) return;
     LUC_F(norm_unit)(p, c, unit, at);
     const char *other = (const char *)LUC_F(norm_row_at)(p, at).other;
     for (int64_t i = 0; i < bytes; i += LINE) luc_prefetch(other + i);
@@ -264,7 +264,7 @@ LUC_INLINE void LUC_F(norm_dense_as)(const luc_norm_plan *p, int64_t c, int64_t 
             int64_t at[LUC_MAX_OPERANDS], length = LUC_F(norm_unit)(p, c + k, unit, at);
             LUC_F(norm_row) r = LUC_F(norm_row_at)(p, at);
             const LUC_F(norm_coef) own = coef[k];
-            if (r.other && !r.dy)
+            if (r.other && !r.dy && (k + 1 < n || unit > begin))
                 LUC_F(norm_ask_other)(p, k + 1 < n ? c + k + 1 : c, k + 1 < n ? unit : unit - 1);
             if (r.kept) r.dy = r.kept;
             NORM_ROW(r.out, length, p->stream, LUC_F(norm_made)(r, i, LUC_LANES, &own, kind),
