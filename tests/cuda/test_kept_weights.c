@@ -3,6 +3,9 @@
 #include "cuda_testing.h"
 
 #include "autograd/autograd.h"
+#include "lucid/memory_priv.h"
+
+#include <string.h>
 
 static void begin(void)
 {
@@ -87,6 +90,34 @@ Test(kept_weights, from_a_forward_to_its_backward)
         lucid_mul_scalar_(w, 2);
     }
     cr_expect_eq(allocations(x, w), allocations(x, last) + 1, "it has changed");
+}
+
+/* The copy's memory among them. */
+Test(kept_weights, any_allocation_may_fail)
+{
+    LUCID_SCOPE;
+    lucid_tensor *x = lucid_randn((2, 8, 6, 6), .device = lucid_cuda(0));
+    lucid_tensor *values = lucid_randn((8, 8, 3, 3), .device = lucid_cuda(0));
+    lucid_tensor *want = lucid_detach(lucid_conv2d(x, values, NULL));
+    bool of_the_copy = false;
+    for (uint64_t n = 1; n < 100; n++) {
+        LUCID_SCOPE;
+        lucid_tensor *w =
+            lucid_clone(values, LUCID_CONTIGUOUS); /* nothing is kept of this one yet */
+        lucid_memory_fail_nth(n);
+        lucid_tensor *y = lucid_conv2d(x, w, NULL);
+        bool failed = lucid_memory_fail_count() >= n;
+        lucid_memory_fail_nth(0);
+        cr_expect((y == NULL) == failed && (lucid_error_code() == LUCID_ERR_MEMORY) == failed,
+                  "%d: %s", (int)n, lucid_error());
+        if (failed && strstr(lucid_error(), "for weights in channels_last")) of_the_copy = true;
+        lucid_clear_error();
+        cr_expect(lucid_equal(lucid_conv2d(x, w, NULL), want), "after failure %d", (int)n);
+        if (failed) continue;
+        cr_expect(of_the_copy || !is_emulated(), "the copy's allocation never failed");
+        return;
+    }
+    cr_expect(false, "never came through");
 }
 
 /* ---- captured -------------------------------------------------------------------------------- */

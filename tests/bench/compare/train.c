@@ -34,16 +34,21 @@ static bool train_once(void *state)
     return true;
 }
 
-/* The first step tells the loss; on a GPU the others are a captured one, played back. */
+/* The first call tells the row's value; on a GPU the others are a captured one, played back. */
+static void call_or_replay(bool (*once)(void *), void *state, bool called, lucid_graph **graph)
+{
+    if (*graph)
+        lucid_replay(*graph);
+    else if (called && row_device.type != LUCID_CPU)
+        *graph = lucid_capture(row_device, once, state);
+    else
+        once(state);
+}
+
 static void train_step(void *state)
 {
     training *t = state;
-    if (t->graph)
-        lucid_replay(t->graph);
-    else if (t->stepped && row_device.type != LUCID_CPU)
-        t->graph = lucid_capture(row_device, train_once, t);
-    else
-        train_once(t);
+    call_or_replay(train_once, t, t->stepped, &t->graph);
 }
 
 static double first_loss(void *state)
@@ -164,16 +169,10 @@ static bool infer_once(void *state)
     return true;
 }
 
-/* The first one's result is the row's value; on a GPU the others are played back, as above. */
 static void infer(void *state)
 {
     job *j = state;
-    if (j->graph)
-        lucid_replay(j->graph);
-    else if (j->shown && row_device.type != LUCID_CPU)
-        j->graph = lucid_capture(row_device, infer_once, j);
-    else
-        infer_once(j);
+    call_or_replay(infer_once, j, j->shown, &j->graph);
 }
 
 #define TRAIN(label, how, batch, mflop, tol)                                                   \
