@@ -37,7 +37,7 @@ static bool refuse_change(const lucid_tensor *t, const char *name)
 
 static bool is_expanded(const lucid_tensor *t)
 {
-    for (int d = 0; d < t->view.ndim; d++)
+    for (int d = 0; d < t->view.ndim && t->numel > 0; d++)
         if (t->view.strides[d] == 0 && t->view.dims[d] > 1) return true;
     return false;
 }

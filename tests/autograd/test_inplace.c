@@ -165,6 +165,13 @@ Test(inplace, refusals)
 
 /* ---- views of results: the base's history ---- */
 
+/* Nothing is written, so nothing can overlap; gradients of empty batches are added up this way. */
+Test(inplace, expanded_tensor_of_no_elements)
+{
+    lucid_tensor *none = lucid_expand(lucid_zeros((1, 0)), (3, 0));
+    cr_expect_eq(own_add_(none, lucid_zeros((3, 0))), none);
+}
+
 Test(inplace, write_through_a_view)
 {
     lucid_tensor *x = OWN_LEAF((4), 1, 2, 3, 4), *w = OWN_LEAF((2), 10, 20);
