@@ -42,7 +42,7 @@ static struct {
 
 static __thread struct {
     block *head[SMALL_CLASSES];
-    uint32_t count[SMALL_CLASSES];
+    uint8_t count[SMALL_CLASSES]; /* to SMALL_KEEP */
     bool registered;
 } small __attribute__((tls_model("initial-exec")));
 static pthread_key_t thread_end;

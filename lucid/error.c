@@ -10,10 +10,14 @@
 
 enum { MESSAGE_SIZE = 1024 };
 
+/* The message lies in memory of its own, from the thread's first error on: a library that is loaded
+ * late (dlopen) has little room for what is thread-local. */
 static _Thread_local struct {
     lucid_code code;
-    char message[MESSAGE_SIZE];
+    char *message; /* MESSAGE_SIZE bytes, or NULL */
 } pending;
+static pthread_key_t thread_end;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local uint64_t raised; /* errors so far, also those that were not the first */
 static _Thread_local luc_module_frame *module_frame;
 
@@ -58,9 +62,31 @@ void lucid_set_error_handler(lucid_error_handler fn, void *user)
     pthread_mutex_unlock(&handler_lock);
 }
 
+static void free_message(void *message)
+{
+    pending.message = NULL;
+    free(message);
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&thread_end, free_message);
+}
+
+/* The thread's place for a message; NULL when memory is out. */
+static char *message_place(void)
+{
+    if (pending.message) return pending.message;
+    pthread_once(&once, make_key);
+    pending.message = malloc(MESSAGE_SIZE);
+    pthread_setspecific(thread_end, pending.message);
+    return pending.message;
+}
+
 const char *lucid_error(void)
 {
-    return pending.message;
+    if (pending.code == LUCID_OK) return "";
+    return pending.message ? pending.message : "lucid: out of memory, also for this message";
 }
 
 lucid_code lucid_error_code(void)
@@ -71,7 +97,6 @@ lucid_code lucid_error_code(void)
 void lucid_clear_error(void)
 {
     pending.code = LUCID_OK;
-    pending.message[0] = '\0';
 }
 
 uint64_t luc_raise_count(void)
@@ -98,7 +123,8 @@ void luc_module_path(char *text, size_t size)
 
 static void write_message(const char *op, const char *fmt, va_list args)
 {
-    char *text = pending.message;
+    char *text = message_place();
+    if (!text) return;
     int n = snprintf(text, MESSAGE_SIZE, "%s: ", op);
     if (n < 0) n = 0;
     if (n < MESSAGE_SIZE) {
@@ -122,7 +148,7 @@ static bool is_misuse(lucid_code code)
 static void stop(void)
 {
     fflush(stdout);
-    fprintf(stderr, "lucid: %s error: %s\n", lucid_code_name(pending.code), pending.message);
+    fprintf(stderr, "lucid: %s error: %s\n", lucid_code_name(pending.code), lucid_error());
     if (is_misuse(pending.code)) abort();
     exit(1);
 }
@@ -137,7 +163,7 @@ static bool raise_va(lucid_code code, const char *op, const char *fmt, va_list a
         lucid_error_handler fn = handler;
         void *user = handler_user;
         pthread_mutex_unlock(&handler_lock);
-        if (fn) fn(code, pending.message, user);
+        if (fn) fn(code, lucid_error(), user);
     }
     /* Also where the pending one is older than the mode: it was never shown. */
     if (lucid_get_error_mode() == LUCID_ERRORS_STOP) stop();

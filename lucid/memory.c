@@ -100,8 +100,8 @@ typedef struct pool_item {
 
 static __thread struct {
     pool_item *head[POOL_CLASSES];
-    uint32_t count[POOL_CLASSES];
-    bool registered; /* the thread's end is watched */
+    uint16_t count[POOL_CLASSES]; /* to POOL_KEEP / POOL_STEP */
+    bool registered;              /* the thread's end is watched */
 } pool __attribute__((tls_model("initial-exec")));
 static pthread_key_t pool_key;
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
