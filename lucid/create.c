@@ -63,6 +63,12 @@ static bool holds(lucid_dtype dtype, double value, const char *op, const char *a
                      lucid_dtype_name(dtype), value);
 }
 
+bool luc_check_value(lucid_dtype dtype, double value, const char *op)
+{
+    return lucid_dtype_is_floating(dtype) || dtype == LUCID_BOOL ||
+           holds(dtype, value, op, "value");
+}
+
 /* Runs a kernel without inputs on t. */
 static lucid_tensor *generate(lucid_tensor *t, lucid_op_id op, const void *attrs)
 {
@@ -83,8 +89,7 @@ static lucid_tensor *full(lucid_shape shape, double value, const lucid_tensor_op
     const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
     lucid_scalar_attrs attrs = {value};
     lucid_tensor *t = make(shape, o, op);
-    bool integer = t && !lucid_dtype_is_floating(o->dtype) && o->dtype != LUCID_BOOL;
-    if (integer && !holds(o->dtype, value, op, "value")) return NULL;
+    if (!t || !luc_check_value(o->dtype, value, op)) return NULL;
     return generate(t, LUCID_OP_fill, &attrs);
 }
 

@@ -114,6 +114,8 @@ const char *luc_op_id_name(lucid_op_id op);
 /* dst[...] = src[...] with conversion, any strides, same sizes, same or different devices. */
 bool luc_copy_data(lucid_tensor *dst, const lucid_tensor *src, const char *op);
 bool luc_fill_data(lucid_tensor *t, double value, const char *op);
+/* Can a tensor of this dtype be filled with a value? Integers must hold it, but for its fraction. */
+bool luc_check_value(lucid_dtype dtype, double value, const char *op);
 /* The same elements on the CPU: t itself, or a copy in the current scope. NULL on an error. */
 const lucid_tensor *luc_host_tensor(const lucid_tensor *t, const char *op);
 /* The element `offset` elements behind the first; t must be on the CPU. */

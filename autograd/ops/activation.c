@@ -396,6 +396,9 @@ lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max)
     if (isnan(min) || isnan(max))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "clamp", "min, max: expected numbers, got %g, %g",
                               min, max);
+    if (!luc_given(x, "clamp", "x")) return NULL;
+    bool fraction = min != trunc(min) || max != trunc(max); /* infinities are no bounds at all */
     lucid_clamp_attrs attrs = {min, max};
-    return luc_apply1(&luc_op_clamp, x, &attrs);
+    return luc_apply1(&luc_op_clamp, fraction ? lucid_cast(x, luc_float_type(x->view.dtype)) : x,
+                      &attrs);
 }

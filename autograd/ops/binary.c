@@ -370,11 +370,16 @@ lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_mul(lucid_tensor *a, lucid_tensor *b)
 {
+    double factor;
+    if (luc_is_factor(a, b, false, &factor)) return lucid_mul_scalar(a, factor);
+    if (luc_is_factor(b, a, false, &factor)) return lucid_mul_scalar(b, factor);
     return binary(&luc_op_mul, a, b, false);
 }
 
 lucid_tensor *lucid_div(lucid_tensor *a, lucid_tensor *b)
 {
+    double factor;
+    if (luc_is_factor(a, b, true, &factor)) return lucid_mul_scalar(a, factor);
     return binary(&luc_op_div, a, b, true);
 }
 

@@ -2,6 +2,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +48,13 @@ lucid_dtype luc_result_type(lucid_tensor *const *tensors, size_t n)
     return d < 0 ? LUCID_F32 : (lucid_dtype)d;
 }
 
+lucid_dtype luc_type_with_number(lucid_dtype d, double value)
+{
+    if (lucid_dtype_is_floating(d)) return d;
+    if (value != trunc(value) || fabs(value) >= 0x1p63) return LUCID_F32;
+    return d == LUCID_BOOL ? LUCID_I64 : d;
+}
+
 lucid_dtype luc_float_type(lucid_dtype d)
 {
     return lucid_dtype_is_floating(d) ? d : LUCID_F32;
@@ -78,6 +86,15 @@ lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device)
     if (t && t->view.ndim == 0 && t->storage->device.type == LUCID_CPU && device.type != LUCID_CPU)
         t = send_number(t, device);
     return t;
+}
+
+bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inverse, double *factor)
+{
+    if (!x || !number || !number->is_scalar || number->requires_grad || x->is_scalar) return false;
+    if (x->view.dtype != LUCID_F16 && x->view.dtype != LUCID_BF16) return false;
+    double value = *(const double *)number->view.data;
+    *factor = inverse ? 1 / value : value;
+    return !inverse || value == 0 || fabs(*factor) <= FLT_MAX; /* the kernel's float */
 }
 
 bool luc_given(const lucid_tensor *t, const char *op, const char *argument)

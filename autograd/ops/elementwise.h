@@ -28,7 +28,7 @@ LUCID_API lucid_tensor *lucid_ge(lucid_tensor *a, lucid_tensor *b);
 /* condition (LUCID_BOOL) ? a : b, all three broadcast. */
 LUCID_API lucid_tensor *lucid_where(lucid_tensor *condition, lucid_tensor *a, lucid_tensor *b);
 
-/* ---- a tensor and a number: the tensor's dtype (an integer with a fraction gives float32) ---- */
+/* ---- a tensor and a number: the tensor's dtype (integers with what is no int64 give float32) ---- */
 LUCID_API lucid_tensor *lucid_add_scalar(lucid_tensor *x, double value);
 LUCID_API lucid_tensor *lucid_sub_scalar(lucid_tensor *x, double value);
 LUCID_API lucid_tensor *lucid_mul_scalar(lucid_tensor *x, double value);
@@ -51,7 +51,8 @@ LUCID_API lucid_tensor *lucid_relu(lucid_tensor *x); /* derivative 0 at 0; NaN s
 LUCID_API lucid_tensor *lucid_silu(lucid_tensor *x); /* x * sigmoid(x) */
 /* x * Phi(x) (Hendrycks and Gimpel, 2016); tanh_approximation: its tanh form. */
 LUCID_API lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation);
-/* min and max may be -INFINITY and INFINITY; derivative 1 inside, 0 on the bounds. NaN stays. */
+/* min and max may be -INFINITY and INFINITY; derivative 1 inside, 0 on the bounds. NaN stays.
+ * Integers with a bound that has a fraction give float32. */
 LUCID_API lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max);
 LUCID_API lucid_tensor *lucid_isnan(lucid_tensor *x);
 
@@ -71,6 +72,7 @@ LUCID_API lucid_tensor *lucid_tanh_(lucid_tensor *x);
 LUCID_API lucid_tensor *lucid_sigmoid_(lucid_tensor *x);
 LUCID_API lucid_tensor *lucid_relu_(lucid_tensor *x);
 LUCID_API lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max);
+/* As lucid_full: an integer dtype must hold the value; its fraction is cut off. */
 LUCID_API lucid_tensor *lucid_fill_(lucid_tensor *x, double value);
 LUCID_API lucid_tensor *lucid_zero_(lucid_tensor *x);
 /* Copies source (broadcast, converted, from any device) into x. */

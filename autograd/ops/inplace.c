@@ -49,6 +49,8 @@ lucid_tensor *lucid_sub_(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_mul_(lucid_tensor *a, lucid_tensor *b)
 {
+    double factor;
+    if (luc_is_factor(a, b, false, &factor)) return lucid_mul_scalar_(a, factor);
     return binary_(&luc_op_mul, a, b);
 }
 
@@ -58,6 +60,8 @@ lucid_tensor *lucid_div_(lucid_tensor *a, lucid_tensor *b)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "div",
                               "a: expected a floating dtype to write into, got %s",
                               lucid_dtype_name(a->view.dtype));
+    double factor;
+    if (luc_is_factor(a, b, true, &factor)) return lucid_mul_scalar_(a, factor);
     return binary_(&luc_op_div, a, b);
 }
 
@@ -65,8 +69,7 @@ lucid_tensor *lucid_div_(lucid_tensor *a, lucid_tensor *b)
 static lucid_tensor *number_(const lucid_op *op, lucid_tensor *x, double value)
 {
     if (!luc_given(x, op->name, "x")) return NULL;
-    if (!lucid_dtype_is_floating(x->view.dtype) &&
-        (value != trunc(value) || x->view.dtype == LUCID_BOOL))
+    if (luc_type_with_number(x->view.dtype, value) != x->view.dtype)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op->name,
                               "value: %g cannot be used in place on %s", value,
                               lucid_dtype_name(x->view.dtype));
@@ -119,6 +122,12 @@ lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max)
     if (isnan(min) || isnan(max))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "clamp", "min, max: expected numbers, got %g, %g",
                               min, max);
+    if (!luc_given(x, "clamp", "x")) return NULL;
+    bool fraction = min != trunc(min) || max != trunc(max);
+    if (fraction && !lucid_dtype_is_floating(x->view.dtype))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "clamp",
+                              "min, max: %g, %g cannot be used in place on %s", min, max,
+                              lucid_dtype_name(x->view.dtype));
     lucid_clamp_attrs attrs = {min, max};
     return unary_(&luc_op_clamp, x, &attrs);
 }
@@ -128,6 +137,7 @@ lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max)
 lucid_tensor *lucid_fill_(lucid_tensor *x, double value)
 {
     if (!luc_given(x, "fill_", "x") || !luc_check_inplace(x, "fill_")) return NULL;
+    if (!luc_check_value(x->view.dtype, value, "fill_")) return NULL;
     if (!lucid_is_grad_enabled() || !lucid_requires_grad(x)) {
         if (!luc_fill_data(x, value, "fill_")) return NULL;
         luc_storage_bump(x->storage);

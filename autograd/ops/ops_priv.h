@@ -60,10 +60,17 @@
 /* The dtype in which tensors meet: PyTorch's result_type. Tensors of one or more dimensions decide;
  * 0-d ones only raise the category (bool, integer, floating); numbers (lucid_scalar) likewise. */
 lucid_dtype luc_result_type(lucid_tensor *const *tensors, size_t n);
+/* The dtype that a number leaves a tensor of dtype d in: an integer keeps its own with an integer (of
+ * int64) and becomes float32 with any other number; a bool counts as an int64. */
+lucid_dtype luc_type_with_number(lucid_dtype d, double value);
 /* The floating dtype for functions whose result is no integer: d itself, or float32. */
 lucid_dtype luc_float_type(lucid_dtype d);
 /* A number cast to dtype, on a device: for meeting a tensor. Others: lucid_cast. */
 lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device);
+
+/* True where x has 16 bits and is to be multiplied (or divided: inverse) by a number, which 16 bits
+ * may not hold (65536, 1e-8) or only roughly: the number, to be given to mul_scalar as it is. */
+bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inverse, double *factor);
 
 /* True for a tensor. A NULL comes from an earlier error, which stays; or else it is the caller's
  * mistake, and is raised here. */

@@ -347,17 +347,11 @@ lucid_tensor *lucid_isnan(lucid_tensor *x)
     return luc_apply1(&luc_op_isnan, x, NULL);
 }
 
-/* The tensor in the dtype that a number leaves it in: an integer with a fraction gives float32. */
 static lucid_tensor *with_number(const lucid_op *op, lucid_tensor *x, double value)
 {
     if (!luc_given(x, op->name, "x")) return NULL;
-    lucid_dtype d = x->view.dtype;
-    if (!lucid_dtype_is_floating(d) && value != trunc(value))
-        d = LUCID_F32;
-    else if (d == LUCID_BOOL)
-        d = LUCID_I64;
     lucid_scalar_attrs attrs = {value};
-    return luc_apply1(op, lucid_cast(x, d), &attrs);
+    return luc_apply1(op, lucid_cast(x, luc_type_with_number(x->view.dtype, value)), &attrs);
 }
 
 lucid_tensor *lucid_add_scalar(lucid_tensor *x, double value)

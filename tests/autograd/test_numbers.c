@@ -1,0 +1,95 @@
+/* test_numbers.c: tensors that meet numbers which their dtype cannot hold, or only roughly. Where
+ * PyTorch takes the same program it gives the same numbers. */
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "tests/testing.h"
+
+static lucid_tensor *ints(lucid_dtype dtype)
+{
+    return lucid_arange(1, 4, 1, .dtype = dtype); /* 1 2 3 */
+}
+
+/* Infinity, and what int64 does not hold, are no integers: the result is floating. */
+Test(numbers, integers_with_numbers_that_are_none)
+{
+    const lucid_dtype dtypes[] = {LUCID_U8, LUCID_I32, LUCID_I64};
+    for (int i = 0; i < 3; i++) {
+        lucid_tensor *x = ints(dtypes[i]);
+        cr_expect_eq(lucid_tensor_dtype(lucid_mul_scalar(x, 3)), dtypes[i]);
+        cr_expect_eq(lucid_tensor_dtype(lucid_mul_scalar(x, INFINITY)), LUCID_F32);
+        EXPECT_VALUES(lucid_mul_scalar(x, INFINITY), 0, 0, {INFINITY, INFINITY, INFINITY});
+        EXPECT_VALUES(lucid_sub_scalar(x, INFINITY), 0, 0, {-INFINITY, -INFINITY, -INFINITY});
+        EXPECT_VALUES(lucid_add_scalar(x, 1e19), 1e-6, 0, {1e19, 1e19, 1e19});
+        EXPECT_VALUES(lucid_pow_scalar(x, INFINITY), 0, 0, {1, INFINITY, INFINITY});
+    }
+    EXPECT_VALUES(lucid_add_scalar(ints(LUCID_I64), -0x1p62), 0, 0, {-0x1p62, -0x1p62, -0x1p62});
+}
+
+Test(numbers, integers_in_place_refuse_them)
+{
+    EXPECT_ERROR(lucid_mul_scalar_(ints(LUCID_I32), INFINITY), LUCID_ERR_ARGUMENT,
+                 "mul_scalar: value: inf cannot be used in place on int32");
+    EXPECT_ERROR(lucid_add_scalar_(ints(LUCID_I64), 1e19), LUCID_ERR_ARGUMENT,
+                 "cannot be used in place on int64");
+    EXPECT_ERROR(lucid_fill_(ints(LUCID_I32), 1e10), LUCID_ERR_ARGUMENT,
+                 "fill_: value: expected -2147483648 to 2147483647, which int32 holds");
+    EXPECT_ERROR(lucid_fill_(ints(LUCID_U8), -1), LUCID_ERR_ARGUMENT, "uint8 holds");
+    EXPECT_ERROR(lucid_fill_(ints(LUCID_I64), NAN), LUCID_ERR_ARGUMENT, "got nan");
+    EXPECT_VALUES(lucid_fill_(ints(LUCID_I32), 2.5), 0, 0, {2, 2, 2}); /* as lucid_full */
+    EXPECT_VALUES(lucid_fill_(lucid_zeros((2), .dtype = LUCID_BOOL), 300), 0, 0, {1, 1});
+}
+
+/* A bound with a fraction makes an integer's result floating, as any other number does. */
+Test(numbers, clamp_of_integers)
+{
+    lucid_tensor *y = lucid_clamp(ints(LUCID_I32), 1.5, 2.5);
+    cr_expect_eq(lucid_tensor_dtype(y), LUCID_F32);
+    EXPECT_VALUES(y, 0, 0, {1.5, 2, 2.5});
+    cr_expect_eq(lucid_tensor_dtype(lucid_clamp(ints(LUCID_I32), 2, INFINITY)), LUCID_I32);
+    EXPECT_VALUES(lucid_clamp_(ints(LUCID_U8), -5, 2), 0, 0, {1, 2, 2});
+    EXPECT_ERROR(lucid_clamp_(ints(LUCID_I64), 0.5, 2), LUCID_ERR_ARGUMENT,
+                 "clamp: min, max: 0.5, 2 cannot be used in place on int64");
+}
+
+static lucid_tensor *half(lucid_dtype dtype, double a, double b)
+{
+    lucid_tensor_options o = lucid_tensor_defaults;
+    o.dtype = dtype;
+    return lucid_from_doubles_opt(LUCID_SHAPE(2), (double[]){a, b}, 2, &o);
+}
+
+/* 65536 is beyond float16, 1e-8 below it: the product is not. */
+Test(numbers, factors_that_float16_does_not_hold)
+{
+    lucid_tensor *x = half(LUCID_F16, 60000, 0.0009765625);
+    EXPECT_VALUES(lucid_div_scalar(x, 65536), 0, 0x1p-25, {60000 / 65536.0, 0x1p-26});
+    EXPECT_VALUES(lucid_div(x, lucid_scalar(65536)), 0, 0x1p-25, {60000 / 65536.0, 0x1p-26});
+    EXPECT_VALUES(lucid_mul(x, lucid_scalar(65536)), 0, 0, {INFINITY, 64});
+    EXPECT_VALUES(lucid_mul(lucid_scalar(65536), x), 0, 0, {INFINITY, 64});
+    EXPECT_VALUES(lucid_mul(x, lucid_scalar(1e-8)), 1e-3, 0, {6e-4, 0});
+    EXPECT_VALUES(lucid_mul_(lucid_clone(x, LUCID_PRESERVE), lucid_scalar(65536)), 0, 0,
+                  {INFINITY, 64});
+    EXPECT_VALUES(lucid_div_(lucid_clone(x, LUCID_PRESERVE), lucid_scalar(65536)), 0, 0x1p-25,
+                  {60000 / 65536.0, 0x1p-26});
+    cr_expect_eq(lucid_tensor_dtype(lucid_div_scalar(x, 65536)), LUCID_F16);
+}
+
+/* 3.1 is 3.09375 in bfloat16: 3 * 3.1 is 9.3125 and not 9.25, its rounding's. */
+Test(numbers, factors_are_not_rounded)
+{
+    lucid_tensor *x = half(LUCID_BF16, 3, 1e-30);
+    EXPECT_VALUES(lucid_mul(x, lucid_scalar(3.1)), 0, 1e-29, {9.3125, 0});
+    EXPECT_VALUES(lucid_div(half(LUCID_BF16, 12.1875, 3), lucid_scalar(3.1)), 0, 0,
+                  {3.9375, 0.96875});
+    /* Its reciprocal is beyond float32. */
+    EXPECT_VALUES(lucid_div(half(LUCID_BF16, 0, 0x1p-100), lucid_scalar(0x1p-130)), 0, 0,
+                  {0, 0x1p30});
+    EXPECT_VALUES(lucid_div(half(LUCID_BF16, 0, 1), lucid_scalar(0)), 0, 0, {NAN, INFINITY});
+}
+
+Test(numbers, factors_in_backward)
+{
+    lucid_tensor *x = lucid_requires_grad_(half(LUCID_F16, 60000, 2), true);
+    lucid_backward(lucid_div_scalar(x, 65536), .gradient = half(LUCID_F16, 32768, 1));
+    EXPECT_VALUES(lucid_tensor_grad(x), 0, 0, {0.5, 0x1p-16});
+}
