@@ -227,6 +227,11 @@ static const lucid_op copy_slices_op = {
     .vjp = copy_slices_vjp,
 };
 
+const lucid_meta *luc_written_base(const lucid_node *outer)
+{
+    return &((const slices_attrs *)outer->attrs)->base;
+}
+
 /* The base's new producer around inner (taken over), whose inputs' edges it shares. */
 static lucid_node *copy_slices_node(lucid_tensor *base, lucid_tensor *t, lucid_node *inner)
 {

@@ -181,6 +181,8 @@ bool luc_check_inplace(const lucid_tensor *t, const char *name);
 bool luc_rebase_history(lucid_tensor *t, lucid_node *fn);
 /* t, the memory that `outer` (an operator in place on a view) wrote, with that history. */
 lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t);
+/* The base of that view, as it lies in the storage. */
+const lucid_meta *luc_written_base(const lucid_node *outer);
 
 /* ---- the engine ------------------------------------------------------------------------------ */
 

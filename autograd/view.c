@@ -44,9 +44,9 @@ bool luc_view_track(lucid_tensor *view, lucid_tensor *t)
 }
 
 /* t as a view of base, by strides: for a record. */
-static lucid_view_attrs geometry(const lucid_tensor *t)
+static lucid_view_attrs geometry(const lucid_tensor *base, const lucid_tensor *t)
 {
-    lucid_view_attrs a = {.offset = t->offset};
+    lucid_view_attrs a = {.offset = t->offset, .start = base->offset};
     a.shape.ndim = t->view.ndim;
     for (int d = 0; d < t->view.ndim; d++) {
         a.shape.dims[d] = t->view.dims[d];
@@ -57,7 +57,7 @@ static lucid_view_attrs geometry(const lucid_tensor *t)
 
 static lucid_node *as_strided_node(lucid_tensor *base, lucid_tensor *t)
 {
-    lucid_view_attrs attrs = geometry(t);
+    lucid_view_attrs attrs = geometry(base, t);
     lucid_call c = {.op = &luc_op_as_strided, .n_in = 1, .n_out = 1, .in = &base, .attrs = &attrs};
     c.needs = 1;
     return luc_node_new(&c, &t, NULL);
@@ -97,9 +97,7 @@ lucid_node *luc_grad_fn(lucid_tensor *t)
 /* The tensor that outer's operator wrote, seen as a part of the base that outer produces. */
 lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t)
 {
-    lucid_meta meta;
-    luc_packed_meta(&outer->out[0], &meta);
-    lucid_tensor *base = luc_tensor_on(t->storage, &meta, outer->op->name);
+    lucid_tensor *base = luc_tensor_on(t->storage, luc_written_base(outer), outer->op->name);
     if (!base) return NULL;
     luc_set_grad_fn(base, luc_node_retain(outer), 0);
     lucid_node *fn = as_strided_node(base, t);

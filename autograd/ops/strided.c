@@ -45,23 +45,51 @@ static bool as_strided_infer(lucid_call *c)
     return true;
 }
 
-/* The input's own view is needed to place the gradient: it travels in the attributes of the
- * backward: sizes and strides of the seen view in attrs, those of the input in its meta. */
+/* Can two indices reach one element? Sorted by stride, each dimension must step over all that the
+ * smaller ones reach. (Sufficient, not necessary: a strange view may be taken for overlapping.) */
+static bool may_overlap(int ndim, const int64_t *dims, const int64_t *strides)
+{
+    bool used[LUCID_MAX_DIMS] = {false};
+    int64_t reach = 0;
+    for (int d = 0; d < ndim; d++)
+        if (dims[d] == 0) return false;
+    for (int n = 0; n < ndim; n++) {
+        int next = -1;
+        for (int d = 0; d < ndim; d++)
+            if (!used[d] && (next < 0 || strides[d] < strides[next])) next = d;
+        used[next] = true;
+        if (dims[next] <= 1) continue;
+        if (strides[next] <= reach) return true;
+        reach += (dims[next] - 1) * strides[next];
+    }
+    return false;
+}
+
+/* In attrs, .start is where the input began in the storage, from where .offset counts.
+ * The gradient of the input's memory, from its first element to its last, and of that the input's own
+ * view: whatever its strides are, each of its elements gets what was seen of it. */
 static bool as_strided_vjp(lucid_vjp *v)
 {
     const lucid_meta *in = lucid_input_meta(v, 0);
     const lucid_view_attrs *seen = v->attrs;
     lucid_view_attrs a = *seen;
-    a.shape = luc_meta_shape(in);
-    a.start = seen->offset - in->offset;
-    if (!luc_is_dense(in->ndim, in->dims, in->strides))
+    lucid_shape shape = luc_meta_shape(in), strides = {.ndim = in->ndim};
+    if (may_overlap(in->ndim, in->dims, in->strides))
         return luc_raise(LUCID_ERR_UNSUPPORTED, "as_strided",
-                         "x: the gradient of as_strided needs dense memory, got strides %s of %s",
+                         "x: the gradient of as_strided needs memory whose elements are each seen "
+                         "once, got strides %s of %s",
                          luc_dims_text(in->ndim, in->strides).s,
                          luc_dims_text(in->ndim, in->dims).s);
-    a.format =
-        luc_is_contiguous(in->ndim, in->dims, in->strides) ? LUCID_CONTIGUOUS : LUCID_CHANNELS_LAST;
-    v->grad_in[0] = luc_apply1(&luc_op_as_strided_backward, v->grad_out[0], &a);
+    a.shape = LUCID_SHAPE(lucid_shape_numel(&shape) > 0);
+    for (int d = 0; d < in->ndim; d++) {
+        strides.dims[d] = in->strides[d];
+        if (a.shape.dims[0] > 0) a.shape.dims[0] += (in->dims[d] - 1) * in->strides[d];
+    }
+    a.start = seen->offset - seen->start;
+    lucid_tensor *memory = luc_apply1(&luc_op_as_strided_backward, v->grad_out[0], &a);
+    v->grad_in[0] = luc_is_contiguous(in->ndim, in->dims, in->strides)
+                        ? lucid_view_opt(memory, shape)
+                        : lucid_as_strided_opt(memory, shape, strides, 0);
     return v->grad_in[0] != NULL;
 }
 
@@ -69,37 +97,16 @@ static bool backward_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
     luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
-    if (a->format == LUCID_CHANNELS_LAST)
-        luc_channels_last_strides(a->shape.ndim, c->out[0].dims, c->out[0].strides);
-    else
-        luc_contiguous_strides(a->shape.ndim, c->out[0].dims, c->out[0].strides);
+    luc_contiguous_strides(a->shape.ndim, c->out[0].dims, c->out[0].strides);
     return true;
 }
 
-/* The view of z, laid out as the input was, that the forward took of the input. */
+/* The view of z, contiguous memory as long as the input's, that the forward took of the input. */
 static lucid_tensor *seen_in(lucid_tensor *z, lucid_shape shape, const lucid_view_attrs *a)
 {
     lucid_shape strides = {.ndim = shape.ndim};
     memcpy(strides.dims, a->strides, sizeof strides.dims);
     return lucid_as_strided_opt(z, shape, strides, a->start);
-}
-
-/* Can two indices reach one element? Sorted by stride, each dimension must step over all that the
- * smaller ones reach. (Sufficient, not necessary: a strange view may be taken for overlapping.) */
-static bool may_overlap(const lucid_view *v)
-{
-    bool used[LUCID_MAX_DIMS] = {false};
-    int64_t reach = 0;
-    for (int n = 0; n < v->ndim; n++) {
-        int next = -1;
-        for (int d = 0; d < v->ndim; d++)
-            if (!used[d] && (next < 0 || v->strides[d] < v->strides[next])) next = d;
-        used[next] = true;
-        if (v->dims[next] <= 1) continue;
-        if (v->strides[next] <= reach) return true;
-        reach += (v->dims[next] - 1) * v->strides[next];
-    }
-    return false;
 }
 
 /* Adds g to place element by element: what is seen more than once collects the sum. */
@@ -130,15 +137,15 @@ static bool backward_compose(const lucid_call *c, lucid_tensor **out)
     lucid_tensor *place = seen_in(z, lucid_tensor_shape(g), c->attrs);
     out[0] = z;
     if (!place) return false;
-    if (may_overlap(&place->view)) return add_overlapping(place, g);
+    if (may_overlap(place->view.ndim, place->view.dims, place->view.strides))
+        return add_overlapping(place, g);
     return luc_copy_data(place, g, "as_strided_backward");
 }
 
 static bool backward_vjp(lucid_vjp *v)
 {
-    v->grad_in[0] =
-        seen_in(lucid_contiguous(v->grad_out[0], ((const lucid_view_attrs *)v->attrs)->format),
-                luc_meta_shape(lucid_input_meta(v, 0)), v->attrs);
+    v->grad_in[0] = seen_in(lucid_contiguous(v->grad_out[0], LUCID_CONTIGUOUS),
+                            luc_meta_shape(lucid_input_meta(v, 0)), v->attrs);
     return v->grad_in[0] != NULL;
 }
 
@@ -191,7 +198,7 @@ lucid_tensor *lucid_as_strided_opt(lucid_tensor *x, lucid_shape shape, lucid_sha
                               "strides: expected %d like shape, "
                               "got %d",
                               shape.ndim, strides.ndim);
-    lucid_view_attrs attrs = {.shape = shape, .offset = offset};
+    lucid_view_attrs attrs = {.shape = shape, .offset = offset, .start = x->offset};
     int64_t last = offset, span;
     bool ok = offset >= 0, empty = lucid_shape_numel(&shape) == 0;
     for (int d = 0; d < shape.ndim && ok; d++) {

@@ -270,6 +270,54 @@ Test(inplace, base_in_another_layout)
     OWN_GRAD(x, 2, 4, 6, 8, 40, 48, 56, 64);
 }
 
+/* What a view's gradient is, is placed by strides: those of any base. */
+Test(inplace, the_view_after_the_write_of_any_base)
+{
+    lucid_tensor *x = OWN_LEAF((2, 3), 1, 2, 3, 4, 5, 6);
+    lucid_tensor *h = own_double(lucid_transpose(x, 0, 1)), *row = lucid_select(h, 0, 1);
+    cr_assert_eq(lucid_stride(h, 0), 1); /* column-wise, as what it is made of */
+    own_square_(row);                    /* 4, 10 become 16, 100 */
+    OWN_EXPECT(row, 16, 100);
+    cr_expect(lucid_backward(row, .gradient = ONES((2), 1, 10)));
+    OWN_GRAD(x, 0, 16, 0, 0, 400, 0); /* d(2x)^2 = 8x */
+
+    lucid_tensor *w = OWN_LEAF((3), 1, 2, 3), *data = OWN_DATA((3, 2), 0, 0, 0, 0, 0, 0);
+    lucid_tensor *gaps = lucid_detach(lucid_select(data, 1, 1)), *end = lucid_narrow(gaps, 0, 1, 2);
+    own_add_(gaps, w);
+    cr_expect(lucid_backward(end, .gradient = ONES((2), 5, 7)));
+    OWN_GRAD(w, 0, 5, 7);
+}
+
+/* Offsets count from the storage's begin, wherever the base begins. */
+Test(inplace, a_base_that_begins_late)
+{
+    lucid_tensor *w = OWN_LEAF((3), 1, 2, 3), *data = OWN_DATA((5), 0, 0, 1, 1, 1), *g, *g2;
+    lucid_tensor *base = lucid_detach(lucid_narrow(data, 0, 2, 3)),
+                 *end = lucid_narrow(base, 0, 1, 2);
+    own_mul_(base, w);
+    own_square_(end); /* 1, 4, 9 */
+    OWN_EXPECT(base, 1, 4, 9);
+    lucid_tensor *ones = ONES((2), 1, 1);
+    cr_expect(lucid_grad(&end, 1, &w, 1, &g, .gradients = &ones, .create_graph = true));
+    OWN_EXPECT(g, 0, 4, 6);
+    lucid_tensor *all = ONES((3), 1, 1, 1);
+    cr_expect(lucid_grad(&g, 1, &w, 1, &g2, .gradients = &all));
+    OWN_EXPECT(g2, 0, 2, 2);
+
+    lucid_tensor *x = OWN_LEAF((4), 1, 2, 3, 4), *last = lucid_narrow(x, 0, 1, 3);
+    cr_expect(lucid_backward(lucid_as_strided(last, (2), (1), 2), .gradient = ONES((2), 5, 7)));
+    OWN_GRAD(x, 0, 0, 5, 7);
+}
+
+Test(inplace, as_strided_of_columns)
+{
+    lucid_tensor *x = OWN_LEAF((2, 3), 1, 2, 3, 4, 5, 6);
+    lucid_tensor *memory = lucid_as_strided(lucid_transpose(x, 0, 1), (3), (1), 2);
+    OWN_EXPECT(memory, 3, 4, 5);
+    cr_expect(lucid_backward(memory, .gradient = ONES((3), 7, 8, 9)));
+    OWN_GRAD(x, 0, 0, 7, 8, 9, 0);
+}
+
 Test(inplace, retained_gradient_of_a_written_base)
 {
     lucid_tensor *x = OWN_LEAF((2), 2, 3), *h = own_double(x);
