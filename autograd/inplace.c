@@ -176,11 +176,11 @@ typedef struct slices_attrs {
 static lucid_tensor *like_base(const lucid_meta *base, lucid_device device)
 {
     lucid_meta m = *base;
-    int64_t last = 0;
+    size_t last = 0;
     m.offset = 0;
-    for (int d = 0; d < m.ndim; d++) last += (m.dims[d] - 1) * m.strides[d];
-    size_t bytes;
-    if (!luc_mul_size((size_t)last + 1, lucid_dtype_size(m.dtype), &bytes)) return NULL;
+    for (int d = 0; d < m.ndim; d++)
+        if (m.dims[d] > 1) last += (size_t)(m.dims[d] - 1) * (size_t)m.strides[d];
+    size_t bytes = (last + 1) * lucid_dtype_size(m.dtype); /* no more than the base's own */
     luc_storage *s = luc_storage_new(device, bytes, "copy_slices");
     if (!s) return NULL;
     lucid_tensor *t = luc_tensor_on(s, &m, "copy_slices");

@@ -105,8 +105,9 @@ static bool backward_infer(lucid_call *c)
 static lucid_tensor *seen_in(lucid_tensor *z, lucid_shape shape, const lucid_view_attrs *a)
 {
     lucid_shape strides = {.ndim = shape.ndim};
+    if (!z) return NULL;
     memcpy(strides.dims, a->strides, sizeof strides.dims);
-    return lucid_as_strided_opt(z, shape, strides, a->start);
+    return lucid_as_strided_opt(z, shape, strides, z->offset + a->start);
 }
 
 /* Adds g to place element by element: what is seen more than once collects the sum. */

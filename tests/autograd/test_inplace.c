@@ -288,6 +288,21 @@ Test(inplace, the_view_after_the_write_of_any_base)
     OWN_GRAD(w, 0, 5, 7);
 }
 
+Test(inplace, write_through_a_view_of_nothing)
+{
+    const lucid_shape shapes[] = {LUCID_SHAPE(0, 0), LUCID_SHAPE(0, 1, 0), LUCID_SHAPE(3, 0)};
+    for (int i = 0; i < 3; i++) {
+        lucid_tensor *x = lucid_zeros_opt(shapes[i], NULL), *h;
+        lucid_requires_grad_(x, true);
+        h = own_double(x);
+        own_square_(lucid_transpose(h, 0, 1));
+        cr_expect(lucid_backward(h, .gradient = lucid_zeros_opt(shapes[i], NULL)), "%d: %s", i,
+                  lucid_error());
+        lucid_shape got = lucid_tensor_shape(lucid_tensor_grad(x));
+        cr_expect(lucid_shape_equal(&got, &shapes[i]));
+    }
+}
+
 /* Offsets count from the storage's begin, wherever the base begins. */
 Test(inplace, a_base_that_begins_late)
 {
@@ -307,6 +322,17 @@ Test(inplace, a_base_that_begins_late)
     lucid_tensor *x = OWN_LEAF((4), 1, 2, 3, 4), *last = lucid_narrow(x, 0, 1, 3);
     cr_expect(lucid_backward(lucid_as_strided(last, (2), (1), 2), .gradient = ONES((2), 5, 7)));
     OWN_GRAD(x, 0, 0, 5, 7);
+}
+
+Test(inplace, second_derivative_of_as_strided)
+{
+    lucid_tensor *x = OWN_LEAF((2, 3), 1, 2, 3, 4, 5, 6), *row = lucid_select(x, 0, 1), *g, *g2;
+    lucid_tensor *y = own_square(lucid_as_strided(row, (2), (1), 4)), *ones = ONES((2), 1, 1);
+    cr_expect(lucid_grad(&y, 1, &x, 1, &g, .gradients = &ones, .create_graph = true));
+    OWN_EXPECT(g, 0, 0, 0, 0, 10, 12);
+    lucid_tensor *all = ONES((2, 3), 1, 2, 3, 4, 5, 6);
+    cr_expect(lucid_grad(&g, 1, &x, 1, &g2, .gradients = &all));
+    OWN_EXPECT(g2, 0, 0, 0, 0, 10, 12);
 }
 
 Test(inplace, as_strided_of_columns)
