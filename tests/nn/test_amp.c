@@ -106,7 +106,7 @@ Test(amp, thirty_steps_beside_torch)
         sum += expected;
         if (k == 0) cr_expect(fabs(lucid_item(loss) - expected) < 0.01 * expected);
     }
-    printf("mean difference of the loss: %.2g of %.2g\n", apart / 30, sum / 30);
+    fprintf(stderr, "mean difference of the loss: %.2g of %.2g\n", apart / 30, sum / 30);
     cr_expect(apart < 0.05 * sum, "%g of %g", apart, sum);
     lucid_optimizer_free(opt);
     lucid_module_free(net);

@@ -73,7 +73,8 @@ static void run(lucid_dtype dtype, double loss_limit, double limit)
             near(running[i], k, lucid_get_buffer(net, running[i]),
                  lucid_select(stored(v, "f64.running.%s", running[i]), 0, k), limit);
     }
-    printf("%s: largest relative error of the loss %.2g\n", lucid_dtype_name(dtype), worst);
+    fprintf(stderr, "%s: largest relative error of the loss %.2g\n", lucid_dtype_name(dtype),
+            worst);
     lucid_optimizer_free(opt);
     lucid_module_free(net);
     vectors_close(v);

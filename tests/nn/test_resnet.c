@@ -217,9 +217,9 @@ static void compare(lucid_dtype dtype, lucid_memory_format format, int64_t count
     EXPECT_SHAPE(y, count, CLASSES);
     const tolerance t = tolerance_of(TOLERANCE_SUM, dtype);
     double largest, error = largest_error(y, lucid_narrow(logits(), 0, 0, count), &largest);
-    printf("%s %s %s: largest error %.3g of %.3g\n", luc_cpu_level_name(luc_cpu_current()),
-           lucid_dtype_name(dtype), format == LUCID_CONTIGUOUS ? "contiguous" : "channels_last",
-           error, largest);
+    fprintf(stderr, "%s %s %s: largest error %.3g of %.3g\n", luc_cpu_level_name(luc_cpu_current()),
+            lucid_dtype_name(dtype), format == LUCID_CONTIGUOUS ? "contiguous" : "channels_last",
+            error, largest);
     cr_expect(error <= 20 * t.whole * t.epsilon * largest, "level %s, %s: error %g, largest %g",
               luc_cpu_level_name(luc_cpu_current()), lucid_dtype_name(dtype), error, largest);
     lucid_module_free(net);
