@@ -6,6 +6,19 @@
 #include <signal.h>
 #include <string.h>
 
+/* Has the data set write one sample. What tensors it makes on the way end here: neither a worker nor
+ * the head of a while loop has a scope that ends soon. */
+static bool get_sample(const lucid_dataset *d, int64_t index, lucid_generator *rng, void *x,
+                       void *y)
+{
+    size_t scope = lucid_scope_begin();
+    if (!scope) return false;
+    const uint64_t raised = luc_raise_count();
+    bool ok = d->get(d, index, rng, x, y);
+    lucid_scope_end(scope);
+    return ok && luc_raise_count() == raised;
+}
+
 bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *stop)
 {
     const lucid_dataset *d = epoch->dataset;
@@ -14,8 +27,8 @@ bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *
         int64_t index = job->indices[i];
         /* 2^24 blocks are each sample's own. */
         lucid_generator rng = {epoch->sample_seed, (uint64_t)index << 24};
-        if (d->get(d, index, &rng, job->x_data + (size_t)i * epoch->x_size,
-                   job->y_data + (size_t)i * epoch->y_size))
+        if (get_sample(d, index, &rng, job->x_data + (size_t)i * epoch->x_size,
+                       job->y_data + (size_t)i * epoch->y_size))
             continue;
         if (lucid_error_code() == LUCID_OK)
             luc_raise(LUCID_ERR_STATE, "loader",

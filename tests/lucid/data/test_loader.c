@@ -354,6 +354,42 @@ Test(loader, a_sample_that_fails_without_a_reason)
     }
 }
 
+/* Computes a sample with tensors, without a scope of its own; sample 30 goes wrong unnoticed. */
+static bool tensors_get(const lucid_dataset *d, int64_t index, lucid_generator *rng, void *x,
+                        void *y)
+{
+    (void)rng;
+    counting *c = (counting *)(uintptr_t)d;
+    lucid_tensor *t = lucid_full((2), (double)index, .dtype = LUCID_F64);
+    int64_t live = lucid_live().tensors;
+    if (live > atomic_load(&c->calls)) atomic_store(&c->calls, (int)live); /* the most so far */
+    lucid_copy_to(index == c->fail_at ? NULL : t, x, 2 * sizeof(double));
+    *(int32_t *)y = 0;
+    return true;
+}
+
+Test(loader, a_data_set_that_computes_with_tensors)
+{
+    for (int workers = 0; workers < 3; workers += 2) {
+        counting c;
+        counting_init(&c, 40);
+        c.base.get = tensors_get;
+        lucid_loader *loader = data_Loader(&c.base, .batch_size = 4, .workers = workers);
+        lucid_batch b;
+        int64_t n = 0;
+        while (lucid_next(loader, &b)) n += b.n;
+        cr_expect_eq(n, 40);
+        cr_expect_leq(atomic_load(&c.calls), 2 * 5 + 4, "%d live", atomic_load(&c.calls));
+        c.fail_at = 30;
+        for (n = 0; lucid_next(loader, &b);) n += b.n;
+        cr_expect_eq(n, 28, "the batch of sample 30 does not come");
+        cr_expect_eq(lucid_error_code(), LUCID_ERR_ARGUMENT);
+        cr_expect(strstr(lucid_error(), "copy_to"), "%s", lucid_error());
+        lucid_loader_free(loader);
+        lucid_clear_error();
+    }
+}
+
 Test(loader, a_pending_error_stops_the_loop)
 {
     counting c;
