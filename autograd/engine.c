@@ -287,6 +287,9 @@ bool lucid_backward_multi(lucid_tensor *const *roots, lucid_tensor *const *gradi
     if (o->gradient)
         return luc_raise(LUCID_ERR_ARGUMENT, "backward",
                          "gradient: give one for each root in `gradients`");
+    if (n > 0 && !roots)
+        return luc_raise(LUCID_ERR_ARGUMENT, "backward", "roots: expected %zu tensors, got NULL",
+                         n);
     if (!run.selective) return execute(&run, roots, gradients, n, "backward");
     if (o->n_inputs == 0)
         return luc_raise(LUCID_ERR_ARGUMENT, "backward", "inputs: expected at least 1, got 0");
@@ -336,6 +339,13 @@ bool lucid_grad_opt(lucid_tensor *const *outputs, size_t n_outputs, lucid_tensor
         .selective = true,
         .n_inputs = n_inputs,
     };
+    const char *missing = n_outputs > 0 && !outputs ? "outputs"
+                          : n_inputs > 0 && !inputs ? "inputs"
+                          : n_inputs > 0 && !grads  ? "grads"
+                                                    : NULL;
+    if (missing)
+        return luc_raise(LUCID_ERR_ARGUMENT, "grad", "%s: expected %zu tensors, got NULL", missing,
+                         missing[0] == 'o' ? n_outputs : n_inputs);
     for (size_t i = 0; i < n_inputs; i++) grads[i] = NULL;
     run.input = input_edges(inputs, n_inputs, "grad");
     run.captured = run.input ? luc_calloc(n_inputs, sizeof *run.captured, "grad") : NULL;

@@ -28,7 +28,7 @@ static void write_edges(FILE *file, luc_run *run, size_t i)
 
 bool lucid_write_graph(const lucid_tensor *root, FILE *file)
 {
-    if (!root) return false;
+    if (!luc_given(root, "write_graph", "root")) return false;
     if (!file) return luc_raise(LUCID_ERR_ARGUMENT, "write_graph", "file: expected one, got NULL");
     if (!lucid_requires_grad(root))
         return luc_raise(LUCID_ERR_ARGUMENT, "write_graph",

@@ -73,7 +73,7 @@ static uint64_t register_locked(lucid_tensor *t, lucid_tensor_hook fn, void *use
 
 uint64_t lucid_register_hook(lucid_tensor *t, lucid_tensor_hook hook, void *user)
 {
-    if (!t || !luc_view_refresh(t)) return 0;
+    if (!luc_given(t, "register_hook", "tensor") || !luc_view_refresh(t)) return 0;
     if (!t->requires_grad) {
         luc_raise(LUCID_ERR_ARGUMENT, "register_hook",
                   "tensor: expected one that requires a gradient, got one that does not");
@@ -221,7 +221,7 @@ bool luc_keep_retained(lucid_node *n, int nr, lucid_tensor *grad, bool create_gr
 
 bool lucid_retain_grad(lucid_tensor *t)
 {
-    if (!t || !luc_view_refresh(t)) return false;
+    if (!luc_given(t, "retain_grad", "tensor") || !luc_view_refresh(t)) return false;
     if (!t->requires_grad)
         return luc_raise(LUCID_ERR_ARGUMENT, "retain_grad",
                          "tensor: expected one that requires a gradient, got one that does not");

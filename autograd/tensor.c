@@ -5,7 +5,7 @@
 
 lucid_tensor *lucid_requires_grad_(lucid_tensor *t, bool requires_grad)
 {
-    if (!t || !luc_view_refresh(t)) return NULL;
+    if (!luc_given(t, "requires_grad_", "tensor") || !luc_view_refresh(t)) return NULL;
     if (t->grad_fn) {
         if (requires_grad) return t;
         return luc_raise_null(LUCID_ERR_ARGUMENT, "requires_grad_",
@@ -52,7 +52,7 @@ lucid_tensor *lucid_tensor_grad(const lucid_tensor *t)
 
 bool lucid_set_grad(lucid_tensor *t, lucid_tensor *grad)
 {
-    if (!t) return false;
+    if (!luc_given(t, "set_grad", "tensor")) return false;
     if (grad) {
         if (grad == t)
             return luc_raise(LUCID_ERR_ARGUMENT, "set_grad", "grad: a tensor cannot be its own");
@@ -74,7 +74,7 @@ bool lucid_set_grad(lucid_tensor *t, lucid_tensor *grad)
 
 lucid_tensor *lucid_detach(lucid_tensor *t)
 {
-    if (!t) return NULL;
+    if (!luc_given(t, "detach", "tensor")) return NULL;
     lucid_meta meta;
     luc_tensor_get_meta(t, &meta);
     lucid_tensor *d = luc_tensor_on(t->storage, &meta, "detach");

@@ -4,8 +4,8 @@
  * A function that returns a tensor gives it to the current scope (see scope.h): it lives until the
  * scope ends. A NULL tensor comes from an earlier error: functions then return NULL, false, 0 or NAN
  * and leave that error as it is. A NULL that no error came before is an error of its own, but for the
- * functions under "properties". Tensors may be read from several threads at once; writing one needs
- * the caller's own order. */
+ * functions under "properties" and "printing" and for lucid_data and lucid_mutable_data. Tensors may
+ * be read from several threads at once; writing one needs the caller's own order. */
 #ifndef LUCID_TENSOR_H
 #define LUCID_TENSOR_H
 

@@ -98,7 +98,11 @@ static bool check_list(lucid_tensor *const *tensors, size_t n, const char *op)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "tensors: expected at most %d, got %zu",
                          LUCID_MAX_CAT, n);
     for (size_t i = 0; i < n; i++)
-        if (!tensors[i]) return false;
+        if (!tensors[i])
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "tensors: expected %zu tensors, got NULL for "
+                             "tensor %zu",
+                             n, i);
     return true;
 }
 

@@ -88,7 +88,7 @@ const lucid_op luc_op_matmul = {
 /* Both in their common dtype; autocast comes first, on whole parameters, whose casts are kept. */
 static bool meet(lucid_tensor **a, lucid_tensor **b)
 {
-    if (!*a || !*b) return false;
+    if (!luc_given(*a, "matmul", "a") || !luc_given(*b, "matmul", "b")) return false;
     if (luc_autocast_is_on()) {
         lucid_tensor *in[2] = {*a, *b}, *cast[2];
         lucid_dtype dtype = luc_autocast_target(&luc_op_matmul, in, 2);

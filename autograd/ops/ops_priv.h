@@ -72,10 +72,6 @@ lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device);
  * may not hold (65536, 1e-8) or only roughly: the number, to be given to mul_scalar as it is. */
 bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inverse, double *factor);
 
-/* True for a tensor. A NULL comes from an earlier error, which stays; or else it is the caller's
- * mistake, and is raised here. */
-bool luc_given(const lucid_tensor *t, const char *op, const char *argument);
-
 /* ---- saving ------------------------------------------------------------------------------------ */
 
 /* .saves of operators whose derivative needs: the input; the output; input 1 (a mask, an index, what a

@@ -83,6 +83,24 @@ Test(apply, null_propagates)
     OWN_EXPECT_ERROR("item: tensor: expected a tensor, got NULL");
     cr_expect(!lucid_backward(NULL));
     OWN_EXPECT_ERROR("backward: root: expected a tensor, got NULL");
+    cr_expect_not(lucid_backward_multi(NULL, NULL, 2, NULL));
+    OWN_EXPECT_ERROR("backward: roots: expected 2 tensors, got NULL");
+    cr_expect_not(lucid_grad(&a, 1, NULL, 2, NULL));
+    OWN_EXPECT_ERROR("grad: inputs: expected 2 tensors, got NULL");
+    cr_expect_not(lucid_grad(&a, 1, &a, 1, NULL));
+    OWN_EXPECT_ERROR("grad: grads: expected 1 tensors, got NULL");
+    cr_expect_null(lucid_matmul(a, NULL));
+    OWN_EXPECT_ERROR("matmul: b: expected a tensor, got NULL");
+    cr_expect_null(lucid_cat((lucid_tensor *[]){a, NULL}, 2, 0));
+    OWN_EXPECT_ERROR("cat: tensors: expected 2 tensors, got NULL for tensor 1");
+    cr_expect_null(lucid_stack((lucid_tensor *[]){NULL, a}, 2, 0));
+    OWN_EXPECT_ERROR("stack: tensors: expected 2 tensors, got NULL for tensor 0");
+    cr_expect_eq(lucid_register_hook(NULL, NULL, NULL), 0);
+    OWN_EXPECT_ERROR("register_hook: tensor: expected a tensor, got NULL");
+    cr_expect_not(lucid_retain_grad(NULL));
+    OWN_EXPECT_ERROR("retain_grad: tensor: expected a tensor, got NULL");
+    cr_expect_not(lucid_set_grad(NULL, a));
+    OWN_EXPECT_ERROR("set_grad: tensor: expected a tensor, got NULL");
     lucid_raise(LUCID_ERR_STATE, "first", "came before");
     cr_expect_null(own_add(own_square(NULL), a));
     OWN_EXPECT_ERROR("first: came before");
@@ -315,7 +333,9 @@ Test(apply, requires_grad)
     lucid_tensor *d = lucid_detach(y);
     cr_expect(!lucid_requires_grad(d) && lucid_is_leaf(d) && lucid_shares_storage(d, y));
     cr_expect_null(lucid_requires_grad_(NULL, true));
+    OWN_EXPECT_ERROR("requires_grad_: tensor: expected a tensor, got NULL");
     cr_expect_null(lucid_detach(NULL));
+    OWN_EXPECT_ERROR("detach: tensor: expected a tensor, got NULL");
     cr_expect_not(lucid_requires_grad(NULL));
     cr_expect_not(lucid_is_leaf(NULL));
 }
