@@ -382,12 +382,13 @@ static bool pool_attrs(int64_t kernel, const lucid_pool2d_options *o, const char
     };
     a->stride[0] = follows ? a->kernel[0] : o->stride;
     a->stride[1] = o->stride_w != LUCID_SAME ? o->stride_w : follows ? a->kernel[1] : o->stride;
+    const int64_t most = INT32_MAX; /* so that no product of two of them overflows */
     for (int i = 0; i < 2; i++) {
-        if (a->kernel[i] < 1 || a->stride[i] < 1 || a->dilation[i] < 1)
+        if (a->kernel[i] < 1 || a->stride[i] < 1 || a->dilation[i] < 1 || a->kernel[i] > most ||
+            a->stride[i] > most || a->dilation[i] > most)
             return luc_raise(LUCID_ERR_ARGUMENT, op,
-                             "kernel, stride, dilation: expected >= 1, got "
-                             "%lld, %lld, %lld",
-                             (long long)a->kernel[i], (long long)a->stride[i],
+                             "kernel, stride, dilation: expected 1 to %lld, got %lld, %lld, %lld",
+                             (long long)most, (long long)a->kernel[i], (long long)a->stride[i],
                              (long long)a->dilation[i]);
         if (a->padding[i] < 0 || a->padding[i] > a->kernel[i] / 2)
             return luc_raise(LUCID_ERR_ARGUMENT, op,

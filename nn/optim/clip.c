@@ -89,6 +89,10 @@ double lucid_clip_grad_norm_list(lucid_tensor *const *params, size_t n, double m
     const char *op = "clip_grad_norm";
     const lucid_clip_options *o = options ? options : &lucid_clip_defaults;
     if (lucid_error_code() != LUCID_OK) return NAN;
+    if (n > 0 && !params) {
+        luc_raise(LUCID_ERR_ARGUMENT, op, "params: expected %zu tensors, got NULL", n);
+        return NAN;
+    }
     if (!(max_norm >= 0)) {
         luc_raise(LUCID_ERR_ARGUMENT, op, "max_norm: expected a number >= 0, got %g", max_norm);
         return NAN;

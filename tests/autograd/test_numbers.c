@@ -93,3 +93,19 @@ Test(numbers, factors_in_backward)
     lucid_backward(lucid_div_scalar(x, 65536), .gradient = half(LUCID_F16, 32768, 1));
     EXPECT_VALUES(lucid_tensor_grad(x), 0, 0, {0.5, 0x1p-16});
 }
+
+/* Products of window, stride and dilation must not wrap around. */
+Test(numbers, windows_of_pooling)
+{
+    lucid_tensor *x = lucid_ones((1, 1, 4, 4));
+    const int64_t big = (int64_t)1 << 62;
+    const char *expected = "kernel, stride, dilation: expected 1 to 2147483647";
+    EXPECT_ERROR(lucid_max_pool2d(x, 5, .dilation = big), LUCID_ERR_ARGUMENT, expected);
+    EXPECT_ERROR(lucid_max_pool2d(x, 2, .stride = INT64_MAX, .ceil_mode = true), LUCID_ERR_ARGUMENT,
+                 expected);
+    EXPECT_ERROR(lucid_avg_pool2d(x, big), LUCID_ERR_ARGUMENT, expected);
+    EXPECT_VALUES(lucid_max_pool2d(x, 2, .stride = INT32_MAX), 0, 0, {1});
+    EXPECT_VALUES(lucid_avg_pool2d(x, 3, .stride = INT32_MAX, .ceil_mode = true), 0, 0, {1});
+    EXPECT_ERROR(lucid_max_pool2d(x, 3, .dilation = INT32_MAX), LUCID_ERR_ARGUMENT,
+                 "expected an image that holds a window");
+}

@@ -276,6 +276,8 @@ Test(optim, clip_refuses_what_is_not_finite)
     lucid_set_grad(w, lucid_values((1, 2), INFINITY, 1));
     EXPECT_ERROR(lucid_clip_grad_norm(m, 1, .error_if_nonfinite = true), LUCID_ERR_STATE,
                  "expected a finite norm, got inf");
+    EXPECT_ERROR(lucid_clip_grad_norm_list(NULL, 2, 1, NULL), LUCID_ERR_ARGUMENT,
+                 "clip_grad_norm: params: expected 2 tensors, got NULL");
     EXPECT_VALUES(lucid_tensor_grad(w), 0, 0, {INFINITY, 1});
     lucid_module_free(m);
 }
