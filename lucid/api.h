@@ -49,8 +49,9 @@
     _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Winitializer-overrides\"")
 #define LUCID_OVERRIDE_END _Pragma("clang diagnostic pop")
 #else
-#define LUCID_OVERRIDE_BEGIN \
-    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"")
+#define LUCID_OVERRIDE_BEGIN                                                             \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"") \
+        _Pragma("GCC diagnostic ignored \"-Woverride-init-side-effects\"")
 #define LUCID_OVERRIDE_END _Pragma("GCC diagnostic pop")
 #endif
 

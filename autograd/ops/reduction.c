@@ -8,11 +8,16 @@ const lucid_reduce_options lucid_reduce_defaults = {LUCID_REDUCE_DEFAULTS};
 
 /* ---- options ----------------------------------------------------------------------------------- */
 
+/* n_dims where .dims[i] was written: nobody can tell how many there are. */
+enum { DIMS_UNCLEAR = LUCID_DIMS_ALL - 1 };
+
 int lucid_count_dims(const char *text)
 {
     const char *p = text ? strstr(text, ".dims") : NULL;
     while (p && (p[5] == '_' || (p[5] >= 'a' && p[5] <= 'z'))) p = strstr(p + 5, ".dims");
     if (!p) return LUCID_DIMS_ALL;
+    for (p += 5; *p == ' ';) p++;
+    if (*p == '[') return DIMS_UNCLEAR;
     p = strchr(p, '{');
     if (!p) return LUCID_DIMS_ALL;
     int depth = 1, count = 0;
@@ -38,6 +43,10 @@ static bool reduce_attrs(const lucid_tensor *x, const lucid_reduce_options *o, c
     if (!o) o = &lucid_reduce_defaults;
     int ndim = x->view.ndim;
     *a = (lucid_reduce_attrs){.keepdim = o->keepdim, .correction = o->correction};
+    if (o->n_dims < LUCID_DIMS_ALL)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "dims: expected .dims = {..}, or .n_dims beside .dims[i], got n_dims %d",
+                         o->n_dims);
     if (o->n_dims <= 0) {
         a->mask = (1u << ndim) - 1;
         return true;

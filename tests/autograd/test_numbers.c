@@ -109,3 +109,26 @@ Test(numbers, windows_of_pooling)
     EXPECT_ERROR(lucid_max_pool2d(x, 3, .dilation = INT32_MAX), LUCID_ERR_ARGUMENT,
                  "expected an image that holds a window");
 }
+
+/* However it is written, what is reduced is what is named. */
+Test(numbers, of_dimensions)
+{
+    lucid_tensor *x = lucid_ones((2, 3, 4));
+    int last = 2;
+    EXPECT_SHAPE(lucid_sum(x, .dims = {1}), 2, 4);
+    EXPECT_SHAPE(lucid_sum(x, .keepdim = true,
+                           .dims =
+                               {
+                                   last,
+                                   last - 2,
+                               }),
+                 1, 3, 1);
+    EXPECT_SHAPE(lucid_mean(x, .n_dims = 2, .dims[0] = 1, .dims[1] = -1), 2);
+    EXPECT_SHAPE(lucid_max(x, .n_dims = 1), 3, 4);
+    EXPECT_SHAPE(lucid_sum(x), );
+    EXPECT_ERROR(lucid_sum(x, .dims[0] = 1), LUCID_ERR_ARGUMENT,
+                 "sum: dims: expected .dims = {..}, or .n_dims beside .dims[i]");
+    lucid_reduce_options o = lucid_reduce_defaults;
+    o.n_dims = -7;
+    EXPECT_ERROR(lucid_var_opt(x, &o), LUCID_ERR_ARGUMENT, "got n_dims -7");
+}
