@@ -3,6 +3,8 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
 
+#include <stdio.h>
+
 /* b in a's dtype: the result of an in-place operator must fit what it is written into. */
 static lucid_tensor *fit(lucid_tensor *a, lucid_tensor *b, const char *op)
 {
@@ -16,9 +18,26 @@ static lucid_tensor *fit(lucid_tensor *a, lucid_tensor *b, const char *op)
     return luc_meet(b, own, a->storage->device);
 }
 
+/* Do a and b, which broadcasts into a's sizes, meet in a wider floating dtype d than a's? */
+static bool meets_wider(const lucid_tensor *a, const lucid_tensor *b, lucid_dtype d)
+{
+    lucid_shape into = lucid_tensor_shape(a), from = lucid_tensor_shape(b), both;
+    return d != a->view.dtype && lucid_dtype_is_floating(a->view.dtype) &&
+           lucid_dtype_is_floating(d) && lucid_shape_broadcast(&into, &from, &both) &&
+           lucid_shape_equal(&into, &both);
+}
+
 static lucid_tensor *binary_(const lucid_op *op, lucid_tensor *a, lucid_tensor *b)
 {
     if (!luc_given(a, op->name, "a") || !luc_given(b, op->name, "b")) return NULL;
+    lucid_dtype d = luc_result_type((lucid_tensor *[]){a, b}, 2);
+    if (meets_wider(a, b, d)) { /* the result is rounded to a's dtype, and not b before it */
+        lucid_device where = a->storage->device;
+        char name[16];
+        snprintf(name, sizeof name, "%s_", op->name);
+        if (!luc_check_inplace(a, name)) return NULL;
+        return lucid_copy_(a, luc_apply2(op, luc_meet(a, d, where), luc_meet(b, d, where), NULL));
+    }
     b = fit(a, b, op->name);
     return lucid_apply_inplace(op, (lucid_tensor *[]){a, b}, 2, NULL);
 }
@@ -44,6 +63,9 @@ lucid_tensor *lucid_add_(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_sub_(lucid_tensor *a, lucid_tensor *b)
 {
+    if (a && b && (a->view.dtype == LUCID_BOOL || b->view.dtype == LUCID_BOOL))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "sub", "%s: expected numbers, got bool",
+                              a->view.dtype == LUCID_BOOL ? "a" : "b");
     return binary_(&luc_op_sub, a, b);
 }
 

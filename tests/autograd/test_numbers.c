@@ -132,3 +132,22 @@ Test(numbers, of_dimensions)
     o.n_dims = -7;
     EXPECT_ERROR(lucid_var_opt(x, &o), LUCID_ERR_ARGUMENT, "got n_dims -7");
 }
+
+/* What is written in place is rounded once: 1 + 0.00390625 - 1 in bfloat16, whose next number after
+ * 1 is 1.0078125. */
+Test(numbers, a_wider_tensor_in_place)
+{
+    lucid_tensor *x = half(LUCID_BF16, -1, 3), *b = lucid_values((2), 1.00390625, 3.1);
+    EXPECT_VALUES(lucid_add_(lucid_clone(x, LUCID_PRESERVE), b), 0, 0, {0.00390625, 6.09375});
+    EXPECT_VALUES(lucid_mul_(lucid_clone(x, LUCID_PRESERVE), b), 0, 0, {-1, 9.3125});
+    lucid_tensor *w = lucid_requires_grad_(lucid_clone(b, LUCID_PRESERVE), true);
+    lucid_tensor *y = lucid_mul_(lucid_clone(x, LUCID_PRESERVE), w);
+    cr_expect_eq(lucid_tensor_dtype(y), LUCID_BF16);
+    lucid_backward(y, .gradient = half(LUCID_BF16, 1, 2));
+    EXPECT_VALUES(lucid_tensor_grad(w), 0, 0, {-1, 6});
+    lucid_requires_grad_(x, true);
+    EXPECT_ERROR(lucid_sub_(x, b), LUCID_ERR_STATE, "sub_: in place: a leaf");
+    EXPECT_ERROR(lucid_add_(half(LUCID_F16, 1, 2), lucid_ones((2, 2))), LUCID_ERR_ARGUMENT, "add_");
+    EXPECT_ERROR(lucid_sub_(b, lucid_zeros((2), .dtype = LUCID_BOOL)), LUCID_ERR_ARGUMENT,
+                 "sub: b: expected numbers, got bool");
+}
