@@ -61,7 +61,8 @@ typedef struct lucid_view_attrs {
 } lucid_view_attrs;
 
 /* conv2d [N,C,H,W] x [O,C/groups,kH,kW] and its two gradients; [0] is height, [1] is width.
- * Inputs: conv2d (input, weight, bias?); conv2d_backward_input (grad_out, weight);
+ * Inputs: conv2d (input, weight, bias?); conv2d_statistics (the same) -> (output, each channel's mean
+ * and biased variance over the output, [O] of float64); conv2d_backward_input (grad_out, weight);
  * conv2d_backward_weight (grad_out, input). */
 typedef struct lucid_conv2d_attrs {
     int64_t stride[2], padding[2], dilation[2], groups;
@@ -88,8 +89,9 @@ typedef struct lucid_pool2d_attrs {
     int64_t size[2]; /* H and W of the output; of grad_in for the backwards */
 } lucid_pool2d_attrs;
 
-/* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?, residual?), outputs
- * (y, mean [C], invstd [C]). The residual is like x and added to what was normalised; then comes
+/* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?, residual?, mean?,
+ * var?), outputs (y, mean [C], invstd [C]). The last two are x's own statistics, [C] of float64, if
+ * they are known; a backend may find them once more all the same. The residual is like x and added to what was normalised; then comes
  * ReLU, if `relu`. mean and invstd are float64 whatever x is: the statistics that were used, batch
  * or running. Running statistics change in place when training and momentum >= 0.
  * batch_norm_backward: inputs (grad_y, x, weight?, mean, invstd, bias?, y?), outputs (grad_x,

@@ -110,9 +110,8 @@ static lucid_tensor *convolve(lucid_tensor *x, lucid_tensor *w, const void *attr
     return lucid_apply(&luc_op_conv2d, (lucid_tensor *[]){x, w, NULL}, 3, attrs);
 }
 
-static bool conv2d_vjp(lucid_vjp *v)
+bool luc_conv2d_gradients(lucid_vjp *v, lucid_tensor *g)
 {
-    lucid_tensor *g = v->grad_out[0];
     if (luc_needs(v, 0))
         v->grad_in[0] =
             input_grad(g, lucid_saved_input(v, 1), v->attrs, lucid_input_meta(v, 0)->dims);
@@ -124,6 +123,11 @@ static bool conv2d_vjp(lucid_vjp *v)
         v->grad_in[2] = lucid_sum_opt(g, &o);
     }
     return true;
+}
+
+static bool conv2d_vjp(lucid_vjp *v)
+{
+    return luc_conv2d_gradients(v, v->grad_out[0]);
 }
 
 /* dx = B(g, w): of g it is the convolution, of w the weight's gradient. */

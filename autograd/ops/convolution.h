@@ -25,6 +25,16 @@ LUCID_API extern const lucid_conv2d_options lucid_conv2d_defaults;
 LUCID_API lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
                                          const lucid_conv2d_options *options);
 
+/* conv2d, and the mean and the biased variance of its result's channels, [O] of float64: what
+ * batch_norm takes as .mean and .var, so that in training it need not read the result to find them.
+ * They are found while the result is in the cache. Where that cannot be (other dtypes than float32,
+ * other devices than the CPU, x [C,H,W], inside LUCID_AUTOCAST), *mean and *var are NULL, which
+ * batch_norm takes as well. mean and var must not be NULL. Errors: conv2d's. */
+LUCID_API lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tensor *weight,
+                                                    lucid_tensor *bias, lucid_tensor **mean,
+                                                    lucid_tensor **var,
+                                                    const lucid_conv2d_options *options);
+
 typedef struct lucid_conv2d_batch_norm_options {
     lucid_conv2d_options conv;
     lucid_tensor *bias;                       /* the convolution's, [O] or NULL */
@@ -54,6 +64,12 @@ LUCID_API lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tenso
                                                            &(lucid_conv2d_batch_norm_options){   \
                                                                LUCID_CONV2D_BATCH_NORM_DEFAULTS, \
                                                                LUCID_TAIL(__VA_ARGS__)}))
+/* lucid_conv2d_statistics(x, weight, bias, &mean, &var, .padding = 1) */
+#define lucid_conv2d_statistics(x, weight, bias, mean, ...)        \
+    LUCID_CALL(lucid_tensor *,                                     \
+               lucid_conv2d_statistics_opt(                        \
+                   x, weight, bias, mean, LUCID_HEAD(__VA_ARGS__), \
+                   &(lucid_conv2d_options){LUCID_CONV2D_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
 /* lucid_conv2d(x, weight, bias, .padding = 1) */
 #define lucid_conv2d(x, weight, ...)                                                           \
     LUCID_CALL(lucid_tensor *, lucid_conv2d_opt(x, weight, LUCID_HEAD(__VA_ARGS__),            \

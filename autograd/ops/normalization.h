@@ -14,11 +14,15 @@ typedef struct lucid_batch_norm_options {
     double eps;
     lucid_tensor *residual; /* like x, or NULL: added to what was normalised */
     bool relu;              /* then ReLU: y = max(0, batch_norm(x) + residual), in one pass */
-    const char *name;       /* of the caller in error messages: "BatchNorm2d" */
+    /* Where the batch's statistics are used: x's own mean and biased variance per channel, [C] of
+     * float64, if they are known (lucid_conv2d_statistics finds them). Both or neither. */
+    lucid_tensor *mean, *var;
+    const char *name; /* of the caller in error messages: "BatchNorm2d" */
 } lucid_batch_norm_options;
 #define LUCID_BATCH_NORM_DEFAULTS                                                               \
     .weight = NULL, .bias = NULL, .running_mean = NULL, .running_var = NULL, .training = false, \
-    .momentum = 0.1, .eps = 1e-5, .residual = NULL, .relu = false, .name = "batch_norm"
+    .momentum = 0.1, .eps = 1e-5, .residual = NULL, .relu = false, .mean = NULL, .var = NULL,   \
+    .name = "batch_norm"
 LUCID_API extern const lucid_batch_norm_options lucid_batch_norm_defaults;
 
 /* Batch normalisation (Ioffe and Szegedy, 2015) of x [N,C] or [N,C,...]:

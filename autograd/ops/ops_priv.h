@@ -115,6 +115,8 @@ static inline lucid_tensor *luc_apply2(const lucid_op *op, lucid_tensor *a, luci
 struct lucid_conv2d_options;
 bool luc_conv2d_infer(lucid_call *c);
 double luc_conv2d_flops(const lucid_call *c);
+/* For .vjp, with g for the convolution's result. */
+bool luc_conv2d_gradients(lucid_vjp *v, lucid_tensor *g);
 /* False, with an error by op, when an option is too small. */
 bool luc_conv2d_attrs(const struct lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a);
 

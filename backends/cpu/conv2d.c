@@ -1,4 +1,4 @@
-/* conv2d.c: conv2d, alone and with what follows it in a network, and its two gradients over
+/* conv2d.c: conv2d, alone, with what follows it in a network and with its statistics, and its two gradients over
  * conv/conv.h: images that do not have their channels side by side are brought into channels_last
  * memory first, and results back, unless the engine takes them as they are. */
 #include "backends/cpu/conv/conv.h"
@@ -34,7 +34,8 @@ typedef struct {
     char *scale, *shift; /* [o] of float, or double for double; NULL: 1, 0 */
     char *workspace;
     size_t bytes;
-    size_t packed; /* bytes of the weights as they are kept packed; 0: they are not */
+    size_t packed;              /* bytes of the weights as they are kept packed; 0: they are not */
+    double *out_mean, *out_var; /* conv2d_statistics; [o] */
 } job;
 
 static luc_conv_type conv_type(lucid_dtype dtype)
@@ -135,6 +136,10 @@ static size_t plan(job *j, const lucid_kernel_args *args)
     }
     set_params(j, args->attrs); /* conv2d_batch_norm's begin with conv2d's */
     if (args->op == LUCID_OP_conv2d_batch_norm) set_norm(j, args);
+    if (args->op == LUCID_OP_conv2d_statistics) {
+        j->p.statistics = true;
+        j->out_mean = args->out[1]->data, j->out_var = args->out[2]->data;
+    }
     size_t used = 0;
     image *images[] = {&j->x, &j->y, &j->residual};
     for (int i = 0; i < 3; i++)
@@ -252,6 +257,8 @@ static luc_conv_epilogue epilogue(const job *j)
         .shift = j->shift,
         .residual = j->residual.view ? bring(j, &j->residual) : NULL,
         .relu = j->relu,
+        .mean = j->out_mean,
+        .var = j->out_var,
     };
 }
 
@@ -323,7 +330,9 @@ void luc_cpu_register_conv2d(lucid_backend *b)
         b->kernels[LUCID_OP_conv2d_backward_input][dtype] = conv2d_backward_input;
         b->kernels[LUCID_OP_conv2d_backward_weight][dtype] = conv2d_backward_weight;
     }
+    b->kernels[LUCID_OP_conv2d_statistics][LUCID_F32] = conv2d;
     b->workspace[LUCID_OP_conv2d] = workspace;
+    b->workspace[LUCID_OP_conv2d_statistics] = workspace;
     b->workspace[LUCID_OP_conv2d_batch_norm] = workspace;
     b->workspace[LUCID_OP_conv2d_backward_input] = workspace;
     b->workspace[LUCID_OP_conv2d_backward_weight] = workspace;

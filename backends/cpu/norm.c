@@ -164,6 +164,7 @@ size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
         .args = args,
         .backward = backward,
         .batch = attrs->training,
+        .known = !backward && attrs->training && args->n_in > 7 && args->in[6] && args->in[7],
         .eps = attrs->eps,
         .momentum = attrs->momentum,
         .kind = choose_kind(args, backward, attrs->relu),
@@ -225,7 +226,10 @@ void luc_norm_finish(const luc_norm_plan *p, int64_t c, double shift, double s1,
 {
     const lucid_kernel_args *args = p->args;
     double mean = 0, var = 0, n = (double)p->count;
-    if (!p->batch) {
+    if (p->known) {
+        mean = param(args, 6, c, 0);
+        var = param(args, 7, c, 1);
+    } else if (!p->batch) {
         mean = param(args, 3, c, 0);
         var = param(args, 4, c, 1);
     } else if (p->count > 0) {
@@ -233,10 +237,10 @@ void luc_norm_finish(const luc_norm_plan *p, int64_t c, double shift, double s1,
         mean = shift + offset;
         var = s2 / n - offset * offset;
         if (var < 0) var = 0; /* rounding of a nearly constant channel; a NaN stays */
-        if (p->momentum >= 0) {
-            track(p, 3, c, mean);
-            track(p, 4, c, p->count > 1 ? var * (n / (n - 1)) : var);
-        }
+    }
+    if (p->batch && p->count > 0 && p->momentum >= 0) {
+        track(p, 3, c, mean);
+        track(p, 4, c, p->count > 1 ? var * (n / (n - 1)) : var);
     }
     /* A constant channel gives its bias even without eps. */
     double invstd = p->batch && var + p->eps == 0 ? 0 : 1 / sqrt(var + p->eps);

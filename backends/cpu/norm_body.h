@@ -211,5 +211,5 @@ static void LUC_F(norm_channel)(const luc_norm_plan *p, int64_t c)
 
 LUC_INLINE bool LUC_F(norm_wants_sums)(const luc_norm_plan *p)
 {
-    return p->count > 0 && (p->batch || (p->backward && (p->want & (2 | 4 | 8))));
+    return p->count > 0 && ((p->batch && !p->known) || (p->backward && (p->want & (2 | 4 | 8))));
 }

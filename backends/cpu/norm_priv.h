@@ -40,6 +40,7 @@ typedef struct luc_norm_plan {
     const lucid_kernel_args *args;
     bool backward, lanes, dense, stream, fused;
     bool batch; /* the batch's statistics, not the running ones */
+    bool known; /* and they were given: no sums are taken */
     double eps, momentum;
     luc_norm_kind kind;
     uint32_t want;

@@ -34,10 +34,16 @@ static bool count_batch(lucid_tensor *counter)
     return lucid_add_scalar_(counter, 1) != NULL;
 }
 
+/* What forward is told besides x. */
+typedef struct {
+    const lucid_batch_norm_forward_options *then;
+    lucid_tensor *mean, *var; /* x's, where they are known */
+} forward_more;
+
 /* The counter goes up last, so that a refused batch leaves the layer as it was. */
-static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const void *more)
+static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const void *told)
 {
-    const lucid_batch_norm_forward_options *then = more;
+    const forward_more *more = told;
     nn_BatchNormBase *b = lucid_self(m, nn_BatchNormBase);
     if (!check_channels(b, x)) return NULL;
     bool tracks = m->training && b->track_running_stats && !lucid_is_recomputing();
@@ -50,8 +56,10 @@ static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const vo
         .training = m->training || (!b->running_mean && !b->running_var),
         .momentum = tracks ? update_factor(b) : 0,
         .eps = b->eps,
-        .residual = then->residual,
-        .relu = then->relu,
+        .residual = more->then->residual,
+        .relu = more->then->relu,
+        .mean = more->mean,
+        .var = more->var,
         .name = m->cls->name,
     };
     lucid_tensor *y = lucid_batch_norm_opt(x, &options);
@@ -61,7 +69,7 @@ static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const vo
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
-    return forward_and_more(m, x, &lucid_batch_norm_forward_defaults);
+    return forward_and_more(m, x, &(forward_more){.then = &lucid_batch_norm_forward_defaults});
 }
 
 bool luc_batch_norm_fuses(const lucid_module *m)
@@ -76,7 +84,8 @@ lucid_tensor *lucid_batch_norm_forward_opt(lucid_module *m, lucid_tensor *x,
     const lucid_batch_norm_forward_options *o =
         options ? options : &lucid_batch_norm_forward_defaults;
     if (!luc_check_module(m, "batch_norm_forward")) return NULL;
-    if (luc_batch_norm_fuses(m)) return luc_forward_by(m, x, forward_and_more, o);
+    if (luc_batch_norm_fuses(m))
+        return luc_forward_by(m, x, forward_and_more, &(forward_more){.then = o});
     LUCID_SCOPE;
     lucid_tensor *y = lucid_forward(m, x);
     if (y && o->residual) y = lucid_add(y, o->residual);
@@ -130,6 +139,14 @@ static bool folds(lucid_module *conv, lucid_module *bn, lucid_tensor *x, lucid_t
            !needs_gradient(all, sizeof all / sizeof *all);
 }
 
+/* The statistics are the batch's: the convolution finds them. */
+static bool measures(const lucid_module *conv, lucid_module *bn)
+{
+    if (!luc_conv2d_fuses(conv) || !luc_batch_norm_fuses(bn)) return false;
+    const nn_BatchNormBase *b = lucid_self(bn, nn_BatchNormBase);
+    return bn->training || (!b->running_mean && !b->running_var);
+}
+
 lucid_tensor *lucid_conv2d_batch_norm_forward_opt(lucid_module *conv, lucid_module *bn,
                                                   lucid_tensor *x,
                                                   const lucid_batch_norm_forward_options *options)
@@ -153,6 +170,11 @@ lucid_tensor *lucid_conv2d_batch_norm_forward_opt(lucid_module *conv, lucid_modu
         return luc_conv2d_forward_folded(conv, x, &norm);
     }
     LUCID_SCOPE;
+    if (x && measures(conv, bn)) {
+        forward_more more = {.then = o};
+        lucid_tensor *y = luc_conv2d_forward_measured(conv, x, &more.mean, &more.var);
+        return y ? lucid_scope_return(luc_forward_by(bn, y, forward_and_more, &more)) : NULL;
+    }
     lucid_tensor *y = lucid_forward(conv, x);
     return y ? lucid_scope_return(lucid_batch_norm_forward_opt(bn, y, o)) : NULL;
 }

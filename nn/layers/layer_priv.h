@@ -35,6 +35,11 @@ bool luc_relu_fuses(const lucid_module *m);
 lucid_tensor *luc_conv2d_forward_folded(lucid_module *conv, lucid_tensor *x,
                                         const lucid_conv2d_batch_norm_options *norm);
 
+/* forward of a Conv2d that fuses, with the statistics of its result, as lucid_conv2d_statistics has
+ * them. */
+lucid_tensor *luc_conv2d_forward_measured(lucid_module *conv, lucid_tensor *x, lucid_tensor **mean,
+                                          lucid_tensor **var);
+
 /* "(3, 2)" for kernel sizes and the like; one number where the width is the height's. */
 luc_text luc_pair_text(int64_t h, int64_t w);
 luc_text luc_size_text(int64_t h, int64_t w_option);

@@ -1,31 +1,9 @@
 /* Convolution: every CPU level and layout against the plain loops in double, which in turn are
    held to the identities that tie the three passes together. */
-#include "backends/cpu/conv/conv.h"
-#include "backends/cpu/cpu_priv.h"
+#include "tests/backends/conv_case.h"
+
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/simd.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-static uint64_t state = 88172645463325252u;
-
-static double uniform(void)
-{
-    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-    return (double)(int64_t)(state >> 11) * 0x1p-52 - 1.0;
-}
-
-static int64_t pick(int64_t low, int64_t high)
-{
-    return low + (int64_t)((uniform() + 1) / 2 * (double)(high - low + 1));
-}
-
-static void *block(size_t bytes)
-{
-    return aligned_alloc(64, (bytes + 127) / 64 * 64);
-}
 
 typedef struct {
     int64_t n;
@@ -51,16 +29,6 @@ static numbers absolute(const numbers *a)
     numbers b = {a->n, block((size_t)a->n * 8), NULL};
     for (int64_t i = 0; i < a->n; i++) b.d[i] = fabs(a->d[i]);
     return b;
-}
-
-static void describe(const luc_conv2d_params *p, char *text, size_t size)
-{
-    snprintf(text, size,
-             "level %s: x [%d,%d,%d,%d] w [%d,.,%d,%d] stride %d,%d pad %d,%d dilation %d,%d "
-             "groups %d",
-             luc_cpu_level_name(luc_cpu_current()), (int)p->n, (int)p->c, (int)p->h, (int)p->w,
-             (int)p->o, (int)p->kh, (int)p->kw, (int)p->stride_h, (int)p->stride_w, (int)p->pad_h,
-             (int)p->pad_w, (int)p->dilation_h, (int)p->dilation_w, (int)p->groups);
 }
 
 /* got is within `relative` of want, measured by the sum of absolute terms. */
@@ -148,6 +116,16 @@ static void check_weight(const luc_conv2d_params *p)
     free(want), free(size), free(want_bias), free(size_bias), free(got), free(got_bias);
 }
 
+/* `which` of them: 1, 2, 4. */
+static luc_conv_epilogue epilogue(int which, const void *scale, const void *shift,
+                                  const void *residual, bool relu)
+{
+    return (luc_conv_epilogue){.scale = which & 1 ? scale : NULL,
+                               .shift = which & 2 ? shift : NULL,
+                               .residual = which & 4 ? residual : NULL,
+                               .relu = relu};
+}
+
 /* Forward with any of what may follow the sums. */
 static void check_forward(const luc_conv2d_params *p, const numbers *x, const numbers *w,
                           const numbers *ax, const numbers *aw)
@@ -157,13 +135,11 @@ static void check_forward(const luc_conv2d_params *p, const numbers *x, const nu
     numbers ascale = absolute(&scale), ashift = absolute(&shift), aresidual = absolute(&residual);
     double *want = block((size_t)n * 8), *size = block((size_t)n * 8);
     float *got = block((size_t)n * 4);
-    const int64_t which = pick(0, 7);
-    const luc_conv_epilogue in_double = {which & 1 ? scale.d : NULL, which & 2 ? shift.d : NULL,
-                                         which & 4 ? residual.d : NULL, pick(0, 1)};
-    const luc_conv_epilogue sizes = {which & 1 ? ascale.d : NULL, which & 2 ? ashift.d : NULL,
-                                     which & 4 ? aresidual.d : NULL, false};
-    const luc_conv_epilogue in_float = {which & 1 ? scale.f : NULL, which & 2 ? shift.f : NULL,
-                                        which & 4 ? residual.f : NULL, in_double.relu};
+    const int which = (int)pick(0, 7);
+    const bool relu = pick(0, 1);
+    const luc_conv_epilogue in_double = epilogue(which, scale.d, shift.d, residual.d, relu);
+    const luc_conv_epilogue sizes = epilogue(which, ascale.d, ashift.d, aresidual.d, false);
+    const luc_conv_epilogue in_float = epilogue(which, scale.f, shift.f, residual.f, relu);
     luc_conv2d_forward(p, LUC_CONV_F64, x->d, w->d, &in_double, want, NULL, 0);
     luc_conv2d_forward(p, LUC_CONV_F64, ax->d, aw->d, &sizes, size, NULL, 0);
     run(p, LUC_CONV_FORWARD, x->f, w->f, &in_float, got, NULL, n);
@@ -193,36 +169,6 @@ static void check(const luc_conv2d_params *p)
     release(&ax), release(&aw), release(&ady);
     free(want), free(size), free(got);
     check_weight(p);
-}
-
-static luc_conv2d_params shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t o, int64_t k,
-                               int64_t stride, int64_t pad, int64_t dilation, int64_t groups)
-{
-    luc_conv2d_params p = {.n = n,
-                           .c = c,
-                           .h = h,
-                           .w = w,
-                           .o = o,
-                           .kh = k,
-                           .kw = k,
-                           .stride_h = stride,
-                           .stride_w = stride,
-                           .pad_h = pad,
-                           .pad_w = pad,
-                           .dilation_h = dilation,
-                           .dilation_w = dilation,
-                           .groups = groups};
-    luc_conv2d_channels_last(&p);
-    return p;
-}
-
-static void every_level(void (*f)(void))
-{
-    for (int level = 0; level <= (int)luc_cpu_best(); level++) {
-        cr_assert(luc_cpu_force((luc_cpu_level)level));
-        f();
-    }
-    luc_cpu_force(luc_cpu_best());
 }
 
 static void random_shapes(void)
@@ -541,7 +487,7 @@ Test(conv, by_hand)
     double y[4];
     luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &then, y, NULL, 0);
     for (int i = 0; i < 4; i++) cr_assert_eq(y[i], want[i]);
-    then = (luc_conv_epilogue){&scale, &bias, residual, true};
+    then = epilogue(7, &scale, &bias, residual, true);
     luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &then, y, NULL, 0);
     for (int i = 0; i < 4; i++) cr_assert_eq(y[i], all[i], "%d: %g", i, y[i]);
 }
@@ -726,7 +672,7 @@ static void special_epilogues(void)
                 float *y = block((size_t)n * 4), *plain = block((size_t)n * 4);
                 numbers *one[] = {&scale, &shift, &r};
                 for (int i = 0; i < 5; i++) one[where]->f[i * 8] = odd[i];
-                luc_conv_epilogue then = {scale.f, shift.f, r.f, relu};
+                const luc_conv_epilogue then = epilogue(7, scale.f, shift.f, r.f, relu);
                 run(p, LUC_CONV_FORWARD, x.f, w.f, NULL, plain, NULL, n);
                 run(p, LUC_CONV_FORWARD, x.f, w.f, &then, y, NULL, n);
                 for (int64_t i = 0; i < n; i++) {

@@ -90,8 +90,10 @@ static bool check(const luc_conv2d_params *p, double special)
            *residual = numbers(p->n * p->o * p->oh * p->ow);
     double *scale = numbers(p->o), *shift = numbers(p->o);
     if (special != 0) x[pick(0, size_of(p, LUC_CONV_GRAD_INPUT) - 1)] = special;
-    const luc_conv_epilogue then = {pick(0, 1) ? scale : NULL, pick(0, 1) ? shift : NULL,
-                                    pick(0, 1) ? residual : NULL, pick(0, 1)};
+    const luc_conv_epilogue then = {.scale = pick(0, 1) ? scale : NULL,
+                                    .shift = pick(0, 1) ? shift : NULL,
+                                    .residual = pick(0, 1) ? residual : NULL,
+                                    .relu = pick(0, 1)};
     bool fast = check_pass(p, LUC_CONV_FORWARD, x, w, pick(0, 2) ? &then : NULL);
     fast &= check_pass(p, LUC_CONV_GRAD_INPUT, y, w, NULL);
     if (special == 0) fast &= check_pass(p, LUC_CONV_GRAD_WEIGHT, x, y, NULL);

@@ -492,3 +492,130 @@ Test(fusion, errors_of_a_folded_convolution_name_the_module)
     lucid_module_free(m);
     lucid_module_free(wrong);
 }
+
+/* ---- the batch's statistics, from the convolution ---- */
+
+/* A training step of each of two copies; their outputs, gradients and statistics. */
+static void expect_same_training(lucid_module *a, lucid_module *b, lucid_tensor *x,
+                                 double tolerance)
+{
+    lucid_tensor *y[2];
+    size_t n, expected = lucid_tensor_dtype(x) == LUCID_F32 ? 5 : 0;
+    cr_expect_eq(count_of("conv2d_statistics", a, x, &y[0]), expected);
+    lucid_set_fusion(false);
+    cr_expect_eq(count_of("conv2d_statistics", b, x, &y[1]), 0);
+    lucid_set_fusion(true);
+    expect_near(y[0], y[1], tolerance);
+    lucid_manual_seed(12);
+    lucid_tensor *g =
+        lucid_cast(lucid_randn_opt(lucid_tensor_shape(y[0]), NULL), lucid_tensor_dtype(x));
+    for (int i = 0; i < 2; i++) lucid_backward(lucid_sum(lucid_mul(y[i], g)));
+    const lucid_named_tensor *p = lucid_named_parameters(a, &n), *q = lucid_named_parameters(b, &n);
+    for (size_t i = 0; i < n; i++)
+        if (lucid_tensor_grad(q[i].tensor))
+            expect_near(lucid_tensor_grad(p[i].tensor), lucid_tensor_grad(q[i].tensor),
+                        100 * tolerance);
+    p = lucid_named_buffers(a, &n), q = lucid_named_buffers(b, &n);
+    for (size_t i = 0; i < n; i++) expect_near(p[i].tensor, q[i].tensor, tolerance);
+}
+
+Test(fusion, a_convolution_finds_the_statistics_in_training)
+{
+    static const lucid_dtype dtypes[] = {LUCID_F32, LUCID_F64, LUCID_BF16};
+    static const double tolerances[] = {2e-6, 0, 0};
+    for (int level = 0; level <= (int)luc_cpu_best(); level++)
+        for (int t = 0; t < 3; t++) {
+            LUCID_SCOPE;
+            luc_cpu_force((luc_cpu_level)level);
+            lucid_module *a = classifier(dtypes[t]), *b = classifier(dtypes[t]);
+            /* the first one's result is large enough for sums that are taken on the way */
+            lucid_tensor *x = lucid_cast(lucid_randn((18, 3, 66, 68)), dtypes[t]);
+            expect_same_training(a, b, x, tolerances[t]);
+            lucid_module_free(a);
+            lucid_module_free(b);
+        }
+    luc_cpu_force(luc_cpu_best());
+}
+
+Test(fusion, a_convolution_finds_no_statistics_where_it_must_not)
+{
+    LUCID_SCOPE;
+    static const char op[] = "conv2d_statistics";
+    lucid_module *conv = nn_Conv2d(3, 4, 3), *bn = nn_BatchNorm2d(4), *m = nn_Sequential(conv, bn);
+    lucid_tensor *x = lucid_randn((2, 3, 6, 6)), *y;
+    double seen;
+    cr_expect_eq(count_of(op, m, x, &y), 1, "in training");
+    uint64_t hook = lucid_register_forward_hook(conv, least_output, &seen);
+    cr_expect_eq(count_of(op, m, x, &y), 0, "a hook on the convolution");
+    lucid_module_remove_hook(conv, hook);
+    hook = lucid_register_forward_pre_hook(bn, least, &seen);
+    cr_expect_eq(count_of(op, m, x, &y), 0, "a hook on the BatchNorm");
+    lucid_module_remove_hook(bn, hook);
+    {
+        LUCID_AUTOCAST(LUCID_BF16);
+        cr_expect_eq(count_of(op, m, x, &y), 0, "in 16 bits");
+        cr_expect_eq(lucid_tensor_dtype(y), LUCID_BF16);
+    }
+    lucid_eval(m);
+    cr_expect_eq(count_of(op, m, x, &y), 0, "in eval");
+    lucid_module_free(m);
+    m = nn_Sequential(nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4, .track_running_stats = false));
+    lucid_eval(m);
+    cr_expect_eq(count_of(op, m, x, &y), 1, "in eval, without running statistics");
+    lucid_module_free(m);
+}
+
+Test(fusion, errors_of_a_convolution_with_statistics_name_the_module)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *m = nn_Sequential(nn_Identity(), nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4));
+    lucid_module *wrong = nn_Sequential(nn_Conv2d(3, 4, 3), nn_BatchNorm2d(5));
+    lucid_forward(m, lucid_randn((2, 5, 6, 6)));
+    cr_expect(strstr(lucid_error(), "Conv2d: input: expected [N,3,H,W]"), "%s", lucid_error());
+    cr_expect(strstr(lucid_error(), "; module net.1"), "%s", lucid_error());
+    lucid_clear_error();
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((2, 3, 2, 2))), LUCID_ERR_ARGUMENT,
+                 "conv2d_statistics: weight: expected a kernel of at most");
+    EXPECT_ERROR(lucid_forward(wrong, lucid_randn((2, 3, 6, 6))), LUCID_ERR_ARGUMENT,
+                 "BatchNorm2d: input: expected 5 channels");
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((3, 6, 6))), LUCID_ERR_ARGUMENT, "4-D [N,C,H,W]");
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((1, 3, 3, 3))), LUCID_ERR_ARGUMENT,
+                 "expected more than 1 value per channel");
+    cr_expect_eq(lucid_item(lucid_get_buffer(m, "2.num_batches_tracked")), 0);
+    lucid_module_free(m);
+    lucid_module_free(wrong);
+}
+
+Test(fusion, statistics_by_name)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_tensor *x = lucid_randn((3, 2, 5, 4)), *w = lucid_randn((4, 2, 3, 3)), *mean, *var;
+    lucid_tensor *y = lucid_conv2d_statistics(x, w, NULL, &mean, &var, .padding = 1);
+    cr_assert(y && mean && var);
+    cr_expect(lucid_equal(y, lucid_conv2d(x, w, NULL, .padding = 1)));
+    lucid_tensor *wide = lucid_cast(y, LUCID_F64);
+    expect_near(mean, lucid_mean(wide, .dims = {0, 2, 3}), 1e-14);
+    expect_near(var, lucid_var(wide, .dims = {0, 2, 3}, .correction = 0), 1e-14);
+    expect_near(lucid_batch_norm(y, .training = true, .mean = mean, .var = var),
+                lucid_batch_norm(y, .training = true), 2e-7);
+    lucid_tensor *last = lucid_contiguous(y, LUCID_CONTIGUOUS);
+    expect_near(lucid_batch_norm(last, .training = true, .mean = mean, .var = var),
+                lucid_batch_norm(last, .training = true), 2e-7);
+    EXPECT_ERROR(lucid_batch_norm(y, .training = true, .mean = mean), LUCID_ERR_ARGUMENT,
+                 "batch_norm: mean, var: expected both or none, got one");
+    EXPECT_ERROR(lucid_batch_norm(y, .training = true, .mean = mean, .var = lucid_ones((4))),
+                 LUCID_ERR_ARGUMENT, "batch_norm: var: expected float64 [4]");
+    EXPECT_ERROR(lucid_batch_norm(x, .training = true, .mean = mean, .var = var),
+                 LUCID_ERR_ARGUMENT, "batch_norm: mean: expected float64 [2]");
+    EXPECT_ERROR(lucid_conv2d_statistics(x, w, NULL, NULL, &var), LUCID_ERR_ARGUMENT,
+                 "conv2d_statistics: mean: expected a place");
+    EXPECT_ERROR(lucid_conv2d_statistics(x, w, NULL, &mean, NULL), LUCID_ERR_ARGUMENT,
+                 "conv2d_statistics: var: expected a place");
+    EXPECT_ERROR(lucid_conv2d_statistics(x, w, NULL, &mean, &var, .groups = 0), LUCID_ERR_ARGUMENT,
+                 "conv2d_statistics: groups: expected >= 1");
+    cr_expect(!mean && !var);
+    cr_expect(lucid_conv2d_statistics(lucid_select(x, 0, 0), w, NULL, &mean, &var) && !mean &&
+              !var);
+}

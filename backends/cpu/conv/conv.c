@@ -184,19 +184,85 @@ static size_t bytes_grad_weight(const luc_conv2d_params *p)
     return bias > bytes ? bias : bytes;
 }
 
+/* ---- statistics of forward's result ------------------------------------------------------------- */
+
+/* Pixels of a part, where a pass of its own takes the sums; and the bytes of y from which on a
+   kernel takes them of what it has just made. Less than that is still in the cache when it is done,
+   and work would have to be cut up finer than is good for it. */
+enum { SUMS_PIXELS = 1024, SUMS_BYTES = 5 << 20 };
+
+static int64_t pixels_of(const luc_conv2d_params *p)
+{
+    return p->n * p->oh * p->ow;
+}
+
+/* The kernel that takes the sums, or NULL. */
+static const luc_conv_packed_kernel *summing(const luc_conv2d_params *p, kernel k)
+{
+    const bool large = pixels_of(p) * p->o * (int64_t)sizeof(float) >= SUMS_BYTES;
+    return p->statistics && large ? packing(k) : NULL;
+}
+
+/* The same convolution as the kernel gets to see it. */
+static luc_conv2d_params seen_by_kernel(const luc_conv2d_params *p, kernel k)
+{
+    luc_conv2d_params seen = *p;
+    seen.statistics = summing(p, k) != NULL;
+    return seen;
+}
+
+static int64_t sums_parts(const luc_conv2d_params *p, kernel k)
+{
+    const luc_conv_packed_kernel *by = summing(p, k);
+    return by ? by->parts(p) : luc_ceil_div(pixels_of(p), SUMS_PIXELS);
+}
+
+static size_t sums_bytes(const luc_conv2d_params *p, kernel k)
+{
+    if (!p->statistics) return 0;
+    const int64_t parts = sums_parts(p, k);
+    return luc_round64((size_t)(3 * parts * p->o) * sizeof(double)) +
+           luc_round64((size_t)parts * sizeof(int64_t));
+}
+
+typedef struct {
+    const luc_conv_sums *sums;
+    const float *y;
+    int64_t pixels;
+} sums_pass;
+
+static void sum_parts(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const sums_pass *k = ctx;
+    const luc_conv_sums_table *table = luc_conv_sums_get();
+    const int64_t channels = k->sums->channels;
+    (void)thread;
+    for (int64_t part = begin; part < end; part++) {
+        const float *y = k->y + part * SUMS_PIXELS * channels;
+        const int64_t n = luc_min64(SUMS_PIXELS, k->pixels - part * SUMS_PIXELS);
+        table->begin(k->sums, part, y, 0, channels);
+        table->add(k->sums, part, y, n, channels, 0, channels);
+        k->sums->pixels[part] = n;
+    }
+}
+
+/* ---- float, each pass --------------------------------------------------------------------------- */
+
 static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     if (pass == LUC_CONV_GRAD_WEIGHT) return bytes_grad_weight(p);
     const kernel k = choose(p, pass);
+    const size_t sums = sums_bytes(p, k);
+    const luc_conv2d_params seen = seen_by_kernel(p, k);
     const luc_conv_packed_kernel *by = packing(k);
     const bool backward = pass == LUC_CONV_GRAD_INPUT;
     if (by)
-        return by->bytes(p, backward, luc_num_threads()) +
+        return sums + by->bytes(&seen, backward, luc_num_threads()) +
                (p->packed ? 0 : by->packed_bytes(p, backward));
-    if (k == DEPTHWISE) return luc_conv_depthwise_get()->bytes(p, pass);
-    if (k == PLAIN) return 0;
+    if (k == DEPTHWISE) return sums + luc_conv_depthwise_get()->bytes(p, pass);
+    if (k == PLAIN) return sums;
     luc_gemm_params g = few_pixels(p);
-    return luc_gemm_workspace(&g, LUC_GEMM_F32);
+    return sums + luc_gemm_workspace(&g, LUC_GEMM_F32);
 }
 
 /* Forward or the input gradient by a kernel that packs its weights. The threads are those that the
@@ -238,8 +304,19 @@ static void forward_f32(const luc_conv2d_params *p, const float *x, const float 
     const kernel k = choose(p, LUC_CONV_FORWARD);
     luc_conv_then then = {0};
     if (epilogue)
-        then =
-            (luc_conv_then){epilogue->scale, epilogue->shift, epilogue->residual, epilogue->relu};
+        then = (luc_conv_then){epilogue->scale, epilogue->shift, epilogue->residual, epilogue->relu,
+                               NULL};
+    luc_conv_sums sums = {.channels = p->o};
+    if (p->statistics) {
+        const size_t taken = sums_bytes(p, k);
+        sums.parts = sums_parts(p, k);
+        sums.sums = (double *)(void *)workspace;
+        sums.pixels = (int64_t *)(void *)(workspace + luc_round64((size_t)(3 * sums.parts * p->o) *
+                                                                  sizeof(double)));
+        workspace += taken, bytes -= taken;
+    }
+    const luc_conv2d_params seen = seen_by_kernel(p, k);
+    if (seen.statistics) then.sums = &sums;
     switch (k) {
     case PLAIN:
         luc_conv_ref_forward_f32(p, x, w, epilogue, y);
@@ -254,8 +331,14 @@ static void forward_f32(const luc_conv2d_params *p, const float *x, const float 
         break;
     }
     default:
-        run_packed(packing(k), p, false, x, w, &then, y, workspace, bytes);
+        run_packed(packing(k), &seen, false, x, w, &then, y, workspace, bytes);
     }
+    if (!p->statistics) return;
+    if (!then.sums) {
+        sums_pass pass = {&sums, y, pixels_of(p)};
+        luc_parallel_for(sums.parts, 1, sum_parts, &pass);
+    }
+    luc_conv_sums_get()->finish(&sums, epilogue->mean, epilogue->var);
 }
 
 static void grad_input_f32(const luc_conv2d_params *p, const float *dy, const float *w, float *dx,
@@ -392,6 +475,10 @@ void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const vo
                         const void *w, const luc_conv_epilogue *then, void *y, void *workspace,
                         size_t bytes)
 {
+    if (p->statistics) {
+        memset(then->mean, 0, (size_t)luc_max64(p->o, 0) * sizeof(double));
+        memset(then->var, 0, (size_t)luc_max64(p->o, 0) * sizeof(double));
+    }
     if (p->n <= 0 || p->o <= 0 || p->oh <= 0 || p->ow <= 0) return;
     if (type == LUC_CONV_F64)
         forward_f64(p, x, w, then, y, workspace, bytes);

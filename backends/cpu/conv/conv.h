@@ -52,7 +52,8 @@ typedef struct {
     int64_t groups;
     int64_t x_stride[4], w_stride[4], y_stride[4]; /* in elements, of x or its gradient, etc. */
     luc_conv_method method;
-    bool packed; /* forward of float: w is what luc_conv2d_pack made of the weights */
+    bool packed;     /* forward of float: w is what luc_conv2d_pack made of the weights */
+    bool statistics; /* forward of float: the epilogue asks for mean and var */
 } luc_conv2d_params;
 
 /* What becomes of forward's sums before they are stored: y = sum * scale + shift + residual, then
@@ -61,6 +62,9 @@ typedef struct {
     const void *scale, *shift; /* [o] or NULL: 1 and 0; of double for LUC_CONV_F64, else of float */
     const void *residual;      /* of y's type, sizes and strides, or NULL: none */
     bool relu;                 /* max(y, 0); a NaN stays */
+    /* [o], written: each channel's mean and (biased) variance over what is stored, or NULL. Of float
+       with y dense in channels_last memory, and where p->statistics said so. */
+    double *mean, *var;
 } luc_conv_epilogue;
 
 /* Whether LUC_CONV_AUTO may choose Winograd's transform. It may, unless the environment says

@@ -61,14 +61,15 @@ static void set_sizes(pointwise *g, bool backward)
     g->copy = g->gather || g->planes || g->src_pixel * (int64_t)sizeof(float) % 2048 == 0;
     g->copy_bytes =
         g->copy ? luc_round64((size_t)(MOST_ROWS * (g->block + PAD)) * sizeof(float)) : 0;
-    g->stream =
-        g->depth <= g->block && g->pixels * g->lanes * (int64_t)sizeof(float) >= LUC_STREAM_BYTES;
+    g->stream = !p->statistics && g->depth <= g->block &&
+                g->pixels * g->lanes * (int64_t)sizeof(float) >= LUC_STREAM_BYTES;
 }
 
 /* Cuts the destination into items: weights of half the second-level cache, so that they are read
    from further away once for many pixels; but enough items to keep threads busy. */
 static void cut(pointwise *g, int threads)
 {
+    threads = luc_conv_cut_for(g->p, threads);
     const int64_t panel = g->block * g->tile->cols * (int64_t)sizeof(float), rows = g->tile->rows;
     const int64_t most = (int64_t)luc_cpu_l2_bytes() / 2 / panel;
     g->item_panels = luc_even_piece(g->panels, luc_max64(luc_min64(most, g->panels), 1));
@@ -231,6 +232,20 @@ static void set_source(const pointwise *g, luc_tile_f32 *t, float *copy, int64_t
     t->a1 = t->a0 + g->tile->half * t->a_row;
 }
 
+/* The item's channels of pixels [r0, r1), part `part`. */
+static void sum_item(const pointwise *g, int64_t part, int64_t r0, int64_t r1, int64_t p0,
+                     int64_t p1)
+{
+    const luc_conv_sums *s = g->then.sums;
+    const luc_conv_sums_table *table = luc_conv_sums_get();
+    const int64_t channel = p0 * g->tile->cols;
+    const int64_t n = luc_min64(p1 * g->tile->cols, g->lanes) - channel;
+    const float *y = g->dst + r0 * g->dst_pixel + channel;
+    table->begin(s, part, y, channel, n);
+    table->add(s, part, y, r1 - r0, g->dst_pixel, channel, n);
+    if (channel == 0) s->pixels[part] = r1 - r0;
+}
+
 static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const pointwise *g = ctx;
@@ -255,6 +270,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
             run_panels(g, &t, row, k, p0, p1, luc_min64(size, r1 - row - t.m));
         }
     }
+    if (g->then.sums) sum_item(g, begin % g->row_items, r0, r1, p0, p1);
     if (g->stream) luc_stream_fence();
 }
 
@@ -278,7 +294,15 @@ static void conv_pointwise_run(const luc_conv2d_params *p, bool backward, const 
                          &g);
 }
 
+static int64_t conv_pointwise_parts(const luc_conv2d_params *p)
+{
+    pointwise g = {.p = p};
+    set_sizes(&g, false);
+    cut(&g, 1);
+    return g.row_items;
+}
+
 const luc_conv_pointwise_table LUC_LEVEL_NAME(luc_conv_pointwise) = {
     .kernel = {conv_pointwise_packed_bytes, conv_pointwise_pack, conv_pointwise_bytes,
-               conv_pointwise_run},
+               conv_pointwise_run, conv_pointwise_parts},
 };

@@ -5,11 +5,36 @@
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/cpu_priv.h"
 
+/* Sums for the mean and the variance of y's channels, of parts of its pixels. A part's channels are
+   begun, in one or several calls, with its first pixel, and added to by one thread at a time. */
+typedef struct {
+    int64_t channels, parts;
+    double *sums;    /* [part][centre, sum of d, of d * d][channel] */
+    int64_t *pixels; /* [part] */
+} luc_conv_sums;
+
+typedef struct {
+    /* y: the pixel's channels [channel, channel + n). */
+    void (*begin)(const luc_conv_sums *s, int64_t part, const float *y, int64_t channel, int64_t n);
+    /* The same of `pixels` pixels that are `step` apart. */
+    void (*add)(const luc_conv_sums *s, int64_t part, const float *y, int64_t pixels, int64_t step,
+                int64_t channel, int64_t n);
+    void (*finish)(const luc_conv_sums *s, double *mean, double *var);
+} luc_conv_sums_table;
+LUC_DECLARE_TABLES(luc_conv_sums_table, luc_conv_sums)
+
 /* luc_conv_epilogue of float; everything is NULL or false where nothing is to be done. */
 typedef struct {
     const float *scale, *shift, *residual;
     bool relu;
+    const luc_conv_sums *sums; /* to be filled */
 } luc_conv_then;
+
+/* For how many threads work is cut: the parts of statistics do not depend on how many there are. */
+static inline int luc_conv_cut_for(const luc_conv2d_params *p, int threads)
+{
+    return p->statistics ? 16 : threads;
+}
 
 /* Kernels of the forward pass and the input gradient (backward: from dy to dx), which read the
    weights in a packed form: it depends on the weights' sizes and the level, not on the images. */
@@ -19,6 +44,7 @@ typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, bool backward, int threads); /* without those */
     void (*run)(const luc_conv2d_params *p, bool backward, const float *from, const float *packed,
                 const luc_conv_then *then, float *to, char *workspace, int threads);
+    int64_t (*parts)(const luc_conv2d_params *p); /* of statistics; NULL: it takes none */
 } luc_conv_packed_kernel;
 
 /* Windows over channels_last images (dense groups). */

@@ -114,6 +114,7 @@ static int64_t choose_rows(const window *g, int threads)
 static bool set_plan(window *g, int threads)
 {
     const int64_t groups = g->p->groups, channels = g->depth * groups;
+    threads = luc_conv_cut_for(g->p, threads);
     g->tile = luc_tile_f32_get();
     g->panels = luc_ceil_div(g->lanes, g->tile->cols);
     if (g->rows <= 0 || g->cols <= 0 || g->p->n <= 0 || g->lanes <= 0) return false;
@@ -273,6 +274,18 @@ static void run_panel(const window *g, luc_tile_f32 *t, const float *a, float *c
     }
 }
 
+/* The sums of a panel's channels over an item's pixels, of which c is the first. */
+static void sum_panel(const window *g, int64_t part, const float *c, int64_t rows, int64_t channel,
+                      int64_t n)
+{
+    const luc_conv_sums *s = g->then.sums;
+    const luc_conv_sums_table *table = luc_conv_sums_get();
+    table->begin(s, part, c, channel, n);
+    for (int64_t i = 0; i < rows; i++)
+        table->add(s, part, c + i * g->dst_r, g->cols, g->dst_c, channel, n);
+    s->pixels[part] = rows * g->cols;
+}
+
 static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const window *g = ctx;
@@ -299,6 +312,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
         t.b = g->packed + k * size;
         set_then(g, &t, channel);
         run_panel(g, &t, a + group * g->depth, c + channel, rows);
+        if (g->then.sums) sum_panel(g, begin, c + channel, rows, channel, t.n);
     }
 }
 
@@ -366,6 +380,13 @@ static void conv_window_run(const luc_conv2d_params *p, bool backward, const flo
     }
 }
 
+static int64_t conv_window_parts(const luc_conv2d_params *p)
+{
+    window g = {.p = p};
+    return set_walk(&g, false, 0, 1) ? p->n * g.image_items : 0;
+}
+
 const luc_conv_window_table LUC_LEVEL_NAME(luc_conv_window) = {
-    .kernel = {conv_window_packed_bytes, conv_window_pack, conv_window_bytes, conv_window_run},
+    .kernel = {conv_window_packed_bytes, conv_window_pack, conv_window_bytes, conv_window_run,
+               conv_window_parts},
 };

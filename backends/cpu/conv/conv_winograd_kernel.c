@@ -36,6 +36,7 @@ typedef struct {
 static void set_plan(winograd *g, int threads)
 {
     const luc_conv2d_params *p = g->p;
+    threads = luc_conv_cut_for(p, threads);
     const bool back = g->backward;
     g->tile = luc_tile_f32_get();
     g->depth = back ? p->o : p->c, g->lanes = back ? p->c : p->o;
@@ -177,6 +178,29 @@ static void multiply(const winograd *g, const float *v, const float *u, float *m
     }
 }
 
+/* The sums of channels [channel, channel + n) over the item of blocks [begin, end): neighbouring
+   blocks of an image are taken row by row. */
+static void sum_item(const winograd *g, int64_t begin, int64_t end, int64_t channel, int64_t n)
+{
+    const luc_conv_sums *s = g->then.sums;
+    const luc_conv_sums_table *table = luc_conv_sums_get();
+    const int64_t part = begin / g->item_blocks;
+    int64_t pixels = 0;
+    for (int64_t block = begin; block < end;) {
+        const luc_wino_place at = luc_wino_place_of(block, g->blocks_r, g->blocks_c);
+        const float *y = g->dst + at.n * g->dst_n + at.row * g->dst_r + at.col * g->dst_c + channel;
+        if (block == begin) table->begin(s, part, y, channel, n);
+        const int64_t some = luc_min64(end - block, g->blocks_c - at.col / OUT);
+        const int64_t rows = luc_min64(OUT, g->rows - at.row);
+        const int64_t cols = luc_min64(some * OUT, g->cols - at.col);
+        for (int64_t i = 0; i < rows; i++)
+            table->add(s, part, y + i * g->dst_r, cols, g->dst_c, channel, n);
+        pixels += rows * cols;
+        block += some;
+    }
+    s->pixels[part] = pixels;
+}
+
 static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const winograd *g = ctx;
@@ -191,6 +215,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
         multiply(g, v, g->u + panel * SIZE * g->depth * cols, m, count, lanes);
         for (int64_t i = 0; i < count; i++)
             transform_output(g, begin + i, m + i * cols, g->item_blocks * cols, lane, lanes);
+        if (g->then.sums) sum_item(g, begin, end, lane, lanes);
     }
 }
 
@@ -253,9 +278,16 @@ static void conv_winograd_run(const luc_conv2d_params *p, bool backward, const f
     luc_parallel_for_max(g.blocks, g.item_blocks, threads, run_item, &g);
 }
 
+static int64_t conv_winograd_parts(const luc_conv2d_params *p)
+{
+    winograd g = {.p = p};
+    set_plan(&g, 1);
+    return luc_ceil_div(g.blocks, g.item_blocks);
+}
+
 const luc_conv_winograd_table LUC_LEVEL_NAME(luc_conv_winograd) = {
     .fits = conv_winograd_fits,
     .wins = conv_winograd_wins,
     .kernel = {conv_winograd_packed_bytes, conv_winograd_pack, conv_winograd_bytes,
-               conv_winograd_run},
+               conv_winograd_run, conv_winograd_parts},
 };

@@ -1,0 +1,156 @@
+/* convolution_statistics.c: convolution with the statistics that a batch normalisation behind it asks
+ * for. */
+#include "autograd/autocast_priv.h"
+#include "autograd/ops/convolution.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/ops_priv.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/view.h"
+
+/* ---- conv2d_statistics: (x, weight, bias?) -> (y, mean [O], var [O]) ------------------------------- */
+
+enum { Y, MEAN, VAR };
+
+static bool infer(lucid_call *c)
+{
+    if (!luc_conv2d_infer(c)) return false;
+    for (int i = MEAN; i <= VAR; i++) {
+        luc_set_dims(c, i, LUCID_F64, 1, &c->out[Y].dims[1]);
+        c->out[i].strides[0] = 1;
+    }
+    return true;
+}
+
+static const lucid_reduce_options pixels = {.dims = {0, 2, 3}, .n_dims = 3, .correction = 0};
+
+static bool compose(const lucid_call *c, lucid_tensor **out)
+{
+    out[Y] = lucid_apply(&luc_op_conv2d, c->in, 3, c->attrs);
+    lucid_tensor *wide = lucid_cast(out[Y], LUCID_F64);
+    out[MEAN] = lucid_mean_opt(wide, &pixels);
+    out[VAR] = lucid_var_opt(wide, &pixels);
+    return out[MEAN] && out[VAR];
+}
+
+static uint32_t saves(const lucid_call *c)
+{
+    return luc_save_other(c) | LUCID_SAVE_OUTPUT(Y) | LUCID_SAVE_OUTPUT(MEAN);
+}
+
+/* [O] as [1,O,1,1] of y's dtype. */
+static lucid_tensor *per_channel(lucid_vjp *v, lucid_tensor *t)
+{
+    const lucid_meta *y = lucid_output_meta(v, Y);
+    return lucid_cast(lucid_reshape(t, (1, y->dims[1], 1, 1)), y->dtype);
+}
+
+/* What reaches y: g, that of its mean over its pixels, that of its variance times 2 (y - mean) over
+ * them. A batch normalisation asks for none of these two: it has them in what it gives x. */
+static lucid_tensor *gradient_of_y(lucid_vjp *v)
+{
+    const lucid_meta *meta = lucid_output_meta(v, Y);
+    const double n = (double)(meta->dims[0] * meta->dims[2] * meta->dims[3]);
+    lucid_tensor *g = v->grad_out[Y], *mean = v->grad_out[MEAN], *var = v->grad_out[VAR];
+    lucid_tensor *more = NULL;
+    if (mean) {
+        more = lucid_mul_scalar(per_channel(v, mean), 1 / n);
+        if (!more) return NULL;
+    }
+    if (var) {
+        lucid_tensor *d =
+            lucid_sub(lucid_saved_output(v, Y), per_channel(v, lucid_saved_output(v, MEAN)));
+        d = lucid_mul(d, lucid_mul_scalar(per_channel(v, var), 2 / n));
+        more = more ? lucid_add(d, more) : d;
+        if (!more) return NULL;
+    }
+    if (!more) return g;
+    return g ? lucid_add(g, more) : lucid_expand_opt(more, luc_meta_shape(meta));
+}
+
+static bool vjp(lucid_vjp *v)
+{
+    lucid_tensor *g = gradient_of_y(v);
+    return g && luc_conv2d_gradients(v, g);
+}
+
+/* ---- samples --------------------------------------------------------------------------------- */
+
+static const lucid_conv2d_attrs padded = {{1, 1}, {1, 1}, {1, 1}, 1, {0}},
+                                strided = {{2, 2}, {1, 1}, {1, 1}, 1, {0}},
+                                depthwise = {{1, 1}, {1, 1}, {1, 1}, 3, {0}},
+                                one = {{1, 1}, {0, 0}, {1, 1}, 1, {0}};
+static const lucid_sample samples[] = {
+    {.name = "padded",
+     .n_in = 3,
+     .attrs = &padded,
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_IN1(4)}},
+    {.name = "strided",
+     .n_in = 3,
+     .attrs = &strided,
+     .in = {LUC_IN4(1, 3, 7, 6), LUC_IN4(2, 3, 3, 3), LUC_ABSENT}},
+    {.name = "depthwise",
+     .n_in = 3,
+     .attrs = &depthwise,
+     .in = {LUC_IN4(2, 3, 5, 5), LUC_IN4(3, 1, 3, 3), LUC_ABSENT}},
+    {.name = "1x1",
+     .n_in = 3,
+     .attrs = &one,
+     .in = {LUC_IN4(2, 3, 4, 4), LUC_IN4(5, 3, 1, 1), LUC_IN1(5)}},
+};
+static const lucid_sample bad_samples[] = {
+    {.name = "channels",
+     .n_in = 3,
+     .attrs = &one,
+     .error = "weight: expected [4,3,kH,kW]",
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 1, 3, 3), LUC_ABSENT}},
+};
+
+const lucid_op luc_op_conv2d_statistics = {
+    .name = "conv2d_statistics",
+    .schema = "input, weight, bias?",
+    .doc = "2-d convolution, and the mean and variance of its channels",
+    .id = LUCID_OP_conv2d_statistics,
+    .n_in = 3,
+    .n_out = 3,
+    .attrs_size = sizeof(lucid_conv2d_attrs),
+    .keeps = 1, /* the weight, packed */
+    .infer = infer,
+    .flops = luc_conv2d_flops,
+    .saves = saves,
+    .vjp = vjp,
+    .compose = compose,
+    LUC_SAMPLES(samples),
+    LUC_BAD_SAMPLES(bad_samples),
+};
+
+/* ---- the function -------------------------------------------------------------------------------- */
+
+/* Is there a kernel that finds them while the result is in the cache? */
+static bool has_kernel(const lucid_tensor *x)
+{
+    const lucid_backend *b = lucid_backend_get(x->storage->device.type);
+    return b && b->kernels[LUCID_OP_conv2d_statistics][x->view.dtype];
+}
+
+lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
+                                          lucid_tensor **mean, lucid_tensor **var,
+                                          const lucid_conv2d_options *o)
+{
+    static const char op[] = "conv2d_statistics";
+    if (!mean || !var)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "%s: expected a place for it, got NULL",
+                              mean ? "var" : "mean");
+    *mean = *var = NULL;
+    if (!luc_given(x, op, "x") || !luc_given(weight, op, "weight")) return NULL;
+    if (x->view.ndim != 4 || luc_autocast_is_on() || !has_kernel(x))
+        return lucid_conv2d_opt(x, weight, bias, o);
+    lucid_conv2d_attrs a;
+    lucid_tensor *out[3];
+    if (!luc_conv2d_attrs(o ? o : &lucid_conv2d_defaults, op, &a) ||
+        !lucid_apply_multi(&luc_op_conv2d_statistics, (lucid_tensor *[]){x, weight, bias}, 3, &a,
+                           out))
+        return NULL;
+    *mean = out[MEAN];
+    *var = out[VAR];
+    return out[Y];
+}
