@@ -1,5 +1,6 @@
 /* convolution_norm.c: convolution and the batch normalisation, sum and ReLU that follow it in a network
  * that is only used: one operator for inference. */
+#include "autograd/autocast_priv.h"
 #include "autograd/autograd.h"
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/normalization.h"
@@ -185,6 +186,14 @@ static lucid_tensor *in_steps(lucid_tensor *x, lucid_tensor *weight,
     return lucid_batch_norm_opt(lucid_conv2d_opt(x, weight, o->bias, &o->conv), &norm);
 }
 
+/* Inside LUCID_AUTOCAST: the convolution's inputs as conv2d would have them. The parameters behind it
+ * stay as they are. */
+static bool cast_as_conv2d(lucid_tensor **in)
+{
+    const lucid_dtype dtype = luc_autocast_target(&luc_op_conv2d, in, BIAS + 1);
+    return dtype == LUCID_DTYPE_COUNT || luc_autocast_inputs(in, BIAS + 1, dtype, in);
+}
+
 lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tensor *weight,
                                           const lucid_conv2d_batch_norm_options *o)
 {
@@ -201,9 +210,12 @@ lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tensor *weight,
     lucid_tensor *in[INPUTS] = {
         x,          weight, o->bias, o->norm_weight, o->norm_bias, o->running_mean, o->running_var,
         o->residual};
-    if (is_recorded(in)) {
-        LUCID_SCOPE;
-        return lucid_scope_return(in_steps(x, weight, o));
+    LUCID_SCOPE;
+    bool apart = is_recorded(in);
+    if (!apart && luc_autocast_is_on()) {
+        if (!cast_as_conv2d(in)) return NULL;
+        apart = o->residual && o->residual->view.dtype != in[X]->view.dtype;
     }
-    return lucid_apply(&luc_op_conv2d_batch_norm, in, INPUTS, &a);
+    if (apart) return lucid_scope_return(in_steps(x, weight, o));
+    return lucid_scope_return(lucid_apply(&luc_op_conv2d_batch_norm, in, INPUTS, &a));
 }

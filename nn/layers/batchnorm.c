@@ -135,7 +135,8 @@ static bool folds(lucid_module *conv, lucid_module *bn, lucid_tensor *x, lucid_t
     lucid_tensor *const all[] = {x, c->weight, c->bias, b->weight, b->bias, residual};
     return check && check->check_input == check_2d && b->running_mean && b->running_var &&
            b->num_features == c->out_channels && c->weight && lucid_ndim(x) == 4 &&
-           lucid_tensor_dtype(x) == lucid_tensor_dtype(c->weight) &&
+           (lucid_tensor_dtype(x) == lucid_tensor_dtype(c->weight) ||
+            lucid_autocast_dtype() != LUCID_AUTOCAST_OFF) &&
            !needs_gradient(all, sizeof all / sizeof *all);
 }
 

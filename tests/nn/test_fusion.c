@@ -399,6 +399,34 @@ Test(fusion, a_convolution_stays_apart_where_it_must)
     lucid_module_free(m);
 }
 
+/* Mixed precision reaches into what was folded: the dtype and, to its rounding, the numbers are those
+ * of the modules one by one. */
+Test(fusion, a_folded_convolution_obeys_autocast)
+{
+    for (int added = 0; added < 3; added++) {
+        LUCID_SCOPE;
+        LUCID_NO_GRAD;
+        LUCID_AUTOCAST(LUCID_BF16);
+        lucid_module *conv = nn_Conv2d(3, 4, 3, .padding = 1), *bn = nn_BatchNorm2d(4);
+        lucid_module *m = nn_Sequential(conv, bn);
+        lucid_eval(m);
+        lucid_tensor *x = lucid_randn((2, 3, 6, 5)), *r = lucid_randn((2, 4, 6, 5)), *y[2];
+        r = added == 1 ? r : added == 2 ? lucid_cast(r, LUCID_BF16) : NULL;
+        for (int k = 0; k < 2; k++) {
+            lucid_set_fusion(k == 0);
+            y[k] = lucid_conv2d_batch_norm_forward(conv, bn, x, .residual = r, .relu = true);
+        }
+        lucid_set_fusion(true);
+        cr_expect_eq(lucid_tensor_dtype(y[1]), added == 1 ? LUCID_F32 : LUCID_BF16);
+        cr_expect_eq(lucid_tensor_dtype(y[0]), lucid_tensor_dtype(y[1]));
+        expect_near(y[0], y[1], 0.02);
+        lucid_tensor *z;
+        cr_expect_eq(count_of("conv2d_batch_norm", m, x, &z), 1);
+        cr_expect_eq(count_of("conv2d_batch_norm", m, lucid_cast(x, LUCID_BF16), &z), 1);
+        lucid_module_free(m);
+    }
+}
+
 /* Statistics and weights that changed are seen. */
 Test(fusion, nothing_is_remembered_of_what_was_folded)
 {
