@@ -2,7 +2,6 @@
  * for. */
 #include "autograd/autocast_priv.h"
 #include "autograd/ops/convolution.h"
-#include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
@@ -32,45 +31,10 @@ static bool compose(const lucid_call *c, lucid_tensor **out)
     return out[MEAN] && out[VAR];
 }
 
-static uint32_t saves(const lucid_call *c)
-{
-    return luc_save_other(c) | LUCID_SAVE_OUTPUT(Y) | LUCID_SAVE_OUTPUT(MEAN);
-}
-
-/* [O] as [1,O,1,1] of y's dtype. */
-static lucid_tensor *per_channel(lucid_vjp *v, lucid_tensor *t)
-{
-    const lucid_meta *y = lucid_output_meta(v, Y);
-    return lucid_cast(lucid_reshape(t, (1, y->dims[1], 1, 1)), y->dtype);
-}
-
-/* What reaches y: g, that of its mean over its pixels, that of its variance times 2 (y - mean) over
- * them. A batch normalisation asks for none of these two: it has them in what it gives x. */
-static lucid_tensor *gradient_of_y(lucid_vjp *v)
-{
-    const lucid_meta *meta = lucid_output_meta(v, Y);
-    const double n = (double)(meta->dims[0] * meta->dims[2] * meta->dims[3]);
-    lucid_tensor *g = v->grad_out[Y], *mean = v->grad_out[MEAN], *var = v->grad_out[VAR];
-    lucid_tensor *more = NULL;
-    if (mean) {
-        more = lucid_mul_scalar(per_channel(v, mean), 1 / n);
-        if (!more) return NULL;
-    }
-    if (var) {
-        lucid_tensor *d =
-            lucid_sub(lucid_saved_output(v, Y), per_channel(v, lucid_saved_output(v, MEAN)));
-        d = lucid_mul(d, lucid_mul_scalar(per_channel(v, var), 2 / n));
-        more = more ? lucid_add(d, more) : d;
-        if (!more) return NULL;
-    }
-    if (!more) return g;
-    return g ? lucid_add(g, more) : lucid_expand_opt(more, luc_meta_shape(meta));
-}
-
+/* The statistics are constants: a batch normalisation has their part in what it gives x. */
 static bool vjp(lucid_vjp *v)
 {
-    lucid_tensor *g = gradient_of_y(v);
-    return g && luc_conv2d_gradients(v, g);
+    return !v->grad_out[Y] || luc_conv2d_gradients(v, v->grad_out[Y]);
 }
 
 /* ---- samples --------------------------------------------------------------------------------- */
@@ -116,7 +80,7 @@ const lucid_op luc_op_conv2d_statistics = {
     .keeps = 1, /* the weight, packed */
     .infer = infer,
     .flops = luc_conv2d_flops,
-    .saves = saves,
+    .saves = luc_save_other,
     .vjp = vjp,
     .compose = compose,
     LUC_SAMPLES(samples),
