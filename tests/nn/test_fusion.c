@@ -318,14 +318,25 @@ static lucid_module *classifier(lucid_dtype dtype)
     return m;
 }
 
-static void expect_near(const lucid_tensor *a, const lucid_tensor *b, double tolerance)
+static double largest(const lucid_tensor *a)
+{
+    LUCID_SCOPE;
+    return lucid_item(lucid_max(lucid_abs(lucid_cast((lucid_tensor *)(uintptr_t)a, LUCID_F64))));
+}
+
+/* |a - b| <= limit everywhere */
+static void expect_within(const lucid_tensor *a, const lucid_tensor *b, double limit)
 {
     LUCID_SCOPE;
     lucid_tensor *x = lucid_cast((lucid_tensor *)(uintptr_t)a, LUCID_F64);
     lucid_tensor *y = lucid_cast((lucid_tensor *)(uintptr_t)b, LUCID_F64);
-    const double most = lucid_item(lucid_max(lucid_abs(y)));
-    const double off = lucid_item(lucid_max(lucid_abs(lucid_sub(x, y))));
-    cr_expect_leq(off, tolerance * most, "off by %g of %g", off, most);
+    const double off = largest(lucid_sub(x, y));
+    cr_expect_leq(off, limit, "off by %g, more than %g", off, limit);
+}
+
+static void expect_near(const lucid_tensor *a, const lucid_tensor *b, double tolerance)
+{
+    expect_within(a, b, tolerance * largest(b));
 }
 
 /* How often an operator ran while f did. */
@@ -539,10 +550,11 @@ static void expect_same_training(lucid_module *a, lucid_module *b, lucid_tensor 
         lucid_cast(lucid_randn_opt(lucid_tensor_shape(y[0]), NULL), lucid_tensor_dtype(x));
     for (int i = 0; i < 2; i++) lucid_backward(lucid_sum(lucid_mul(y[i], g)));
     const lucid_named_tensor *p = lucid_named_parameters(a, &n), *q = lucid_named_parameters(b, &n);
+    double most = 0; /* of all gradients: those of the biases in front of a BatchNorm are 0 */
+    for (size_t i = 0; i < n; i++) most = fmax(most, largest(lucid_tensor_grad(q[i].tensor)));
     for (size_t i = 0; i < n; i++)
-        if (lucid_tensor_grad(q[i].tensor))
-            expect_near(lucid_tensor_grad(p[i].tensor), lucid_tensor_grad(q[i].tensor),
-                        100 * tolerance);
+        expect_within(lucid_tensor_grad(p[i].tensor), lucid_tensor_grad(q[i].tensor),
+                      tolerance * most);
     p = lucid_named_buffers(a, &n), q = lucid_named_buffers(b, &n);
     for (size_t i = 0; i < n; i++) expect_near(p[i].tensor, q[i].tensor, tolerance);
 }
@@ -550,7 +562,7 @@ static void expect_same_training(lucid_module *a, lucid_module *b, lucid_tensor 
 Test(fusion, a_convolution_finds_the_statistics_in_training)
 {
     static const lucid_dtype dtypes[] = {LUCID_F32, LUCID_F64, LUCID_BF16};
-    static const double tolerances[] = {2e-6, 0, 0};
+    static const double tolerances[] = {5e-6, 0, 0};
     for (int level = 0; level <= (int)luc_cpu_best(); level++)
         for (int t = 0; t < 3; t++) {
             LUCID_SCOPE;
@@ -624,13 +636,13 @@ Test(fusion, statistics_by_name)
     cr_assert(y && mean && var);
     cr_expect(lucid_equal(y, lucid_conv2d(x, w, NULL, .padding = 1)));
     lucid_tensor *wide = lucid_cast(y, LUCID_F64);
-    expect_near(mean, lucid_mean(wide, .dims = {0, 2, 3}), 1e-14);
-    expect_near(var, lucid_var(wide, .dims = {0, 2, 3}, .correction = 0), 1e-14);
+    expect_near(mean, lucid_mean(wide, .dims = {0, 2, 3}), 4e-7);
+    expect_near(var, lucid_var(wide, .dims = {0, 2, 3}, .correction = 0), 4e-7);
     expect_near(lucid_batch_norm(y, .training = true, .mean = mean, .var = var),
-                lucid_batch_norm(y, .training = true), 2e-7);
+                lucid_batch_norm(y, .training = true), 1e-6);
     lucid_tensor *last = lucid_contiguous(y, LUCID_CONTIGUOUS);
     expect_near(lucid_batch_norm(last, .training = true, .mean = mean, .var = var),
-                lucid_batch_norm(last, .training = true), 2e-7);
+                lucid_batch_norm(last, .training = true), 1e-6);
     EXPECT_ERROR(lucid_batch_norm(y, .training = true, .mean = mean), LUCID_ERR_ARGUMENT,
                  "batch_norm: mean, var: expected both or none, got one");
     EXPECT_ERROR(lucid_batch_norm(y, .training = true, .mean = mean, .var = lucid_ones((4))),

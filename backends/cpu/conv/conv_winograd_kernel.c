@@ -189,10 +189,10 @@ static void sum_item(const winograd *g, int64_t begin, int64_t end, int64_t chan
     for (int64_t block = begin; block < end;) {
         const luc_wino_place at = luc_wino_place_of(block, g->blocks_r, g->blocks_c);
         const float *y = g->dst + at.n * g->dst_n + at.row * g->dst_r + at.col * g->dst_c + channel;
-        if (block == begin) table->begin(s, part, y, channel, n);
         const int64_t some = luc_min64(end - block, g->blocks_c - at.col / OUT);
         const int64_t rows = luc_min64(OUT, g->rows - at.row);
         const int64_t cols = luc_min64(some * OUT, g->cols - at.col);
+        if (block == begin) table->begin(s, part, y, cols, g->dst_c, channel, n);
         for (int64_t i = 0; i < rows; i++)
             table->add(s, part, y + i * g->dst_r, cols, g->dst_c, channel, n);
         pixels += rows * cols;
