@@ -240,7 +240,7 @@ static void sum_parts(void *ctx, int64_t begin, int64_t end, int thread)
     for (int64_t part = begin; part < end; part++) {
         const float *y = k->y + part * SUMS_PIXELS * channels;
         const int64_t n = luc_min64(SUMS_PIXELS, k->pixels - part * SUMS_PIXELS);
-        table->begin(k->sums, part, y, n, channels, 0, channels);
+        table->begin(k->sums, part, y, 0, channels);
         table->add(k->sums, part, y, n, channels, 0, channels);
         k->sums->pixels[part] = n;
     }

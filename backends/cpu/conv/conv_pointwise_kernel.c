@@ -241,7 +241,7 @@ static void sum_item(const pointwise *g, int64_t part, int64_t r0, int64_t r1, i
     const int64_t channel = p0 * g->tile->cols;
     const int64_t n = luc_min64(p1 * g->tile->cols, g->lanes) - channel;
     const float *y = g->dst + r0 * g->dst_pixel + channel;
-    table->begin(s, part, y, r1 - r0, g->dst_pixel, channel, n);
+    table->begin(s, part, y, channel, n);
     table->add(s, part, y, r1 - r0, g->dst_pixel, channel, n);
     if (channel == 0) s->pixels[part] = r1 - r0;
 }

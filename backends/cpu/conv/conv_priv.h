@@ -6,18 +6,18 @@
 #include "backends/cpu/cpu_priv.h"
 
 /* Sums for the mean and the variance of y's channels, of parts of its pixels. A part's channels are
-   begun, in one or several calls, with some of its pixels, and then all of these are added. Of one
+   begun, in one or several calls, with one of its pixels, and then all of these are added. Of one
    part and channel there is one thread at a time. */
 typedef struct {
     int64_t channels, parts;
-    double *sums;    /* [part][centre, sum of d, of d * d][channel] */
+    double *sums;    /* [part][base, sum of y - base, of its square][channel] */
     int64_t *pixels; /* [part] */
 } luc_conv_sums;
 
 typedef struct {
-    /* y: channels [channel, channel + n) of the first of `pixels` pixels that are `step` apart. */
-    void (*begin)(const luc_conv_sums *s, int64_t part, const float *y, int64_t pixels,
-                  int64_t step, int64_t channel, int64_t n);
+    /* y: the pixel's channels [channel, channel + n). */
+    void (*begin)(const luc_conv_sums *s, int64_t part, const float *y, int64_t channel, int64_t n);
+    /* The same of `pixels` pixels that are `step` apart. */
     void (*add)(const luc_conv_sums *s, int64_t part, const float *y, int64_t pixels, int64_t step,
                 int64_t channel, int64_t n);
     /* y: all of it, dense in channels_last memory. */

@@ -280,7 +280,7 @@ static void sum_panel(const window *g, int64_t part, const float *c, int64_t row
 {
     const luc_conv_sums *s = g->then.sums;
     const luc_conv_sums_table *table = luc_conv_sums_get();
-    table->begin(s, part, c, g->cols, g->dst_c, channel, n);
+    table->begin(s, part, c, channel, n);
     for (int64_t i = 0; i < rows; i++)
         table->add(s, part, c + i * g->dst_r, g->cols, g->dst_c, channel, n);
     s->pixels[part] = rows * g->cols;

@@ -9,6 +9,7 @@
  * exchanged.
  */
 #include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/conv/sums.h"
 #include "backends/cpu/conv/winograd.h"
 #include "backends/cpu/gemm_priv.h"
 #include "backends/cpu/parallel.h"
@@ -108,9 +109,15 @@ static void transform_input(const winograd *g, int64_t block, float *v, int64_t 
     luc_wino_transform_input(pixel, g->depth, v, step);
 }
 
-/* One row of a block's pixels, with what comes after the sums: to[j * step], j < cols, n channels;
-   residual lies likewise. */
-LUC_INLINE void store_row(const winograd *g, const vf *half, vf scale, vf shift,
+/* What the pixels of a block share: what comes after the sums, and sums of their own, if wanted. */
+typedef struct {
+    vf scale, shift;
+    bool sums;
+    luc_sums_vector taken;
+} block_end;
+
+/* Row i of a block's pixels: to[j * step], j < cols, n channels; residual lies likewise. */
+LUC_INLINE void store_row(const winograd *g, block_end *end, int64_t i, const vf *half,
                           const float *residual, float *to, int64_t cols, int64_t n)
 {
     const int64_t step = g->dst_c;
@@ -118,9 +125,16 @@ LUC_INLINE void store_row(const winograd *g, const vf *half, vf scale, vf shift,
     luc_wino_output_1d(half, 1, y, 1);
 #pragma GCC unroll 4
     for (int j = 0; j < OUT; j++) {
-        y[j] = vf_fma(y[j], scale, shift);
+        y[j] = vf_fma(y[j], end->scale, end->shift);
         if (residual && j < cols) y[j] = vf_add(y[j], vf_load_n(residual + j * step, n));
         if (g->then.relu) y[j] = vf_max(vf_zero(), y[j]);
+    }
+    if (end->sums) {
+        /* Numbers beyond the image are as good for a centre as any, if they are numbers. */
+        if (i == 0) end->taken = luc_sums_open(y[0], y[1], y[2], y[3]);
+#pragma GCC unroll 4
+        for (int j = 0; j < OUT; j++)
+            if (j < cols) luc_sums_take(&end->taken, y[j]);
     }
     if (cols == OUT && n == LUC_VF) {
         vf_store(to, y[0]);
@@ -135,6 +149,16 @@ LUC_INLINE void store_row(const winograd *g, const vf *half, vf scale, vf shift,
     if (cols > 3) vf_store_n(to + 3 * step, y[3], n);
 }
 
+/* Adds a block's pixels to the sums of its item, which the first block begins. */
+LUC_INLINE void add_sums(const winograd *g, int64_t block, const luc_sums_vector *taken,
+                         int64_t pixels, int64_t channel, int64_t n)
+{
+    const luc_conv_sums *s = g->then.sums;
+    double *base = luc_sums_of(s, block / g->item_blocks, channel);
+    if (block % g->item_blocks == 0) luc_sums_begin(base, s->channels, taken->centre, n);
+    luc_sums_close(base, s->channels, taken, pixels, n);
+}
+
 /* Pixels of one block from M, m[e * step], for n channels from `channel`. */
 static void transform_output(const winograd *g, int64_t block, const float *m, int64_t step,
                              int64_t channel, int64_t n)
@@ -146,14 +170,16 @@ static void transform_output(const winograd *g, int64_t block, const float *m, i
     const int64_t rows = luc_min64(OUT, g->rows - at.row), cols = luc_min64(OUT, g->cols - at.col);
     for (int64_t l = 0; l < n; l += LUC_VF) {
         const int64_t some = luc_min64(LUC_VF, n - l);
-        const vf shift = then->shift ? vf_load_n(then->shift + channel + l, some) : vf_set1(-0.0F);
-        const vf scale = then->scale ? vf_load_n(then->scale + channel + l, some) : vf_set1(1);
+        block_end end = {.sums = then->sums != NULL};
+        end.shift = then->shift ? vf_load_n(then->shift + channel + l, some) : vf_set1(-0.0F);
+        end.scale = then->scale ? vf_load_n(then->scale + channel + l, some) : vf_set1(1);
         vf half[OUT * IN];
         luc_wino_output(m + l, step, half);
         for (int64_t i = 0; i < rows; i++)
-            store_row(g, half + IN * i, scale, shift,
+            store_row(g, &end, i, half + IN * i,
                       then->residual ? then->residual + first + i * g->dst_r + l : NULL,
                       to + i * g->dst_r + l, cols, some);
+        if (then->sums) add_sums(g, block, &end.taken, rows * cols, channel + l, some);
     }
 }
 
@@ -178,27 +204,15 @@ static void multiply(const winograd *g, const float *v, const float *u, float *m
     }
 }
 
-/* The sums of channels [channel, channel + n) over the item of blocks [begin, end): neighbouring
-   blocks of an image are taken row by row. */
-static void sum_item(const winograd *g, int64_t begin, int64_t end, int64_t channel, int64_t n)
+/* Pixels of the blocks [begin, end). */
+static int64_t count_pixels(const winograd *g, int64_t begin, int64_t end)
 {
-    const luc_conv_sums *s = g->then.sums;
-    const luc_conv_sums_table *table = luc_conv_sums_get();
-    const int64_t part = begin / g->item_blocks;
     int64_t pixels = 0;
-    for (int64_t block = begin; block < end;) {
+    for (int64_t block = begin; block < end; block++) {
         const luc_wino_place at = luc_wino_place_of(block, g->blocks_r, g->blocks_c);
-        const float *y = g->dst + at.n * g->dst_n + at.row * g->dst_r + at.col * g->dst_c + channel;
-        const int64_t some = luc_min64(end - block, g->blocks_c - at.col / OUT);
-        const int64_t rows = luc_min64(OUT, g->rows - at.row);
-        const int64_t cols = luc_min64(some * OUT, g->cols - at.col);
-        if (block == begin) table->begin(s, part, y, cols, g->dst_c, channel, n);
-        for (int64_t i = 0; i < rows; i++)
-            table->add(s, part, y + i * g->dst_r, cols, g->dst_c, channel, n);
-        pixels += rows * cols;
-        block += some;
+        pixels += luc_min64(OUT, g->rows - at.row) * luc_min64(OUT, g->cols - at.col);
     }
-    s->pixels[part] = pixels;
+    return pixels;
 }
 
 static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
@@ -215,8 +229,8 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
         multiply(g, v, g->u + panel * SIZE * g->depth * cols, m, count, lanes);
         for (int64_t i = 0; i < count; i++)
             transform_output(g, begin + i, m + i * cols, g->item_blocks * cols, lane, lanes);
-        if (g->then.sums) sum_item(g, begin, end, lane, lanes);
     }
+    if (g->then.sums) g->then.sums->pixels[begin / g->item_blocks] = count_pixels(g, begin, end);
 }
 
 static bool conv_winograd_fits(const luc_conv2d_params *p, bool backward)
