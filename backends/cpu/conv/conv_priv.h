@@ -173,6 +173,14 @@ static inline int64_t luc_even_piece(int64_t n, int64_t most)
     return luc_ceil_div(n, luc_ceil_div(n, most));
 }
 
+/* The same, where threads share the pieces: each gets as many as the others, unless it gets many. */
+static inline int64_t luc_shared_piece(int64_t n, int64_t most, int threads)
+{
+    int64_t pieces = luc_ceil_div(n, most);
+    if (pieces < 8 * threads) pieces = luc_ceil_div(pieces, threads) * threads;
+    return luc_ceil_div(n, luc_max64(luc_min64(pieces, n), 1));
+}
+
 /* The outputs i in [*first, *last) whose source i * stride + offset lies in [0, size), of count. */
 static inline void luc_valid_range(int64_t count, int64_t stride, int64_t offset, int64_t size,
                                    int64_t *first, int64_t *last)

@@ -57,9 +57,8 @@ static void set_plan(winograd *g, int threads)
        blocks to make the reading of U worth it. */
     const size_t each = (size_t)(SIZE * (g->pitch + g->tile->cols)) * sizeof(float);
     const int64_t rows = g->tile->rows, most = (int64_t)(luc_cpu_l2_bytes() / 2 / each);
-    int64_t item = luc_max64(most / rows, 2) * rows;
-    if (threads > 1) item = luc_min64(item, luc_max64(luc_ceil_div(g->blocks, threads), 1));
-    g->item_blocks = luc_even_piece(luc_max64(g->blocks, 1), item);
+    g->item_blocks =
+        luc_shared_piece(luc_max64(g->blocks, 1), luc_max64(most / rows, 2) * rows, threads);
     g->u_bytes = luc_round64((size_t)(g->panels * SIZE * g->depth * g->tile->cols) * sizeof(float));
     g->v_bytes = luc_round64((size_t)(SIZE * g->item_blocks * g->pitch) * sizeof(float));
     g->m_bytes = luc_round64((size_t)(SIZE * g->item_blocks * g->tile->cols) * sizeof(float));
