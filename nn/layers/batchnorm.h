@@ -98,7 +98,8 @@ LUCID_API lucid_tensor *lucid_batch_norm_forward_opt(
 
 /* The same of lucid_forward(conv, x), for a convolution and the BatchNorm behind it. In eval, where
  * no gradient is recorded, a Conv2d and a BatchNorm2d are one operator (lucid_conv2d_batch_norm_opt),
- * without hooks and with fusion on; otherwise it is lucid_batch_norm_forward of what any `conv` gives.
+ * without hooks and with fusion on; with the batch's statistics the Conv2d finds them
+ * (lucid_conv2d_statistics_opt). Otherwise it is lucid_batch_norm_forward of what any `conv` gives.
  * Sequential does this by itself. */
 LUCID_API lucid_tensor *lucid_conv2d_batch_norm_forward_opt(
     lucid_module *conv, lucid_module *batch_norm, lucid_tensor *x,

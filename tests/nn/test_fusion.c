@@ -659,3 +659,29 @@ Test(fusion, statistics_by_name)
     cr_expect(lucid_conv2d_statistics(lucid_select(x, 0, 0), w, NULL, &mean, &var) && !mean &&
               !var);
 }
+
+/* Means of ten thousand deviations, and a channel that is constant: as accurate as a BatchNorm alone. */
+Test(fusion, statistics_of_a_convolution_far_from_zero)
+{
+    for (int kernel = 1; kernel <= 3; kernel += 2) {
+        LUCID_SCOPE;
+        lucid_module *conv = nn_Conv2d(3, 40, kernel, .padding = kernel / 2);
+        lucid_module *bn = nn_BatchNorm2d(40), *m = nn_Sequential(conv, bn);
+        lucid_set_grad_enabled(false);
+        lucid_init_normal(lucid_get_parameter(bn, "bias"), 0, 1);
+        lucid_init_uniform(lucid_get_parameter(conv, "bias"), -1e4, 1e4);
+        lucid_mul_scalar_(lucid_get_parameter(conv, "weight"), sqrt(3 * kernel * kernel));
+        lucid_zero_(lucid_select(lucid_get_parameter(conv, "weight"), 0, 7));
+        lucid_set_grad_enabled(true);
+        lucid_tensor *x = lucid_randn((9, 3, 64, 64)), *fused;
+        cr_expect_eq(count_of("conv2d_statistics", m, x, &fused), 1);
+        lucid_tensor *exact =
+            lucid_batch_norm(lucid_cast(lucid_forward(conv, x), LUCID_F64), .training = true,
+                             .bias = lucid_cast(lucid_get_parameter(bn, "bias"), LUCID_F64));
+        expect_within(fused, exact, 2e-6);
+        lucid_tensor *constant = lucid_select(fused, 1, 7), *bias = lucid_get_parameter(bn, "bias");
+        cr_expect_eq(lucid_item(lucid_min(constant)), lucid_item(lucid_select(bias, 0, 7)));
+        cr_expect_eq(lucid_item(lucid_max(constant)), lucid_item(lucid_select(bias, 0, 7)));
+        lucid_module_free(m);
+    }
+}
