@@ -37,8 +37,8 @@ LUCID_API lucid_tensor *lucid_pow_scalar(lucid_tensor *x, double exponent);
 
 /* ---- one tensor (integers give float32 where the result is not an integer) ---- */
 LUCID_API lucid_tensor *lucid_neg(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_abs(lucid_tensor *x); /* derivative 0 at 0 */
-LUCID_API lucid_tensor *lucid_sign(lucid_tensor *x);
+LUCID_API lucid_tensor *lucid_abs(lucid_tensor *x);  /* derivative 0 at 0 */
+LUCID_API lucid_tensor *lucid_sign(lucid_tensor *x); /* -1, 0 or 1; no gradient */
 LUCID_API lucid_tensor *lucid_exp(lucid_tensor *x);
 LUCID_API lucid_tensor *lucid_log(lucid_tensor *x);
 LUCID_API lucid_tensor *lucid_sqrt(lucid_tensor *x);

@@ -86,6 +86,13 @@ static bool as_strided_vjp(lucid_vjp *v)
         if (a.shape.dims[0] > 0) a.shape.dims[0] += (in->dims[d] - 1) * in->strides[d];
     }
     a.start = seen->offset - seen->start;
+    int64_t last = a.start;
+    for (int d = 0; d < seen->shape.ndim; d++) last += (seen->shape.dims[d] - 1) * seen->strides[d];
+    if (lucid_shape_numel(&seen->shape) > 0 && (a.start < 0 || last >= a.shape.dims[0]))
+        return luc_raise(LUCID_ERR_UNSUPPORTED, "as_strided",
+                         "x: the gradient of what is seen outside of x itself has no place: "
+                         "expected elements [0,%lld) from its first, got [%lld,%lld]",
+                         (long long)a.shape.dims[0], (long long)a.start, (long long)last);
     lucid_tensor *memory = luc_apply1(&luc_op_as_strided_backward, v->grad_out[0], &a);
     v->grad_in[0] = luc_is_contiguous(in->ndim, in->dims, in->strides)
                         ? lucid_view_opt(memory, shape)

@@ -335,6 +335,18 @@ Test(inplace, second_derivative_of_as_strided)
     OWN_EXPECT(g2, 0, 0, 0, 0, 10, 12);
 }
 
+/* x may look at memory that is not its own, but no gradient comes back from there. */
+Test(inplace, as_strided_beyond_its_input)
+{
+    lucid_tensor *x = OWN_LEAF((4), 1, 2, 3, 4), *end = lucid_narrow(x, 0, 2, 2);
+    lucid_tensor *y = lucid_as_strided(end, (2), (2), 1);
+    OWN_EXPECT(y, 2, 4);
+    cr_expect_not(lucid_backward(y, .gradient = ONES((2), 1, 1)));
+    OWN_EXPECT_ERROR(
+        "as_strided: x: the gradient of what is seen outside of x itself has no place: "
+        "expected elements [0,2) from its first, got [-1,1]");
+}
+
 Test(inplace, as_strided_of_columns)
 {
     lucid_tensor *x = OWN_LEAF((2, 3), 1, 2, 3, 4, 5, 6);
