@@ -220,15 +220,32 @@ lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source)
     return x;
 }
 
+/* A result's history ends here, as with fill_: it is copied into. */
+static lucid_tensor *random_(lucid_tensor *x, const char *name, double a, double b,
+                             lucid_tensor *(*fill)(lucid_tensor *t, double a, double b))
+{
+    if (!lucid_dtype_is_floating(x->view.dtype))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, name,
+                              "x: expected a floating dtype to write into, got %s",
+                              lucid_dtype_name(x->view.dtype));
+    if (lucid_is_grad_enabled() && lucid_requires_grad(x)) {
+        lucid_tensor_options o = lucid_tensor_defaults;
+        o.dtype = x->view.dtype;
+        o.device = x->storage->device;
+        return lucid_copy_(x, fill(lucid_empty_opt(lucid_tensor_shape(x), &o), a, b));
+    }
+    if (!fill(x, a, b)) return NULL;
+    luc_storage_bump(x->storage);
+    return x;
+}
+
 lucid_tensor *lucid_uniform_(lucid_tensor *x, double low, double high)
 {
     if (!luc_given(x, "uniform_", "x") || !luc_check_inplace(x, "uniform_")) return NULL;
-    if (!(low <= high))
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "uniform_", "high: expected >= low, got [%g,%g)",
-                              low, high);
-    if (!luc_fill_uniform(x, low, high)) return NULL;
-    luc_storage_bump(x->storage);
-    return x;
+    if (!(low <= high) || isinf(high - low))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "uniform_",
+                              "high: expected >= low, both finite, got [%g,%g)", low, high);
+    return random_(x, "uniform_", low, high, luc_fill_uniform);
 }
 
 lucid_tensor *lucid_normal_(lucid_tensor *x, double mean, double std)
@@ -236,7 +253,5 @@ lucid_tensor *lucid_normal_(lucid_tensor *x, double mean, double std)
     if (!luc_given(x, "normal_", "x") || !luc_check_inplace(x, "normal_")) return NULL;
     if (!(std >= 0))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "normal_", "std: expected >= 0, got %g", std);
-    if (!luc_fill_normal(x, mean, std)) return NULL;
-    luc_storage_bump(x->storage);
-    return x;
+    return random_(x, "normal_", mean, std, luc_fill_normal);
 }

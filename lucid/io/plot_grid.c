@@ -41,7 +41,11 @@ static lucid_image *lay_out(grid *g, int below, const char *op)
     const lucid_grid_options *o = g->options;
     const int64_t most = LUCID_IMAGE_MAX;
     if (g->n < 1 || g->width < 1 || g->height < 1 || g->width > most || g->height > most)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "nothing to draw");
+        return luc_raise_null(
+            LUCID_ERR_ARGUMENT, op,
+            "images: expected at least one of 1 to %lld pixels each way, got %lld "
+            "of %lldx%lld",
+            (long long)most, (long long)g->n, (long long)g->height, (long long)g->width);
     double caption = 0;
     for (int64_t i = 0; g->captions && i < g->n; i++)
         caption = fmax(caption, lucid_image_text_width(TEXT, g->captions[i]));

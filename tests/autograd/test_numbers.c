@@ -1,7 +1,9 @@
-/* test_numbers.c: tensors that meet numbers which their dtype cannot hold, or only roughly. Where
- * PyTorch takes the same program it gives the same numbers. */
+/* test_numbers.c: numbers that operators are given: those that a dtype cannot hold, or only roughly,
+ * those of dimensions and windows, random ones in place. Where PyTorch takes the same program it
+ * gives the same results. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "lucid/random.h"
 #include "tests/testing.h"
 
 static lucid_tensor *ints(lucid_dtype dtype)
@@ -150,4 +152,25 @@ Test(numbers, a_wider_tensor_in_place)
     EXPECT_ERROR(lucid_add_(half(LUCID_F16, 1, 2), lucid_ones((2, 2))), LUCID_ERR_ARGUMENT, "add_");
     EXPECT_ERROR(lucid_sub_(b, lucid_zeros((2), .dtype = LUCID_BOOL)), LUCID_ERR_ARGUMENT,
                  "sub: b: expected numbers, got bool");
+}
+
+/* What was there before does not matter any more: its gradient is zero, as after fill_. */
+Test(numbers, random_ones_in_place_of_a_result)
+{
+    lucid_tensor *w = lucid_ones((4), .requires_grad = true), *y = lucid_mul_scalar(w, 3);
+    lucid_normal_(lucid_narrow(y, 0, 0, 2), 0, 1);
+    lucid_backward(lucid_sum(y));
+    EXPECT_VALUES(lucid_tensor_grad(w), 0, 0, {0, 0, 3, 3});
+    y = lucid_mul_scalar(w, 3);
+    lucid_manual_seed(5);
+    lucid_uniform_(y, 0, 1);
+    lucid_manual_seed(5);
+    cr_expect(lucid_equal(y, lucid_rand((4))), "the same numbers as without a history");
+    lucid_backward(lucid_sum(lucid_mul(y, w)));
+    cr_expect(lucid_allclose(lucid_tensor_grad(w), lucid_add(lucid_values((4), 0, 0, 3, 3), y),
+                             1e-6, 0, false));
+    EXPECT_ERROR(lucid_uniform_(lucid_ones((2), .dtype = LUCID_I64), 0, 1), LUCID_ERR_ARGUMENT,
+                 "uniform_: x: expected a floating dtype to write into, got int64");
+    EXPECT_ERROR(lucid_uniform_(lucid_ones((2)), -INFINITY, 1), LUCID_ERR_ARGUMENT,
+                 "high: expected >= low, both finite, got [-inf,1)");
 }
