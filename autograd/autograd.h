@@ -51,7 +51,9 @@ LUCID_API const char *lucid_grad_fn_name(const lucid_tensor *tensor);
 typedef struct lucid_backward_options {
     lucid_tensor *gradient; /* d(final)/d(root); needed unless the root has one element */
     bool retain_graph;      /* keep saved tensors for another backward; create_graph implies it */
-    bool create_graph;      /* record the backward itself, for higher derivatives */
+    /* Record the backward itself, for higher derivatives. A leaf's .grad then leads back to the leaf:
+     * to be freed, it must be removed (lucid_zero_grad, lucid_set_grad). lucid_grad leaves none. */
+    bool create_graph;
     lucid_tensor *const *inputs; /* accumulate into these only; NULL: into all leaves */
     size_t n_inputs;
 } lucid_backward_options;
