@@ -164,6 +164,29 @@ Test(conv_statistics, far_from_zero)
     every_level(far_from_zero);
 }
 
+/* Winograd's blocks go beyond the image, where numbers may be large that are none of the result: here
+   filters that take differences see half of a bright image. */
+static void beyond_the_edge(void)
+{
+    for (int64_t size = 35; size <= 37; size++) {
+        layer l = new_layer(shape(40, 3, size, size, 48, 3, 1, 0, 1, 1));
+        l.p.method = LUC_CONV_WINOGRAD;
+        for (int64_t i = 0; i < 40 * 3 * size * size; i++) l.x[i] += 1e3F;
+        for (int64_t i = 0; i < 48 * 3; i++) {
+            float sum = 0;
+            for (int k = 0; k < 9; k++) sum += l.w[9 * i + k];
+            for (int k = 0; k < 9; k++) l.w[9 * i + k] -= sum / 9;
+        }
+        run(&l, true);
+        expect_statistics(&l, "beyond the edge", 1e-6);
+        free_layer(&l);
+    }
+}
+Test(conv_statistics, beyond_the_edge)
+{
+    every_level(beyond_the_edge);
+}
+
 /* What is not a number stays in its channel; numbers whose squares float does not hold are fine. */
 static void special_values(void)
 {

@@ -129,8 +129,10 @@ LUC_INLINE void store_row(const winograd *g, block_end *end, int64_t i, const vf
         if (g->then.relu) y[j] = vf_max(vf_zero(), y[j]);
     }
     if (end->sums) {
-        /* Numbers beyond the image are as good for a centre as any, if they are numbers. */
-        if (i == 0) end->taken = luc_sums_open(y[0], y[1], y[2], y[3]);
+        /* The centre is of pixels that are summed: those beyond the image may lie far from them. */
+        if (i == 0)
+            end->taken = cols == OUT ? luc_sums_open(y[0], y[1], y[2], y[3])
+                                     : luc_sums_open(y[0], y[0], y[0], y[0]);
 #pragma GCC unroll 4
         for (int j = 0; j < OUT; j++)
             if (j < cols) luc_sums_take(&end->taken, y[j]);

@@ -1,8 +1,9 @@
 /* sums.h: adding pixels to the sums of a part's channels (luc_conv_sums) from registers.
  *
- * A few pixels at a time: of d = y - centre and of d * d, where the centre is the mean of four of
- * them, in float. These are then added, in double, to sums around a base that all of the part share.
- * So what float loses is small beside the variance, wherever the mean is. */
+ * A few pixels at a time: of d = y - centre and of d * d, in float, where the centre is the mean of
+ * some of them. So these squares are not many times those around the pixels' own mean, and what float
+ * loses is small beside the variance, wherever the mean is. The sums are then added, in double, to
+ * those around a base that all of the part share. */
 #ifndef LUC_CONV_SUMS_H
 #define LUC_CONV_SUMS_H
 
