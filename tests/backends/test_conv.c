@@ -740,3 +740,49 @@ Test(conv, zero_sizes)
 {
     every_level(zero_sizes);
 }
+
+/* No images, no channels to read or none to write: there is nothing to do, in any memory format, and
+   what is the sum of nothing is 0. */
+static void empty(luc_conv2d_params p)
+{
+    static float x[2 * 3 * 156], w[4 * 3 * 9], y[2 * 4 * 156];
+    float bias[4];
+    double mean[4], var[4];
+    const luc_conv_epilogue then = {.mean = p.o ? mean : NULL, .var = p.o ? var : NULL};
+    p.statistics = p.y_stride[1] == 1;
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++) x[i] = NAN;
+    for (size_t i = 0; i < sizeof y / sizeof *y; i++) y[i] = NAN;
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++) w[i] = NAN;
+    for (luc_conv_pass pass = LUC_CONV_FORWARD; pass <= LUC_CONV_GRAD_WEIGHT; pass++) {
+        const size_t bytes = luc_conv2d_workspace(&p, LUC_CONV_F32, pass);
+        char *space = block(bytes);
+        if (pass == LUC_CONV_FORWARD)
+            luc_conv2d_forward(&p, LUC_CONV_F32, x, w, &then, y, space, bytes);
+        else if (pass == LUC_CONV_GRAD_INPUT)
+            luc_conv2d_grad_input(&p, LUC_CONV_F32, y, w, x, space, bytes);
+        else
+            luc_conv2d_grad_weight(&p, LUC_CONV_F32, x, y, w, bias, space, bytes);
+        p.statistics = false;
+        free(space);
+    }
+    for (int64_t i = 0; i < p.n * p.c * p.h * p.w; i++) cr_expect_eq(x[i], 0);
+    for (int64_t i = 0; i < p.n * p.o * p.oh * p.ow; i++) cr_expect_eq(y[i], 0);
+    for (int64_t i = 0; i < p.o * p.c * p.kh * p.kw; i++) cr_expect_eq(w[i], 0);
+    for (int64_t i = 0; i < p.o; i++)
+        cr_expect(bias[i] == 0 && (p.y_stride[1] != 1 || (mean[i] == 0 && var[i] == 0)));
+}
+static void every_empty(void)
+{
+    for (int64_t k = 1; k <= 3; k += 2)
+        for (int which = 0; which < 3; which++)
+            for (int planes = 0; planes < 2; planes++) {
+                luc_conv2d_params p = shape(which == 0 ? 0 : 2, which == 1 ? 0 : 3, 12, 13,
+                                            which == 2 ? 0 : 4, k, 1, k / 2, 1, 1);
+                if (planes) set_planes(&p, true);
+                empty(p);
+            }
+}
+Test(conv, every_empty)
+{
+    every_level(every_empty);
+}

@@ -409,8 +409,17 @@ static spans spans_of(const luc_conv2d_params *p)
 
 /* ---- every type ------------------------------------------------------------------------------ */
 
+/* Has what the pass writes no elements? */
+static bool writes_nothing(const luc_conv2d_params *p, luc_conv_pass pass)
+{
+    if (pass == LUC_CONV_GRAD_WEIGHT) return p->o <= 0;
+    if (pass == LUC_CONV_GRAD_INPUT) return p->n <= 0 || p->c <= 0 || p->h <= 0 || p->w <= 0;
+    return p->n <= 0 || p->o <= 0 || p->oh <= 0 || p->ow <= 0;
+}
+
 size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass)
 {
+    if (writes_nothing(p, pass)) return 0;
     if (type == LUC_CONV_F64) return luc_conv_f64_bytes(p, pass);
     if (type == LUC_CONV_F32) return bytes_f32(p, pass);
     spans s = spans_of(p);
@@ -475,11 +484,10 @@ void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const vo
                         const void *w, const luc_conv_epilogue *then, void *y, void *workspace,
                         size_t bytes)
 {
-    if (p->statistics) {
-        memset(then->mean, 0, (size_t)luc_max64(p->o, 0) * sizeof(double));
-        memset(then->var, 0, (size_t)luc_max64(p->o, 0) * sizeof(double));
+    if (writes_nothing(p, LUC_CONV_FORWARD)) {
+        for (int64_t o = 0; p->statistics && o < p->o; o++) then->mean[o] = then->var[o] = 0;
+        return;
     }
-    if (p->n <= 0 || p->o <= 0 || p->oh <= 0 || p->ow <= 0) return;
     if (type == LUC_CONV_F64)
         forward_f64(p, x, w, then, y, workspace, bytes);
     else if (type == LUC_CONV_F32)
@@ -491,7 +499,7 @@ void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const vo
 void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,
                            const void *w, void *dx, void *workspace, size_t bytes)
 {
-    if (p->n <= 0 || p->c <= 0 || p->h <= 0 || p->w <= 0) return;
+    if (writes_nothing(p, LUC_CONV_GRAD_INPUT)) return;
     if (type == LUC_CONV_F64) {
         if (!luc_conv_f64_grad_input(p, dy, w, dx, workspace, bytes))
             luc_conv_ref_grad_input_f64(p, dy, w, dx);
@@ -513,7 +521,7 @@ void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const
 void luc_conv2d_grad_weight(const luc_conv2d_params *p, luc_conv_type type, const void *x,
                             const void *dy, void *dw, void *dbias, void *workspace, size_t bytes)
 {
-    if (p->o <= 0) return;
+    if (writes_nothing(p, LUC_CONV_GRAD_WEIGHT)) return;
     if (type == LUC_CONV_F64) {
         if (dbias || !luc_conv_f64_grad_weight(p, x, dy, dw, workspace, bytes))
             luc_conv_ref_grad_weight_f64(p, x, dy, dw, dbias);
