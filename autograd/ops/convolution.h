@@ -27,9 +27,10 @@ LUCID_API lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, 
 
 /* conv2d, and the mean and the biased variance of its result's channels, [O] of float64: what
  * batch_norm takes as .mean and .var, so that in training it need not read the result to find them.
- * They are found while the result is in the cache. Where that cannot be (other dtypes than float32,
- * other devices than the CPU, x [C,H,W], inside LUCID_AUTOCAST), *mean and *var are NULL, which
- * batch_norm takes as well. mean and var must not be NULL. Errors: conv2d's. */
+ * They are found while the result is in the cache, and are constants: no gradient goes through them
+ * (batch_norm's x has their part). Where they cannot be found so (other dtypes than float32, other
+ * devices than the CPU, x [C,H,W], inside LUCID_AUTOCAST), *mean and *var are NULL, which batch_norm
+ * takes as well. mean and var must not be NULL. Errors: conv2d's; *mean and *var are NULL then. */
 LUCID_API lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tensor *weight,
                                                     lucid_tensor *bias, lucid_tensor **mean,
                                                     lucid_tensor **var,

@@ -1,6 +1,7 @@
 /* convolution_statistics.c: convolution with the statistics that a batch normalisation behind it asks
  * for. */
 #include "autograd/autocast_priv.h"
+#include "autograd/autograd.h"
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
@@ -31,7 +32,8 @@ static bool compose(const lucid_call *c, lucid_tensor **out)
     return out[MEAN] && out[VAR];
 }
 
-/* The statistics are constants: a batch normalisation has their part in what it gives x. */
+/* The statistics are constants: their part in the gradient is in what a batch normalisation behind
+ * them gives its x. */
 static bool vjp(lucid_vjp *v)
 {
     return !v->grad_out[Y] || luc_conv2d_gradients(v, v->grad_out[Y]);
@@ -114,7 +116,9 @@ lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tensor *weight,
         !lucid_apply_multi(&luc_op_conv2d_statistics, (lucid_tensor *[]){x, weight, bias}, 3, &a,
                            out))
         return NULL;
-    *mean = out[MEAN];
-    *var = out[VAR];
-    return out[Y];
+    *mean = lucid_detach(out[MEAN]);
+    *var = lucid_detach(out[VAR]);
+    if (*mean && *var) return out[Y];
+    *mean = *var = NULL;
+    return NULL;
 }

@@ -656,6 +656,10 @@ Test(fusion, statistics_by_name)
     EXPECT_ERROR(lucid_conv2d_statistics(x, w, NULL, &mean, &var, .groups = 0), LUCID_ERR_ARGUMENT,
                  "conv2d_statistics: groups: expected >= 1");
     cr_expect(!mean && !var);
+    lucid_requires_grad_(w, true);
+    y = lucid_conv2d_statistics(x, w, NULL, &mean, &var);
+    cr_expect(lucid_requires_grad(y) && !lucid_requires_grad(mean) && !lucid_requires_grad(var));
+    lucid_requires_grad_(w, false);
     cr_expect(lucid_conv2d_statistics(lucid_select(x, 0, 0), w, NULL, &mean, &var) && !mean &&
               !var);
 }
