@@ -1,5 +1,4 @@
 /* dropout.c: dropout, and the function of batch normalisation. */
-#include "autograd/autocast_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"

@@ -212,6 +212,22 @@ Test(conv_statistics, special_values)
     every_level(special_values);
 }
 
+/* Two numbers whose squares float does not hold, and whose sum is that of a constant channel. */
+static void balanced(void)
+{
+    layer l = new_layer(shape(1, 1, 4, 8, 1, 1, 1, 0, 1, 1));
+    memset(l.x, 0, 32 * sizeof *l.x);
+    l.x[1] = 1e25F, l.x[2] = -1e25F;
+    l.w[0] = 1, l.shift[0] = 0;
+    run(&l, true);
+    expect_statistics(&l, "balanced", 1e-14);
+    free_layer(&l);
+}
+Test(conv_statistics, balanced)
+{
+    every_level(balanced);
+}
+
 Test(conv_statistics, of_nothing)
 {
     layer l = new_layer(shape(0, 3, 6, 6, 4, 3, 1, 1, 1, 1));

@@ -95,11 +95,12 @@ static int64_t find_means(const luc_conv_sums *s, double *mean)
     return pixels;
 }
 
+/* Every pixel is the base, or so near it that no square is left. */
 static bool is_constant(const luc_conv_sums *s, int64_t c)
 {
     for (int64_t part = 0; part < s->parts; part++) {
-        const double *base = luc_sums_of(s, part, c);
-        if (*base != s->sums[c] || base[s->channels] != 0) return false;
+        const double *base = luc_sums_of(s, part, c), *s1 = base + s->channels;
+        if (*base != s->sums[c] || *s1 != 0 || s1[s->channels] != 0) return false;
     }
     return true;
 }
