@@ -1,4 +1,4 @@
-/* dropout.c: dropout, and the function of batch normalisation. */
+/* dropout.c: dropout. */
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"

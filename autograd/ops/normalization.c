@@ -77,11 +77,6 @@ static lucid_tensor *bias_alone(lucid_vjp *v, lucid_tensor *g)
     return lucid_cast(lucid_sum_opt(g, &o), lucid_input_meta(v, BIAS)->dtype);
 }
 
-static lucid_tensor *saved_if(lucid_vjp *v, bool wanted, int i)
-{
-    return wanted && lucid_has_input(v, i) ? lucid_saved_input(v, i) : NULL;
-}
-
 /* batch_norm_backward with what was saved; `want` as there. */
 static bool bn_backward(lucid_vjp *v, uint32_t want, lucid_tensor *g, lucid_tensor **out)
 {
@@ -94,10 +89,10 @@ static bool bn_backward(lucid_vjp *v, uint32_t want, lucid_tensor *g, lucid_tens
     lucid_tensor *in[] = {
         g,
         x ? lucid_saved_input(v, X) : g,
-        saved_if(v, sign || (want & 1), WEIGHT),
+        luc_saved_if(v, sign || (want & 1), WEIGHT),
         lucid_saved_output(v, 1),
         lucid_saved_output(v, 2),
-        saved_if(v, sign, BIAS),
+        luc_saved_if(v, sign, BIAS),
         a->relu && !sign ? lucid_saved_output(v, 0) : NULL,
     };
     return lucid_apply_multi(&luc_op_batch_norm_backward, in, 7, &attrs, out);

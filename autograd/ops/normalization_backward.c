@@ -4,12 +4,6 @@
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 
-/* Saved input i, where it is wanted and was given. */
-static lucid_tensor *saved_if(lucid_vjp *v, bool wanted, int i)
-{
-    return wanted && lucid_has_input(v, i) ? lucid_saved_input(v, i) : NULL;
-}
-
 /* ---- batch_norm_backward: (g, x, weight?, mean, invstd, bias?, y?) -> (dx, dweight, dbias, dr) ----- */
 
 enum { G, BX, BWEIGHT, MEAN, INVSTD, BBIAS, BY, BACKWARD_INPUTS };
@@ -62,11 +56,11 @@ static lucid_tensor *cut(lucid_vjp *v, lucid_tensor *t)
     lucid_tensor *in[BACKWARD_INPUTS] = {
         t,
         lucid_saved_input(v, BX),
-        saved_if(v, true, BWEIGHT),
+        luc_saved_if(v, true, BWEIGHT),
         lucid_saved_input(v, MEAN),
         lucid_saved_input(v, INVSTD),
-        saved_if(v, sign, BBIAS),
-        saved_if(v, true, BY),
+        luc_saved_if(v, sign, BBIAS),
+        luc_saved_if(v, true, BY),
     };
     lucid_tensor *out[4];
     if (!lucid_apply_multi(&luc_op_batch_norm_backward, in, BACKWARD_INPUTS, &attrs, out))

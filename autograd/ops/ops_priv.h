@@ -99,6 +99,11 @@ static inline bool luc_needs(const lucid_vjp *v, int i)
 {
     return v->needs >> i & 1;
 }
+/* Saved input i, where it is wanted and was given; else NULL. */
+static inline lucid_tensor *luc_saved_if(lucid_vjp *v, bool wanted, int i)
+{
+    return wanted && lucid_has_input(v, i) ? lucid_saved_input(v, i) : NULL;
+}
 
 /* One input, one output. */
 static inline lucid_tensor *luc_apply1(const lucid_op *op, lucid_tensor *x, const void *attrs)

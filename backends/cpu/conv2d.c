@@ -1,6 +1,6 @@
-/* conv2d.c: conv2d, alone, with what follows it in a network and with its statistics, and its two gradients over
- * conv/conv.h: images that do not have their channels side by side are brought into channels_last
- * memory first, and results back, unless the engine takes them as they are. */
+/* conv2d.c: conv2d, alone, with what follows it in a network and with its statistics, and its two
+ * gradients over conv/conv.h: images that do not have their channels side by side are brought into
+ * channels_last memory first, and results back, unless the engine takes them as they are. */
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/gemm.h"

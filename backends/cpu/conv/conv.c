@@ -199,8 +199,9 @@ static int64_t pixels_of(const luc_conv2d_params *p)
 /* The kernel that takes the sums, or NULL. */
 static const luc_conv_packed_kernel *summing(const luc_conv2d_params *p, kernel k)
 {
+    const luc_conv_packed_kernel *by = packing(k);
     const bool large = pixels_of(p) * p->o * (int64_t)sizeof(float) >= SUMS_BYTES;
-    return p->statistics && large ? packing(k) : NULL;
+    return p->statistics && large && by && by->parts ? by : NULL;
 }
 
 /* The same convolution as the kernel gets to see it. */
@@ -217,12 +218,18 @@ static int64_t sums_parts(const luc_conv2d_params *p, kernel k)
     return by ? by->parts(p) : luc_ceil_div(pixels_of(p), SUMS_PIXELS);
 }
 
-static size_t sums_bytes(const luc_conv2d_params *p, kernel k)
+/* The bytes that the sums take, at the beginning of the workspace; *sums, if not NULL, lies there. */
+static size_t place_sums(const luc_conv2d_params *p, kernel k, char *workspace, luc_conv_sums *sums)
 {
     if (!p->statistics) return 0;
     const int64_t parts = sums_parts(p, k);
-    return luc_round64((size_t)(3 * parts * p->o) * sizeof(double)) +
-           luc_round64((size_t)parts * sizeof(int64_t));
+    const size_t bytes = luc_round64((size_t)(3 * parts * p->o) * sizeof(double));
+    if (sums)
+        *sums = (luc_conv_sums){.channels = p->o,
+                                .parts = parts,
+                                .sums = (double *)(void *)workspace,
+                                .pixels = (int64_t *)(void *)(workspace + bytes)};
+    return bytes + luc_round64((size_t)parts * sizeof(int64_t));
 }
 
 typedef struct {
@@ -252,7 +259,7 @@ static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     if (pass == LUC_CONV_GRAD_WEIGHT) return bytes_grad_weight(p);
     const kernel k = choose(p, pass);
-    const size_t sums = sums_bytes(p, k);
+    const size_t sums = place_sums(p, k, NULL, NULL);
     const luc_conv2d_params seen = seen_by_kernel(p, k);
     const luc_conv_packed_kernel *by = packing(k);
     const bool backward = pass == LUC_CONV_GRAD_INPUT;
@@ -304,17 +311,13 @@ static void forward_f32(const luc_conv2d_params *p, const float *x, const float 
     const kernel k = choose(p, LUC_CONV_FORWARD);
     luc_conv_then then = {0};
     if (epilogue)
-        then = (luc_conv_then){epilogue->scale, epilogue->shift, epilogue->residual, epilogue->relu,
-                               NULL};
-    luc_conv_sums sums = {.channels = p->o};
-    if (p->statistics) {
-        const size_t taken = sums_bytes(p, k);
-        sums.parts = sums_parts(p, k);
-        sums.sums = (double *)(void *)workspace;
-        sums.pixels = (int64_t *)(void *)(workspace + luc_round64((size_t)(3 * sums.parts * p->o) *
-                                                                  sizeof(double)));
-        workspace += taken, bytes -= taken;
-    }
+        then = (luc_conv_then){.scale = epilogue->scale,
+                               .shift = epilogue->shift,
+                               .residual = epilogue->residual,
+                               .relu = epilogue->relu};
+    luc_conv_sums sums;
+    const size_t taken = place_sums(p, k, workspace, &sums);
+    workspace += taken, bytes -= taken;
     const luc_conv2d_params seen = seen_by_kernel(p, k);
     if (seen.statistics) then.sums = &sums;
     switch (k) {
