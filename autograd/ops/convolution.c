@@ -326,11 +326,16 @@ const lucid_op luc_op_conv2d_backward_weight = {
 
 /* ---- the function -------------------------------------------------------------------------------- */
 
+/* Up to INT32_MAX, so that no product of two of them overflows. */
 static bool check_option(const char *op, const char *name, const int64_t value[2], int64_t least)
 {
-    if (value[0] >= least && value[1] >= least) return true;
-    return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected >= %lld, got %lld,%lld", name,
-                     (long long)least, (long long)value[0], (long long)value[1]);
+    if (value[0] < least || value[1] < least)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected >= %lld, got %lld,%lld", name,
+                         (long long)least, (long long)value[0], (long long)value[1]);
+    if (value[0] > INT32_MAX || value[1] > INT32_MAX)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected <= %lld, got %lld,%lld", name,
+                         (long long)INT32_MAX, (long long)value[0], (long long)value[1]);
+    return true;
 }
 
 bool luc_conv2d_attrs(const lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a)
@@ -341,9 +346,11 @@ bool luc_conv2d_attrs(const lucid_conv2d_options *o, const char *op, lucid_conv2
         .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
         .groups = o->groups,
     };
-    const int64_t groups[2] = {a->groups, a->groups};
+    if (a->groups < 1)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "groups: expected >= 1, got %lld",
+                         (long long)a->groups);
     return check_option(op, "stride", a->stride, 1) && check_option(op, "padding", a->padding, 0) &&
-           check_option(op, "dilation", a->dilation, 1) && check_option(op, "groups", groups, 1);
+           check_option(op, "dilation", a->dilation, 1);
 }
 
 lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,

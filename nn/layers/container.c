@@ -72,6 +72,9 @@ bool lucid_sequential_append(lucid_module *m, lucid_module *module)
 lucid_module *lucid_nn_sequential(lucid_module *const *modules, size_t n)
 {
     size_t missing = 0;
+    if (!modules && n > 0)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "Sequential",
+                              "modules: expected %zu modules, got NULL", n);
     while (missing < n && modules[missing]) missing++;
     if (missing < n && lucid_error_code() == LUCID_OK)
         luc_raise(LUCID_ERR_ARGUMENT, "Sequential", "module %zu: expected a module, got NULL",

@@ -174,3 +174,23 @@ Test(numbers, random_ones_in_place_of_a_result)
     EXPECT_ERROR(lucid_uniform_(lucid_ones((2)), -INFINITY, 1), LUCID_ERR_ARGUMENT,
                  "high: expected >= low, both finite, got [-inf,1)");
 }
+
+Test(numbers, convolutions_beyond_all_bounds)
+{
+    const int64_t big = INT64_C(1) << 62;
+    lucid_tensor *x = lucid_ones((1, 1, 4, 4)), *w = lucid_ones((1, 1, 3, 3));
+    EXPECT_ERROR(lucid_conv2d(x, w, NULL, .dilation = big), LUCID_ERR_ARGUMENT,
+                 "conv2d: dilation: expected <= 2147483647, got 4611686018427387904");
+    EXPECT_ERROR(lucid_conv2d(x, w, NULL, .padding = big), LUCID_ERR_ARGUMENT,
+                 "conv2d: padding: expected <= 2147483647");
+    EXPECT_ERROR(lucid_conv2d(x, w, NULL, .stride = big), LUCID_ERR_ARGUMENT,
+                 "conv2d: stride: expected <= 2147483647");
+    EXPECT_ERROR(lucid_conv2d(x, w, NULL, .dilation = INT32_MAX), LUCID_ERR_ARGUMENT,
+                 "conv2d: weight: expected a kernel of at most 4x4");
+    EXPECT_ERROR(lucid_conv2d(x, w, NULL, .groups = 0), LUCID_ERR_ARGUMENT,
+                 "conv2d: groups: expected >= 1, got 0");
+    lucid_tensor *y = lucid_conv2d(x, w, NULL, .padding = INT32_MAX); /* 2^64 outputs */
+    cr_expect(!y && lucid_error_code() != LUCID_OK);
+    lucid_clear_error();
+    EXPECT_VALUES(lucid_conv2d(x, w, NULL, .stride = INT32_MAX), 0, 0, {9});
+}

@@ -91,6 +91,8 @@ Test(module, null_child_propagates_and_frees_the_others)
     EXPECT_ERROR(nn_Sequential(nn_Linear(2, 2), nn_Linear(-1, 2), nn_ReLU()), LUCID_ERR_ARGUMENT,
                  "Linear: in_features: expected at least 0, got -1");
     cr_expect(live_modules() == before);
+    EXPECT_ERROR(lucid_nn_sequential(NULL, 3), LUCID_ERR_ARGUMENT,
+                 "Sequential: modules: expected 3 modules, got NULL");
     EXPECT_ERROR(nn_Sequential(nn_ReLU(), NULL), LUCID_ERR_ARGUMENT,
                  "Sequential: module 1: expected a module, got NULL");
     cr_expect(live_modules() == before);
