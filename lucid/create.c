@@ -14,7 +14,8 @@ const lucid_tensor_options lucid_index_defaults = {LUCID_INDEX_DEFAULTS};
 /* An uninitialised tensor, all options checked. */
 static lucid_tensor *make(lucid_shape shape, const lucid_tensor_options *o, const char *op)
 {
-    if (!luc_check_shape(&shape, o->dtype, op)) return NULL;
+    if (!luc_check_shape(&shape, o->dtype, op) || !luc_check_memory_format(o->memory_format, op))
+        return NULL;
     if (o->requires_grad && !lucid_dtype_is_floating(o->dtype))
         return luc_raise_null(LUCID_ERR_ARGUMENT, op,
                               "requires_grad: expected a floating dtype, got %s",

@@ -185,6 +185,16 @@ bool luc_is_dense(int ndim, const int64_t *dims, const int64_t *strides)
     return true;
 }
 
+bool luc_check_memory_format(lucid_memory_format format, const char *op)
+{
+    const int given = (int)format;
+    if (given >= LUCID_PRESERVE && given <= LUCID_CHANNELS_LAST) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op,
+                     "memory_format: expected LUCID_PRESERVE, LUCID_CONTIGUOUS or "
+                     "LUCID_CHANNELS_LAST, got %d",
+                     given);
+}
+
 bool luc_check_shape(const lucid_shape *shape, lucid_dtype dtype, const char *op)
 {
     if (shape->ndim < 0 || shape->ndim > LUCID_MAX_DIMS)

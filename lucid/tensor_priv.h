@@ -91,6 +91,8 @@ void luc_contiguous_strides(int ndim, const int64_t *dims, int64_t *strides);
 void luc_channels_last_strides(int ndim, const int64_t *dims, int64_t *strides); /* ndim 4 or 5 */
 /* False, with an error raised by op, when a size is negative or the bytes overflow. */
 bool luc_check_shape(const lucid_shape *shape, lucid_dtype dtype, const char *op);
+/* The same when it is none of the three. */
+bool luc_check_memory_format(lucid_memory_format format, const char *op);
 int64_t luc_dims_numel(int ndim, const int64_t *dims);    /* unchecked */
 int64_t luc_checked_numel(int ndim, const int64_t *dims); /* -1: overflow, or a size < 0 */
 bool luc_dims_equal(int na, const int64_t *a, int nb, const int64_t *b);

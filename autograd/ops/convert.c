@@ -105,12 +105,14 @@ const lucid_op luc_op_copy = {
 lucid_tensor *lucid_clone(lucid_tensor *x, lucid_memory_format format)
 {
     lucid_view_attrs attrs = {.format = format};
+    if (!luc_check_memory_format(format, "clone")) return NULL;
     return luc_apply1(&luc_op_copy, x, &attrs);
 }
 
 lucid_tensor *lucid_contiguous(lucid_tensor *x, lucid_memory_format format)
 {
-    if (!luc_given(x, "contiguous", "x")) return NULL;
+    if (!luc_given(x, "contiguous", "x") || !luc_check_memory_format(format, "contiguous"))
+        return NULL;
     if (format == LUCID_PRESERVE || lucid_is_contiguous(x, format)) return x;
     return lucid_clone(x, format);
 }

@@ -194,3 +194,12 @@ Test(numbers, convolutions_beyond_all_bounds)
     lucid_clear_error();
     EXPECT_VALUES(lucid_conv2d(x, w, NULL, .stride = INT32_MAX), 0, 0, {9});
 }
+
+Test(numbers, memory_formats_that_there_are_not)
+{
+    lucid_tensor *x = lucid_ones((2, 3));
+    EXPECT_ERROR(lucid_clone(x, (lucid_memory_format)3), LUCID_ERR_ARGUMENT,
+                 "clone: memory_format: expected");
+    EXPECT_ERROR(lucid_contiguous(x, (lucid_memory_format)-1), LUCID_ERR_ARGUMENT,
+                 "contiguous: memory_format: expected");
+}

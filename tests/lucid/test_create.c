@@ -65,6 +65,9 @@ Test(create, options)
 
 Test(create, options_that_are_refused)
 {
+    EXPECT_ERROR(lucid_zeros((2, 3), .memory_format = (lucid_memory_format)77), LUCID_ERR_ARGUMENT,
+                 "zeros: memory_format: expected LUCID_PRESERVE, LUCID_CONTIGUOUS or "
+                 "LUCID_CHANNELS_LAST, got 77");
     EXPECT_ERROR(lucid_zeros((2, 3), .memory_format = LUCID_CHANNELS_LAST), LUCID_ERR_ARGUMENT,
                  "zeros: memory_format: channels_last: expected 4 or 5 dimensions, got [2,3]");
     EXPECT_ERROR(lucid_ones((2), .dtype = LUCID_I64, .requires_grad = true), LUCID_ERR_ARGUMENT,
