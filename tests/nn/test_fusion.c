@@ -174,11 +174,20 @@ Test(fusion, hooks_see_what_goes_between)
 typedef struct OwnNorm {
     nn_BatchNorm2d base;
 } OwnNorm;
+typedef struct OwnConvolution {
+    nn_Conv2d base;
+} OwnConvolution;
 
 static lucid_tensor *minus_one(lucid_module *m, lucid_tensor *x)
 {
     (void)m;
     return lucid_add_scalar(lucid_mul_scalar(x, 0), -1);
+}
+
+static bool takes_all(lucid_module *m, lucid_tensor *x)
+{
+    (void)m;
+    return x != NULL;
 }
 
 Test(fusion, classes_of_ones_own_keep_their_forward)
@@ -193,6 +202,39 @@ Test(fusion, classes_of_ones_own_keep_their_forward)
     lucid_tensor *y = lucid_forward(m, lucid_randn((4, 3, 2, 2)));
     cr_expect_eq(lucid_item(lucid_max(y)), 0);
     lucid_module_free(m);
+}
+
+/* Behind a convolution, and a convolution of one's own: in training and in eval. */
+Test(fusion, convolutions_of_ones_own_keep_their_forward)
+{
+    LUCID_SCOPE;
+    const lucid_module_class conv = {.name = "OwnConvolution",
+                                     .size = sizeof(OwnConvolution),
+                                     .super = &lucid_nn_conv2d_class,
+                                     .forward = minus_one,
+                                     .check_input = takes_all};
+    const lucid_module_class deeper = {
+        .name = "Deeper", .size = sizeof(OwnConvolution), .super = &conv};
+    const lucid_module_class norm = {.name = "OwnNorm",
+                                     .size = sizeof(OwnNorm),
+                                     .super = &lucid_nn_batch_norm2d_class,
+                                     .forward = minus_one};
+    lucid_module *a =
+        nn_Sequential(lucid_module_new(&deeper), nn_BatchNorm2d(3, .eps = 0, .momentum = 0));
+    lucid_module *b = nn_Sequential(nn_Conv2d(3, 3, 1), lucid_nn_batch_norm_new(&norm, 3, NULL));
+    lucid_tensor *x = lucid_randn((4, 3, 2, 2));
+    for (int training = 0; training < 2; training++) {
+        lucid_set_training(a, training);
+        lucid_set_training(b, training);
+        LUCID_NO_GRAD;
+        /* minus one, by running statistics of 0 and 1, or by its own */
+        lucid_tensor *y = lucid_forward(a, x), *z = lucid_forward(b, x);
+        cr_assert(y && z, "%s", lucid_error());
+        cr_expect_eq(lucid_item(lucid_max(y)), training ? 0 : -1);
+        cr_expect_eq(lucid_item(lucid_max(z)), -1);
+    }
+    lucid_module_free(a);
+    lucid_module_free(b);
 }
 
 Test(fusion, an_order_that_is_not_batch_norm_and_relu)
