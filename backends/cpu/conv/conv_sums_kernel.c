@@ -66,13 +66,14 @@ static void sums_add(const luc_conv_sums *s, int64_t part, const float *y, int64
         add_chunk(base, s->channels, y + i * step, luc_min64(pixels - i, CHUNK), step, n);
 }
 
-/* A channel's statistics as they are defined. */
+/* A channel's statistics as they are defined. Of a NaN nothing comes but itself: the first is the end,
+   or a training that has diverged would wait here for every channel. */
 static void define(const float *y, int64_t pixels, int64_t step, double *mean, double *var)
 {
     double sum = 0, squares = 0, centre = isfinite(y[0]) ? (double)y[0] : 0;
-    for (int64_t i = 0; i < pixels; i++) sum += (double)y[i * step] - centre;
+    for (int64_t i = 0; i < pixels && !isnan(sum); i++) sum += (double)y[i * step] - centre;
     *mean = centre + sum / (double)pixels;
-    for (int64_t i = 0; i < pixels; i++) {
+    for (int64_t i = 0; i < pixels && !isnan(squares); i++) {
         const double d = (double)y[i * step] - *mean;
         squares += d * d;
     }
