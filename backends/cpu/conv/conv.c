@@ -272,14 +272,23 @@ static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
     return sums + luc_gemm_workspace(&g, LUC_GEMM_F32);
 }
 
-/* Forward or the input gradient by a kernel that packs its weights. The threads are those that the
-   workspace is large enough for: fewer than there are now if it was asked for when fewer were
-   set. */
+/* The threads that the workspace is large enough for: fewer than there are now if it was asked for
+   when fewer were set. If it was when more were set, work is cut for as many: what one thread takes
+   at a time is less then. */
+static int threads_for(const luc_conv_packed_kernel *by, const luc_conv2d_params *p, bool backward,
+                       size_t bytes)
+{
+    int threads = luc_num_threads();
+    while (threads > 1 && by->bytes(p, backward, threads) > bytes) threads--;
+    while (threads < LUC_MAX_THREADS && by->bytes(p, backward, threads) > bytes) threads++;
+    return threads;
+}
+
+/* Forward or the input gradient by a kernel that packs its weights. */
 static void run_packed(const luc_conv_packed_kernel *by, const luc_conv2d_params *p, bool backward,
                        const float *from, const float *w, const luc_conv_then *then, float *to,
                        char *workspace, size_t bytes)
 {
-    int threads = luc_num_threads();
     if (!p->packed) {
         const size_t packed = by->packed_bytes(p, backward);
         by->pack(p, backward, w, (float *)(void *)workspace);
@@ -287,8 +296,7 @@ static void run_packed(const luc_conv_packed_kernel *by, const luc_conv2d_params
         workspace += packed;
         bytes -= packed;
     }
-    while (threads > 1 && by->bytes(p, backward, threads) > bytes) threads--;
-    by->run(p, backward, from, w, then, to, workspace, threads);
+    by->run(p, backward, from, w, then, to, workspace, threads_for(by, p, backward, bytes));
 }
 
 /* What comes after the sums, on a y that has them. */
