@@ -647,6 +647,41 @@ Test(fusion, a_convolution_finds_no_statistics_where_it_must_not)
     lucid_module_free(m);
 }
 
+/* The gradient of a gradient's squares, and of a forward that is computed once more: as without. */
+Test(fusion, statistics_in_second_derivatives_and_checkpoints)
+{
+    lucid_tensor *got[2][2][3], *mean[2][2];
+    LUCID_SCOPE;
+    for (int form = 0; form < 2; form++)
+        for (int k = 0; k < 2; k++) {
+            lucid_manual_seed(4);
+            lucid_module *conv = nn_Conv2d(3, 6, 3, .groups = 3), *bn = nn_BatchNorm2d(6);
+            lucid_module *m = nn_Sequential(conv, bn, nn_ReLU());
+            lucid_tensor *x = lucid_requires_grad_(lucid_randn((4, 3, 7, 6)), true);
+            lucid_tensor *w = lucid_get_parameter(conv, "weight");
+            lucid_tensor *in[] = {x, w, lucid_get_parameter(bn, "weight")}, **grads = got[form][k];
+            lucid_set_fusion(k == 0);
+            lucid_tensor *y = lucid_square(form ? lucid_checkpoint(m, x) : lucid_forward(m, x));
+            lucid_tensor *loss = lucid_sum(lucid_mul(y, lucid_randn((4, 6, 5, 4))));
+            if (form == 0) {
+                cr_assert(lucid_grad(&loss, 1, in, 3, grads, .create_graph = true));
+                loss =
+                    lucid_add(lucid_sum(lucid_square(grads[0])), lucid_sum(lucid_square(grads[1])));
+            }
+            cr_assert(lucid_backward(loss), "%s", lucid_error());
+            for (int i = 0; i < 3; i++)
+                grads[i] = lucid_clone(lucid_tensor_grad(in[i]), LUCID_CONTIGUOUS);
+            mean[form][k] = lucid_clone(lucid_get_buffer(bn, "running_mean"), LUCID_CONTIGUOUS);
+            cr_expect_eq(lucid_item(lucid_get_buffer(bn, "num_batches_tracked")), 1);
+            lucid_module_free(m);
+        }
+    lucid_set_fusion(true);
+    for (int form = 0; form < 2; form++) {
+        expect_near(mean[form][0], mean[form][1], 1e-6);
+        for (int i = 0; i < 3; i++) expect_near(got[form][0][i], got[form][1][i], 5e-5);
+    }
+}
+
 Test(fusion, errors_of_a_convolution_with_statistics_name_the_module)
 {
     LUCID_SCOPE;
