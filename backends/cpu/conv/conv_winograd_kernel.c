@@ -57,8 +57,11 @@ static void set_plan(winograd *g, int threads)
        blocks to make the reading of U worth it. */
     const size_t each = (size_t)(SIZE * (g->pitch + g->tile->cols)) * sizeof(float);
     const int64_t rows = g->tile->rows, most = (int64_t)(luc_cpu_l2_bytes() / 2 / each);
-    g->item_blocks =
-        luc_shared_piece(luc_max64(g->blocks, 1), luc_max64(most / rows, 2) * rows, threads);
+    const int64_t count = luc_max64(g->blocks, 1), full = luc_max64(most / rows, 2) * rows;
+    /* With statistics nobody knows how many threads will share the items. */
+    g->item_blocks = p->statistics
+                         ? luc_even_piece(count, luc_min64(full, luc_ceil_div(count, threads)))
+                         : luc_shared_piece(count, full, threads);
     g->u_bytes = luc_round64((size_t)(g->panels * SIZE * g->depth * g->tile->cols) * sizeof(float));
     g->v_bytes = luc_round64((size_t)(SIZE * g->item_blocks * g->pitch) * sizeof(float));
     g->m_bytes = luc_round64((size_t)(SIZE * g->item_blocks * g->tile->cols) * sizeof(float));
