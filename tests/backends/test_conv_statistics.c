@@ -112,7 +112,7 @@ static void check(const luc_conv2d_params *p)
 
 static void every_kernel(void)
 {
-    /* Of each kernel one result of more than 5 MB, and small ones. */
+    /* Of each kernel one result of more than 3 MB, and small ones. */
     const luc_conv2d_params shapes[] = {
         shape(7, 3, 81, 70, 37, 3, 1, 1, 1, 1),   shape(2, 16, 9, 11, 20, 3, 1, 1, 1, 1),
         shape(6, 2, 70, 67, 210, 5, 2, 2, 1, 1),  shape(6, 1, 99, 90, 33, 3, 1, 0, 1, 1),

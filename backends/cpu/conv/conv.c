@@ -189,7 +189,7 @@ static size_t bytes_grad_weight(const luc_conv2d_params *p)
 /* Pixels of a part, where a pass of its own takes the sums; and the bytes of y from which on a
    kernel takes them of what it has just made. Less than that is still in the cache when it is done,
    and work would have to be cut up finer than is good for it. */
-enum { SUMS_PIXELS = 1024, SUMS_BYTES = 5 << 20 };
+enum { SUMS_PIXELS = 1024, SUMS_BYTES = 3 << 20 };
 
 static int64_t pixels_of(const luc_conv2d_params *p)
 {
