@@ -92,8 +92,9 @@ typedef struct lucid_pool2d_attrs {
 /* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?, residual?, mean?,
  * var?), outputs (y, mean [C], invstd [C]). The residual is like x and added to what was normalised;
  * then comes ReLU, if `relu`. The inputs mean and var (biased) are the batch's statistics, [C] of
- * float64, where they are known; a backend may find them once more all the same. mean and invstd are float64 whatever x is: the statistics that were used, batch
- * or running. Running statistics change in place when training and momentum >= 0.
+ * float64, where they are known; a backend may find them once more all the same. The outputs mean and
+ * invstd are float64 whatever x is: the statistics that were used, batch or running. Running
+ * statistics change in place when training and momentum >= 0.
  * batch_norm_backward: inputs (grad_y, x, weight?, mean, invstd, bias?, y?), outputs (grad_x,
  * grad_weight, grad_bias, grad_residual); bits 1, 2, 4, 8 of `want` say which, and one that is not
  * wanted has size [0]. With `relu`, grad_y counts as 0 where y <= 0 (a NaN lets it pass);

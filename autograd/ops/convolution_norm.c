@@ -40,9 +40,9 @@ static bool compose(const lucid_call *c, lucid_tensor **out)
     const lucid_conv2d_batch_norm_attrs *a = c->attrs;
     const lucid_batch_norm_attrs norm = {.eps = a->eps, .momentum = -1, .relu = a->relu};
     lucid_tensor *y = lucid_apply(&luc_op_conv2d, c->in, 3, &a->conv);
-    lucid_tensor *in[] = {
-        y,   c->in[NORM_WEIGHT], c->in[NORM_BIAS], c->in[MEAN], c->in[VAR], c->in[RESIDUAL], NULL,
-        NULL};
+    /* its last two, the batch's statistics, are not given */
+    lucid_tensor *in[8] = {y,           c->in[NORM_WEIGHT], c->in[NORM_BIAS],
+                           c->in[MEAN], c->in[VAR],         c->in[RESIDUAL]};
     out[0] = y ? lucid_apply(&luc_op_batch_norm, in, 8, &norm) : NULL;
     return out[0] != NULL;
 }

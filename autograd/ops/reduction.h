@@ -19,8 +19,9 @@ typedef struct lucid_reduce_options {
 LUCID_API extern const lucid_reduce_options lucid_reduce_defaults;
 
 /* How many dims the caller's text names: 2 for ".dims = {2, 0}, .keepdim = true"; LUCID_DIMS_ALL
- * without .dims; a number that is refused for ".dims[0] = 2", which needs .n_dims with it. C fills the rest of an array with zeros, and dimension 0 is a dimension: the macros
- * below count what was written, so that {1, 0} is not taken for {1}. */
+ * without .dims; a number that is refused for ".dims[0] = 2", which needs .n_dims with it. C fills the
+ * rest of an array with zeros, and dimension 0 is a dimension: the macros below count what was
+ * written, so that {1, 0} is not taken for {1}. */
 LUCID_API int lucid_count_dims(const char *options_text);
 
 /* Errors: a dim out of range or named twice. Integers and bools sum to int64. Sums of float32 and

@@ -1,5 +1,5 @@
 /* test_numbers.c: numbers that operators are given: those that a dtype cannot hold, or only roughly,
- * those of dimensions and windows, random ones in place. Where PyTorch takes the same program it
+ * those of dimensions, windows and memory formats, random ones in place. Where PyTorch takes the same program it
  * gives the same results. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"

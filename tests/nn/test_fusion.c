@@ -544,24 +544,45 @@ Test(fusion, the_function_is_differentiable)
     cr_expect(lucid_backward(lucid_sum(z)) && lucid_tensor_grad(w));
 }
 
-Test(fusion, errors_of_a_folded_convolution_name_the_module)
+/* What is refused of a convolution and the BatchNorm behind it, each in its own name; op: the
+ * convolution's operator. */
+static void expect_refusals(bool training, const char *op)
 {
-    LUCID_SCOPE;
-    lucid_set_error_mode(LUCID_ERRORS_RETURN);
-    LUCID_NO_GRAD;
     lucid_module *m = nn_Sequential(nn_Identity(), nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4));
     lucid_module *wrong = nn_Sequential(nn_Conv2d(3, 4, 3), nn_BatchNorm2d(5));
-    lucid_eval(m);
-    lucid_eval(wrong);
+    char kernel[80];
+    snprintf(kernel, sizeof kernel, "%s: weight: expected a kernel of at most", op);
+    lucid_set_training(m, training);
+    lucid_set_training(wrong, training);
     lucid_forward(m, lucid_randn((2, 5, 6, 6)));
     cr_expect(strstr(lucid_error(), "Conv2d: input: expected [N,3,H,W]"), "%s", lucid_error());
     cr_expect(strstr(lucid_error(), "; module net.1"), "%s", lucid_error());
     lucid_clear_error();
-    EXPECT_ERROR(lucid_forward(m, lucid_randn((2, 3, 2, 2))), LUCID_ERR_ARGUMENT,
-                 "conv2d_batch_norm: weight: expected a kernel of at most");
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((2, 3, 2, 2))), LUCID_ERR_ARGUMENT, kernel);
     EXPECT_ERROR(lucid_forward(wrong, lucid_randn((2, 3, 6, 6))), LUCID_ERR_ARGUMENT,
                  "BatchNorm2d: input: expected 5 channels");
     EXPECT_ERROR(lucid_forward(m, lucid_randn((3, 6, 6))), LUCID_ERR_ARGUMENT, "4-D [N,C,H,W]");
+    if (training)
+        EXPECT_ERROR(lucid_forward(m, lucid_randn((1, 3, 3, 3))), LUCID_ERR_ARGUMENT,
+                     "expected more than 1 value per channel");
+    cr_expect_eq(lucid_item(lucid_get_buffer(m, "2.num_batches_tracked")), 0);
+    lucid_module_free(m);
+    lucid_module_free(wrong);
+}
+
+Test(fusion, errors_of_a_convolution_and_a_batch_norm_name_the_module)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    expect_refusals(true, "conv2d_statistics");
+    LUCID_NO_GRAD;
+    expect_refusals(false, "conv2d_batch_norm");
+}
+
+Test(fusion, errors_of_the_function)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
     lucid_tensor *x = lucid_randn((2, 3, 6, 6)), *w = lucid_randn((4, 3, 3, 3));
     EXPECT_ERROR(lucid_conv2d_batch_norm(x, w), LUCID_ERR_ARGUMENT, "running_mean");
     lucid_tensor *one = lucid_ones((4));
@@ -570,8 +591,6 @@ Test(fusion, errors_of_a_folded_convolution_name_the_module)
     EXPECT_ERROR(
         lucid_conv2d_batch_norm(x, w, .running_mean = one, .running_var = one, .conv.stride = 0),
         LUCID_ERR_ARGUMENT, "conv2d_batch_norm: stride: expected >= 1");
-    lucid_module_free(m);
-    lucid_module_free(wrong);
 }
 
 /* ---- the batch's statistics, from the convolution ---- */
@@ -680,28 +699,6 @@ Test(fusion, statistics_in_second_derivatives_and_checkpoints)
         expect_near(mean[form][0], mean[form][1], 1e-6);
         for (int i = 0; i < 3; i++) expect_near(got[form][0][i], got[form][1][i], 5e-5);
     }
-}
-
-Test(fusion, errors_of_a_convolution_with_statistics_name_the_module)
-{
-    LUCID_SCOPE;
-    lucid_set_error_mode(LUCID_ERRORS_RETURN);
-    lucid_module *m = nn_Sequential(nn_Identity(), nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4));
-    lucid_module *wrong = nn_Sequential(nn_Conv2d(3, 4, 3), nn_BatchNorm2d(5));
-    lucid_forward(m, lucid_randn((2, 5, 6, 6)));
-    cr_expect(strstr(lucid_error(), "Conv2d: input: expected [N,3,H,W]"), "%s", lucid_error());
-    cr_expect(strstr(lucid_error(), "; module net.1"), "%s", lucid_error());
-    lucid_clear_error();
-    EXPECT_ERROR(lucid_forward(m, lucid_randn((2, 3, 2, 2))), LUCID_ERR_ARGUMENT,
-                 "conv2d_statistics: weight: expected a kernel of at most");
-    EXPECT_ERROR(lucid_forward(wrong, lucid_randn((2, 3, 6, 6))), LUCID_ERR_ARGUMENT,
-                 "BatchNorm2d: input: expected 5 channels");
-    EXPECT_ERROR(lucid_forward(m, lucid_randn((3, 6, 6))), LUCID_ERR_ARGUMENT, "4-D [N,C,H,W]");
-    EXPECT_ERROR(lucid_forward(m, lucid_randn((1, 3, 3, 3))), LUCID_ERR_ARGUMENT,
-                 "expected more than 1 value per channel");
-    cr_expect_eq(lucid_item(lucid_get_buffer(m, "2.num_batches_tracked")), 0);
-    lucid_module_free(m);
-    lucid_module_free(wrong);
 }
 
 Test(fusion, statistics_by_name)

@@ -33,9 +33,10 @@ typedef struct {
 } luc_conv_then;
 
 /* For how many threads work is cut: the parts of statistics do not depend on how many there are. */
+enum { LUC_CONV_SUMS_THREADS = 16 };
 static inline int luc_conv_cut_for(const luc_conv2d_params *p, int threads)
 {
-    return p->statistics ? 16 : threads;
+    return p->statistics ? LUC_CONV_SUMS_THREADS : threads;
 }
 
 /* Kernels of the forward pass and the input gradient (backward: from dy to dx), which read the
