@@ -1,7 +1,8 @@
 /* cuda_testing.h: which device the tests of this folder run on.
  *
- * A program is built twice: with LUC_TEST_PLUGIN it runs over the emulated plug-in of that path, and
- * without it over the real one, where every test is skipped if no GPU can be used. */
+ * A program runs twice. Where the environment's LUC_TEST_PLUGIN holds the path of the emulated
+ * plug-in, it runs over that; otherwise it runs over the real plug-in, and every test is skipped if
+ * no GPU can be used. */
 #ifndef TESTS_CUDA_TESTING_H
 #define TESTS_CUDA_TESTING_H
 
@@ -9,11 +10,24 @@
 
 #include "lucid/lucid.h"
 
+#include <stdlib.h>
+
+/* The path of the emulated plug-in; NULL where the tests run on a GPU. */
+static inline const char *emulated_plugin(void)
+{
+    const char *path = getenv("LUC_TEST_PLUGIN");
+    return path && *path ? path : NULL;
+}
+
+/* True where the kernels run one thread after another: sizes must then be small. */
+static inline bool is_emulated(void)
+{
+    return emulated_plugin() != NULL;
+}
+
 static inline void cuda_testing_choose(void)
 {
-#ifdef LUC_TEST_PLUGIN
-    setenv("LUCID_CUDA_PLUGIN", LUC_TEST_PLUGIN, 1);
-#endif
+    if (is_emulated()) setenv("LUCID_CUDA_PLUGIN", emulated_plugin(), 1);
 }
 
 static inline void cuda_testing_begin(void)
@@ -22,12 +36,9 @@ static inline void cuda_testing_begin(void)
     lucid_set_deterministic(true); /* bits are compared, and cuDNN has engines that change them */
     cuda_testing_choose();
     if (lucid_device_count(LUCID_CUDA) > 0) return;
-#ifdef LUC_TEST_PLUGIN
+    if (!is_emulated()) cr_skip_test("no GPU can be used here");
     lucid_zeros((1), .device = lucid_cuda(0));
     cr_assert(false, "the emulated device cannot be used: %s", lucid_error());
-#else
-    cr_skip_test("no GPU can be used here");
-#endif
 }
 
 static inline void cuda_testing_end(void)
@@ -38,15 +49,5 @@ static inline void cuda_testing_end(void)
 /* Ends a suite's test with everything freed. */
 #define CUDA_SUITE(name) \
     TestSuite(name, .init = cuda_testing_begin, .fini = cuda_testing_end, .timeout = 600)
-
-/* True where the kernels run one thread after another: sizes must then be small. */
-static inline bool is_emulated(void)
-{
-#ifdef LUC_TEST_PLUGIN
-    return true;
-#else
-    return false;
-#endif
-}
 
 #endif

@@ -60,7 +60,7 @@ show_env() {
 run_tests() {
     passed=0 failed=0 skipped=0
     export LUCID_SOURCE="$here"
-    for program in "$here"/tests/gpu-*; do
+    for program in "$here"/tests/cuda-*; do
         name=$(basename "$program")
         case $name in *"${1:-}"*) ;; *) continue ;; esac
         tap=$out/$name.tap
@@ -91,7 +91,7 @@ sanitize() {
     for tool in memcheck racecheck; do
         echo "== compute-sanitizer $tool"
         LUCID_CUDA_CACHE=0 timeout -k 10 280 "$checker" --tool $tool --target-processes all \
-            --error-exitcode 9 "$here/tests/gpu-test_ops" --filter 'ops/float32' --jobs 1 --timeout 1000 \
+            --error-exitcode 9 "$here/tests/cuda-test_ops" --filter 'ops/float32' --jobs 1 --timeout 1000 \
             >"$out/$tool.log" 2>&1
         code=$?
         [ $code = 0 ] || status=1

@@ -215,10 +215,15 @@ Test(device, refusals)
     cr_expect(lucid_synchronize(lucid_cuda(0)));
 }
 
-#ifdef LUC_TEST_PLUGIN
+/* ---- what only the emulator can be made to do ---- */
+
+#define NEEDS_EMULATOR \
+    if (!is_emulated()) cr_skip_test("only the emulator can be made to do this")
+
 Test(device, a_plugin_of_another_version_is_refused)
 {
-    void *lib = dlopen(LUC_TEST_PLUGIN, RTLD_NOW);
+    NEEDS_EMULATOR;
+    void *lib = dlopen(emulated_plugin(), RTLD_NOW);
     cr_assert(lib, "%s", dlerror());
     lucid_plugin_entry entry = NULL;
     void *symbol = dlsym(lib, "lucid_cuda_backend");
@@ -231,6 +236,7 @@ Test(device, a_plugin_of_another_version_is_refused)
 
 Test(devices, none)
 {
+    NEEDS_EMULATOR;
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     setenv("LUC_EMULATOR_DEVICES", "0", 1);
     cuda_testing_choose();
@@ -245,6 +251,7 @@ Test(devices, none)
 /* A fault shows late: what was launched last is named. */
 Test(devices, a_kernel_that_fails)
 {
+    NEEDS_EMULATOR;
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     setenv("LUC_EMULATOR_FAULT", "exp", 1);
     cuda_testing_choose();
@@ -260,6 +267,7 @@ Test(devices, a_kernel_that_fails)
 
 Test(devices, several)
 {
+    NEEDS_EMULATOR;
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     setenv("LUC_EMULATOR_DEVICES", "3", 1);
     cuda_testing_choose();
@@ -276,4 +284,3 @@ Test(devices, several)
     }
     cr_expect(lucid_finish() == 0);
 }
-#endif

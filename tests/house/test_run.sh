@@ -4,32 +4,35 @@
 # shellcheck source=tests/house/tap.sh
 . "$(dirname "$0")/tap.sh"
 
-# A project whose build is done: stand-ins for meson and ninja, and a list of programs.
+# A project of Meson that needs no compiler: its tests are scripts.
 fake=$scratch/project
-mkdir -p "$fake/bin" "$fake/programs"
+mkdir -p "$fake/tests"
 cp run "$fake/run"
+cp tests/summary.awk "$fake/tests/"
 cd "$fake" || exit 1
-cat >bin/meson <<'END'
-#!/bin/sh
-[ "$1" != --version ] || exec echo 1.0.1
-mkdir -p build/test/tests
-: >build/test/build.ninja
-: >build/test/tests/tests.list
+cat >meson_options.txt <<'END'
+option('tests', type: 'feature')
+option('cuda', type: 'feature')
+option('nvcc_archs', type: 'array', value: [])
 END
-printf '#!/bin/sh\nexit 0\n' >bin/ninja
-chmod +x bin/meson bin/ninja
-PATH=$fake/bin:$PATH ./run test >/dev/null 2>&1
 
-# criterion NAME: its body comes from stdin and finds the TAP file's path in $tap.
-criterion() {
-    { printf '#!/bin/sh\ntap=${1#--tap=}\n' && cat; } >"programs/$1"
-    chmod +x "programs/$1"
-    printf 'criterion\t%s\t%s\n' "$1" "$fake/programs/$1" >>build/test/tests/tests.list
+begin() {
+    rm -rf build
+    echo "project('fake')" >meson.build
+}
+begin
+
+# program NAME PROTOCOL [SUITE]: its body comes from stdin.
+program() {
+    { echo '#!/bin/sh' && cat; } >"$1.sh"
+    chmod +x "$1.sh"
+    printf "test('%s', find_program('./%s.sh'), protocol: '%s', suite: '%s')\n" \
+        "$1" "$1" "$2" "${3:-scripts}" >>meson.build
 }
 
-# expect NAME STATUS CLOSING-LINE TEXT: runs the list, and begins a new one.
+# expect NAME STATUS CLOSING-LINE TEXT [PATTERN]: runs the tests, and begins a new project.
 expect() {
-    PATH=$fake/bin:$PATH TEST_TIMEOUT=1 ./run test ${5:+"$5"} >"$scratch/out" 2>&1
+    TEST_TIMEOUT=${limit:-600} ./run test ${5:+"$5"} >"$scratch/out" 2>&1
     status=$?
     {
         [ $status = "$2" ] || echo "exit status $status, expected $2"
@@ -38,74 +41,74 @@ expect() {
     } >"$scratch/complaints"
     [ ! -s "$scratch/complaints" ] || sed 's/^/> /' "$scratch/out" >>"$scratch/complaints"
     expect_empty "$1" "$scratch/complaints"
-    : >build/test/tests/tests.list
+    begin
 }
 
-good='printf "1..2\nok - a::b  (0.1s)\nok - a::c\n" >$tap'
-
-criterion good <<E1
-$good
+program good tap <<'E1'
+printf '1..2\nok - a::b  (0.1s)\nok - a::c\n'
 E1
-expect "passing tests" 0 "2 passed, 0 failed" "ok    good: 2 passed"
-
-criterion good <<E1
-$good
-E1
-criterion bad <<'E1'
-printf '1..3\nok - a::b\nnot ok - a::d (0.0s)\n  ---\n  ok - not a result\n  ...\nok - a::s # SKIP no GPU\n' >$tap
-echo 'expected 3, got 4'
+program bad tap <<'E1'
+printf '1..3\nok - a::b\nnot ok - a::d (0.0s)\n  ---\n  ok - not a result\n  ...\nok - a::s # SKIP no "GPU"\n'
+echo 'expected 3, got 4' >&2
 exit 1
 E1
-expect "failing tests are shown with what they said" 1 "3 passed, 1 failed, 1 skipped" \
-    "expected 3, got 4"
-
-criterion skips <<'E1'
-printf '1..2\nok - a::s # SKIP no GPU\nok - a::t\n' >$tap
+program plain exitcode <<'E1'
+exit 0
 E1
-expect "skipped tests are shown with the reason" 0 "1 passed, 0 failed, 1 skipped" "a::s: no GPU"
+expect "passing and failing tests are counted, and what a failing one said is shown" 1 \
+    "4 passed, 1 failed, 1 skipped" "expected 3, got 4"
 
-criterion skips <<'E1'
-printf '1..1\nok - a::s # SKIP no GPU\n' >$tap
+program skips tap <<'E1'
+printf '1..2\nok - a::s # SKIP no "GPU"\nok - a::t\n'
+E1
+expect "skipped tests are shown with the reason" 0 "1 passed, 0 failed, 1 skipped" \
+    'skips: a::s: no "GPU"'
+
+program skips tap <<'E1'
+printf '1..1\nok - a::s # SKIP no GPU\n'
 E1
 expect "a run that only skips is not a success" 1 "0 passed, 0 failed, 1 skipped" "no test ran"
 
 expect "a run without tests is not a success" 1 "0 passed, 0 failed" "no test ran"
 
-criterion crash <<'E1'
+program crash tap <<'E1'
 kill -SEGV $$
 E1
-expect "a program that crashes is a failure" 1 "0 passed, 1 failed" "ended without a result"
-
-criterion early <<'E1'
-printf '1..5\nok - a::b\n' >$tap
+program early tap <<'E1'
+printf '1..5\nok - a::b\n'
 E1
-expect "a program that stops early is a failure" 1 "1 passed, 1 failed" "planned 5 tests, ran 1"
-
-criterion late <<'E1'
-printf '1..1\nok - a::b\n' >$tap
+program late tap <<'E1'
+printf '1..1\nok - a::b\n'
 exit 3
 E1
-expect "an exit status without a failing test is a failure" 1 "1 passed, 1 failed" \
-    "the exit status was 3"
-
-criterion hangs <<'E1'
-exec sleep 20
+program plain_bad exitcode <<'E1'
+exit 7
 E1
-expect "a program that hangs is a failure" 1 "0 passed, 1 failed" "stopped after 1 s"
+expect "programs that crash, stop early or end with a status are failures" 1 \
+    "2 passed, 4 failed" "FAIL  plain_bad: failed as a whole, with status 7"
 
-printf '#!/bin/sh\nexit 0\n' >programs/plain
-printf '#!/bin/sh\nexit 7\n' >programs/plain_bad
-chmod +x programs/plain programs/plain_bad
-printf '1..1\nok - s\n' | sed 's/.*/echo "&"/' >programs/script.sh
-printf '%s\t%s\t%s\n' program plain "$fake/programs/plain" \
-    program plain_bad "$fake/programs/plain_bad" \
-    script script programs/script.sh skip absent 'no compiler' >build/test/tests/tests.list
-expect "plain programs pass by their exit status, scripts by what they print" 1 \
-    "2 passed, 1 failed, 1 skipped" "FAIL  plain_bad"
-
-criterion filtered <<'E1'
-[ "$2 $3" = '--filter *a/b*' ] || exit 9
-printf '1..2\nok - a::b\nok - a::c # SKIP test was skipped\n' >$tap
+program hangs exitcode <<'E1'
+exec sleep 60
 E1
-expect "a pattern picks tests by name" 0 "1 passed, 0 failed" "ok    filtered: 1 passed" a::b
+limit=1
+expect "a program that hangs is a failure" 1 "0 passed, 1 failed" \
+    "FAIL  hangs: stopped after its time limit"
+limit=
+
+program filtered tap criterion <<'E1'
+[ "$*" = '--filter=*a/b*' ] || exit 9
+printf '1..2\nok - a::b\nok - a::c # SKIP test was skipped\n'
+E1
+program other exitcode <<'E1'
+exit 1
+E1
+expect "a pattern picks tests by name" 0 "1 passed, 0 failed" "filtered" a::b
+
+program wanted exitcode <<'E1'
+exit 0
+E1
+program other exitcode <<'E1'
+exit 1
+E1
+expect "a pattern picks programs by name" 0 "1 passed, 0 failed" "wanted" want
 finish
