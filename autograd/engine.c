@@ -93,7 +93,8 @@ static bool run_vjp(luc_run *run, lucid_node *n, luc_vjp_run *vjp, lucid_tensor 
 
 static void drop_grads(luc_slot *s)
 {
-    for (int k = 0; k < LUCID_MAX_OUTPUTS; k++) {
+    const int n = s->fn ? s->fn->n_out : 1;
+    for (int k = 0; k < n; k++) {
         lucid_release(s->grad[k]);
         s->grad[k] = NULL;
     }

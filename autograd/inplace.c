@@ -25,6 +25,11 @@ static bool may_change(const lucid_tensor *t)
 
 static bool refuse_change(const lucid_tensor *t, const char *name)
 {
+    if (t->no_grad_view && t->grad_fn && !(t->grad_fn->op->flags & LUCID_OP_VIEW))
+        return luc_raise(LUCID_ERR_STATE, name,
+                         "in place: an input of a module with backward hooks and several inputs "
+                         "cannot be changed while a gradient is recorded; use the form that is not "
+                         "in place");
     if (t->no_grad_view)
         return luc_raise(LUCID_ERR_STATE, name,
                          "in place: a view made while no gradient was recorded cannot be changed "

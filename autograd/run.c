@@ -6,8 +6,11 @@
 
 void luc_run_free(luc_run *run)
 {
-    for (size_t i = 0; i < run->n; i++)
-        for (int k = 0; k < LUCID_MAX_OUTPUTS; k++) lucid_release(run->slot[i].grad[k]);
+    for (size_t i = 0; i < run->n; i++) {
+        const luc_slot *s = &run->slot[i];
+        const int n = s->fn ? s->fn->n_out : 1;
+        for (int k = 0; k < n; k++) lucid_release(s->grad[k]);
+    }
     luc_free(run->slot);
     luc_free(run->table);
     luc_free(run->heap);

@@ -36,7 +36,7 @@ typedef struct lucid_view {
 } lucid_view;
 
 #define LUCID_MAX_INPUTS  8
-#define LUCID_MAX_OUTPUTS 4
+#define LUCID_MAX_OUTPUTS 8
 
 /* A place beside an input's memory, where a kernel may keep what it made of that input, such as packed
  * weights, from one call to the next: see keep.h. */

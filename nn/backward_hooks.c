@@ -1,105 +1,154 @@
 /* backward_hooks.c: full backward hooks: two operators that do nothing forward, one around a
- * module's input and one around its output, see the gradients go by. */
+ * module's inputs and one around its outputs, see the gradients go by. */
 #include "autograd/autograd.h"
 #include "nn/module_priv.h"
 #include "nn/token_priv.h"
 
+enum { MOST_IN = LUCID_MODULE_MAX_INPUTS, MOST_OUT = LUCID_MODULE_MAX_OUTPUTS };
+
+_Static_assert((int)MOST_IN <= (int)LUCID_MAX_OUTPUTS && (int)MOST_OUT <= (int)LUCID_MAX_OUTPUTS,
+               "one operator gives all of them");
+
+/* Which of a module's tensors go through an operator: those that require a gradient. */
+typedef struct watched {
+    int n, of; /* how many go through, of how many */
+    int at[MOST_IN > MOST_OUT ? MOST_IN : MOST_OUT];
+} watched;
+
 /* What one forward's two operators share. */
 typedef struct passage {
     lucid_module *module; /* owned reference */
-    bool has_input;       /* the input needs a gradient: the hooks run when it has come */
-    lucid_tensor *grad_output;
+    watched in, out;
+    bool arrived;                     /* the outputs' gradients have come, in grad_out */
+    lucid_tensor *grad_out[MOST_OUT]; /* owned */
 } passage;
+
+static void drop_grad_out(passage *p)
+{
+    for (int i = 0; i < MOST_OUT; i++) {
+        lucid_release(p->grad_out[i]);
+        p->grad_out[i] = NULL;
+    }
+    p->arrived = false;
+}
 
 static void passage_free(void *user, void *data)
 {
     (void)user;
     passage *p = data;
-    lucid_release(p->grad_output);
+    drop_grad_out(p);
     lucid_module_free(p->module);
     luc_free(p);
 }
 
+/* The tensors, and then the token. */
 static uint32_t save_token(const lucid_call *c)
 {
-    (void)c;
-    return LUCID_SAVE_INPUT(1);
+    return LUCID_SAVE_INPUT(c->n_in - 1);
+}
+
+static bool infer_same(lucid_call *c)
+{
+    for (int i = 0; i < c->n_out; i++) luc_tensor_get_meta(c->in[i], &c->out[i]);
+    return true;
+}
+
+/* The results are the same memory but no views: an operator in place on one of them must not get
+ * before this operator. */
+static bool same_memory(const lucid_call *c, lucid_tensor **out)
+{
+    for (int i = 0; i < c->n_out; i++) out[i] = c->in[i];
+    return true;
 }
 
 static bool output_vjp(lucid_vjp *v)
 {
-    passage *p = luc_token_data(v, 1);
-    lucid_tensor *grad = v->grad_out[0];
+    passage *p = luc_token_data(v, v->n_in - 1);
     if (!p) return false;
-    v->grad_in[0] = grad;
-    if (!grad) return true;
-    if (!p->has_input) return luc_run_backward_hooks(p->module, NULL, grad, NULL);
-    lucid_retain(grad);
-    lucid_release(p->grad_output);
-    p->grad_output = grad;
-    return true;
+    drop_grad_out(p);
+    for (int i = 0; i < v->n_out; i++) {
+        v->grad_in[i] = v->grad_out[i];
+        p->grad_out[p->out.at[i]] = lucid_retain(v->grad_out[i]);
+    }
+    p->arrived = true;
+    if (p->in.n > 0) return true; /* the hooks run when the inputs' gradients have come */
+    lucid_tensor *none[MOST_IN] = {NULL};
+    bool ok = luc_run_backward_hooks(p->module, none, p->in.of, p->grad_out, p->out.of);
+    drop_grad_out(p);
+    return ok;
 }
 
 static bool input_vjp(lucid_vjp *v)
 {
-    passage *p = luc_token_data(v, 1);
-    lucid_tensor *grad = v->grad_out[0];
+    passage *p = luc_token_data(v, v->n_in - 1);
     if (!p) return false;
-    v->grad_in[0] = grad;
-    if (!grad || !p->grad_output) return true;
-    bool ok = luc_run_backward_hooks(p->module, grad, p->grad_output, &v->grad_in[0]);
-    lucid_release(p->grad_output);
-    p->grad_output = NULL;
+    lucid_tensor *grads[MOST_IN] = {NULL};
+    for (int i = 0; i < v->n_out; i++) grads[p->in.at[i]] = v->grad_out[i];
+    bool ok =
+        !p->arrived || luc_run_backward_hooks(p->module, grads, p->in.of, p->grad_out, p->out.of);
+    drop_grad_out(p);
+    for (int i = 0; i < v->n_out; i++) v->grad_in[i] = grads[p->in.at[i]];
     return ok;
 }
 
-/* The output is the same memory but no view: an operator in place on it must not get behind this
- * one. */
-static bool same_memory(const lucid_call *c, lucid_tensor **out)
+#define WATCH(title, how_many, more_flags, run_vjp)                                        \
+    {                                                                                      \
+        .name = title, .id = LUCID_OP_CUSTOM, .n_in = how_many + 1, .n_out = how_many,     \
+        .flags = LUCID_OP_MIXED_DTYPES | (more_flags), .infer = infer_same,                \
+        .compose = (more_flags) ? NULL : same_memory, .saves = save_token, .vjp = run_vjp, \
+    }
+#define WATCH_ALL(title, flags_of_one, run_vjp)                                                    \
+    {                                                                                              \
+        WATCH(title, 1, flags_of_one, run_vjp), WATCH(title, 2, 0, run_vjp),                       \
+            WATCH(title, 3, 0, run_vjp), WATCH(title, 4, 0, run_vjp), WATCH(title, 5, 0, run_vjp), \
+            WATCH(title, 6, 0, run_vjp), WATCH(title, 7, 0, run_vjp), WATCH(title, 8, 0, run_vjp), \
+    }
+
+/* By how many tensors go through, from one on. A single input is a view of the caller's tensor, so
+ * that the module may change it in place. */
+static const lucid_op output_ops[MOST_OUT] = WATCH_ALL("module_output", 0, output_vjp);
+static const lucid_op input_ops[MOST_IN] = WATCH_ALL("module_input", LUCID_OP_VIEW, input_vjp);
+
+static watched find_watched(lucid_tensor *const *tensors, int n)
 {
-    out[0] = c->in[0];
+    watched w = {.of = n};
+    for (int i = 0; i < n; i++)
+        if (tensors[i] && lucid_requires_grad(tensors[i])) w.at[w.n++] = i;
+    return w;
+}
+
+/* Sends those tensors through an operator. */
+static bool watch(const lucid_op *ops, const watched *w, lucid_tensor **tensors,
+                  lucid_tensor *token)
+{
+    lucid_tensor *in[MOST_IN + MOST_OUT], *out[LUCID_MAX_OUTPUTS];
+    if (w->n == 0) return true;
+    for (int i = 0; i < w->n; i++) in[i] = tensors[w->at[i]];
+    in[w->n] = token;
+    luc_token_place(token, in[0]);
+    if (!lucid_apply_multi(&ops[w->n - 1], in, w->n + 1, NULL, out)) return false;
+    for (int i = 0; i < w->n; i++) tensors[w->at[i]] = out[i];
     return true;
 }
 
-static const lucid_op output_op = {
-    .name = "module_output",
-    .schema = "output, token",
-    .id = LUCID_OP_CUSTOM,
-    .n_in = 2,
-    .n_out = 1,
-    .flags = LUCID_OP_MIXED_DTYPES,
-    .infer = luc_infer_same,
-    .compose = same_memory,
-    .saves = save_token,
-    .vjp = output_vjp,
-};
-static const lucid_op input_op = {
-    .name = "module_input",
-    .schema = "input, token",
-    .id = LUCID_OP_CUSTOM,
-    .n_in = 2,
-    .n_out = 1,
-    .flags = LUCID_OP_VIEW | LUCID_OP_MIXED_DTYPES,
-    .infer = luc_infer_same,
-    .saves = save_token,
-    .vjp = input_vjp,
-};
-
-bool luc_watch_input(lucid_module *m, lucid_tensor **x, lucid_tensor **token)
+bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **token)
 {
     *token = NULL;
     if (!lucid_is_grad_enabled() || !luc_has_hooks(m, LUC_HOOK_BACKWARD)) return true;
     passage *p = luc_calloc(1, sizeof *p, m->cls->name);
     if (!p) return false;
     p->module = lucid_module_retain(m);
-    p->has_input = lucid_requires_grad(*x);
-    *token = luc_token(p, passage_free, *x);
-    if (!*token) return false;
-    *x = lucid_apply(&input_op, (lucid_tensor *[]){*x, *token}, 2, NULL);
-    return *x != NULL;
+    p->in = find_watched(in, n_in);
+    *token = luc_token(p, passage_free);
+    if (!*token || !watch(input_ops, &p->in, in, *token)) return false;
+    /* The caller's tensors would not learn of a change in place: it is refused. */
+    for (int i = 0; p->in.n > 1 && i < p->in.n; i++) in[p->in.at[i]]->no_grad_view = true;
+    return true;
 }
 
-lucid_tensor *luc_watch_output(lucid_tensor *y, lucid_tensor *token)
+bool luc_watch_outputs(lucid_tensor **out, int n_out, lucid_tensor *token)
 {
-    return token && y ? lucid_apply(&output_op, (lucid_tensor *[]){y, token}, 2, NULL) : y;
+    passage *p = (passage *)lucid_data(token);
+    p->out = find_watched(out, n_out);
+    return watch(output_ops, &p->out, out, token);
 }

@@ -13,11 +13,18 @@ bool lucid_is_recomputing(void)
     return recomputing;
 }
 
-/* What the forward was: the module, where the random numbers began, and the dtype of autocast. */
+enum { MOST_IN = LUCID_MODULE_MAX_INPUTS, MOST_OUT = LUCID_MODULE_MAX_OUTPUTS };
+
+/* What the forward was: the module, where the random numbers began, and the dtype of autocast.
+ * Inputs and outputs that were NULL do not go through the operator. */
 typedef struct segment {
     lucid_module *module; /* owned reference */
     lucid_generator begin;
     lucid_dtype autocast;
+    int n_in, n_out;
+    int given, made;      /* how many of them were not NULL */
+    int in_at[MOST_IN];   /* the module's input that the operator's input i is */
+    int out_at[MOST_OUT]; /* the module's output that the operator's output i is */
 } segment;
 
 static void segment_free(void *user, void *data)
@@ -28,18 +35,21 @@ static void segment_free(void *user, void *data)
     luc_free(s);
 }
 
-/* Inputs: the output that was computed, x, something that requires a gradient (for x may not, while
- * the parameters do), the token. */
-enum { OUTPUT, X, ANCHOR, TOKEN, INPUTS };
+/* The operator's inputs: the module's, the token, something that requires a gradient (for the inputs
+ * may not, while the parameters do), and the outputs that were computed. */
+static int token_at(int n_in, int n_out)
+{
+    return n_in - n_out - 2;
+}
 
 static uint32_t saves(const lucid_call *c)
 {
-    (void)c;
-    return LUCID_SAVE_INPUT(X) | LUCID_SAVE_INPUT(TOKEN);
+    uint32_t inputs = (1u << token_at(c->n_in, c->n_out)) - 1;
+    return inputs | LUCID_SAVE_INPUT(token_at(c->n_in, c->n_out));
 }
 
-/* The forward again, recorded, from x as a leaf. */
-static lucid_tensor *recompute(segment *s, lucid_tensor *x)
+/* The forward again, recorded, from leaves. */
+static bool recompute(segment *s, lucid_tensor *const *in, lucid_tensor **out)
 {
     LUCID_ENABLE_GRAD;
     LUCID_AUTOCAST(s->autocast);
@@ -47,70 +57,139 @@ static lucid_tensor *recompute(segment *s, lucid_tensor *x)
     bool before = recomputing;
     lucid_set_rng_state(s->begin);
     recomputing = true;
-    lucid_tensor *y = lucid_forward(s->module, x);
+    bool ok = lucid_forward_many(s->module, in, s->n_in, out, s->n_out);
     recomputing = before;
     lucid_set_rng_state(now);
-    return y;
+    return ok;
+}
+
+/* The gradients of the outputs, through what was computed anew. */
+static bool backward_through(const segment *s, lucid_tensor *const *out,
+                             lucid_tensor *const *grad_out)
+{
+    lucid_tensor *roots[MOST_OUT], *gradients[MOST_OUT];
+    size_t n = 0;
+    for (int i = 0; i < s->made; i++) {
+        lucid_tensor *y = out[s->out_at[i]];
+        if (!grad_out[i]) continue;
+        if (!y)
+            return luc_raise(LUCID_ERR_STATE, "checkpoint",
+                             "output %d: expected a tensor when it is computed anew, got NULL",
+                             s->out_at[i]);
+        if (!lucid_requires_grad(y)) continue;
+        roots[n] = y;
+        gradients[n++] = grad_out[i];
+    }
+    return n == 0 || lucid_backward_multi(roots, gradients, n, NULL);
 }
 
 static bool vjp(lucid_vjp *v)
 {
-    segment *s = luc_token_data(v, TOKEN);
-    lucid_tensor *saved = s ? lucid_saved_input(v, X) : NULL;
-    lucid_tensor *x = lucid_detach(saved);
-    if (!x) return false;
-    if (!v->grad_out[0]) return true;
-    bool wanted = v->needs >> X & 1;
-    if (wanted && !lucid_requires_grad_(x, true)) return false;
-    lucid_tensor *y = recompute(s, x);
-    lucid_backward_options options = {LUCID_BACKWARD_DEFAULTS};
-    options.gradient = v->grad_out[0];
-    if (!y || (lucid_requires_grad(y) && !lucid_backward_opt(y, &options))) return false;
-    if (wanted) v->grad_in[X] = lucid_tensor_grad(x);
+    const int at = token_at(v->n_in, v->n_out);
+    segment *s = luc_token_data(v, at);
+    lucid_tensor *in[MOST_IN] = {NULL}, *out[MOST_OUT];
+    if (!s) return false;
+    for (int i = 0; i < s->given; i++) {
+        lucid_tensor *x = lucid_detach(lucid_saved_input(v, i));
+        if (!x || (v->needs >> i & 1 && !lucid_requires_grad_(x, true))) return false;
+        in[s->in_at[i]] = x;
+    }
+    if (!recompute(s, in, out) || !backward_through(s, out, v->grad_out)) return false;
+    for (int i = 0; i < s->given; i++)
+        if (v->needs >> i & 1) v->grad_in[i] = lucid_tensor_grad(in[s->in_at[i]]);
+    return true;
+}
+
+static bool infer(lucid_call *c)
+{
+    const int first = c->n_in - c->n_out;
+    for (int i = 0; i < c->n_out; i++) luc_tensor_get_meta(c->in[first + i], &c->out[i]);
     return true;
 }
 
 static bool same_memory(const lucid_call *c, lucid_tensor **out)
 {
-    out[0] = c->in[OUTPUT];
+    const int first = c->n_in - c->n_out;
+    for (int i = 0; i < c->n_out; i++) out[i] = c->in[first + i];
     return true;
 }
 
-static const lucid_op checkpoint_op = {
-    .name = "checkpoint",
-    .schema = "output, input, anchor, token",
-    .id = LUCID_OP_CUSTOM,
-    .n_in = INPUTS,
-    .n_out = 1,
-    .flags = LUCID_OP_MIXED_DTYPES,
-    .infer = luc_infer_same,
-    .compose = same_memory,
-    .saves = saves,
-    .vjp = vjp,
+#define CHECKPOINT(how_many)                                                                    \
+    {                                                                                           \
+        .name = "checkpoint", .id = LUCID_OP_CUSTOM, .n_in = -1, .n_out = how_many,             \
+        .flags = LUCID_OP_MIXED_DTYPES, .infer = infer, .compose = same_memory, .saves = saves, \
+        .vjp = vjp,                                                                             \
+    }
+/* By how many outputs there are, from one on. */
+static const lucid_op checkpoint_ops[MOST_OUT] = {
+    CHECKPOINT(1), CHECKPOINT(2), CHECKPOINT(3), CHECKPOINT(4),
+    CHECKPOINT(5), CHECKPOINT(6), CHECKPOINT(7), CHECKPOINT(8),
 };
 
-static lucid_tensor *compute(lucid_module *m, lucid_tensor *x)
+static bool compute(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
+                    int n_out)
 {
     LUCID_NO_GRAD;
-    return lucid_forward(m, x);
+    return lucid_forward_many(m, in, n_in, out, n_out);
 }
 
-lucid_tensor *lucid_checkpoint(lucid_module *m, lucid_tensor *x)
+/* Takes the segment over. */
+static bool record(segment *s, lucid_tensor *const *inputs, lucid_tensor **outputs)
 {
-    if (!luc_check_module(m, "checkpoint") || !luc_check_tensor(x, "checkpoint", "input"))
-        return NULL;
-    if (!lucid_is_grad_enabled()) return lucid_forward(m, x);
-    segment *s = luc_calloc(1, sizeof *s, "checkpoint");
-    if (!s) return NULL;
-    s->module = lucid_module_retain(m);
-    s->begin = lucid_get_rng_state();
-    s->autocast = lucid_autocast_dtype();
-    lucid_tensor *token = luc_token(s, segment_free, x);
-    lucid_tensor *y = token ? compute(m, x) : NULL;
+    lucid_tensor *in[MOST_IN + 2 + MOST_OUT], *out[LUCID_MAX_OUTPUTS];
+    int n = 0;
+    for (int i = 0; i < s->n_in; i++)
+        if (inputs[i]) {
+            s->in_at[n] = i;
+            in[n++] = inputs[i];
+        }
+    s->given = n;
+    n += 2;
+    for (int i = 0; i < s->n_out; i++)
+        if (outputs[i]) {
+            s->out_at[s->made++] = i;
+            in[n++] = outputs[i];
+        }
+    const int given = s->given, made = s->made;
     lucid_tensor_options options = {LUCID_TENSOR_DEFAULTS};
-    options.device = lucid_tensor_device(x);
+    options.device = lucid_tensor_device(in[given + 2]);
     options.requires_grad = true;
-    lucid_tensor *anchor = y ? lucid_zeros_opt((lucid_shape){0}, &options) : NULL;
-    if (!anchor) return NULL;
-    return lucid_apply(&checkpoint_op, (lucid_tensor *[]){y, x, anchor, token}, INPUTS, NULL);
+    lucid_tensor *token = in[given] = luc_token(s, segment_free);
+    if (!token || !(in[given + 1] = lucid_zeros_opt((lucid_shape){0}, &options))) return false;
+    luc_token_place(token, in[given + 2]);
+    if (!lucid_apply_multi(&checkpoint_ops[made - 1], in, n, NULL, out)) return false;
+    for (int i = 0; i < made; i++) outputs[s->out_at[i]] = out[i];
+    return true;
+}
+
+bool lucid_checkpoint_many(lucid_module *m, lucid_tensor *const *inputs, int n_inputs,
+                           lucid_tensor **outputs, int n_outputs)
+{
+    segment *s = NULL;
+    size_t scope = 0;
+    bool ok = false;
+    if (!m || !inputs || !outputs || !lucid_is_grad_enabled())
+        return lucid_forward_many(m, inputs, n_inputs, outputs, n_outputs);
+    const lucid_generator begin = lucid_get_rng_state();
+    if (!(scope = lucid_scope_begin()) || !compute(m, inputs, n_inputs, outputs, n_outputs))
+        goto end;
+    if (!(s = luc_calloc(1, sizeof *s, "checkpoint"))) goto end;
+    s->module = lucid_module_retain(m);
+    s->begin = begin;
+    s->autocast = lucid_autocast_dtype();
+    s->n_in = n_inputs;
+    s->n_out = n_outputs;
+    ok = record(s, inputs, outputs);
+end:
+    for (int i = 0; i < n_outputs; i++) outputs[i] = ok ? lucid_scope_return(outputs[i]) : NULL;
+    lucid_scope_end(scope);
+    return ok;
+}
+
+lucid_tensor *(lucid_checkpoint)(lucid_module *m, lucid_tensor *x)
+{
+    lucid_tensor *y;
+    if (!luc_check_module(m, "checkpoint")) return NULL;
+    lucid_checkpoint_many(m, &x, 1, &y, 1);
+    return y;
 }

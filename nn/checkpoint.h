@@ -7,12 +7,20 @@
 LUCID_BEGIN_DECLS
 
 /* lucid_forward(module, x) that keeps nothing inside the module for backward but x; backward runs
- * the forward again (Chen et al., 2016), with the same random numbers and autocast, and without counting the batch
- * in running statistics a second time. The gradients of the module's parameters go to their .grad,
- * so that lucid_backward must be used, and not lucid_grad.
+ * the forward again (Chen et al., 2016), with the same random numbers and autocast, and without
+ * counting the batch in running statistics a second time. The gradients of the module's parameters
+ * go to their .grad, so that lucid_backward must be used, and not lucid_grad. Errors: as
+ * lucid_forward.
  *
  *     lucid_tensor *y = lucid_checkpoint(block, x); */
 LUCID_API lucid_tensor *lucid_checkpoint(lucid_module *module, lucid_tensor *x);
+/* The same as lucid_forward_many for several inputs and outputs, which are all on one device. */
+LUCID_API bool lucid_checkpoint_many(lucid_module *module, lucid_tensor *const *inputs,
+                                     int n_inputs, lucid_tensor **outputs, int n_outputs);
+/* Takes several inputs as lucid_forward does: lucid_checkpoint(decoder, x, skip). */
+#define lucid_checkpoint(...) LUC_FORWARD_PICK(lucid_checkpoint, LUC_CHECKPOINT_LIST, __VA_ARGS__)
+#define LUC_CHECKPOINT_LIST(...) \
+    LUC_FORWARD_LIST_(lucid_checkpoint_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
 /* Is this thread computing anew what it has computed before? A module that changes state of its own
  * in forward leaves it alone then. */
 LUCID_API bool lucid_is_recomputing(void);

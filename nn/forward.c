@@ -60,24 +60,31 @@ bool lucid_module_set_name(lucid_module *m, const char *name)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
+/* forward gave no result: because of an error, or that is one. Returns false. */
+static bool no_result(const lucid_module *m, const char *slot, const char *expected,
+                      const char *got)
+{
+    return lucid_error_code() != LUCID_OK
+               ? false
+               : luc_raise(LUCID_ERR_STATE, m->cls->name, "%s: expected %s, got %s", slot, expected,
+                           got);
+}
+
+/* One input, one output, by the class's forward or by fn. */
 static lucid_tensor *run(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
 {
-    const lucid_module_class *forward = luc_class_with(m, forward);
+    const lucid_module_class *runs = m->state->signature.runs;
     const lucid_module_class *check = luc_class_with(m, check_input);
-    if (!forward && !fn)
+    if (!runs)
         return luc_raise_null(LUCID_ERR_UNSUPPORTED, m->cls->name, "this class has no forward");
-    if (m->state->n_hooks && !(x = luc_run_forward_pre_hooks(m, x))) return NULL;
+    if (m->state->n_hooks && !luc_run_forward_pre_hooks(m, &x, 1)) return NULL;
     if (check && !check->check_input(m, x)) return NULL;
     lucid_tensor *token = NULL;
-    if (m->state->n_hooks && !luc_watch_input(m, &x, &token)) return NULL;
-    lucid_tensor *y = fn ? fn(m, x, user) : forward->forward(m, x);
-    if (!y) {
-        if (lucid_error_code() == LUCID_OK)
-            luc_raise(LUCID_ERR_STATE, m->cls->name, "forward: expected a tensor, got NULL");
-        return NULL;
-    }
-    if (m->state->n_hooks) y = luc_run_forward_hooks(m, x, y);
-    return luc_watch_output(y, token);
+    if (m->state->n_hooks && !luc_watch_inputs(m, &x, 1, &token)) return NULL;
+    lucid_tensor *y = fn ? fn(m, x, user) : runs->forward(m, x);
+    if (!y) return no_result(m, "forward", "a tensor", "NULL"), NULL;
+    if (m->state->n_hooks && !luc_run_forward_hooks(m, &x, 1, &y, 1)) return NULL;
+    return !token || luc_watch_outputs(&y, 1, token) ? y : NULL;
 }
 
 lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
@@ -93,9 +100,93 @@ lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn
     return y;
 }
 
-lucid_tensor *lucid_forward(lucid_module *m, lucid_tensor *x)
+lucid_tensor *(lucid_forward)(lucid_module *m, lucid_tensor *x)
 {
-    return luc_forward_by(m, x, NULL, NULL);
+    const lucid_module_class *runs = m ? m->state->signature.runs : NULL;
+    if (!runs || runs->forward) return luc_forward_by(m, x, NULL, NULL);
+    lucid_tensor *y;
+    lucid_forward_many(m, &x, 1, &y, 1);
+    return y;
+}
+
+/* ---- several inputs and outputs -------------------------------------------------------------- */
+
+/* While an error is pending, a NULL comes from it, also where NULL is allowed. */
+static bool check_inputs(const lucid_module *m, lucid_tensor *const *in, int n_in)
+{
+    const luc_signature *s = &m->state->signature;
+    for (int i = 0; i < n_in; i++) {
+        if (in[i] || (i >= s->in_least && lucid_error_code() == LUCID_OK)) continue;
+        return luc_check_tensor(NULL, m->cls->name, luc_signature_name(s->inputs, i).s);
+    }
+    return true;
+}
+
+static bool check_outputs(const lucid_module *m, lucid_tensor *const *out, int n_out)
+{
+    const luc_signature *s = &m->state->signature;
+    for (int i = 0; i < n_out; i++)
+        if (!out[i] && (i < s->out_least || lucid_error_code() != LUCID_OK)) {
+            luc_text name = luc_signature_name(s->outputs, i);
+            return no_result(m, "forward_many", name.s, "NULL");
+        }
+    return true;
+}
+
+/* in and out are arrays of the most that there can be. */
+static bool run_many(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **out, int n_out)
+{
+    const lucid_module_class *runs = m->state->signature.runs;
+    const lucid_module_class *check = luc_class_with(m, check_input);
+    const bool hooks = m->state->n_hooks > 0;
+    if (hooks && (!luc_run_forward_pre_hooks(m, in, n_in) || !check_inputs(m, in, n_in)))
+        return false;
+    if (check && n_in && in[0] && !check->check_input(m, in[0])) return false;
+    lucid_tensor *token = NULL;
+    if (hooks && !luc_watch_inputs(m, in, n_in, &token)) return false;
+    if (!runs->forward_many(m, in, n_in, out, n_out))
+        return no_result(m, "forward_many", "true or an error", "false without one");
+    if (!check_outputs(m, out, n_out)) return false;
+    if (hooks && (!luc_run_forward_hooks(m, in, n_in, out, n_out) || !check_outputs(m, out, n_out)))
+        return false;
+    return !token || luc_watch_outputs(out, n_out, token);
+}
+
+static bool run_list(lucid_module *m, lucid_tensor *const *inputs, int n_in, lucid_tensor **outputs,
+                     int n_out)
+{
+    lucid_tensor *in[LUCID_MODULE_MAX_INPUTS] = {NULL}, *out[LUCID_MODULE_MAX_OUTPUTS] = {NULL};
+    const lucid_module_class *runs = m->state->signature.runs;
+    if (!luc_signature_check(m, n_in, n_out) || !check_inputs(m, inputs, n_in)) return false;
+    for (int i = 0; i < n_in; i++) in[i] = inputs[i];
+    if (!runs || (runs->forward && n_in == 1 && n_out == 1)) {
+        out[0] = run(m, in[0], NULL, NULL);
+        if (!out[0]) return false;
+    } else if (!run_many(m, in, n_in, out, n_out)) {
+        return false;
+    }
+    for (int i = 0; i < n_out; i++) outputs[i] = lucid_scope_return(out[i]);
+    return true;
+}
+
+bool lucid_forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_inputs,
+                        lucid_tensor **outputs, int n_outputs)
+{
+    if (!luc_check_module(m, "forward_many")) {
+        for (int i = 0; outputs && i < n_outputs; i++) outputs[i] = NULL;
+        return false;
+    }
+    if ((!inputs && n_inputs > 0) || (!outputs && n_outputs > 0))
+        return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "%s: expected %d tensors, got NULL",
+                         outputs ? "inputs" : "outputs", outputs ? n_inputs : n_outputs);
+    size_t depth = lucid_scope_begin();
+    luc_module_frame frame = {.module = m, .path = write_path};
+    luc_module_frame_push(&frame);
+    bool ok = depth && run_list(m, inputs, n_inputs, outputs, n_outputs);
+    luc_module_frame_pop(&frame);
+    lucid_scope_end(depth);
+    for (int i = 0; !ok && i < n_outputs; i++) outputs[i] = NULL;
+    return ok;
 }
 
 static atomic_bool fusion = true;

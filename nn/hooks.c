@@ -58,6 +58,29 @@ uint64_t lucid_register_full_backward_hook(lucid_module *m, lucid_backward_hook 
     return add_hook(m, h, hook != NULL);
 }
 
+uint64_t lucid_register_forward_pre_hook_many(lucid_module *m, lucid_forward_pre_hook_many hook,
+                                              void *user)
+{
+    luc_module_hook h = {
+        .kind = LUC_HOOK_FORWARD_PRE, .many = true, .fn.forward_pre_many = hook, .user = user};
+    return add_hook(m, h, hook != NULL);
+}
+
+uint64_t lucid_register_forward_hook_many(lucid_module *m, lucid_forward_hook_many hook, void *user)
+{
+    luc_module_hook h = {
+        .kind = LUC_HOOK_FORWARD, .many = true, .fn.forward_many = hook, .user = user};
+    return add_hook(m, h, hook != NULL);
+}
+
+uint64_t lucid_register_full_backward_hook_many(lucid_module *m, lucid_backward_hook_many hook,
+                                                void *user)
+{
+    luc_module_hook h = {
+        .kind = LUC_HOOK_BACKWARD, .many = true, .fn.backward_many = hook, .user = user};
+    return add_hook(m, h, hook != NULL);
+}
+
 bool lucid_module_remove_hook(lucid_module *m, uint64_t handle)
 {
     if (!luc_check_module(m, "module_remove_hook")) return false;
@@ -73,23 +96,69 @@ bool lucid_module_remove_hook(lucid_module *m, uint64_t handle)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static lucid_tensor *call(lucid_module *m, const luc_module_hook *h, lucid_tensor *a,
-                          lucid_tensor *b)
+/* What hooks of one kind see: inputs and outputs, or the gradients of both. */
+typedef struct seen {
+    lucid_tensor **in, **out;
+    int n_in, n_out;
+} seen;
+
+/* A hook that sees the first input and the first output. */
+static void call_one(lucid_module *m, const luc_module_hook *h, const seen *s)
 {
+    lucid_tensor *first = s->n_in ? s->in[0] : NULL, *result = NULL;
     switch (h->kind) {
     case LUC_HOOK_FORWARD_PRE:
-        return h->fn.forward_pre(m, a, h->user);
+        result = h->fn.forward_pre(m, first, h->user);
+        if (result && s->n_in) s->in[0] = result;
+        return;
     case LUC_HOOK_FORWARD:
-        return h->fn.forward(m, a, b, h->user);
+        result = h->fn.forward(m, first, s->out[0], h->user);
+        if (result) s->out[0] = result;
+        return;
     default:
-        return h->fn.backward(m, a, b, h->user);
+        if (s->out[0]) result = h->fn.backward(m, first, s->out[0], h->user);
+        if (result && first) s->in[0] = result;
     }
 }
 
-/* Runs the hooks of a kind that are there now: their results replace *changing (a or b). False after
- * an error. */
-static bool run_hooks(lucid_module *m, luc_module_hook_kind kind, lucid_tensor **a,
-                      lucid_tensor **b, lucid_tensor **changing)
+static bool call_backward_many(lucid_module *m, const luc_module_hook *h, const seen *s)
+{
+    lucid_tensor *before[LUCID_MODULE_MAX_INPUTS];
+    for (int i = 0; i < s->n_in; i++) before[i] = s->in[i];
+    bool ok = h->fn.backward_many(m, s->in, s->n_in, s->out, s->n_out, h->user);
+    for (int i = 0; i < s->n_in; i++)
+        if (!before[i] || !s->in[i]) s->in[i] = before[i];
+    return ok;
+}
+
+/* A hook that sees all of them. */
+static bool call_many(lucid_module *m, const luc_module_hook *h, const seen *s)
+{
+    switch (h->kind) {
+    case LUC_HOOK_FORWARD_PRE:
+        return h->fn.forward_pre_many(m, s->in, s->n_in, h->user);
+    case LUC_HOOK_FORWARD:
+        return h->fn.forward_many(m, s->in, s->n_in, s->out, s->n_out, h->user);
+    default:
+        return call_backward_many(m, h, s);
+    }
+}
+
+static bool call(lucid_module *m, const luc_module_hook *h, const seen *s)
+{
+    bool had_error = lucid_error_code() != LUCID_OK;
+    if (!h->many)
+        call_one(m, h, s);
+    else if (!call_many(m, h, s))
+        return lucid_error_code() != LUCID_OK
+                   ? false
+                   : luc_raise(LUCID_ERR_STATE, m->cls->name,
+                               "hook: expected true or an error, got false without one");
+    return had_error || lucid_error_code() == LUCID_OK;
+}
+
+/* Runs the hooks of a kind that are there now. False after an error. */
+static bool run_hooks(lucid_module *m, luc_module_hook_kind kind, const seen *tensors)
 {
     struct luc_module_state *s = m->state;
     size_t n = s->n_hooks;
@@ -97,32 +166,29 @@ static bool run_hooks(lucid_module *m, luc_module_hook_kind kind, lucid_tensor *
     s->hooks_running++;
     for (size_t i = 0; i < n && ok; i++) {
         luc_module_hook h = s->hooks[i]; /* a copy: a hook may add another */
-        if (h.kind != kind || h.removed) continue;
-        bool had_error = lucid_error_code() != LUCID_OK;
-        lucid_tensor *result = call(m, &h, *a, b ? *b : NULL);
-        ok = had_error || lucid_error_code() == LUCID_OK;
-        if (result && *changing) *changing = result;
+        if (h.kind == kind && !h.removed) ok = call(m, &h, tensors);
     }
     s->hooks_running--;
     sweep(s);
     return ok;
 }
 
-lucid_tensor *luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor *x)
+bool luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor **in, int n_in)
 {
-    return run_hooks(m, LUC_HOOK_FORWARD_PRE, &x, NULL, &x) ? x : NULL;
+    return run_hooks(m, LUC_HOOK_FORWARD_PRE, &(seen){.in = in, .n_in = n_in});
 }
 
-lucid_tensor *luc_run_forward_hooks(lucid_module *m, lucid_tensor *x, lucid_tensor *y)
+bool luc_run_forward_hooks(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
+                           int n_out)
 {
-    return run_hooks(m, LUC_HOOK_FORWARD, &x, &y, &y) ? y : NULL;
+    /* These hooks get the inputs as constants. */
+    const seen tensors = {(lucid_tensor **)(uintptr_t)in, out, n_in, n_out};
+    return run_hooks(m, LUC_HOOK_FORWARD, &tensors);
 }
 
-bool luc_run_backward_hooks(lucid_module *m, lucid_tensor *grad_input, lucid_tensor *grad_output,
-                            lucid_tensor **result)
+bool luc_run_backward_hooks(lucid_module *m, lucid_tensor **grad_in, int n_in,
+                            lucid_tensor *const *grad_out, int n_out)
 {
-    lucid_tensor *now = grad_input;
-    if (!run_hooks(m, LUC_HOOK_BACKWARD, &now, &grad_output, &now)) return false;
-    if (result) *result = now;
-    return true;
+    const seen tensors = {grad_in, (lucid_tensor **)(uintptr_t)grad_out, n_in, n_out};
+    return run_hooks(m, LUC_HOOK_BACKWARD, &tensors);
 }

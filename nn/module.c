@@ -6,6 +6,8 @@
 const lucid_module_class lucid_module_class_base = {
     .name = "Module",
     .size = sizeof(lucid_module),
+    .inputs = "input",
+    .outputs = "output",
     .version = 1,
 };
 
@@ -91,7 +93,8 @@ int64_t luc_module_version(const lucid_module *m)
 
 lucid_module *lucid_module_new(const lucid_module_class *cls)
 {
-    if (!check_class(cls)) return NULL;
+    luc_signature signature;
+    if (!check_class(cls) || !luc_signature_find(&signature, cls)) return NULL;
     /* The state lies behind the struct, in the same block. */
     size_t at = (cls->size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t);
     at *= _Alignof(max_align_t);
@@ -100,6 +103,7 @@ lucid_module *lucid_module_new(const lucid_module_class *cls)
     m->cls = cls;
     m->training = true;
     m->state = (struct luc_module_state *)((char *)m + at);
+    m->state->signature = signature;
     m->state->users = 1;
     m->state->floating = true;
     luc_live_add(LUC_LIVE_MODULES, 1);

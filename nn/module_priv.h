@@ -43,26 +43,32 @@ typedef enum luc_module_hook_kind {
 typedef struct luc_module_hook {
     uint64_t id;
     luc_module_hook_kind kind;
+    bool many;    /* one of the functions that see all inputs and outputs */
     bool removed; /* while hooks run; taken out afterwards */
     union {
         lucid_forward_pre_hook forward_pre;
         lucid_forward_hook forward;
         lucid_backward_hook backward;
+        lucid_forward_pre_hook_many forward_pre_many;
+        lucid_forward_hook_many forward_many;
+        lucid_backward_hook_many backward_many;
     } fn;
     void *user;
 } luc_module_hook;
 
 bool luc_has_hooks(const lucid_module *m, luc_module_hook_kind kind);
-/* Run all hooks of a kind; NULL after an error. */
-lucid_tensor *luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor *x);
-lucid_tensor *luc_run_forward_hooks(lucid_module *m, lucid_tensor *x, lucid_tensor *y);
-/* grad_input may be NULL; *result, unless result is NULL, becomes what the hooks make of it. */
-bool luc_run_backward_hooks(lucid_module *m, lucid_tensor *grad_input, lucid_tensor *grad_output,
-                            lucid_tensor **result);
-/* Around forward: *x, and then the output, get an operator that sees their gradients, where the
- * module has backward hooks. *token joins the two; NULL where there is nothing to watch. */
-bool luc_watch_input(lucid_module *m, lucid_tensor **x, lucid_tensor **token);
-lucid_tensor *luc_watch_output(lucid_tensor *y, lucid_tensor *token);
+/* Run all hooks of a kind, which replace entries of in (before forward) or out (after it). False
+ * after an error. */
+bool luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor **in, int n_in);
+bool luc_run_forward_hooks(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
+                           int n_out);
+/* The hooks replace entries of grad_in that are not NULL. */
+bool luc_run_backward_hooks(lucid_module *m, lucid_tensor **grad_in, int n_in,
+                            lucid_tensor *const *grad_out, int n_out);
+/* Around forward: inputs, and then outputs, that require a gradient get operators that see it, where
+ * the module has backward hooks. *token joins the two; NULL where there is nothing to watch. */
+bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **token);
+bool luc_watch_outputs(lucid_tensor **out, int n_out, lucid_tensor *token);
 
 /* ---- modules --------------------------------------------------------------------------------- */
 
@@ -77,7 +83,16 @@ typedef struct luc_named_list {
 
 enum { LUC_LIST_PARAMETERS, LUC_LIST_BUFFERS, LUC_LIST_MODULES, LUC_LIST_CHILDREN, LUC_LISTS };
 
+/* What the module's class takes and gives. */
+typedef struct luc_signature {
+    const lucid_module_class
+        *runs;                    /* whose forward and forward_many are the module's; may be NULL */
+    const char *inputs, *outputs; /* the names, "x, h?, c?" */
+    int in_least, in_most, out_least, out_most;
+} luc_signature;
+
 struct luc_module_state {
+    luc_signature signature;
     size_t users;   /* references of the program's: its maker's and those of lucid_module_retain */
     size_t parents; /* references of modules that it is registered in */
     bool floating;  /* the maker's reference goes to the first parent */
@@ -95,11 +110,26 @@ bool luc_check_module(const lucid_module *m, const char *op);
 /* The same for a tensor argument. */
 bool luc_check_tensor(const lucid_tensor *t, const char *op, const char *argument);
 
+/* Finds the signature of a class; raises and returns false where its names are not right. */
+bool luc_signature_find(luc_signature *s, const lucid_module_class *cls);
+/* May the module be called with so many? Raises, in its name, when not. */
+bool luc_signature_check(const lucid_module *m, int n_in, int n_out);
+/* The name of one of several, "h" for 1 in "x, h?, c?". */
+luc_text luc_signature_name(const char *names, int i);
+
 /* lucid_forward with `fn` in place of the class's own forward; NULL: that one. */
 typedef lucid_tensor *(*luc_forward_fn)(lucid_module *m, lucid_tensor *x, const void *user);
 lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user);
 /* Nobody looks at what goes into the module and comes out of it, and fusion is on. */
 bool luc_may_fuse(const lucid_module *m);
+
+/* Is this what computes one output from one input? */
+static inline bool luc_runs_forward(const lucid_module *m,
+                                    lucid_tensor *(*forward)(lucid_module *, lucid_tensor *))
+{
+    const lucid_module_class *runs = m->state->signature.runs;
+    return runs && runs->forward == forward;
+}
 
 /* References of parents: take a child (with the maker's reference, if that is still free), give it
  * back, and free a module that nobody took. */

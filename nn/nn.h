@@ -11,6 +11,7 @@
 #include "nn/layers/dropout.h"
 #include "nn/layers/flatten.h"
 #include "nn/layers/linear.h"
+#include "nn/layers/loss.h"
 #include "nn/layers/pooling.h"
 #include "nn/models/resnet.h"
 #include "nn/module.h"

@@ -7,16 +7,18 @@
 #include "lucid/tensor_priv.h"
 
 /* Takes data over: `free` is called with it when the last node and scope have let go, and when memory
- * is out (then NULL is returned). It counts as lying where `beside` lies. */
-static inline lucid_tensor *luc_token(void *data, void (*free)(void *user, void *data),
-                                      const lucid_tensor *beside)
+ * is out (then NULL is returned). */
+static inline lucid_tensor *luc_token(void *data, void (*free)(void *user, void *data))
 {
     lucid_tensor *t = lucid_from_blob((lucid_shape){1, {1}}, LUCID_U8, data, free, NULL);
-    if (!t)
-        free(NULL, data);
-    else
-        t->storage->device = lucid_tensor_device(beside);
+    if (!t) free(NULL, data);
     return t;
+}
+
+/* Makes it count as lying where `beside` lies: the inputs of an operator are on one device. */
+static inline void luc_token_place(lucid_tensor *token, const lucid_tensor *beside)
+{
+    token->storage->device = lucid_tensor_device(beside);
 }
 
 /* What a token that input i of a node was holds; NULL after an error. */
@@ -24,13 +26,6 @@ static inline void *luc_token_data(lucid_vjp *v, int i)
 {
     lucid_tensor *t = lucid_saved_input(v, i);
     return t ? (void *)lucid_data(t) : NULL;
-}
-
-/* .infer of operators whose output is input 0, seen as it is. */
-static inline bool luc_infer_same(lucid_call *c)
-{
-    luc_tensor_get_meta(c->in[0], &c->out[0]);
-    return true;
 }
 
 #endif

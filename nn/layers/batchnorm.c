@@ -74,8 +74,7 @@ static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 
 bool luc_batch_norm_fuses(const lucid_module *m)
 {
-    const lucid_module_class *cls = luc_class_with(m, forward);
-    return cls && cls->forward == forward && luc_may_fuse(m);
+    return luc_runs_forward(m, forward) && luc_may_fuse(m);
 }
 
 lucid_tensor *lucid_batch_norm_forward_opt(lucid_module *m, lucid_tensor *x,

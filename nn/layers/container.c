@@ -44,11 +44,85 @@ static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
     return now && luc_scope_add(now) ? now : NULL;
 }
 
+/* How many outputs a child gives that nobody asks for a number: the required ones; of a Sequential,
+ * those of its last child. */
+static int outputs_of(const lucid_module *m)
+{
+    while (m && m->state->signature.runs == &lucid_nn_sequential_class) {
+        const lucid_module *last = NULL;
+        for (size_t i = 0; i < m->state->n_entries; i++)
+            if (m->state->entries[i].kind == LUC_CHILD)
+                last = luc_entry_module(&m->state->entries[i]);
+        if (!last) break;
+        m = last;
+    }
+    return m ? m->state->signature.out_least : 1;
+}
+
+typedef struct activations {
+    int n;
+    lucid_tensor *t[LUCID_MODULE_MAX_OUTPUTS]; /* owned */
+} activations;
+
+static void release_all(activations *a)
+{
+    for (int i = 0; i < a->n; i++) lucid_release(a->t[i]);
+}
+
+/* The child at *i applied to `now`, which its `want` outputs replace; *i moves past it, and past what
+ * it is fused with. False after an error, with nothing in `now`. */
+static bool run_next(lucid_module *m, lucid_module *child, size_t *i, activations *now, int want)
+{
+    activations next = {.n = want};
+    size_t depth = lucid_scope_begin();
+    bool ok = depth > 0;
+    if (ok && now->n == 1 && want == 1)
+        ok = (next.t[0] = run_child(m, child, i, now->t[0])) != NULL;
+    else if (ok)
+        ok = ++*i && lucid_forward_many(child, now->t, now->n, next.t, want);
+    for (int k = 0; k < want; k++) next.t[k] = ok ? lucid_retain(next.t[k]) : NULL;
+    lucid_scope_end(depth);
+    release_all(now);
+    *now = ok ? next : (activations){0};
+    return ok;
+}
+
+/* The inputs go to the first child; the outputs of each child are the inputs of the next. */
+static bool sequential_forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_inputs,
+                                    lucid_tensor **outputs, int n_outputs)
+{
+    activations now = {.n = n_inputs};
+    for (int k = 0; k < n_inputs; k++) now.t[k] = lucid_retain(inputs[k]);
+    bool ok = true;
+    for (size_t i = 0; ok;) {
+        lucid_module *child = next_child(m, &i);
+        if (i == m->state->n_entries) break;
+        size_t after = i + 1;
+        next_child(m, &after);
+        const bool last = after == m->state->n_entries;
+        ok = run_next(m, child, &i, &now, last ? n_outputs : outputs_of(child));
+    }
+    if (ok && now.n != n_outputs)
+        ok = luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "outputs: expected %d, got %d", now.n,
+                       n_outputs);
+    for (int k = 0; k < now.n; k++) {
+        if (ok && now.t[k])
+            ok = luc_scope_add(now.t[k]); /* it takes the reference, also where it fails */
+        else
+            lucid_release(now.t[k]);
+        if (ok) outputs[k] = now.t[k];
+    }
+    return ok;
+}
+
 const lucid_module_class lucid_nn_sequential_class = {
     .name = "Sequential",
     .size = sizeof(nn_Sequential),
     .super = &lucid_module_class_base,
     .forward = sequential_forward,
+    .forward_many = sequential_forward_many,
+    .inputs = "input, input2?, input3?, input4?, input5?, input6?, input7?, input8?",
+    .outputs = "output, output2?, output3?, output4?, output5?, output6?, output7?, output8?",
 };
 
 static bool append(lucid_module *m, lucid_module *module)

@@ -26,8 +26,7 @@ static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 
 bool luc_conv2d_fuses(const lucid_module *m)
 {
-    const lucid_module_class *cls = luc_class_with(m, forward);
-    return cls && cls->forward == forward && luc_may_fuse(m);
+    return luc_runs_forward(m, forward) && luc_may_fuse(m);
 }
 
 static lucid_tensor *forward_folded(lucid_module *m, lucid_tensor *x, const void *folded)

@@ -1,0 +1,65 @@
+/* forward_macros.h: the machinery of lucid_forward and lucid_forward_into (nn/module.h), in C and C++.
+ * Nothing in it is meant for programs. */
+#ifndef LUCID_NN_FORWARD_MACROS_H
+#define LUCID_NN_FORWARD_MACROS_H
+
+#ifdef __cplusplus
+#define LUC_STATIC_ASSERT(condition, message) static_assert(condition, message)
+#else
+#define LUC_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
+#endif
+
+/* A name that no other expansion has: calls nest, and -Wshadow would warn. */
+#define LUC_PASTE_(a, b)   a##b
+#define LUC_PASTE(a, b)    LUC_PASTE_(a, b)
+#define LUC_UNIQUE(prefix) LUC_PASTE(prefix, __COUNTER__)
+
+/* (a, b) to {a, b} */
+#define LUC_LIST(...) \
+    {                 \
+        __VA_ARGS__   \
+    }
+
+/* `one` for a module and one input, `list` for a module and several inputs. */
+#define LUC_FORWARD_CHOOSE(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, \
+                           name, ...)                                                             \
+    name
+#define LUC_FORWARD_PICK(one, list, ...)                                                        \
+    LUC_FORWARD_CHOOSE(__VA_ARGS__, list, list, list, list, list, list, list, list, list, list, \
+                       list, list, list, list, one, one, )                                      \
+    (__VA_ARGS__)
+
+/* fn, lucid_forward_many or one that takes the same, with a list of inputs and one output. */
+#define LUC_FORWARD_LIST_(fn, in, out, module, ...)                          \
+    __extension__({                                                          \
+        lucid_tensor *const in[] = {__VA_ARGS__};                            \
+        LUC_STATIC_ASSERT(sizeof in / sizeof *in <= LUCID_MODULE_MAX_INPUTS, \
+                          "expected at most 8 inputs of a module");          \
+        lucid_tensor *out = NULL;                                            \
+        (void)fn(module, in, (int)(sizeof in / sizeof *in), &out, 1);        \
+        out;                                                                 \
+    })
+#define LUC_FORWARD_LIST(...) \
+    LUC_FORWARD_LIST_(lucid_forward_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
+
+/* inputs and outputs: lists in parentheses. The inputs are read before an output is set, for a
+ * variable may be both. */
+#define LUC_FORWARD_INTO_(in, to, out, i, ok, module, inputs, outputs)                     \
+    __extension__({                                                                        \
+        lucid_tensor *const in[] = LUC_LIST inputs;                                        \
+        lucid_tensor **const to[] = LUC_LIST outputs;                                      \
+        LUC_STATIC_ASSERT(sizeof in / sizeof *in <= LUCID_MODULE_MAX_INPUTS,               \
+                          "expected at most 8 inputs of a module");                        \
+        LUC_STATIC_ASSERT(sizeof to / sizeof *to <= LUCID_MODULE_MAX_OUTPUTS,              \
+                          "expected at most 8 outputs of a module");                       \
+        lucid_tensor *out[sizeof to / sizeof *to];                                         \
+        const bool ok = lucid_forward_many(module, in, (int)(sizeof in / sizeof *in), out, \
+                                           (int)(sizeof to / sizeof *to));                 \
+        for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = out[i];               \
+        ok;                                                                                \
+    })
+#define LUC_FORWARD_INTO(...)                                                         \
+    LUC_FORWARD_INTO_(LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_to_), LUC_UNIQUE(luc_out_), \
+                      LUC_UNIQUE(luc_i_), LUC_UNIQUE(luc_ok_), __VA_ARGS__)
+
+#endif

@@ -1,0 +1,89 @@
+/* loss.h: losses as modules of two inputs. Their functions are in autograd/ops/loss.h. */
+#ifndef LUCID_NN_LAYERS_LOSS_H
+#define LUCID_NN_LAYERS_LOSS_H
+
+#include "lucid/attrs.h" /* LUCID_REDUCTION_... */
+#include "nn/module.h"
+
+LUCID_BEGIN_DECLS
+
+LUCID_API extern const lucid_module_class lucid_nn_cross_entropy_loss_class;
+LUCID_API extern const lucid_module_class lucid_nn_nll_loss_class;
+LUCID_API extern const lucid_module_class lucid_nn_mse_loss_class;
+
+typedef struct nn_NLLLoss {
+    lucid_module base;
+    lucid_tensor *weight; /* [C], a buffer, or NULL */
+    int reduction;
+    int64_t ignore_index;
+} nn_NLLLoss;
+typedef struct nn_CrossEntropyLoss {
+    lucid_module base;
+    lucid_tensor *weight; /* [C], a buffer, or NULL */
+    int reduction;
+    int64_t ignore_index;
+    double label_smoothing;
+} nn_CrossEntropyLoss;
+typedef struct nn_MSELoss {
+    lucid_module base;
+    int reduction;
+} nn_MSELoss;
+
+typedef struct lucid_nn_cross_entropy_loss_options {
+    lucid_tensor *weight;   /* [C], of each class, or NULL: 1. The module takes a reference */
+    int reduction;          /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
+    int64_t ignore_index;   /* a class that does not count */
+    double label_smoothing; /* in [0, 1] */
+} lucid_nn_cross_entropy_loss_options;
+#define LUCID_NN_CROSS_ENTROPY_LOSS_DEFAULTS \
+    .weight = NULL, .reduction = LUCID_REDUCTION_MEAN, .ignore_index = -100, .label_smoothing = 0
+LUCID_API extern const lucid_nn_cross_entropy_loss_options lucid_nn_cross_entropy_loss_defaults;
+
+typedef struct lucid_nn_nll_loss_options {
+    lucid_tensor *weight; /* [C], of each class, or NULL: 1. The module takes a reference */
+    int reduction;        /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
+    int64_t ignore_index; /* a class that does not count */
+} lucid_nn_nll_loss_options;
+#define LUCID_NN_NLL_LOSS_DEFAULTS \
+    .weight = NULL, .reduction = LUCID_REDUCTION_MEAN, .ignore_index = -100
+LUCID_API extern const lucid_nn_nll_loss_options lucid_nn_nll_loss_defaults;
+
+typedef struct lucid_nn_mse_loss_options {
+    int reduction; /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
+} lucid_nn_mse_loss_options;
+#define LUCID_NN_MSE_LOSS_DEFAULTS .reduction = LUCID_REDUCTION_MEAN
+LUCID_API extern const lucid_nn_mse_loss_options lucid_nn_mse_loss_defaults;
+
+/* lucid_cross_entropy: logits [N,C], [N,C,...] or [C]; target: classes or probabilities. Errors when
+ * made: a reduction or label_smoothing that the function refuses, a weight that is not [C].
+ *
+ *     lucid_module *criterion = nn_CrossEntropyLoss(.label_smoothing = 0.1);
+ *     lucid_tensor *loss = lucid_forward(criterion, logits, target); */
+LUCID_API lucid_module *lucid_nn_cross_entropy_loss(
+    const lucid_nn_cross_entropy_loss_options *options);
+/* lucid_nll_loss: log-probabilities and classes.
+ *
+ *     lucid_module *criterion = nn_NLLLoss(.ignore_index = 0);
+ *     lucid_tensor *loss = lucid_forward(criterion, lucid_log_softmax(logits, 1), target); */
+LUCID_API lucid_module *lucid_nn_nll_loss(const lucid_nn_nll_loss_options *options);
+/* lucid_mse_loss: (input - target)^2, reduced.
+ *
+ *     lucid_module *criterion = nn_MSELoss(.reduction = LUCID_REDUCTION_SUM);
+ *     lucid_tensor *loss = lucid_forward(criterion, y, target); */
+LUCID_API lucid_module *lucid_nn_mse_loss(const lucid_nn_mse_loss_options *options);
+
+#ifndef __cplusplus
+#define LUC_LOSS_MODULE(fn, type, ...) LUCID_CALL(lucid_module *, fn(&(type){__VA_ARGS__}))
+#define nn_CrossEntropyLoss(...)                                                      \
+    LUC_LOSS_MODULE(lucid_nn_cross_entropy_loss, lucid_nn_cross_entropy_loss_options, \
+                    LUCID_NN_CROSS_ENTROPY_LOSS_DEFAULTS, __VA_ARGS__)
+#define nn_NLLLoss(...)                                                                       \
+    LUC_LOSS_MODULE(lucid_nn_nll_loss, lucid_nn_nll_loss_options, LUCID_NN_NLL_LOSS_DEFAULTS, \
+                    __VA_ARGS__)
+#define nn_MSELoss(...)                                                                       \
+    LUC_LOSS_MODULE(lucid_nn_mse_loss, lucid_nn_mse_loss_options, LUCID_NN_MSE_LOSS_DEFAULTS, \
+                    __VA_ARGS__)
+#endif
+
+LUCID_END_DECLS
+#endif
