@@ -29,11 +29,11 @@ typedef struct lucid_call {
     int n_in, n_out;
     lucid_tensor *const *in; /* a NULL entry: an optional input that was not given */
     const void *attrs;
-    lucid_meta out[LUCID_MAX_OUTPUTS]; /* .infer fills these */
     /* The dtype whose kernel runs; input 0's (output 0's without inputs) unless .infer changes it. */
     lucid_dtype kernel_dtype;
-    lucid_device device; /* of the inputs */
-    uint32_t needs;      /* bit i: input i needs a gradient; for .saves */
+    lucid_device device;               /* of the inputs */
+    uint32_t needs;                    /* bit i: input i needs a gradient; for .saves */
+    lucid_meta out[LUCID_MAX_OUTPUTS]; /* .infer fills these */
 } lucid_call;
 
 /* The backward of one application, as .vjp sees it (the vector-Jacobian product). */

@@ -70,26 +70,46 @@ static bool no_result(const lucid_module *m, const char *slot, const char *expec
                            got);
 }
 
-/* One input, one output, by the class's forward or by fn. */
-static lucid_tensor *run(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
+static inline lucid_tensor *call(lucid_module *m, lucid_tensor *x, luc_forward_fn fn,
+                                 const void *user)
 {
-    const lucid_module_class *runs = m->state->signature.runs;
-    const lucid_module_class *check = luc_class_with(m, check_input);
-    if (!runs)
-        return luc_raise_null(LUCID_ERR_UNSUPPORTED, m->cls->name, "this class has no forward");
-    if (m->state->n_hooks && !luc_run_forward_pre_hooks(m, &x, 1)) return NULL;
+    lucid_tensor *y = fn ? fn(m, x, user) : m->state->signature.runs->forward(m, x);
+    if (!y) no_result(m, "forward", "a tensor", "NULL");
+    return y;
+}
+
+__attribute__((noinline)) static lucid_tensor *call_with_hooks(lucid_module *m, lucid_tensor *x,
+                                                               luc_forward_fn fn, const void *user,
+                                                               const lucid_module_class *check)
+{
+    lucid_tensor *token = NULL, *y;
+    if (!luc_run_forward_pre_hooks(m, &x, 1)) return NULL;
+    if (!luc_check_tensor(x, m->cls->name, "input")) return NULL;
     if (check && !check->check_input(m, x)) return NULL;
-    lucid_tensor *token = NULL;
-    if (m->state->n_hooks && !luc_watch_inputs(m, &x, 1, &token)) return NULL;
-    lucid_tensor *y = fn ? fn(m, x, user) : runs->forward(m, x);
-    if (!y) return no_result(m, "forward", "a tensor", "NULL"), NULL;
-    if (m->state->n_hooks && !luc_run_forward_hooks(m, &x, 1, &y, 1)) return NULL;
+    if (!luc_watch_inputs(m, &x, 1, &token) || !(y = call(m, x, fn, user))) return NULL;
+    if (!luc_run_forward_hooks(m, &x, 1, &y, 1)) return NULL;
+    if (!y) return no_result(m, "forward_hook", "a tensor", "NULL"), NULL;
     return !token || luc_watch_outputs(&y, 1, token) ? y : NULL;
+}
+
+/* One input, one output, by the class's forward or by fn. */
+static inline lucid_tensor *run(lucid_module *m, lucid_tensor *x, luc_forward_fn fn,
+                                const void *user)
+{
+    const lucid_module_class *check = luc_class_with(m, check_input);
+    if (!m->state->signature.runs)
+        return luc_raise_null(LUCID_ERR_UNSUPPORTED, m->cls->name, "this class has no forward");
+    if (m->state->n_hooks) return call_with_hooks(m, x, fn, user, check);
+    if (check && !check->check_input(m, x)) return NULL;
+    return call(m, x, fn, user);
 }
 
 lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
 {
-    if (!luc_check_module(m, "forward") || !luc_check_tensor(x, m->cls->name, "input")) return NULL;
+    if (!m || !x) {
+        if (luc_check_module(m, "forward")) luc_check_tensor(x, m->cls->name, "input");
+        return NULL;
+    }
     size_t depth = lucid_scope_begin();
     if (!depth) return NULL;
     luc_module_frame frame = {.module = m, .path = write_path};
@@ -169,23 +189,28 @@ static bool run_list(lucid_module *m, lucid_tensor *const *inputs, int n_in, luc
     return true;
 }
 
+static bool forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_in,
+                         lucid_tensor **outputs, int n_out)
+{
+    if (!luc_check_module(m, "forward_many")) return false;
+    if ((!inputs && n_in > 0) || (!outputs && n_out > 0))
+        return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "%s: expected %d tensors, got NULL",
+                         outputs ? "inputs" : "outputs", outputs ? n_in : n_out);
+    size_t depth = lucid_scope_begin();
+    if (!depth) return false;
+    luc_module_frame frame = {.module = m, .path = write_path};
+    luc_module_frame_push(&frame);
+    bool ok = run_list(m, inputs, n_in, outputs, n_out);
+    luc_module_frame_pop(&frame);
+    lucid_scope_end(depth);
+    return ok;
+}
+
 bool lucid_forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_inputs,
                         lucid_tensor **outputs, int n_outputs)
 {
-    if (!luc_check_module(m, "forward_many")) {
-        for (int i = 0; outputs && i < n_outputs; i++) outputs[i] = NULL;
-        return false;
-    }
-    if ((!inputs && n_inputs > 0) || (!outputs && n_outputs > 0))
-        return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "%s: expected %d tensors, got NULL",
-                         outputs ? "inputs" : "outputs", outputs ? n_inputs : n_outputs);
-    size_t depth = lucid_scope_begin();
-    luc_module_frame frame = {.module = m, .path = write_path};
-    luc_module_frame_push(&frame);
-    bool ok = depth && run_list(m, inputs, n_inputs, outputs, n_outputs);
-    luc_module_frame_pop(&frame);
-    lucid_scope_end(depth);
-    for (int i = 0; !ok && i < n_outputs; i++) outputs[i] = NULL;
+    bool ok = forward_many(m, inputs, n_inputs, outputs, n_outputs);
+    for (int i = 0; !ok && outputs && i < n_outputs; i++) outputs[i] = NULL;
     return ok;
 }
 
