@@ -361,9 +361,10 @@ static lucid_tensor *reduced(lucid_tensor *loss, int reduction)
                                              : lucid_sum_opt(loss, NULL);
 }
 
-/* [C] with a 0-d class goes through as [1,C] with [1]. */
+/* [C] with a 0-d class goes through as [1,C] with [1]. A NULL x comes from an earlier error. */
 static lucid_tensor *nll(lucid_tensor *x, lucid_tensor *target, const lucid_loss_options *o)
 {
+    if (!x) return NULL;
     bool single = x->view.ndim == 1;
     if (target->view.dtype == LUCID_I32 || target->view.dtype == LUCID_U8)
         target = lucid_cast(target, LUCID_I64);

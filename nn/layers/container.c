@@ -28,33 +28,15 @@ static lucid_tensor *run_child(lucid_module *m, lucid_module *child, size_t *i, 
     return relu ? lucid_batch_norm_forward(norm, x, .relu = true) : lucid_forward(norm, x);
 }
 
-/* Each activation goes as soon as the next is there, unless the graph keeps it. */
-static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
-{
-    lucid_tensor *now = lucid_retain(x);
-    for (size_t i = 0; now;) {
-        lucid_module *child = next_child(m, &i);
-        if (i == m->state->n_entries) break;
-        size_t depth = lucid_scope_begin();
-        lucid_tensor *next = depth ? lucid_retain(run_child(m, child, &i, now)) : NULL;
-        lucid_scope_end(depth);
-        lucid_release(now);
-        now = next;
-    }
-    return now && luc_scope_add(now) ? now : NULL;
-}
-
 /* How many outputs a child gives that nobody asks for a number: the required ones; of a Sequential,
  * those of its last child. */
 static int outputs_of(const lucid_module *m)
 {
     while (m && m->state->signature.runs == &lucid_nn_sequential_class) {
-        const lucid_module *last = NULL;
-        for (size_t i = 0; i < m->state->n_entries; i++)
-            if (m->state->entries[i].kind == LUC_CHILD)
-                last = luc_entry_module(&m->state->entries[i]);
-        if (!last) break;
-        m = last;
+        size_t i = m->state->n_entries;
+        while (i > 0 && m->state->entries[i - 1].kind != LUC_CHILD) i--;
+        if (i == 0) break;
+        m = luc_entry_module(&m->state->entries[i - 1]);
     }
     return m ? m->state->signature.out_least : 1;
 }
@@ -87,14 +69,12 @@ static bool run_next(lucid_module *m, lucid_module *child, size_t *i, activation
     return ok;
 }
 
-/* The inputs go to the first child; the outputs of each child are the inputs of the next. */
-static bool sequential_forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_inputs,
-                                    lucid_tensor **outputs, int n_outputs)
+/* From the child at entry i on: each one's outputs are the inputs of the next. Releases `now`. */
+static bool run_rest(lucid_module *m, size_t i, activations now, lucid_tensor **outputs,
+                     int n_outputs)
 {
-    activations now = {.n = n_inputs};
-    for (int k = 0; k < n_inputs; k++) now.t[k] = lucid_retain(inputs[k]);
     bool ok = true;
-    for (size_t i = 0; ok;) {
+    while (ok) {
         lucid_module *child = next_child(m, &i);
         if (i == m->state->n_entries) break;
         size_t after = i + 1;
@@ -113,6 +93,32 @@ static bool sequential_forward_many(lucid_module *m, lucid_tensor *const *inputs
         if (ok) outputs[k] = now.t[k];
     }
     return ok;
+}
+
+static bool sequential_forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_inputs,
+                                    lucid_tensor **outputs, int n_outputs)
+{
+    activations now = {.n = n_inputs};
+    for (int k = 0; k < n_inputs; k++) now.t[k] = lucid_retain(inputs[k]);
+    return run_rest(m, 0, now, outputs, n_outputs);
+}
+
+/* One input and one output. Each activation goes as soon as the next is there, unless the graph keeps
+ * it. */
+static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
+{
+    lucid_tensor *now = lucid_retain(x), *y;
+    for (size_t i = 0; now;) {
+        lucid_module *child = next_child(m, &i);
+        if (i == m->state->n_entries) break;
+        if (outputs_of(child) > 1) return run_rest(m, i, (activations){1, {now}}, &y, 1) ? y : NULL;
+        size_t depth = lucid_scope_begin();
+        lucid_tensor *next = depth ? lucid_retain(run_child(m, child, &i, now)) : NULL;
+        lucid_scope_end(depth);
+        lucid_release(now);
+        now = next;
+    }
+    return now && luc_scope_add(now) ? now : NULL;
 }
 
 const lucid_module_class lucid_nn_sequential_class = {
