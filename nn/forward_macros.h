@@ -3,6 +3,8 @@
 #ifndef LUCID_NN_FORWARD_MACROS_H
 #define LUCID_NN_FORWARD_MACROS_H
 
+#include "lucid/tensor.h"
+
 #ifdef __cplusplus
 #define LUC_STATIC_ASSERT(condition, message) static_assert(condition, message)
 #else
@@ -15,9 +17,9 @@
 #define LUC_UNIQUE(prefix) LUC_PASTE(prefix, __COUNTER__)
 
 /* (a, b) to {a, b} */
-#define LUC_LIST(...) \
-    {                 \
-        __VA_ARGS__   \
+#define LUC_LIST_IN_PARENTHESES(...) \
+    {                                \
+        __VA_ARGS__                  \
     }
 
 /* `one` for a module and one input, `list` for a module and several inputs. */
@@ -46,8 +48,8 @@
  * variable may be both. */
 #define LUC_FORWARD_INTO_(in, to, out, i, ok, module, inputs, outputs)                     \
     __extension__({                                                                        \
-        lucid_tensor *const in[] = LUC_LIST inputs;                                        \
-        lucid_tensor **const to[] = LUC_LIST outputs;                                      \
+        lucid_tensor *const in[] = LUC_LIST_IN_PARENTHESES inputs;                         \
+        lucid_tensor **const to[] = LUC_LIST_IN_PARENTHESES outputs;                       \
         LUC_STATIC_ASSERT(sizeof in / sizeof *in <= LUCID_MODULE_MAX_INPUTS,               \
                           "expected at most 8 inputs of a module");                        \
         LUC_STATIC_ASSERT(sizeof to / sizeof *to <= LUCID_MODULE_MAX_OUTPUTS,              \

@@ -95,6 +95,26 @@ bool training()
     return last < 0.5 * first;
 }
 
+// Several inputs and outputs: the macros are for C++ too.
+bool several_inputs()
+{
+    Scope scope;
+    lucid_nn_cross_entropy_loss_options smoothing = lucid_nn_cross_entropy_loss_defaults;
+    smoothing.label_smoothing = 0.1;
+    lucid_module *criterion = lucid_nn_cross_entropy_loss(&smoothing);
+    lucid_module *same = lucid_nn_sequential(nullptr, 0);
+    lucid_tensor *x = lucid_randn_opt(shape({4, 3}), nullptr), *a, *b;
+    lucid_tensor *classes = lucid_argmax_opt(x, 1, nullptr);
+    lucid_loss_options options = lucid_loss_defaults;
+    options.label_smoothing = 0.1;
+    bool ok = lucid_equal(lucid_forward(criterion, lucid_forward(same, x), classes),
+                          lucid_cross_entropy_opt(x, classes, &options));
+    ok = ok && lucid_forward_into(same, (x, classes), (&a, &b)) && a == x && b == classes;
+    lucid_module_free(same);
+    lucid_module_free(criterion);
+    return ok;
+}
+
 // Errors come back as values where the program asks for it.
 bool errors_return()
 {
@@ -113,7 +133,7 @@ bool errors_return()
 int main()
 {
     lucid_manual_seed(1);
-    if (!gradient_of_square() || !normalised() || !training() || !errors_return()) {
+    if (!gradient_of_square() || !normalised() || !training() || !several_inputs() || !errors_return()) {
         std::fprintf(stderr, "unexpected values\n");
         return 1;
     }
