@@ -17,8 +17,13 @@ LUCID_API lucid_tensor *lucid_checkpoint(lucid_module *module, lucid_tensor *x);
 /* The same as lucid_forward_many for several inputs and outputs, which are all on one device. */
 LUCID_API bool lucid_checkpoint_many(lucid_module *module, lucid_tensor *const *inputs,
                                      int n_inputs, lucid_tensor **outputs, int n_outputs);
-/* Takes several inputs as lucid_forward does: lucid_checkpoint(decoder, x, skip). */
+/* They take lists as lucid_forward and lucid_forward_into do:
+ *
+ *     lucid_tensor *y = lucid_checkpoint(decoder, x, skip);
+ *     bool ok = lucid_checkpoint_into(lstm, (x, h, c), (&y, &h, &c)); */
 #define lucid_checkpoint(...) LUC_FORWARD_PICK(lucid_checkpoint, LUC_CHECKPOINT_LIST, __VA_ARGS__)
+#define lucid_checkpoint_into(module, inputs, outputs) \
+    LUC_FORWARD_INTO(lucid_checkpoint_many, module, inputs, outputs)
 #define LUC_CHECKPOINT_LIST(...) \
     LUC_FORWARD_LIST_(lucid_checkpoint_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
 /* Is this thread computing anew what it has computed before? A module that changes state of its own

@@ -44,21 +44,21 @@
 #define LUC_FORWARD_LIST(...) \
     LUC_FORWARD_LIST_(lucid_forward_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
 
-/* inputs and outputs: lists in parentheses. The inputs are read before an output is set, for a
+/* fn as above; inputs and outputs: lists in parentheses. The inputs are read before an output is set, for a
  * variable may be both. */
-#define LUC_FORWARD_INTO_(in, to, out, i, ok, module, inputs, outputs)                     \
-    __extension__({                                                                        \
-        lucid_tensor *const in[] = LUC_LIST_IN_PARENTHESES inputs;                         \
-        lucid_tensor **const to[] = LUC_LIST_IN_PARENTHESES outputs;                       \
-        LUC_STATIC_ASSERT(sizeof in / sizeof *in <= LUCID_MODULE_MAX_INPUTS,               \
-                          "expected at most 8 inputs of a module");                        \
-        LUC_STATIC_ASSERT(sizeof to / sizeof *to <= LUCID_MODULE_MAX_OUTPUTS,              \
-                          "expected at most 8 outputs of a module");                       \
-        lucid_tensor *out[sizeof to / sizeof *to];                                         \
-        const bool ok = lucid_forward_many(module, in, (int)(sizeof in / sizeof *in), out, \
-                                           (int)(sizeof to / sizeof *to));                 \
-        for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = out[i];               \
-        ok;                                                                                \
+#define LUC_FORWARD_INTO_(in, to, out, i, ok, fn, module, inputs, outputs)                     \
+    __extension__({                                                                            \
+        lucid_tensor *const in[] = LUC_LIST_IN_PARENTHESES inputs;                             \
+        lucid_tensor **const to[] = LUC_LIST_IN_PARENTHESES outputs;                           \
+        LUC_STATIC_ASSERT(sizeof in / sizeof *in <= LUCID_MODULE_MAX_INPUTS,                   \
+                          "expected at most 8 inputs of a module");                            \
+        LUC_STATIC_ASSERT(sizeof to / sizeof *to <= LUCID_MODULE_MAX_OUTPUTS,                  \
+                          "expected at most 8 outputs of a module");                           \
+        lucid_tensor *out[sizeof to / sizeof *to];                                             \
+        const bool ok =                                                                        \
+            fn(module, in, (int)(sizeof in / sizeof *in), out, (int)(sizeof to / sizeof *to)); \
+        for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = out[i];                   \
+        ok;                                                                                    \
     })
 #define LUC_FORWARD_INTO(...)                                                         \
     LUC_FORWARD_INTO_(LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_to_), LUC_UNIQUE(luc_out_), \

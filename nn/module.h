@@ -161,8 +161,9 @@ LUCID_API bool lucid_forward_many(lucid_module *module, lucid_tensor *const *inp
  *
  * More than LUCID_MODULE_MAX_INPUTS inputs do not compile. lucid_forward takes the first output of a
  * class whose other outputs are optional; it is an error where several are required. */
-#define lucid_forward(...)                          LUC_FORWARD_PICK(lucid_forward, LUC_FORWARD_LIST, __VA_ARGS__)
-#define lucid_forward_into(module, inputs, outputs) LUC_FORWARD_INTO(module, inputs, outputs)
+#define lucid_forward(...) LUC_FORWARD_PICK(lucid_forward, LUC_FORWARD_LIST, __VA_ARGS__)
+#define lucid_forward_into(module, inputs, outputs) \
+    LUC_FORWARD_INTO(lucid_forward_many, module, inputs, outputs)
 /* Whether layers that follow one another may run as one operation where that gives the same numbers:
  * BatchNorm and ReLU in a Sequential, and lucid_batch_norm_forward. In eval, where no gradient is
  * recorded, also a convolution with the BatchNorm behind it, with the same numbers but for rounding.
@@ -254,8 +255,9 @@ LUCID_API uint64_t lucid_register_full_backward_hook(lucid_module *module, lucid
  * see all: the inputs that the caller gave, the outputs that he asked for, NULL for what is absent
  * (an optional input; a gradient that is not needed or did not come). They replace what they set in
  * the arrays that are not const, and return false after an error. They serve modules of one input
- * and one output too. While gradients are recorded, a module that has backward hooks and several
- * inputs that require gradients may not change such an input in place: that is an error. */
+ * and one output too. While gradients are recorded, several inputs that require gradients of a module
+ * with backward hooks must be on one device, and the module may not change one of them in place:
+ * that is an error. */
 typedef bool (*lucid_forward_pre_hook_many)(lucid_module *module, lucid_tensor **inputs,
                                             int n_inputs, void *user);
 typedef bool (*lucid_forward_hook_many)(lucid_module *module, lucid_tensor *const *inputs,

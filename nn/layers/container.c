@@ -41,10 +41,13 @@ static int outputs_of(const lucid_module *m)
     return m ? m->state->signature.out_least : 1;
 }
 
+/* The outputs of one child, and so the inputs of the next. */
 typedef struct activations {
     int n;
     lucid_tensor *t[LUCID_MODULE_MAX_OUTPUTS]; /* owned */
 } activations;
+
+_Static_assert(LUCID_MODULE_MAX_INPUTS <= LUCID_MODULE_MAX_OUTPUTS, "inputs fit");
 
 static void release_all(activations *a)
 {

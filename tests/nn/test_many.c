@@ -451,7 +451,7 @@ Test(many, subclasses_inherit_and_replace)
     const lucid_module_class one = {
         .name = "Negative", .size = sizeof(LSTM), .super = &LSTM_class, .forward = negative};
     const lucid_module_class many = {.name = "PlusOne",
-                                     .size = sizeof(nn_BatchNorm2d),
+                                     .size = sizeof(nn_Identity),
                                      .super = &lucid_nn_identity_class,
                                      .forward_many = first_plus_one};
     lucid_module *a = lucid_module_new(&same), *b = lucid_module_new(&one),
@@ -466,4 +466,30 @@ Test(many, subclasses_inherit_and_replace)
     lucid_module_free(a);
     lucid_module_free(b);
     lucid_module_free(c);
+}
+
+/* What it inherits must not run, fused with a BatchNorm or alone. */
+Test(many, a_convolution_with_forward_many_is_not_fused)
+{
+    const lucid_module_class cls = {.name = "NoConv2d",
+                                    .size = sizeof(nn_Conv2d),
+                                    .super = &lucid_nn_conv2d_class,
+                                    .forward_many = first_plus_one};
+    const lucid_module_class norm = {.name = "NoBatchNorm2d",
+                                     .size = sizeof(nn_BatchNorm2d),
+                                     .super = &lucid_nn_batch_norm2d_class,
+                                     .forward_many = first_plus_one};
+    lucid_module *conv = lucid_module_new(&cls), *bn = lucid_module_new(&norm);
+    lucid_module *net = nn_Sequential(conv, nn_BatchNorm2d(2, .eps = 0)),
+                 *other = nn_Sequential(bn);
+    nn_Conv2d *c = lucid_self(conv, nn_Conv2d);
+    c->in_channels = 2;
+    lucid_sequential_append(other, nn_ReLU());
+    lucid_eval(net);
+    LUCID_NO_GRAD;
+    lucid_tensor *x = lucid_values((1, 2, 1, 1), 3, -4);
+    EXPECT_VALUES(lucid_forward(net, x), 1e-6, 0, {4, -3});
+    EXPECT_VALUES(lucid_forward(other, x), 0, 0, {4, 0});
+    lucid_module_free(other);
+    lucid_module_free(net);
 }

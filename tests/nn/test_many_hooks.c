@@ -615,8 +615,8 @@ static bool work(void)
     lucid_tensor *target = lucid_zeros((3), .dtype = LUCID_I64);
     for (int k = 0; k < 2 && ok; k++) {
         LUCID_SCOPE;
-        lucid_tensor *in[3] = {x, h0, NULL}, *out[3];
-        ok = k ? lucid_checkpoint_many(lstm, in, 3, out, 3)
+        lucid_tensor *out[3];
+        ok = k ? lucid_checkpoint_into(lstm, (x, h0, NULL), (&out[0], &out[1], &out[2]))
                : lucid_forward_into(lstm, (x, h0, NULL), (&out[0], &out[1], &out[2]));
         lucid_tensor *d = k ? lucid_checkpoint(net, out[1]) : lucid_forward(net, out[1]);
         lucid_tensor *loss =
