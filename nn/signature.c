@@ -90,18 +90,22 @@ bool luc_signature_find(luc_signature *s, const lucid_module_class *cls)
 }
 
 static bool check_count(const lucid_module *m, const char *what, const char *names, int least,
-                        int most, int got)
+                        int most, int got, const char *hint)
 {
     if (got >= least && got <= most) return true;
     char range[32];
-    snprintf(range, sizeof range, least < most ? "%d to %d" : "%d", least, most);
-    return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "%s: expected %s (%s), got %d", what, range,
-                     names, got);
+    if (least < most)
+        snprintf(range, sizeof range, "%d to %d", least, most);
+    else
+        snprintf(range, sizeof range, "%d", least);
+    return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "%s: expected %s (%s), got %d%s", what,
+                     range, names, got, hint);
 }
 
 bool luc_signature_check(const lucid_module *m, int n_in, int n_out)
 {
     const luc_signature *s = &m->state->signature;
-    return check_count(m, "inputs", s->inputs, s->in_least, s->in_most, n_in) &&
-           check_count(m, "outputs", s->outputs, s->out_least, s->out_most, n_out);
+    const char *hint = n_out == 1 ? "; lucid_forward_into takes several" : "";
+    return check_count(m, "inputs", s->inputs, s->in_least, s->in_most, n_in, "") &&
+           check_count(m, "outputs", s->outputs, s->out_least, s->out_most, n_out, hint);
 }

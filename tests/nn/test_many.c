@@ -325,7 +325,8 @@ Test(many, wrong_numbers_name_the_module)
     EXPECT_ERROR(lucid_forward(lstm, x, x, x, x), LUCID_ERR_ARGUMENT,
                  "LSTM: inputs: expected 1 to 3 (x, h?, c?), got 4; module net");
     EXPECT_ERROR(lucid_forward(net, x), LUCID_ERR_ARGUMENT,
-                 "TwoHeads: outputs: expected 2 (classes, boxes), got 1; module net.1");
+                 "TwoHeads: outputs: expected 2 (classes, boxes), got 1; lucid_forward_into takes "
+                 "several; module net.1");
     EXPECT_ERROR(lucid_forward_into(linear, (x), (&a, &b)), LUCID_ERR_ARGUMENT,
                  "Linear: outputs: expected 1 (output), got 2");
     EXPECT_ERROR(lucid_forward_into(loss, (x, x), (&a, &b, &c)), LUCID_ERR_ARGUMENT,
