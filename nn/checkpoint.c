@@ -35,8 +35,8 @@ static void segment_free(void *user, void *data)
     luc_free(s);
 }
 
-/* The operator's inputs: the module's, the token, something that requires a gradient (for the inputs
- * may not, while the parameters do), and the outputs that were computed. */
+/* The operator's inputs: the module's, the token, something that requires a gradient (for the
+ * inputs may not, while the parameters do), and the outputs that were computed. */
 static int token_at(int n_in, int n_out)
 {
     return n_in - n_out - 2;

@@ -60,7 +60,7 @@ bool lucid_module_set_name(lucid_module *m, const char *name)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* forward gave no result: because of an error, or that is one. Returns false. */
+/* Raises an error where forward gave no result without raising one itself. Returns false. */
 static bool no_result(const lucid_module *m, const char *slot, const char *expected,
                       const char *got)
 {
@@ -153,7 +153,7 @@ static bool check_outputs(const lucid_module *m, lucid_tensor *const *out, int n
     return true;
 }
 
-/* in and out are arrays of the most that there can be. */
+/* By the class's forward_many. in and out have room for the most inputs and outputs of any class. */
 static bool run_many(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **out, int n_out)
 {
     const lucid_module_class *runs = m->state->signature.runs;

@@ -1,5 +1,5 @@
-/* forward_macros.h: the machinery of lucid_forward and lucid_forward_into (nn/module.h), in C and C++.
- * Nothing in it is meant for programs. */
+/* forward_macros.h: the machinery of lucid_forward and lucid_forward_into (nn/module.h), in C and
+ * C++. Nothing in it is meant for programs. */
 #ifndef LUCID_NN_FORWARD_MACROS_H
 #define LUCID_NN_FORWARD_MACROS_H
 
@@ -44,8 +44,8 @@
 #define LUC_FORWARD_LIST(...) \
     LUC_FORWARD_LIST_(lucid_forward_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
 
-/* fn as above; inputs and outputs: lists in parentheses. The inputs are read before an output is set, for a
- * variable may be both. */
+/* fn as above; inputs and outputs: lists in parentheses. The inputs are read before an output is
+ * set, for a variable may be both. */
 #define LUC_FORWARD_INTO_(in, to, out, i, ok, fn, module, inputs, outputs)                     \
     __extension__({                                                                            \
         lucid_tensor *const in[] = LUC_LIST_IN_PARENTHESES inputs;                             \

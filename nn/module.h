@@ -46,15 +46,15 @@ struct lucid_module_class {
     const char *name; /* "BatchNorm2d": printed, in messages, and what lucid_self checks */
     size_t size;      /* of the struct; at least the super's */
     const lucid_module_class *super; /* &lucid_module_class_base where there is no other */
-    /* Computes the output of one input. Runs inside a scope of its own: only the result lives on. */
+    /* Computes one output from one input. Runs in a scope of its own: only the result lives on. */
     lucid_tensor *(*forward)(lucid_module *self, lucid_tensor *x);
     /* Computes outputs from inputs, in a class that has several of either; only what it puts into
      * outputs lives on. `inputs` has an entry for each name in .inputs, which is NULL where the
-     * caller gave none; n_inputs is the number that the caller gave. `outputs` has an entry for each
-     * name in .outputs, all NULL at first; n_outputs is the number that the caller asked for, and
-     * those after it need not be set. Returns false after an error.
-     * A class may define forward too: it then computes one output from one input. A subclass that
-     * defines either of the two replaces both. */
+     * caller gave none; n_inputs is the number that the caller gave. `outputs` has an entry for
+     * each name in .outputs, all NULL at first; n_outputs is the number that the caller asked for,
+     * and those after it need not be set. Returns false after an error. A class may define forward
+     * too: it then computes one output from one input. A subclass that defines either of the two
+     * replaces both. */
     bool (*forward_many)(lucid_module *self, lucid_tensor *const *inputs, int n_inputs,
                          lucid_tensor **outputs, int n_outputs);
     /* The names that forward_many's inputs and outputs have, in order, required ones first. A "?"
@@ -62,8 +62,8 @@ struct lucid_module_class {
      * need not ask for: .inputs = "x, h?, c?", .outputs = "y, h, c". The base's are "input" and
      * "output". Any other number in a call is an error that says these names. */
     const char *inputs, *outputs;
-    /* Refuses an input (the first of several, where it is given) before forward: raises an error and
-     * returns false. */
+    /* Refuses an input (the first of several, where it is given) before forward: raises an error
+     * and returns false. */
     bool (*check_input)(lucid_module *self, lucid_tensor *x);
     /* Sets parameters and buffers as they are at first. */
     bool (*reset_parameters)(lucid_module *self);
@@ -147,8 +147,8 @@ LUCID_API bool lucid_replace_module(lucid_module *self, const char *path, lucid_
 LUCID_API lucid_tensor *lucid_forward(lucid_module *module, lucid_tensor *x);
 /* The same for a module of several inputs or outputs: fills outputs[n_outputs]; a false result
  * leaves NULL in all of them. An input may be NULL where the class says so (.inputs has a "?"), and
- * inputs may be left out at the end; while an error is pending, a NULL comes from that error and the
- * call returns false. Errors: another number of inputs or outputs than the class takes.
+ * inputs may be left out at the end; while an error is pending, a NULL comes from that error and
+ * the call returns false. Errors: another number of inputs or outputs than the class takes.
  *
  *     lucid_tensor *out[2];
  *     lucid_forward_many(net, (lucid_tensor *[]){x}, 1, out, 2); */
@@ -159,8 +159,8 @@ LUCID_API bool lucid_forward_many(lucid_module *module, lucid_tensor *const *inp
  *     lucid_tensor *loss = lucid_forward(criterion, logits, target);    several inputs, one output
  *     bool ok = lucid_forward_into(lstm, (x, h, c), (&y, &h, &c));      lists of both
  *
- * More than LUCID_MODULE_MAX_INPUTS inputs do not compile. lucid_forward takes the first output of a
- * class whose other outputs are optional; it is an error where several are required. */
+ * More than LUCID_MODULE_MAX_INPUTS inputs do not compile. lucid_forward takes the first output of
+ * a class whose other outputs are optional; it is an error where several are required. */
 #define lucid_forward(...) LUC_FORWARD_PICK(lucid_forward, LUC_FORWARD_LIST, __VA_ARGS__)
 #define lucid_forward_into(module, inputs, outputs) \
     LUC_FORWARD_INTO(lucid_forward_many, module, inputs, outputs)
@@ -250,21 +250,21 @@ LUCID_API uint64_t lucid_register_forward_hook(lucid_module *module, lucid_forwa
 LUCID_API uint64_t lucid_register_full_backward_hook(lucid_module *module, lucid_backward_hook hook,
                                                      void *user);
 
-/* Of a module of several inputs and outputs, the hooks above see and replace the first input and the
- * first output only; a backward hook is not called where no gradient came to the first output. These
- * see all: the inputs that the caller gave, the outputs that he asked for, NULL for what is absent
- * (an optional input; a gradient that is not needed or did not come). They replace what they set in
- * the arrays that are not const, and return false after an error. They serve modules of one input
- * and one output too. While gradients are recorded, several inputs that require gradients of a module
- * with backward hooks must be on one device, and the module may not change one of them in place:
- * that is an error. */
+/* Of a module of several inputs and outputs, the hooks above see and replace the first input and
+ * the first output only; a backward hook is not called where no gradient came to the first output.
+ * These see all: the inputs that the caller gave, the outputs that he asked for, NULL for what is
+ * absent (an optional input; a gradient that is not needed or did not come). They replace what they
+ * set in the arrays that are not const, and return false after an error. They serve modules of one
+ * input and one output too. While gradients are recorded, several inputs that require gradients of
+ * a module with backward hooks must be on one device, and the module may not change one of them in
+ * place: that is an error. */
 typedef bool (*lucid_forward_pre_hook_many)(lucid_module *module, lucid_tensor **inputs,
                                             int n_inputs, void *user);
 typedef bool (*lucid_forward_hook_many)(lucid_module *module, lucid_tensor *const *inputs,
                                         int n_inputs, lucid_tensor **outputs, int n_outputs,
                                         void *user);
-/* Called once all gradients of the inputs have been computed. An entry of grad_inputs that was NULL,
- * or is set to NULL, stays as it was. */
+/* Called once all gradients of the inputs have been computed. An entry of grad_inputs that was
+ * NULL, or is set to NULL, stays as it was. */
 typedef bool (*lucid_backward_hook_many)(lucid_module *module, lucid_tensor **grad_inputs,
                                          int n_inputs, lucid_tensor *const *grad_outputs,
                                          int n_outputs, void *user);

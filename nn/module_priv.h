@@ -65,8 +65,9 @@ bool luc_run_forward_hooks(lucid_module *m, lucid_tensor *const *in, int n_in, l
 /* The hooks replace entries of grad_in that are not NULL. */
 bool luc_run_backward_hooks(lucid_module *m, lucid_tensor **grad_in, int n_in,
                             lucid_tensor *const *grad_out, int n_out);
-/* Around forward: inputs, and then outputs, that require a gradient get operators that see it, where
- * the module has backward hooks. *token joins the two; NULL where there is nothing to watch. */
+/* Around forward: inputs, and then outputs, that require a gradient get operators that see it,
+ * where the module has backward hooks. *token joins the two; NULL where there is nothing to
+ * watch. */
 bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **token);
 bool luc_watch_outputs(lucid_tensor **out, int n_out, lucid_tensor *token);
 
@@ -112,7 +113,7 @@ bool luc_check_tensor(const lucid_tensor *t, const char *op, const char *argumen
 
 /* Finds the signature of a class; raises and returns false where its names are not right. */
 bool luc_signature_find(luc_signature *s, const lucid_module_class *cls);
-/* May the module be called with so many? Raises, in its name, when not. */
+/* Raises, in the module's name, where its class does not take these numbers. */
 bool luc_signature_check(const lucid_module *m, int n_in, int n_out);
 /* The name of one of several, "h" for 1 in "x, h?, c?". */
 luc_text luc_signature_name(const char *names, int i);

@@ -28,8 +28,8 @@ static lucid_tensor *run_child(lucid_module *m, lucid_module *child, size_t *i, 
     return relu ? lucid_batch_norm_forward(norm, x, .relu = true) : lucid_forward(norm, x);
 }
 
-/* How many outputs a child gives that nobody asks for a number: the required ones; of a Sequential,
- * those of its last child. */
+/* The number of outputs that a child hands to the next one: those that its class requires; in a
+ * Sequential, those of its last child. */
 static int outputs_of(const lucid_module *m)
 {
     while (m && m->state->signature.runs == &lucid_nn_sequential_class) {
@@ -54,8 +54,8 @@ static void release_all(activations *a)
     for (int i = 0; i < a->n; i++) lucid_release(a->t[i]);
 }
 
-/* The child at *i applied to `now`, which its `want` outputs replace; *i moves past it, and past what
- * it is fused with. False after an error, with nothing in `now`. */
+/* The child at *i applied to `now`, which its `want` outputs replace; *i moves past it, and past
+ * what it is fused with. False after an error, with nothing in `now`. */
 static bool run_next(lucid_module *m, lucid_module *child, size_t *i, activations *now, int want)
 {
     activations next = {.n = want};
@@ -106,8 +106,8 @@ static bool sequential_forward_many(lucid_module *m, lucid_tensor *const *inputs
     return run_rest(m, 0, now, outputs, n_outputs);
 }
 
-/* One input and one output. Each activation goes as soon as the next is there, unless the graph keeps
- * it. */
+/* One input and one output. Each activation goes as soon as the next is there, unless the graph
+ * keeps it. */
 static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
 {
     lucid_tensor *now = lucid_retain(x), *y;

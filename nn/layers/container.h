@@ -18,11 +18,11 @@ typedef struct nn_Identity {
 
 /* Modules one after the other: the output of each is the input of the next; without any, the input
  * is the output. It takes the modules over. A NULL among them (a constructor that failed) gives
- * NULL, and the others are freed. Several inputs go to the first module; the outputs of a module that
- * gives several (all that its class requires) are the inputs of the next one; the last one gives as
- * many as the caller asks for. Under no_grad only one activation is alive at a time. A BatchNorm
- * and the ReLU behind it, without hooks, run as one operation; in eval, where no gradient is recorded,
- * with the convolution in front of them (lucid_set_fusion).
+ * NULL, and the others are freed. Several inputs go to the first module; the outputs of a module
+ * that gives several (all that its class requires) are the inputs of the next one; the last one
+ * gives as many as the caller asks for. Under no_grad only one activation is alive at a time. A
+ * BatchNorm and the ReLU behind it, without hooks, run as one operation; in eval, where no gradient
+ * is recorded, with the convolution in front of them (lucid_set_fusion).
  *
  *     lucid_module *net = nn_Sequential(nn_Linear(784, 128), nn_ReLU(), nn_Linear(128, 10));
  *     lucid_module *first = lucid_get_module(net, "0"); */

@@ -65,7 +65,7 @@ lucid_module *lucid_nn_cross_entropy_loss(const lucid_nn_cross_entropy_loss_opti
     return luc_layer_done(m, lucid_register_buffer(m, "weight", &l->weight, o->weight));
 }
 
-/* ---- the negative logarithm of a likelihood --------------------------------------------------- */
+/* ---- the negative logarithm of a likelihood -------------------------------------------------- */
 
 static bool nll_forward(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
                         int n_out)
@@ -99,7 +99,7 @@ lucid_module *lucid_nn_nll_loss(const lucid_nn_nll_loss_options *options)
     return luc_layer_done(m, lucid_register_buffer(m, "weight", &l->weight, o->weight));
 }
 
-/* ---- the squared error ------------------------------------------------------------------------ */
+/* ---- the squared error ----------------------------------------------------------------------- */
 
 static bool mse_forward(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
                         int n_out)

@@ -54,8 +54,8 @@ typedef struct lucid_nn_mse_loss_options {
 #define LUCID_NN_MSE_LOSS_DEFAULTS .reduction = LUCID_REDUCTION_MEAN
 LUCID_API extern const lucid_nn_mse_loss_options lucid_nn_mse_loss_defaults;
 
-/* lucid_cross_entropy: logits [N,C], [N,C,...] or [C]; target: classes or probabilities. Errors when
- * made: a reduction or label_smoothing that the function refuses, a weight that is not [C].
+/* lucid_cross_entropy: logits [N,C], [N,C,...] or [C]; target: classes or probabilities. Errors
+ * when made: a reduction or label_smoothing that the function refuses, a weight that is not [C].
  *
  *     lucid_module *criterion = nn_CrossEntropyLoss(.label_smoothing = 0.1);
  *     lucid_tensor *loss = lucid_forward(criterion, logits, target); */

@@ -1,5 +1,5 @@
-/* many.h: modules of several inputs and outputs as a user writes them (see docs/add_a_module.md), for
- * the tests. */
+/* many.h: modules of several inputs and outputs as a user writes them (see docs/add_a_module.md),
+ * for the tests. */
 #ifndef TESTS_NN_MANY_H
 #define TESTS_NN_MANY_H
 
@@ -7,9 +7,9 @@
 #include "autograd/ops.h"
 #include "nn/nn.h"
 
-/* ---- an LSTM (Hochreiter and Schmidhuber, 1997) ------------------------------------------------ */
+/* ---- an LSTM (Hochreiter and Schmidhuber, 1997) ---------------------------------------------- */
 
-/* x [T,N,I], h and c [N,H] or absent (zeros); y [T,N,H], and the last h and c. Gates: i, f, g, o. */
+/* x [T,N,I], h and c [N,H] or absent (zeros); y [T,N,H], the last h and c. Gates: i, f, g, o. */
 typedef struct {
     lucid_module base;
     int64_t hidden;
@@ -64,7 +64,7 @@ static inline lucid_module *make_lstm(int64_t inputs, int64_t hidden)
     return m;
 }
 
-/* ---- a siamese net: two inputs, shared weights ------------------------------------------------- */
+/* ---- a siamese net: two inputs, shared weights ----------------------------------------------- */
 
 /* The distance of two inputs: sum over features of (f(a) - f(b))^2.  a, b [N,I]; distance [N]. */
 typedef struct {
@@ -104,7 +104,7 @@ static inline lucid_module *make_siamese(lucid_module *embed)
     return m;
 }
 
-/* ---- a head of two outputs -------------------------------------------------------------------- */
+/* ---- a head of two outputs ------------------------------------------------------------------- */
 
 /* x [N,I]; classes [N,C], boxes [N,4]. */
 typedef struct {

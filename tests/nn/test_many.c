@@ -205,7 +205,7 @@ Test(many, lstm_learns)
     lucid_module_free(net);
 }
 
-/* ---- a siamese net and two heads ---------------------------------------------------------------- */
+/* ---- a siamese net and two heads ------------------------------------------------------------- */
 
 Test(many, siamese_net_learns)
 {
@@ -266,7 +266,7 @@ Test(many, two_heads_learn_at_the_end_of_a_sequential)
     lucid_module_free(net);
 }
 
-/* ---- Sequential ---------------------------------------------------------------------------------- */
+/* ---- Sequential ------------------------------------------------------------------------------ */
 
 Test(many, sequential_hands_outputs_on)
 {
@@ -311,7 +311,7 @@ Test(many, sequential_fuses_before_several_outputs)
     lucid_module_free(net);
 }
 
-/* ---- wrong calls ---------------------------------------------------------------------------------- */
+/* ---- wrong calls ----------------------------------------------------------------------------- */
 
 Test(many, wrong_numbers_name_the_module)
 {
@@ -394,7 +394,7 @@ Test(many, forward_many_without_a_result)
     lucid_module_free(m);
 }
 
-/* ---- classes -------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 static lucid_module *of_names(const char *inputs, const char *outputs, bool many)
 {

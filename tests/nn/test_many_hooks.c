@@ -47,7 +47,7 @@ static double grad_of(lucid_tensor *t)
     return lucid_tensor_grad(t) ? lucid_item(lucid_tensor_grad(t)) : NAN;
 }
 
-/* ---- forward hooks -------------------------------------------------------------------------------- */
+/* ---- forward hooks --------------------------------------------------------------------------- */
 
 static bool swap_inputs(lucid_module *m, lucid_tensor **in, int n_in, void *user)
 {
@@ -163,7 +163,7 @@ Test(many_hooks, hooks_that_take_away_or_fail)
     lucid_module_free(net);
 }
 
-/* ---- backward hooks ------------------------------------------------------------------------------- */
+/* ---- backward hooks -------------------------------------------------------------------------- */
 
 typedef struct seen {
     int calls, n_in, n_out;
@@ -364,7 +364,7 @@ Test(many_hooks, eight_inputs_and_outputs)
     lucid_module_free(m);
 }
 
-/* ---- checkpoints ----------------------------------------------------------------------------------- */
+/* ---- checkpoints ----------------------------------------------------------------------------- */
 
 /* A siamese net with dropout, its loss, and an LSTM: with and without a checkpoint. */
 static void run_lstm(lucid_module *m, bool checkpoint, lucid_tensor *const *in,
@@ -459,7 +459,7 @@ Test(many_checkpoint, backward_of_one_output_only)
     lucid_module_free(m);
 }
 
-/* ---- what else is around a module --------------------------------------------------------------------- */
+/* ---- what else is around a module ------------------------------------------------------------ */
 
 typedef struct step {
     lucid_module *net, *criterion;
@@ -590,7 +590,7 @@ Test(many_around, only_the_outputs_live_on)
     lucid_module_free(m);
 }
 
-/* ---- failing allocations ------------------------------------------------------------------------------ */
+/* ---- failing allocations --------------------------------------------------------------------- */
 
 static bool leave(lucid_module *m, lucid_tensor **in, int n_in, void *user)
 {

@@ -133,7 +133,8 @@ bool errors_return()
 int main()
 {
     lucid_manual_seed(1);
-    if (!gradient_of_square() || !normalised() || !training() || !several_inputs() || !errors_return()) {
+    if (!gradient_of_square() || !normalised() || !training() || !several_inputs() ||
+        !errors_return()) {
         std::fprintf(stderr, "unexpected values\n");
         return 1;
     }
