@@ -153,7 +153,7 @@ static bool check_outputs(const lucid_module *m, lucid_tensor *const *out, int n
     return true;
 }
 
-/* By the class's forward_many. in and out have room for the most inputs and outputs of any class. */
+/* By the class's forward_many. in and out have room for what any class takes and gives. */
 static bool run_many(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **out, int n_out)
 {
     const lucid_module_class *runs = m->state->signature.runs;
