@@ -1,8 +1,7 @@
 /* accumulate.c: adding gradients up: on the way through the graph, and in leaves. */
 #include "autograd/node_priv.h"
 #include "autograd/ops/view.h"
-
-#include <pthread.h>
+#include "lucid/lock_priv.h"
 
 /* Nobody but the holder of the one reference sees the memory of g. */
 static bool is_sole(lucid_tensor *g)
@@ -34,15 +33,10 @@ lucid_tensor *luc_accumulate_buffer(lucid_tensor *a, lucid_tensor *b, bool creat
 
 /* ---- leaves ------------------------------------------------------------------------------------ */
 
-#define FOUR_LOCKS                                                                   \
-    PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, \
-        PTHREAD_MUTEX_INITIALIZER
-enum { LOCKS = 16 };
-static pthread_mutex_t locks[LOCKS] = {FOUR_LOCKS, FOUR_LOCKS, FOUR_LOCKS, FOUR_LOCKS};
-
-static pthread_mutex_t *lock_of(const lucid_tensor *leaf)
+static luc_lock_id lock_of(const lucid_tensor *leaf)
 {
-    return &locks[((uintptr_t)leaf >> 6) % LOCKS];
+    enum { LOCKS = LUC_LOCK_LEAVES_END - LUC_LOCK_LEAVES + 1 };
+    return (luc_lock_id)(LUC_LOCK_LEAVES + ((uintptr_t)leaf >> 6) % LOCKS);
 }
 
 static bool strides_equal(const lucid_view *a, const int64_t *strides)
@@ -96,10 +90,10 @@ bool luc_accumulate(lucid_tensor *leaf, lucid_tensor *grad, bool create_graph)
     lucid_tensor *old = NULL;
     size_t scope = lucid_scope_begin();
     if (!scope) return false;
-    pthread_mutex_t *lock = lock_of(leaf);
-    pthread_mutex_lock(lock);
+    const luc_lock_id lock = lock_of(leaf);
+    luc_lock(lock);
     bool ok = accumulate(leaf, grad, create_graph, &old);
-    pthread_mutex_unlock(lock);
+    luc_unlock(lock);
     lucid_scope_end(scope);
     lucid_release(old);
     return ok;

@@ -1,12 +1,11 @@
 /* hooks.c: hooks on gradients, and results that keep theirs. */
 #include "autograd/node_priv.h"
+#include "lucid/lock_priv.h"
 
-#include <pthread.h>
 #include <string.h>
 
-/* Guards every hook list and every node's `retained`: they change seldom, and backward reads them
- * from whatever thread it runs in. */
-static pthread_mutex_t hooks_lock = PTHREAD_MUTEX_INITIALIZER;
+/* LUC_LOCK_HOOKS guards every hook list and every node's `retained`: they change seldom, and backward
+ * reads them from whatever thread it runs in. */
 static atomic_uint_fast64_t last_id;
 
 void luc_hooks_free(luc_hooks *hooks)
@@ -83,9 +82,9 @@ uint64_t lucid_register_hook(lucid_tensor *t, lucid_tensor_hook hook, void *user
         luc_raise(LUCID_ERR_ARGUMENT, "register_hook", "hook: expected a function, got NULL");
         return 0;
     }
-    pthread_mutex_lock(&hooks_lock);
+    luc_lock(LUC_LOCK_HOOKS);
     uint64_t id = register_locked(t, hook, user);
-    pthread_mutex_unlock(&hooks_lock);
+    luc_unlock(LUC_LOCK_HOOKS);
     return id;
 }
 
@@ -94,7 +93,7 @@ bool lucid_remove_hook(lucid_tensor *t, uint64_t handle)
     if (!t) return false;
     lucid_node *fn = NULL;
     bool found = false;
-    pthread_mutex_lock(&hooks_lock);
+    luc_lock(LUC_LOCK_HOOKS);
     luc_tensor_extra *x = t->extra;
     if (x) found = take_out(&x->hooks, handle);
     for (size_t i = 0; x && i < x->n_hooked && !found; i++) {
@@ -104,7 +103,7 @@ bool lucid_remove_hook(lucid_tensor *t, uint64_t handle)
         x->hooked[i] = x->hooked[--x->n_hooked];
         break;
     }
-    pthread_mutex_unlock(&hooks_lock);
+    luc_unlock(LUC_LOCK_HOOKS);
     luc_node_release(fn);
     if (!found)
         return luc_raise(LUCID_ERR_ARGUMENT, "remove_hook", "handle: there is no hook %llu here",
@@ -128,12 +127,12 @@ static bool hook_at(const luc_hooks *hooks, int nr, uint64_t after, luc_hook *ho
 /* The next hook after id `after`: a hook may remove itself or add others while it runs. */
 static bool next_hook(lucid_node *n, lucid_tensor *leaf, int nr, uint64_t after, luc_hook *hook)
 {
-    pthread_mutex_lock(&hooks_lock);
+    luc_lock(LUC_LOCK_HOOKS);
     const luc_hooks *hooks = NULL;
     if (n && n->extra) hooks = &n->extra->hooks;
     if (leaf && leaf->extra) hooks = &leaf->extra->hooks;
     bool found = hooks && hook_at(hooks, nr, after, hook);
-    pthread_mutex_unlock(&hooks_lock);
+    luc_unlock(LUC_LOCK_HOOKS);
     return found;
 }
 
@@ -184,29 +183,29 @@ bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad)
 
 bool luc_retained_add(lucid_tensor *t)
 {
-    pthread_mutex_lock(&hooks_lock);
+    luc_lock(LUC_LOCK_HOOKS);
     luc_node_extra *x = luc_node_extra_get(t->grad_fn);
     if (x) x->retained[t->output_nr] = t;
-    pthread_mutex_unlock(&hooks_lock);
+    luc_unlock(LUC_LOCK_HOOKS);
     return x != NULL;
 }
 
 void luc_retained_remove(lucid_tensor *t)
 {
-    pthread_mutex_lock(&hooks_lock);
+    luc_lock(LUC_LOCK_HOOKS);
     luc_node_extra *x = t->grad_fn->extra;
     if (x && x->retained[t->output_nr] == t) x->retained[t->output_nr] = NULL;
-    pthread_mutex_unlock(&hooks_lock);
+    luc_unlock(LUC_LOCK_HOOKS);
 }
 
 /* The tensor that keeps the gradient of output nr, retained, unless it is just dying. */
 static lucid_tensor *retained(lucid_node *n, int nr)
 {
-    pthread_mutex_lock(&hooks_lock);
+    luc_lock(LUC_LOCK_HOOKS);
     lucid_tensor *t = n->extra ? n->extra->retained[nr] : NULL;
     int refs = t ? atomic_load(&t->refs) : 0;
     while (refs > 0 && !atomic_compare_exchange_weak(&t->refs, &refs, refs + 1)) continue;
-    pthread_mutex_unlock(&hooks_lock);
+    luc_unlock(LUC_LOCK_HOOKS);
     return refs > 0 ? t : NULL;
 }
 

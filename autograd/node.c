@@ -1,8 +1,8 @@
 /* node.c: recording an application, and freeing graphs of any depth. */
 #include "autograd/autocast_priv.h"
 #include "autograd/node_priv.h"
+#include "lucid/lock_priv.h"
 
-#include <sched.h>
 #include <string.h>
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -129,7 +129,6 @@ lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
     lucid_node *n = allocate(c, outputs, n_saved);
     if (!n) return NULL;
     atomic_init(&n->refs, 1);
-    atomic_flag_clear_explicit(&n->busy, memory_order_relaxed);
     atomic_init(&n->released, false);
     n->op = c->op;
     n->seq = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed);
@@ -199,12 +198,12 @@ void luc_edge_release(luc_edge *e)
 
 void luc_node_lock(lucid_node *n)
 {
-    while (atomic_flag_test_and_set_explicit(&n->busy, memory_order_acquire)) sched_yield();
+    luc_spin_lock(LUC_SPIN_NODE, n);
 }
 
 void luc_node_unlock(lucid_node *n)
 {
-    atomic_flag_clear_explicit(&n->busy, memory_order_release);
+    luc_spin_unlock(LUC_SPIN_NODE, n);
 }
 
 void luc_node_release_saved(lucid_node *n)

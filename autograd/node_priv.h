@@ -46,7 +46,6 @@ typedef struct luc_saved {
 
 struct lucid_node {
     atomic_int refs;
-    atomic_flag busy;     /* held while saved tensors are read or released */
     atomic_bool released; /* saved tensors are gone: a second backward is an error */
     const lucid_op *op;
     uint64_t seq; /* order of recording: later ones run first in backward */
@@ -74,7 +73,7 @@ typedef struct luc_hooks {
     size_t n, capacity;
 } luc_hooks;
 
-/* What few nodes have. Guarded by luc_hooks_lock. */
+/* What few nodes have. Guarded by LUC_LOCK_HOOKS. */
 typedef struct luc_node_extra {
     luc_hooks hooks;
     /* Results that keep their gradient. Not owned: a tensor that dies takes itself off. */

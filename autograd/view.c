@@ -9,11 +9,9 @@
 #include "autograd/node_priv.h"
 
 #include "lucid/attrs.h"
+#include "lucid/lock_priv.h"
 
-#include <pthread.h>
 #include <string.h>
-
-static pthread_mutex_t refresh_lock = PTHREAD_MUTEX_INITIALIZER;
 
 luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t)
 {
@@ -83,9 +81,9 @@ bool luc_view_refresh_slow(lucid_tensor *t)
     luc_tensor_extra *x = t->extra;
     if (atomic_load_explicit(&x->view_version, memory_order_acquire) == version_of(t)) return true;
     /* Several threads may read one view at once. */
-    pthread_mutex_lock(&refresh_lock);
+    luc_lock(LUC_LOCK_VIEWS);
     bool ok = refresh(t, x);
-    pthread_mutex_unlock(&refresh_lock);
+    luc_unlock(LUC_LOCK_VIEWS);
     return ok;
 }
 

@@ -1,18 +1,17 @@
 /* backend.c: which backends there are, and running their kernels. */
 #include "lucid/backend_priv.h"
 #include "lucid/error_priv.h"
+#include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/plugin.h"
 #include "lucid/tensor_priv.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(const lucid_backend *) backends[LUCID_DEVICE_TYPE_COUNT];
 static char cuda_reason[512]; /* why the plug-in cannot be used; "" before it was tried */
 
@@ -86,11 +85,11 @@ static void install(lucid_device_type type, const lucid_backend *b)
 
 static void set_switch(lucid_switch which, bool enabled)
 {
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_BACKENDS);
     atomic_store(&switches[which], enabled);
     for (int type = 0; type < LUCID_DEVICE_TYPE_COUNT; type++)
         tell(atomic_load(&backends[type]), which);
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_BACKENDS);
 }
 
 void lucid_set_tf32(bool enabled)
@@ -130,13 +129,13 @@ static const lucid_backend *find(lucid_device_type type)
     if ((unsigned)type >= LUCID_DEVICE_TYPE_COUNT) return NULL;
     const lucid_backend *b = atomic_load_explicit(&backends[type], memory_order_acquire);
     if (b) return b;
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_BACKENDS);
     b = atomic_load(&backends[type]);
     if (!b) {
         b = type == LUCID_CPU ? luc_cpu_backend() : load_cuda();
         install(type, b);
     }
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_BACKENDS);
     return b;
 }
 
@@ -160,9 +159,9 @@ bool lucid_backend_register(const lucid_backend *backend)
         return luc_raise(LUCID_ERR_ARGUMENT, "backend_register",
                          "backend: %s: expected alloc, free, copy and device_count to be set",
                          backend->name ? backend->name : "(no name)");
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_BACKENDS);
     install(backend->type, backend);
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_BACKENDS);
     return true;
 }
 

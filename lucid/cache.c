@@ -4,6 +4,7 @@
  * again. Sizes are rounded up to classes, eight to a doubling; a block carries its class in the 64
  * bytes before it. Small blocks come from lists of the thread's own; larger ones from lists under
  * one lock, where a block of up to twice the size is taken before the system is asked. */
+#include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
 #include <pthread.h>
@@ -32,7 +33,6 @@ typedef struct block {
 } block;
 _Static_assert(sizeof(block) <= HEADER, "the header must fit before the data");
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static block *large[CLASSES];
 static struct {
     atomic_size_t current, peak, reserved;
@@ -121,12 +121,12 @@ static block *take_small(size_t k)
 static block *take_large(size_t k)
 {
     block *b = NULL;
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_CACHE);
     for (size_t i = k; i <= k + STEPS && i < CLASSES && !b; i++) {
         b = large[i];
         if (b) large[i] = b->next;
     }
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_CACHE);
     return b;
 }
 
@@ -186,10 +186,10 @@ void luc_cache_free(void *p, size_t size)
         small.head[b->kind] = b;
         small.count[b->kind]++;
     } else {
-        pthread_mutex_lock(&lock);
+        luc_lock(LUC_LOCK_CACHE);
         b->next = large[b->kind - SMALL_CLASSES];
         large[b->kind - SMALL_CLASSES] = b;
-        pthread_mutex_unlock(&lock);
+        luc_unlock(LUC_LOCK_CACHE);
     }
 }
 
@@ -213,7 +213,7 @@ void luc_cache_reset_peak(void)
 void luc_cache_release(void)
 {
     release_small(NULL);
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_CACHE);
     for (size_t k = 0; k < CLASSES; k++) {
         while (large[k]) {
             block *b = large[k];
@@ -221,5 +221,5 @@ void luc_cache_release(void)
             system_free(b);
         }
     }
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_CACHE);
 }

@@ -1,5 +1,6 @@
 /* error.c: the birthplace of errors. */
 #include "lucid/error_priv.h"
+#include "lucid/lock_priv.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -22,7 +23,6 @@ static _Thread_local uint64_t raised; /* errors so far, also those that were not
 static _Thread_local luc_module_frame *module_frame;
 
 static atomic_int error_mode = LUCID_ERRORS_STOP;
-static pthread_mutex_t handler_lock = PTHREAD_MUTEX_INITIALIZER;
 static lucid_error_handler handler;
 static void *handler_user;
 
@@ -56,10 +56,10 @@ lucid_error_mode lucid_get_error_mode(void)
 
 void lucid_set_error_handler(lucid_error_handler fn, void *user)
 {
-    pthread_mutex_lock(&handler_lock);
+    luc_lock(LUC_LOCK_HANDLER);
     handler = fn;
     handler_user = user;
-    pthread_mutex_unlock(&handler_lock);
+    luc_unlock(LUC_LOCK_HANDLER);
 }
 
 static void free_message(void *message)
@@ -159,10 +159,10 @@ static bool raise_va(lucid_code code, const char *op, const char *fmt, va_list a
     if (pending.code == LUCID_OK) { /* the first error wins */
         pending.code = code;
         write_message(op, fmt, args);
-        pthread_mutex_lock(&handler_lock);
+        luc_lock(LUC_LOCK_HANDLER);
         lucid_error_handler fn = handler;
         void *user = handler_user;
-        pthread_mutex_unlock(&handler_lock);
+        luc_unlock(LUC_LOCK_HANDLER);
         if (fn) fn(code, lucid_error(), user);
     }
     /* Also where the pending one is older than the mode: it was never shown. */

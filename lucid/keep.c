@@ -2,6 +2,7 @@
 #include "lucid/keep.h"
 #include "lucid/backend_priv.h"
 #include "lucid/capture_priv.h"
+#include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
@@ -64,12 +65,12 @@ void lucid_kept_release(lucid_kept *k)
 
 static void lock(luc_storage *s)
 {
-    while (atomic_exchange_explicit(&s->keep_lock, true, memory_order_acquire)) {}
+    luc_spin_lock(LUC_SPIN_STORAGE, s);
 }
 
 static void unlock(luc_storage *s)
 {
-    atomic_store_explicit(&s->keep_lock, false, memory_order_release);
+    luc_spin_unlock(LUC_SPIN_STORAGE, s);
 }
 
 lucid_kept *lucid_keep_find(lucid_keep *keep, const void *key, size_t key_size)

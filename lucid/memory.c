@@ -2,6 +2,7 @@
 #include "lucid/memory_priv.h"
 #include "lucid/backend.h"
 #include "lucid/error_priv.h"
+#include "lucid/lock_priv.h"
 #include "lucid/tensor_priv.h"
 
 #include <pthread.h>
@@ -176,7 +177,6 @@ typedef struct live_cell {
     struct live_cell *next;
 } live_cell;
 
-static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
 static live_cell *live_cells;  /* of running threads */
 static live_cell live_of_dead; /* sum of the threads that ended, and the fallback */
 static pthread_key_t live_key;
@@ -187,31 +187,42 @@ static __thread live_cell live_storage __attribute__((tls_model("initial-exec"))
 static void live_thread_end(void *p)
 {
     live_cell *cell = p;
-    pthread_mutex_lock(&live_lock);
+    luc_lock(LUC_LOCK_LIVE);
     for (live_cell **at = &live_cells; *at; at = &(*at)->next) {
         if (*at != cell) continue;
         *at = cell->next;
         break;
     }
     for (int k = 0; k < LUC_LIVE_KINDS; k++) live_of_dead.n[k] += cell->n[k];
-    pthread_mutex_unlock(&live_lock);
+    luc_unlock(LUC_LOCK_LIVE);
     memset(cell, 0, sizeof *cell);
     live_mine = NULL; /* destructors that run later register it anew */
+}
+
+/* In a child of fork: the cells of the parent's other threads lie in stacks that new threads will
+ * get. */
+static void live_forget_threads(void)
+{
+    for (live_cell *c = live_cells; c; c = c->next)
+        for (int k = 0; k < LUC_LIVE_KINDS && c != live_mine; k++) live_of_dead.n[k] += c->n[k];
+    live_cells = live_mine;
+    if (live_mine) live_mine->next = NULL;
 }
 
 static void live_make_key(void)
 {
     pthread_key_create(&live_key, live_thread_end);
+    luc_in_forked_child(live_forget_threads);
 }
 
 static void live_register(void)
 {
     pthread_once(&live_once, live_make_key);
     live_mine = &live_storage;
-    pthread_mutex_lock(&live_lock);
+    luc_lock(LUC_LOCK_LIVE);
     live_mine->next = live_cells;
     live_cells = live_mine;
-    pthread_mutex_unlock(&live_lock);
+    luc_unlock(LUC_LOCK_LIVE);
     pthread_setspecific(live_key, live_mine);
 }
 
@@ -226,13 +237,13 @@ void luc_live_add(luc_live_kind kind, int64_t delta)
 lucid_live_counts lucid_live(void)
 {
     int64_t sum[LUC_LIVE_KINDS];
-    pthread_mutex_lock(&live_lock);
+    luc_lock(LUC_LOCK_LIVE);
     for (int k = 0; k < LUC_LIVE_KINDS; k++) {
         sum[k] = live_of_dead.n[k];
         for (live_cell *c = live_cells; c; c = c->next)
             sum[k] += atomic_load_explicit(&c->n[k], memory_order_relaxed);
     }
-    pthread_mutex_unlock(&live_lock);
+    luc_unlock(LUC_LOCK_LIVE);
     return (lucid_live_counts){
         .tensors = sum[LUC_LIVE_TENSORS],
         .storages = sum[LUC_LIVE_STORAGES],

@@ -1,10 +1,10 @@
 /* print.c: tensors as text, character for character as PyTorch writes them. */
 #include "lucid/error_priv.h"
+#include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +18,6 @@ typedef struct print_options {
     int line_width;
 } print_options;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static print_options options = {
     .precision = 4, .threshold = 1000, .edge_items = 3, .line_width = 80};
 
@@ -37,9 +36,9 @@ void lucid_set_print_options(int precision, int64_t threshold, int64_t edge_item
     else if (line_width < 1)
         luc_raise(LUCID_ERR_ARGUMENT, op, "line_width: expected >= 1, got %d", line_width);
     else {
-        pthread_mutex_lock(&lock);
+        luc_lock(LUC_LOCK_PRINT);
         options = (print_options){precision, threshold, edge_items, line_width};
-        pthread_mutex_unlock(&lock);
+        luc_unlock(LUC_LOCK_PRINT);
     }
 }
 
@@ -287,9 +286,9 @@ char *lucid_to_string(const lucid_tensor *t)
     size_t depth = lucid_scope_begin();
     printer p = {.t = depth ? luc_host_tensor(t, "to_string") : NULL};
     if (p.t) {
-        pthread_mutex_lock(&lock);
+        luc_lock(LUC_LOCK_PRINT);
         p.o = options;
-        pthread_mutex_unlock(&lock);
+        luc_unlock(LUC_LOCK_PRINT);
         p.summarize = t->numel > p.o.threshold;
         text_puts(&p.out, "tensor(");
         if (t->numel > 0) {

@@ -2,9 +2,9 @@
  * once, when it ends. */
 #include "lucid/profiler_priv.h"
 #include "lucid/error_priv.h"
+#include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
-#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,7 +12,6 @@ const lucid_profiler_options lucid_profiler_defaults = {LUCID_PROFILER_DEFAULTS}
 atomic_bool luc_profiling;
 
 static struct {
-    pthread_mutex_t lock;
     bool trace;
     lucid_profile_entry *entry; /* op and module are one allocation, which begins at op */
     size_t n, capacity;
@@ -20,7 +19,7 @@ static struct {
     size_t table_size;
     luc_event *event;
     size_t n_events, event_capacity;
-} record = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} record;
 
 static _Thread_local luc_span *innermost;
 static _Thread_local uint32_t thread_number; /* from 1; 0: not given yet */
@@ -142,7 +141,7 @@ bool luc_span_end(luc_span *span, const char *op, double bytes, double flops)
     luc_module_path(module, sizeof module);
     innermost = span->parent;
     if (innermost) innermost->children += seconds;
-    pthread_mutex_lock(&record.lock);
+    luc_lock(LUC_LOCK_PROFILER);
     bool ok = true;
     if (luc_profiler_is_on()) { /* it may have been stopped meanwhile */
         const size_t i = find(op, module, span->backward);
@@ -156,7 +155,7 @@ bool luc_span_end(luc_span *span, const char *op, double bytes, double flops)
             e->flops += flops;
         }
     }
-    pthread_mutex_unlock(&record.lock);
+    luc_unlock(LUC_LOCK_PROFILER);
     return ok;
 }
 
@@ -165,14 +164,14 @@ bool luc_span_end(luc_span *span, const char *op, double bytes, double flops)
 bool lucid_profiler_start_opt(const lucid_profiler_options *options)
 {
     const lucid_profiler_options *o = options ? options : &lucid_profiler_defaults;
-    pthread_mutex_lock(&record.lock);
+    luc_lock(LUC_LOCK_PROFILER);
     const bool on = luc_profiler_is_on();
     if (!on) {
         clear();
         record.trace = o->trace;
         atomic_store(&luc_profiling, true);
     }
-    pthread_mutex_unlock(&record.lock);
+    luc_unlock(LUC_LOCK_PROFILER);
     return !on || luc_raise(LUCID_ERR_STATE, "profiler_start", "already recording");
 }
 
@@ -189,9 +188,9 @@ void lucid_profiler_cleanup(bool *started)
 void lucid_profiler_reset(void)
 {
     lucid_profiler_stop();
-    pthread_mutex_lock(&record.lock);
+    luc_lock(LUC_LOCK_PROFILER);
     clear();
-    pthread_mutex_unlock(&record.lock);
+    luc_unlock(LUC_LOCK_PROFILER);
 }
 
 const lucid_profile_entry *luc_profiler_entries(size_t *n)

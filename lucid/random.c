@@ -1,10 +1,8 @@
 /* random.c: Philox4x32-10 and the default generator. */
 #include "lucid/random.h"
+#include "lucid/lock_priv.h"
 #include "lucid/tensor_priv.h"
 
-#include <pthread.h>
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static lucid_generator generator = {.seed = 67280421310721u, .offset = 0};
 
 void lucid_philox(uint64_t seed, uint64_t block, uint32_t out[4])
@@ -34,25 +32,25 @@ void lucid_manual_seed(uint64_t seed)
 
 lucid_generator lucid_get_rng_state(void)
 {
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_RANDOM);
     lucid_generator g = generator;
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_RANDOM);
     return g;
 }
 
 void lucid_set_rng_state(lucid_generator state)
 {
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_RANDOM);
     generator = state;
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_RANDOM);
 }
 
 lucid_generator luc_random_take(uint64_t blocks)
 {
-    pthread_mutex_lock(&lock);
+    luc_lock(LUC_LOCK_RANDOM);
     lucid_generator g = generator;
     generator.offset += blocks;
-    pthread_mutex_unlock(&lock);
+    luc_unlock(LUC_LOCK_RANDOM);
     return g;
 }
 

@@ -18,9 +18,8 @@ typedef struct luc_storage {
     atomic_uint_fast64_t version;         /* in-place changes */
     void (*free)(void *user, void *data); /* memory of the caller's own: how to free it */
     void *user;
-    bool foreign; /* data is not the backend's */
-    atomic_bool keep_lock;
-    lucid_kept *kept; /* owned; under keep_lock: what kernels keep of it, see keep.h */
+    bool foreign;     /* data is not the backend's */
+    lucid_kept *kept; /* owned; under LUC_SPIN_STORAGE: what kernels keep of it, see keep.h */
 } luc_storage;
 
 typedef struct lucid_node lucid_node;             /* autograd/node_priv.h */

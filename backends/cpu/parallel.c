@@ -6,6 +6,7 @@
  * as if it were alone. Idle helpers spin for a while, since the next kernel mostly comes within
  * microseconds, and then sleep on a futex. */
 #include "backends/cpu/parallel.h"
+#include "lucid/lock_priv.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -102,9 +103,7 @@ typedef struct {
 } helper;
 
 static helper helpers[LUC_MAX_THREADS]; /* helper 0 is not used: thread 0 is the caller */
-static int n_helpers;                   /* that run; under the lock */
-static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER; /* held during a job */
-static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+static int n_helpers; /* that run; under LUC_LOCK_THREADS, which is held during a job */
 
 static void futex_wait(atomic_uint *word, unsigned value)
 {
@@ -174,19 +173,13 @@ static void *helper_main(void *index)
 static void after_fork(void)
 {
     n_helpers = 0;
-    pthread_mutex_init(&pool_lock, NULL);
     for (int i = 0; i < LUC_MAX_THREADS; i++) atomic_store(&helpers[i].state, IDLE);
-}
-
-static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, after_fork);
 }
 
 /* Starts helpers until there are n, or as many as the system gives; returns how many there are. */
 static int start_helpers(int n)
 {
-    pthread_once(&pool_once, watch_forks);
+    if (n_helpers < n) luc_in_forked_child(after_fork);
     while (n_helpers < n) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, helper_main, (void *)(intptr_t)(n_helpers + 1)) != 0)
@@ -237,13 +230,13 @@ void luc_parallel_for_max(int64_t n, int64_t grain, int max_threads, luc_paralle
     if (threads > max_threads) threads = max_threads;
     if (threads > blocks) threads = (int)blocks;
     /* While another thread of the program has the pool, this one works alone. */
-    if (threads <= 1 || inside_block || pthread_mutex_trylock(&pool_lock) != 0) {
+    if (threads <= 1 || inside_block || !luc_lock_try(LUC_LOCK_THREADS)) {
         run_here(n, grain, fn, ctx);
         return;
     }
     threads = 1 + start_helpers(threads - 1);
     fork_join(n, grain, threads, blocks, fn, ctx);
-    pthread_mutex_unlock(&pool_lock);
+    luc_unlock(LUC_LOCK_THREADS);
 }
 
 void luc_parallel_for(int64_t n, int64_t grain, luc_parallel_fn fn, void *ctx)

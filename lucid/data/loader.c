@@ -141,6 +141,7 @@ static void job_clear(luc_job *job)
 /* Takes back what the workers have and the user holds. */
 static void leave_epoch(lucid_loader *loader)
 {
+    luc_pool_forget(&loader->pool);
     if (loader->pool.workers) luc_pool_cancel(&loader->pool);
     for (int i = 0; i < loader->capacity && loader->jobs; i++) job_clear(&loader->jobs[i]);
     job_clear(&loader->current);
@@ -151,6 +152,7 @@ static void leave_epoch(lucid_loader *loader)
 void lucid_loader_free(lucid_loader *loader)
 {
     if (!loader) return;
+    luc_pool_forget(&loader->pool);
     if (loader->pool.workers) luc_pool_end(&loader->pool);
     leave_epoch(loader);
     luc_feed_end(&loader->feed);
@@ -204,6 +206,20 @@ static bool give(lucid_loader *loader, int64_t number)
     return true;
 }
 
+/* The batches of this epoch that are made ahead, from the next one on. */
+static bool give_window(lucid_loader *loader)
+{
+    for (int64_t k = 0; k < loader->capacity && loader->next + k < loader->batches; k++)
+        if (!give(loader, loader->next + k)) return false;
+    return true;
+}
+
+static bool start_workers(lucid_loader *loader, int first)
+{
+    return luc_pool_start(&loader->pool, &loader->shared, loader->jobs, loader->capacity,
+                          loader->options.workers, first);
+}
+
 /* Resident: all samples are made once, with the numbers of the first epoch, and stay. */
 static bool make_resident(lucid_loader *loader)
 {
@@ -230,14 +246,20 @@ static bool begin_epoch(lucid_loader *loader)
     if (loader->options.workers) {
         if (loader->pool.workers)
             luc_pool_cancel(&loader->pool); /* the ring begins at job 0 again */
-        else if (!luc_pool_start(&loader->pool, &loader->shared, loader->jobs, loader->capacity,
-                                 loader->options.workers))
+        else if (!start_workers(loader, 0))
             return false;
     }
     order_samples(loader);
-    for (int64_t k = 0; k < loader->capacity && k < loader->batches; k++)
-        if (!give(loader, k)) return false;
-    return true;
+    return give_window(loader);
+}
+
+/* In a child of fork, which has none of the workers: starts its own, and has them make the batches
+ * that the parent's had not handed over. */
+static bool go_on_after_fork(lucid_loader *loader)
+{
+    for (int i = 0; i < loader->capacity; i++) job_clear(&loader->jobs[i]);
+    if (!loader->running) return true;
+    return start_workers(loader, (int)(loader->next % loader->capacity)) && give_window(loader);
 }
 
 /* A worker's message begins with the name of what failed, as every message does. */
@@ -283,7 +305,8 @@ bool lucid_next(lucid_loader *loader, lucid_batch *batch)
     if (!loader) return luc_raise(LUCID_ERR_ARGUMENT, "next", "loader: got NULL");
     if (!batch) return luc_raise(LUCID_ERR_ARGUMENT, "next", "batch: got NULL");
     job_clear(&loader->current);
-    if (lucid_error_code() != LUCID_OK || !luc_feed_leave(&loader->feed)) return false;
+    if (lucid_error_code() != LUCID_OK || !luc_feed_leave(&loader->feed)) goto fail;
+    if (luc_pool_forget(&loader->pool) && !go_on_after_fork(loader)) goto fail;
     if (!loader->running && !begin_epoch(loader)) goto fail;
     if (loader->next == loader->batches) {
         leave_epoch(loader);

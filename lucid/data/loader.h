@@ -10,7 +10,15 @@
  *     lucid_loader_free(loader);
  *
  * The order of the samples depends on the seed and the epoch alone: not on the number of workers.
- * A loader is used by one thread at a time. */
+ *
+ * lucid_next cannot tell a new loop from one that goes on: after a `break`, or after a single
+ * lucid_next that looks at the sizes, the next call gives the next batch of the same epoch. Call
+ * lucid_loader_reset(loader) before a loop that is to have every batch; or lucid_loader_set_epoch(
+ * loader, 0) after the look, so that the loop is still epoch 0. A loop that ended by an error needs
+ * neither.
+ *
+ * A loader is used by one thread at a time. A child of fork may go on with the loader of the thread
+ * that forked, and has the same batches: it starts workers of its own. */
 #ifndef LUCID_DATA_LOADER_H
 #define LUCID_DATA_LOADER_H
 
@@ -63,7 +71,8 @@ LUCID_API void lucid_loader_free(lucid_loader *loader);
 
 /* The next batch of the epoch. False at the end of the epoch (the call after that begins the next
  * one), after an error, and while an error is pending; the batch is zeroed then. An error ends the
- * epoch; when it came from a worker it is raised here. */
+ * epoch, also one that was pending: when it is cleared, the next call begins the next epoch. An error
+ * of a worker is raised here. */
 LUCID_API bool lucid_next(lucid_loader *loader, lucid_batch *batch);
 /* Leaves the epoch where it is, if one has begun: the next lucid_next begins the next epoch. */
 LUCID_API void lucid_loader_reset(lucid_loader *loader);

@@ -1,6 +1,7 @@
 #include "lucid/data/loader_priv.h"
 
 #include "lucid/error_priv.h"
+#include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
 #include <signal.h>
@@ -90,9 +91,13 @@ static bool start_threads(luc_pool *pool, int workers)
 }
 
 bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int capacity,
-                    int workers)
+                    int workers, int first)
 {
-    *pool = (luc_pool){.epoch = epoch, .jobs = jobs, .capacity = capacity};
+    *pool = (luc_pool){.epoch = epoch,
+                       .jobs = jobs,
+                       .capacity = capacity,
+                       .next = first,
+                       .fork_depth = luc_fork_depth()};
     pool->threads = luc_calloc((size_t)workers, sizeof *pool->threads, "loader");
     pool->states = luc_calloc((size_t)capacity, sizeof *pool->states, "loader"); /* all EMPTY */
     if (!pool->threads || !pool->states) {
@@ -138,6 +143,15 @@ void luc_pool_cancel(luc_pool *pool)
     atomic_store(&pool->cancel, false);
 }
 
+static void free_arrays(luc_pool *pool)
+{
+    luc_free(pool->threads);
+    luc_free(pool->states);
+    pool->threads = NULL;
+    pool->states = NULL;
+    pool->workers = 0;
+}
+
 void luc_pool_end(luc_pool *pool)
 {
     atomic_store(&pool->cancel, true);
@@ -149,9 +163,13 @@ void luc_pool_end(luc_pool *pool)
     pthread_cond_destroy(&pool->done);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->mutex);
-    luc_free(pool->threads);
-    luc_free(pool->states);
-    pool->threads = NULL;
-    pool->states = NULL;
-    pool->workers = 0;
+    free_arrays(pool);
+}
+
+bool luc_pool_forget(luc_pool *pool)
+{
+    if (!pool->workers || pool->fork_depth == luc_fork_depth()) return false;
+    /* A worker may have held the mutex: it is not touched again, and luc_pool_start makes it anew. */
+    free_arrays(pool);
+    return true;
 }

@@ -79,13 +79,15 @@ typedef struct luc_pool {
     int next;    /* the job that a worker takes next */
     int workers; /* threads that run */
     pthread_t *threads;
-    atomic_bool stop;   /* leave the job and end */
-    atomic_bool cancel; /* leave the job: its epoch is over */
+    atomic_bool stop;    /* leave the job and end */
+    atomic_bool cancel;  /* leave the job: its epoch is over */
+    unsigned fork_depth; /* luc_fork_depth of the process that has the threads */
 } luc_pool;
 
-/* Starts the workers, waiting. False, with an error raised and nothing left behind, on failure. */
+/* Starts the workers, which wait for jobs; the one that is given first is job `first` of the ring.
+ * False, with an error raised and nothing left over, on failure. */
 bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int capacity,
-                    int workers);
+                    int workers, int first);
 /* Hands job `i` of the ring out; jobs are given in the order of the ring. */
 void luc_pool_give(luc_pool *pool, int i);
 /* Waits until job `i` is done and takes it back (its state becomes EMPTY). */
@@ -94,5 +96,8 @@ void luc_pool_take(luc_pool *pool, int i);
 void luc_pool_cancel(luc_pool *pool);
 /* Ends the workers. */
 void luc_pool_end(luc_pool *pool);
+/* In a child of fork, which has no workers: forgets them, frees what the pool has, and returns true;
+ * the jobs are the loader's again. Elsewhere it does nothing and returns false. */
+bool luc_pool_forget(luc_pool *pool);
 
 #endif

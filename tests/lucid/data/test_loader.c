@@ -404,8 +404,30 @@ Test(loader, a_pending_error_stops_the_loop)
     cr_expect_null(data_Loader(NULL));
     cr_expect_str_eq(lucid_error(), "test: first");
     lucid_clear_error();
-    cr_expect(lucid_next(loader, &b) && b.number == 1);
+    cr_expect(lucid_next(loader, &b) && b.number == 0 && b.epoch == 1,
+              "the error ended the epoch: got batch %d of epoch %d", (int)b.number, (int)b.epoch);
     lucid_loader_free(loader);
+}
+
+/* However a loop ends by an error, the next one has a whole epoch: on the last batch too. */
+Test(loader, a_loop_after_an_error_has_every_batch)
+{
+    for (int workers = 0; workers < 3; workers++)
+        for (int at = 1; at <= 10; at++) {
+            counting c;
+            counting_init(&c, 40);
+            lucid_loader *loader = data_Loader(&c.base, .batch_size = 4, .workers = workers);
+            lucid_batch b;
+            int n = 0, m = 0;
+            while (lucid_next(loader, &b))
+                if (++n == at) lucid_raise(LUCID_ERR_ARGUMENT, "test", "a mistake");
+            lucid_clear_error();
+            while (lucid_next(loader, &b)) m++;
+            cr_expect(n == at && m == 10,
+                      "workers %d: the loop ended at batch %d, the next one has %d of 10", workers, n,
+                      m);
+            lucid_loader_free(loader);
+        }
 }
 
 #define REFUSED(text, ...)                                                         \

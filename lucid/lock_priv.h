@@ -1,0 +1,47 @@
+/* lock_priv.h: every lock of the library, in one table, so that fork finds all of them free.
+ *
+ * A child of fork has only the thread that called it. A lock that another thread held at that
+ * moment would stay taken in the child for ever. So one handler takes all locks of this table before
+ * a fork, in their order, and gives them back after it, in the parent and in the child. No file uses
+ * a mutex of its own: tests/house/test_locks.sh reads the sources. */
+#ifndef LUCID_LOCK_PRIV_H
+#define LUCID_LOCK_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* In the order in which a thread may take them: one that holds a lock takes only later ones. */
+typedef enum luc_lock_id {
+    LUC_LOCK_LEAVES, /* 16 locks for the gradients of leaves, by the leaf's address */
+    LUC_LOCK_LEAVES_END = LUC_LOCK_LEAVES + 15,
+    LUC_LOCK_VIEWS,    /* the history of views */
+    LUC_LOCK_HOOKS,    /* lists of hooks */
+    LUC_LOCK_BACKENDS, /* the table of backends and the switches */
+    LUC_LOCK_THREADS,  /* the pool of the CPU's kernels, during a job */
+    LUC_LOCK_PROFILER, /* the profiler's record */
+    LUC_LOCK_PRINT,    /* how tensors are printed */
+    LUC_LOCK_RANDOM,   /* the default generator */
+    LUC_LOCK_CACHE,    /* freed blocks of tensor data */
+    LUC_LOCK_LIVE,     /* the list of the threads' counts */
+    LUC_LOCK_HANDLER,  /* the error handler */
+    LUC_LOCKS
+} luc_lock_id;
+
+void luc_lock(luc_lock_id id);
+bool luc_lock_try(luc_lock_id id); /* false, at once, while anyone has it */
+void luc_unlock(luc_lock_id id);
+
+/* Locks for a few instructions, by the address of what they guard. Two objects may share one: a
+ * thread holds at most one lock of a kind, and takes no other lock meanwhile. */
+typedef enum luc_spin_kind { LUC_SPIN_NODE, LUC_SPIN_STORAGE, LUC_SPIN_KINDS } luc_spin_kind;
+void luc_spin_lock(luc_spin_kind kind, const void *guarded);
+void luc_spin_unlock(luc_spin_kind kind, const void *guarded);
+
+/* From now on fn is called in every child of a fork, while all locks are held, to forget the threads
+ * that the child does not have. Called with one fn again and again, it counts once. */
+void luc_in_forked_child(void (*fn)(void));
+/* How many forks lie between the first process and this one: an object that has threads of its own
+ * remembers the number, and finds by another one that they are gone. */
+unsigned luc_fork_depth(void);
+
+#endif
