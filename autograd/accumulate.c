@@ -18,7 +18,7 @@ static bool is_dense(const lucid_tensor *g)
 lucid_tensor *luc_accumulate_buffer(lucid_tensor *a, lucid_tensor *b, bool create_graph)
 {
     lucid_tensor *sum;
-    size_t scope = lucid_scope_begin();
+    size_t scope = lucid_scope_begin_at("lucid_backward", 0);
     if (!create_graph && is_sole(a) && is_dense(a))
         sum = lucid_apply_inplace(&luc_op_add, (lucid_tensor *[]){a, b}, 2, NULL);
     else if (!create_graph && is_sole(b) && is_dense(b))
@@ -88,7 +88,7 @@ static bool accumulate(lucid_tensor *leaf, lucid_tensor *grad, bool create_graph
 bool luc_accumulate(lucid_tensor *leaf, lucid_tensor *grad, bool create_graph)
 {
     lucid_tensor *old = NULL;
-    size_t scope = lucid_scope_begin();
+    size_t scope = lucid_scope_begin_at("lucid_backward", 0);
     if (!scope) return false;
     const luc_lock_id lock = lock_of(leaf);
     luc_lock(lock);

@@ -66,6 +66,7 @@ static bool check_inputs(lucid_call *c)
             return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected a tensor, got NULL",
                              luc_argument_name(op, i).s);
         }
+        if (luc_has_ended(t)) return luc_raise_ended(t, op->name, luc_argument_name(op, i).s);
         if (!first)
             first = t;
         else if (t->storage->device.type != first->storage->device.type ||
@@ -235,7 +236,7 @@ static bool compose(const lucid_call *c, lucid_tensor **outputs)
     bool ok = scope && c->op->compose(c, made);
     for (int i = 0; i < c->n_out && ok; i++) {
         lucid_tensor *t = made[i];
-        ok = t != NULL;
+        ok = t && luc_is_living(t, c->op->name, "the result of its .compose");
         /* An output is a tensor of its own, which may get a history of its own. */
         for (int j = 0; j < c->n_in && ok; j++)
             if (t == c->in[j]) {

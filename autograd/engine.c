@@ -79,7 +79,7 @@ static uint32_t wanted_inputs(luc_run *run, const lucid_node *n)
 /* Runs the vjp in a scope of its own; grad_in[] become owned references. */
 static bool run_vjp(luc_run *run, lucid_node *n, luc_vjp_run *vjp, lucid_tensor *const *grad_out)
 {
-    size_t scope = lucid_scope_begin();
+    size_t scope = lucid_scope_begin_at("lucid_backward", 0);
     if (!scope) return false;
     luc_vjp_begin(vjp, n, grad_out);
     vjp->v.needs &= wanted_inputs(run, n);
@@ -218,7 +218,7 @@ static bool mark_targets(luc_run *run)
 static bool run_edges(luc_run *run, lucid_tensor *const *roots, lucid_tensor *const *gradients,
                       const luc_edge *edges, size_t n)
 {
-    size_t scope = lucid_scope_begin();
+    size_t scope = lucid_scope_begin_at("lucid_backward", 0);
     if (!scope) return false;
     bool grad_mode = lucid_set_grad_enabled(run->create_graph);
     size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF); /* the dtypes are forward's */
@@ -237,6 +237,9 @@ static bool execute(luc_run *run, lucid_tensor *const *roots, lucid_tensor *cons
     for (size_t i = 0; i < n; i++) {
         if (!roots[i])
             return luc_raise(LUCID_ERR_ARGUMENT, op, "root: expected a tensor, got NULL");
+        if (!luc_is_living(roots[i], op, "root") ||
+            (gradients && !luc_is_living(gradients[i], op, "gradient")))
+            return false;
         if (!check_root(roots[i], gradients ? gradients[i] : NULL, op)) return false;
     }
     luc_edge few[4], *edges = few;
@@ -257,7 +260,7 @@ static luc_edge *input_edges(lucid_tensor *const *inputs, size_t n, const char *
         if (!inputs[i])
             return luc_raise_null(LUCID_ERR_ARGUMENT, op,
                                   "inputs[%zu]: expected a tensor, got NULL", i);
-        if (!luc_view_refresh(inputs[i])) return NULL;
+        if (!luc_is_living(inputs[i], op, "inputs") || !luc_view_refresh(inputs[i])) return NULL;
         if (!inputs[i]->requires_grad)
             return luc_raise_null(
                 LUCID_ERR_ARGUMENT, op,
@@ -291,6 +294,7 @@ bool lucid_backward_multi(lucid_tensor *const *roots, lucid_tensor *const *gradi
     if (n > 0 && !roots)
         return luc_raise(LUCID_ERR_ARGUMENT, "backward", "roots: expected %zu tensors, got NULL",
                          n);
+    luc_scope_turn(LUC_TURN_BACKWARD);
     if (!run.selective) return execute(&run, roots, gradients, n, "backward");
     if (o->n_inputs == 0)
         return luc_raise(LUCID_ERR_ARGUMENT, "backward", "inputs: expected at least 1, got 0");

@@ -38,7 +38,7 @@ static bool run(const check *c, lucid_tensor **outputs, size_t *n)
     /* Integers (indices, masks) have no derivative: only the floating outputs are looked at. */
     size_t kept = 0;
     for (size_t i = 0; i < *n; i++) {
-        if (!outputs[i]) return false;
+        if (!outputs[i] || !luc_is_living(outputs[i], c->name, "fn: an output")) return false;
         if (lucid_dtype_is_floating(outputs[i]->view.dtype)) outputs[kept++] = outputs[i];
     }
     *n = kept;

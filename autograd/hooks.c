@@ -90,7 +90,7 @@ uint64_t lucid_register_hook(lucid_tensor *t, lucid_tensor_hook hook, void *user
 
 bool lucid_remove_hook(lucid_tensor *t, uint64_t handle)
 {
-    if (!t) return false;
+    if (!t || !luc_is_living(t, "remove_hook", "tensor")) return false;
     lucid_node *fn = NULL;
     bool found = false;
     luc_lock(LUC_LOCK_HOOKS);
@@ -139,6 +139,7 @@ static bool next_hook(lucid_node *n, lucid_tensor *leaf, int nr, uint64_t after,
 static bool replace(lucid_tensor **grad, lucid_tensor *by)
 {
     const lucid_tensor *g = *grad;
+    if (!luc_is_living(by, "hook", "its result")) return false;
     if (!luc_dims_equal(g->view.ndim, g->view.dims, by->view.ndim, by->view.dims) ||
         g->view.dtype != by->view.dtype ||
         !lucid_device_equal(g->storage->device, by->storage->device))
@@ -160,7 +161,7 @@ static bool run_hooks(lucid_node *n, lucid_tensor *leaf, int nr, lucid_tensor **
     bool ok = true;
     while (ok && next_hook(n, leaf, nr, hook.id, &hook)) {
         const uint64_t raised = luc_raise_count();
-        size_t scope = lucid_scope_begin();
+        size_t scope = lucid_scope_begin_at("a hook on a gradient", 0);
         if (!scope) return false;
         lucid_tensor *by = hook.fn(*grad, hook.user);
         ok = luc_raise_count() == raised && (!by || by == *grad || replace(grad, by));

@@ -8,6 +8,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/op.h"
+#include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/profiler_priv.h"

@@ -186,6 +186,7 @@ void luc_vjp_begin(luc_vjp_run *run, lucid_node *n, lucid_tensor *const *grad_ou
 /* A gradient must look like the input that it belongs to. */
 static bool check_gradient(lucid_node *n, int i, const lucid_tensor *g)
 {
+    if (!luc_is_living(g, n->op->name, "the gradient that its vjp gives")) return false;
     const luc_packed *p = &n->in[i];
     const lucid_device *d = &g->storage->device;
     if (luc_dims_equal(p->ndim, p->dims, g->view.ndim, g->view.dims) &&

@@ -30,29 +30,33 @@ bool lucid_requires_grad(const lucid_tensor *t)
 {
     /* A view may have to look at its base first; that is no change that anyone sees. */
     lucid_tensor *looked = (lucid_tensor *)(uintptr_t)t;
-    return t && luc_view_refresh(looked) && t->requires_grad;
+    return t && luc_is_living(t, "requires_grad", "tensor") && luc_view_refresh(looked) &&
+           t->requires_grad;
 }
 
 bool lucid_is_leaf(const lucid_tensor *t)
 {
     lucid_tensor *looked = (lucid_tensor *)(uintptr_t)t;
-    return t && luc_view_refresh(looked) && !t->grad_fn;
+    return t && luc_is_living(t, "is_leaf", "tensor") && luc_view_refresh(looked) && !t->grad_fn;
 }
 
 const char *lucid_grad_fn_name(const lucid_tensor *t)
 {
     lucid_tensor *looked = (lucid_tensor *)(uintptr_t)t;
-    return t && luc_view_refresh(looked) && t->grad_fn ? t->grad_fn->op->name : "";
+    return t && luc_is_living(t, "grad_fn_name", "tensor") && luc_view_refresh(looked) && t->grad_fn
+               ? t->grad_fn->op->name
+               : "";
 }
 
 lucid_tensor *lucid_tensor_grad(const lucid_tensor *t)
 {
-    return t ? t->grad : NULL;
+    return t && luc_is_living(t, "tensor_grad", "tensor") ? t->grad : NULL;
 }
 
 bool lucid_set_grad(lucid_tensor *t, lucid_tensor *grad)
 {
-    if (!luc_given(t, "set_grad", "tensor")) return false;
+    if (!luc_given(t, "set_grad", "tensor") || !luc_is_living(grad, "set_grad", "grad"))
+        return false;
     if (grad) {
         if (grad == t)
             return luc_raise(LUCID_ERR_ARGUMENT, "set_grad", "grad: a tensor cannot be its own");

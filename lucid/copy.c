@@ -1,6 +1,7 @@
 /* copy.c: moving elements between tensors, devices and the caller's memory. */
 #include "lucid/attrs.h"
 #include "lucid/backend_priv.h"
+#include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
@@ -124,7 +125,8 @@ static double read_element(const lucid_tensor *t, int64_t offset)
 /* A NULL comes from an earlier error, which stays; or else it is the caller's mistake. */
 static bool given(const lucid_tensor *t, const char *op)
 {
-    return t || luc_raise(LUCID_ERR_ARGUMENT, op, "tensor: expected a tensor, got NULL");
+    if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "tensor: expected a tensor, got NULL");
+    return luc_is_living(t, op, "tensor");
 }
 
 double lucid_item(const lucid_tensor *t)

@@ -115,6 +115,11 @@ void luc_module_frame_pop(luc_module_frame *frame)
     module_frame = frame->parent;
 }
 
+bool luc_is_in_module(void)
+{
+    return module_frame != NULL;
+}
+
 void luc_module_path(char *text, size_t size)
 {
     text[0] = '\0';

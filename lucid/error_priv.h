@@ -20,6 +20,8 @@ typedef struct luc_module_frame {
 } luc_module_frame;
 void luc_module_frame_push(luc_module_frame *frame);
 void luc_module_frame_pop(luc_module_frame *frame);
+/* Does a module's forward run in this thread? */
+bool luc_is_in_module(void);
 /* The path of the module whose forward runs in this thread; "" outside of any. */
 void luc_module_path(char *text, size_t size);
 

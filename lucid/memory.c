@@ -1,6 +1,7 @@
 /* memory.c: general allocation, pools of small objects, the fail-the-nth hook, live counts. */
 #include "lucid/memory_priv.h"
 #include "lucid/backend.h"
+#include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
 #include "lucid/tensor_priv.h"
@@ -279,11 +280,12 @@ static bool report_live(void)
 
 int lucid_finish(void)
 {
+    luc_scope_end_all();
     bool ok = lucid_error_code() == LUCID_OK;
     if (!ok)
         fprintf(stderr, "lucid: %s error: %s\n", lucid_code_name(lucid_error_code()),
                 lucid_error());
-    luc_scope_end_all();
+    luc_quarantine_release();
     if (!report_live()) ok = false;
     luc_pool_release_thread();
     luc_cache_release();

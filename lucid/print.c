@@ -1,4 +1,5 @@
 /* print.c: tensors as text, character for character as PyTorch writes them. */
+#include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
@@ -282,7 +283,7 @@ static void put_suffixes(printer *p, const lucid_tensor *t)
 
 char *lucid_to_string(const lucid_tensor *t)
 {
-    if (!t) return NULL;
+    if (!t || !luc_is_living(t, "to_string", "tensor")) return NULL;
     size_t depth = lucid_scope_begin();
     printer p = {.t = depth ? luc_host_tensor(t, "to_string") : NULL};
     if (p.t) {

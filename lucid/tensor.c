@@ -1,5 +1,6 @@
 /* tensor.c: storages and tensors: making, keeping, freeing and asking them. */
 #include "lucid/backend_priv.h"
+#include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
@@ -91,7 +92,7 @@ static lucid_tensor *tensor_on(luc_storage *s, const lucid_meta *meta, const cha
         return NULL;
     }
     /* Sizes and strides beyond ndim are never read: only the rest is cleared. */
-    memset((char *)t + sizeof t->view, 0, sizeof *t - sizeof t->view);
+    memset((char *)t + sizeof t->view, 0, offsetof(lucid_tensor, end) - sizeof t->view);
     atomic_init(&t->refs, 1);
     t->storage = s;
     luc_tensor_set_meta(t, meta);
@@ -145,18 +146,35 @@ void luc_tensor_swap_data(lucid_tensor *t, lucid_tensor *from)
 
 lucid_tensor *lucid_retain(lucid_tensor *t)
 {
-    if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    if (t && atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed) <= 0) {
+        atomic_fetch_sub_explicit(&t->refs, 1, memory_order_relaxed);
+        luc_raise_ended(t, "retain", "tensor");
+        return NULL;
+    }
     return t;
+}
+
+/* A release too many: of a tensor that was not retained, most likely. */
+static void refuse_release(lucid_tensor *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    luc_raise_ended(t, "release", "tensor");
 }
 
 void lucid_release(lucid_tensor *t)
 {
-    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!t) return;
+    const int refs = atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel);
+    if (refs != 1) {
+        if (__builtin_expect(refs <= 0, false)) refuse_release(t);
+        return;
+    }
     if ((t->grad_fn || t->grad || t->extra) && luc_tensor_autograd.release)
         luc_tensor_autograd.release(t);
     luc_storage_release(t->storage);
-    if (t->name) luc_free(t->name);
     luc_live_add(LUC_LIVE_TENSORS, -1);
+    if (__builtin_expect(luc_debug_tensors, false) && luc_quarantine(t)) return;
+    if (t->name) luc_free(t->name);
     luc_pool_free(t, sizeof *t);
 }
 
@@ -164,12 +182,12 @@ void lucid_release(lucid_tensor *t)
 
 int lucid_ndim(const lucid_tensor *t)
 {
-    return t ? t->view.ndim : 0;
+    return t && luc_is_living(t, "ndim", "tensor") ? t->view.ndim : 0;
 }
 
 int64_t lucid_size(const lucid_tensor *t, int dim)
 {
-    if (!t) return 0;
+    if (!t || !luc_is_living(t, "size", "tensor")) return 0;
     if (t->view.ndim == 0) {
         luc_raise(LUCID_ERR_ARGUMENT, "size", "dim: a 0-d tensor has no dimensions, got %d", dim);
         return 0;
@@ -180,7 +198,7 @@ int64_t lucid_size(const lucid_tensor *t, int dim)
 
 int64_t lucid_stride(const lucid_tensor *t, int dim)
 {
-    if (!t) return 0;
+    if (!t || !luc_is_living(t, "stride", "tensor")) return 0;
     if (t->view.ndim == 0) {
         luc_raise(LUCID_ERR_ARGUMENT, "stride", "dim: a 0-d tensor has no dimensions, got %d", dim);
         return 0;
@@ -192,7 +210,7 @@ int64_t lucid_stride(const lucid_tensor *t, int dim)
 lucid_shape lucid_tensor_shape(const lucid_tensor *t)
 {
     lucid_shape s = {0};
-    if (!t) return s;
+    if (!t || !luc_is_living(t, "tensor_shape", "tensor")) return s;
     s.ndim = t->view.ndim;
     memcpy(s.dims, t->view.dims, (size_t)s.ndim * sizeof *s.dims);
     return s;
@@ -200,27 +218,27 @@ lucid_shape lucid_tensor_shape(const lucid_tensor *t)
 
 int64_t lucid_numel(const lucid_tensor *t)
 {
-    return t ? t->numel : 0;
+    return t && luc_is_living(t, "numel", "tensor") ? t->numel : 0;
 }
 
 int64_t lucid_storage_offset(const lucid_tensor *t)
 {
-    return t ? t->offset : 0;
+    return t && luc_is_living(t, "storage_offset", "tensor") ? t->offset : 0;
 }
 
 lucid_dtype lucid_tensor_dtype(const lucid_tensor *t)
 {
-    return t ? t->view.dtype : LUCID_F32;
+    return t && luc_is_living(t, "tensor_dtype", "tensor") ? t->view.dtype : LUCID_F32;
 }
 
 lucid_device lucid_tensor_device(const lucid_tensor *t)
 {
-    return t ? t->storage->device : lucid_cpu();
+    return t && luc_is_living(t, "tensor_device", "tensor") ? t->storage->device : lucid_cpu();
 }
 
 bool lucid_is_contiguous(const lucid_tensor *t, lucid_memory_format format)
 {
-    if (!t) return false;
+    if (!t || !luc_is_living(t, "is_contiguous", "tensor")) return false;
     if (format == LUCID_CHANNELS_LAST)
         return luc_is_channels_last(t->view.ndim, t->view.dims, t->view.strides);
     return luc_is_contiguous(t->view.ndim, t->view.dims, t->view.strides);
@@ -228,17 +246,19 @@ bool lucid_is_contiguous(const lucid_tensor *t, lucid_memory_format format)
 
 bool lucid_shares_storage(const lucid_tensor *a, const lucid_tensor *b)
 {
-    return a && b && a->storage == b->storage;
+    return a && b && luc_is_living(a, "shares_storage", "a") &&
+           luc_is_living(b, "shares_storage", "b") && a->storage == b->storage;
 }
 
 uint64_t lucid_version(const lucid_tensor *t)
 {
-    return t ? atomic_load_explicit(&t->storage->version, memory_order_relaxed) : 0;
+    if (!t || !luc_is_living(t, "version", "tensor")) return 0;
+    return atomic_load_explicit(&t->storage->version, memory_order_relaxed);
 }
 
 bool lucid_set_name(lucid_tensor *t, const char *name)
 {
-    if (!t) return false;
+    if (!t || !luc_is_living(t, "set_name", "tensor")) return false;
     char *copy = NULL;
     if (name && !(copy = luc_strdup(name, "set_name"))) return false;
     luc_free(t->name);
@@ -248,17 +268,17 @@ bool lucid_set_name(lucid_tensor *t, const char *name)
 
 const char *lucid_name(const lucid_tensor *t)
 {
-    return t && t->name ? t->name : "";
+    return t && luc_is_living(t, "name", "tensor") && t->name ? t->name : "";
 }
 
 const void *lucid_data(const lucid_tensor *t)
 {
-    return t ? t->view.data : NULL;
+    return t && luc_is_living(t, "data", "tensor") ? t->view.data : NULL;
 }
 
 void *lucid_mutable_data(lucid_tensor *t)
 {
-    if (!t) return NULL;
+    if (!t || !luc_is_living(t, "mutable_data", "tensor")) return NULL;
     luc_storage_bump(t->storage);
     return t->view.data;
 }

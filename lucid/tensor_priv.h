@@ -25,6 +25,20 @@ typedef struct luc_storage {
 typedef struct lucid_node lucid_node;             /* autograd/node_priv.h */
 typedef struct luc_tensor_extra luc_tensor_extra; /* autograd/tensor_extra: hooks, view base */
 
+/* How a tensor ended: see dangling_priv.h. */
+typedef enum luc_end_how {
+    LUC_END_RELEASED, /* its last reference was given back */
+    LUC_END_SCOPE,    /* with the scope that began at file:line */
+    LUC_END_FUNCTION, /* with a scope of the library's own; file: the public function, or NULL */
+    LUC_END_ROOT,     /* with the thread's root scope */
+    LUC_END_BATCH     /* a loader's batch */
+} luc_end_how;
+typedef struct luc_end {
+    const char *file; /* not owned: as __FILE__ gives it */
+    int line;
+    luc_end_how how;
+} luc_end;
+
 struct lucid_tensor {
     lucid_view view; /* data pointer, dtype, sizes, strides: what kernels get */
     atomic_int refs;
@@ -40,6 +54,7 @@ struct lucid_tensor {
     lucid_tensor *grad;      /* owned */
     luc_tensor_extra *extra; /* owned by autograd; NULL for most */
     char *name;
+    luc_end end; /* valid only in quarantine */
 };
 
 /* What autograd adds to the end of a tensor's life, and of a thread's; set by autograd at load. */
@@ -84,6 +99,9 @@ void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta);
  * memory is out. */
 bool luc_scope_add(lucid_tensor *t);
 void luc_scope_end_all(void);
+/* A round of a loop of the program's, most likely: looks whether it lacks a scope (scope.h). */
+typedef enum luc_turn { LUC_TURN_FORWARD, LUC_TURN_BACKWARD, LUC_TURN_NEXT, LUC_TURNS } luc_turn;
+void luc_scope_turn(luc_turn turn);
 
 /* -- strides -- */
 void luc_contiguous_strides(int ndim, const int64_t *dims, int64_t *strides);

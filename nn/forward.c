@@ -75,7 +75,7 @@ static inline lucid_tensor *call(lucid_module *m, lucid_tensor *x, luc_forward_f
 {
     lucid_tensor *y = fn ? fn(m, x, user) : m->state->signature.runs->forward(m, x);
     if (!y) no_result(m, "forward", "a tensor", "NULL");
-    return y;
+    return luc_is_living(y, m->cls->name, "the result of its forward") ? y : NULL;
 }
 
 __attribute__((noinline)) static lucid_tensor *call_with_hooks(lucid_module *m, lucid_tensor *x,
@@ -110,7 +110,8 @@ lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn
         if (luc_check_module(m, "forward")) luc_check_tensor(x, m->cls->name, "input");
         return NULL;
     }
-    size_t depth = lucid_scope_begin();
+    if (!luc_is_in_module()) luc_scope_turn(LUC_TURN_FORWARD);
+    size_t depth = lucid_scope_begin_at("lucid_forward", 0);
     if (!depth) return NULL;
     luc_module_frame frame = {.module = m, .path = write_path};
     luc_module_frame_push(&frame);
@@ -145,11 +146,13 @@ static bool check_inputs(const lucid_module *m, lucid_tensor *const *in, int n_i
 static bool check_outputs(const lucid_module *m, lucid_tensor *const *out, int n_out)
 {
     const luc_signature *s = &m->state->signature;
-    for (int i = 0; i < n_out; i++)
+    for (int i = 0; i < n_out; i++) {
+        if (!luc_is_living(out[i], m->cls->name, luc_signature_name(s->outputs, i).s)) return false;
         if (!out[i] && (i < s->out_least || lucid_error_code() != LUCID_OK)) {
             luc_text name = luc_signature_name(s->outputs, i);
             return no_result(m, "forward_many", name.s, "NULL");
         }
+    }
     return true;
 }
 
@@ -196,7 +199,8 @@ static bool forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_in,
     if ((!inputs && n_in > 0) || (!outputs && n_out > 0))
         return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "%s: expected %d tensors, got NULL",
                          outputs ? "inputs" : "outputs", outputs ? n_in : n_out);
-    size_t depth = lucid_scope_begin();
+    if (!luc_is_in_module()) luc_scope_turn(LUC_TURN_FORWARD);
+    size_t depth = lucid_scope_begin_at("lucid_forward", 0);
     if (!depth) return false;
     luc_module_frame frame = {.module = m, .path = write_path};
     luc_module_frame_push(&frame);

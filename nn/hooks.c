@@ -144,6 +144,13 @@ static bool call_many(lucid_module *m, const luc_module_hook *h, const seen *s)
     }
 }
 
+static bool are_living(lucid_tensor *const *tensors, int n, const lucid_module *m)
+{
+    for (int i = 0; i < n; i++)
+        if (!luc_is_living(tensors[i], m->cls->name, "the result of its hook")) return false;
+    return true;
+}
+
 static bool call(lucid_module *m, const luc_module_hook *h, const seen *s)
 {
     bool had_error = lucid_error_code() != LUCID_OK;
@@ -154,6 +161,7 @@ static bool call(lucid_module *m, const luc_module_hook *h, const seen *s)
                    ? false
                    : luc_raise(LUCID_ERR_STATE, m->cls->name,
                                "hook: expected true or an error, got false without one");
+    if (!are_living(s->in, s->n_in, m) || !are_living(s->out, s->n_out, m)) return false;
     return had_error || lucid_error_code() == LUCID_OK;
 }
 

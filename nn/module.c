@@ -22,7 +22,7 @@ bool luc_check_module(const lucid_module *m, const char *op)
 
 bool luc_check_tensor(const lucid_tensor *t, const char *op, const char *argument)
 {
-    if (t) return true;
+    if (t) return luc_is_living(t, op, argument);
     if (lucid_error_code() != LUCID_OK) return false;
     return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
 }

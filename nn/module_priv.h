@@ -2,6 +2,7 @@
 #ifndef LUCID_NN_MODULE_PRIV_H
 #define LUCID_NN_MODULE_PRIV_H
 
+#include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"

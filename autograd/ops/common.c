@@ -99,7 +99,8 @@ bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inver
 
 bool luc_given(const lucid_tensor *t, const char *op, const char *argument)
 {
-    return t || luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
+    if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
+    return luc_is_living(t, op, argument);
 }
 
 /* ---- saving ------------------------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 #include "lucid/data/loader_priv.h"
 
+#include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
@@ -138,13 +139,21 @@ static void job_clear(luc_job *job)
     *job = (luc_job){0};
 }
 
+/* The batch that the user has. */
+static void batch_clear(lucid_loader *loader)
+{
+    const luc_end before = luc_ending((luc_end){.how = LUC_END_BATCH});
+    job_clear(&loader->current);
+    luc_ending(before);
+}
+
 /* Takes back what the workers have and the user holds. */
 static void leave_epoch(lucid_loader *loader)
 {
     luc_pool_forget(&loader->pool);
     if (loader->pool.workers) luc_pool_cancel(&loader->pool);
     for (int i = 0; i < loader->capacity && loader->jobs; i++) job_clear(&loader->jobs[i]);
-    job_clear(&loader->current);
+    batch_clear(loader);
     if (loader->running) loader->epoch++;
     loader->running = false;
 }
@@ -304,7 +313,8 @@ bool lucid_next(lucid_loader *loader, lucid_batch *batch)
     if (batch) *batch = (lucid_batch){0};
     if (!loader) return luc_raise(LUCID_ERR_ARGUMENT, "next", "loader: got NULL");
     if (!batch) return luc_raise(LUCID_ERR_ARGUMENT, "next", "batch: got NULL");
-    job_clear(&loader->current);
+    luc_scope_turn(LUC_TURN_NEXT);
+    batch_clear(loader);
     if (lucid_error_code() != LUCID_OK || !luc_feed_leave(&loader->feed)) goto fail;
     if (luc_pool_forget(&loader->pool) && !go_on_after_fork(loader)) goto fail;
     if (!loader->running && !begin_epoch(loader)) goto fail;

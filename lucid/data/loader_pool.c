@@ -12,7 +12,7 @@
 static bool get_sample(const lucid_dataset *d, int64_t index, lucid_generator *rng, void *x,
                        void *y)
 {
-    size_t scope = lucid_scope_begin();
+    size_t scope = lucid_scope_begin_at("the get function of a data set", 0);
     if (!scope) return false;
     const uint64_t raised = luc_raise_count();
     bool ok = d->get(d, index, rng, x, y);

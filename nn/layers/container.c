@@ -59,7 +59,7 @@ static void release_all(activations *a)
 static bool run_next(lucid_module *m, lucid_module *child, size_t *i, activations *now, int want)
 {
     activations next = {.n = want};
-    size_t depth = lucid_scope_begin();
+    size_t depth = lucid_scope_begin_at("lucid_forward", 0);
     bool ok = depth > 0;
     if (ok && now->n == 1 && want == 1)
         ok = (next.t[0] = run_child(m, child, i, now->t[0])) != NULL;
@@ -115,7 +115,7 @@ static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
         lucid_module *child = next_child(m, &i);
         if (i == m->state->n_entries) break;
         if (outputs_of(child) > 1) return run_rest(m, i, (activations){1, {now}}, &y, 1) ? y : NULL;
-        size_t depth = lucid_scope_begin();
+        size_t depth = lucid_scope_begin_at("lucid_forward", 0);
         lucid_tensor *next = depth ? lucid_retain(run_child(m, child, &i, now)) : NULL;
         lucid_scope_end(depth);
         lucid_release(now);

@@ -1,7 +1,7 @@
 /* Scopes: how long tensors live. */
-#include "lucid/memory.h"
+#include "lucid/lucid.h"
 #include "lucid/tensor_priv.h"
-#include "tests/testing.h"
+#include "tests/lucid/child.h"
 
 #include <pthread.h>
 
@@ -263,4 +263,135 @@ Test(scope, memory_fails_while_a_scope_grows)
         lucid_clear_error();
     }
     cr_expect(alive() == (int64_t)lucid_scope_count());
+}
+
+/* ---- the warning about a loop without a scope --------------------------------------------------- */
+
+static const char warning[] = "lucid: warning: ";
+
+static int train(int steps, bool scope)
+{
+    lucid_module *net = nn_Linear(2, 2);
+    lucid_optimizer *opt = optim_SGD(net, .lr = 0.1);
+    for (int i = 0; i < steps; i++) {
+        size_t depth = scope ? lucid_scope_begin() : 0;
+        lucid_tensor *loss = lucid_mean(lucid_square(lucid_forward(net, lucid_ones((1, 2)))));
+        lucid_zero_grad(opt);
+        lucid_backward(loss);
+        lucid_step(opt);
+        lucid_scope_end(depth);
+    }
+    lucid_optimizer_free(opt);
+    lucid_module_free(net);
+    return lucid_finish();
+}
+
+static int forgotten(void)
+{
+    return train(2200, false);
+}
+
+static int forgotten_in_a_scope(void)
+{
+    LUCID_SCOPE;
+    return train(1500, false);
+}
+
+static int with_scopes(void)
+{
+    LUCID_SCOPE;
+    return train(2500, true);
+}
+
+static int switched_off(void)
+{
+    return lucid_set_scope_warning(false) ? forgotten() : 1;
+}
+
+static int inference(void)
+{
+    lucid_module *net = nn_Linear(2, 2);
+    LUCID_NO_GRAD;
+    for (int i = 0; i < 1500; i++) lucid_item(lucid_sum(lucid_forward(net, lucid_ones((1, 2)))));
+    lucid_module_free(net);
+    return lucid_finish();
+}
+
+static int long_loop_over_a_loader(void)
+{
+    lucid_loader *loader =
+        data_Loader(data_Tensors(lucid_ones((1500, 2)), lucid_ones((1500))), .batch_size = 1);
+    lucid_batch b;
+    while (lucid_next(loader, &b)) lucid_exp(lucid_mul(b.x, b.x));
+    lucid_loader_free(loader);
+    return lucid_finish();
+}
+
+/* Results that are kept on purpose, one a round. */
+static int collected(void)
+{
+    lucid_module *net = nn_Linear(2, 2);
+    LUCID_NO_GRAD;
+    for (int i = 0; i < 2000; i++) {
+        LUCID_SCOPE;
+        lucid_scope_return(lucid_forward(net, lucid_ones((1, 2))));
+    }
+    lucid_module_free(net);
+    return lucid_finish();
+}
+
+/* One scope around an evaluation of a few hundred batches. */
+static int evaluation(void)
+{
+    lucid_module *net = nn_Linear(2, 2);
+    for (int epoch = 0; epoch < 6; epoch++) {
+        LUCID_SCOPE;
+        LUCID_NO_GRAD;
+        for (int i = 0; i < 400; i++) lucid_sum(lucid_forward(net, lucid_ones((1, 2))));
+    }
+    lucid_module_free(net);
+    return lucid_finish();
+}
+
+/* Large tensors do not wait for a thousand rounds. */
+static int large(void)
+{
+    lucid_module *net = nn_Flatten(); /* nobody touches the memory */
+    for (int i = 0; i < 150; i++) lucid_forward(net, lucid_empty((1, 3 << 20)));
+    lucid_module_free(net);
+    return lucid_finish();
+}
+
+static int count(const char *text, const char *part)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, part)); at++) n++;
+    return n;
+}
+
+Test(scope, a_loop_without_one_is_warned_about_once)
+{
+    const struct {
+        int (*run)(void);
+        const char *name, *said;
+    } rows[] = {
+        {forgotten, "forgotten", "this thread's root scope (no LUCID_SCOPE is open)"},
+        {forgotten_in_a_scope, "forgotten in a scope", "the scope that began at "},
+        {inference, "inference", "1000 calls of lucid_forward, "},
+        {long_loop_over_a_loader, "a loader's loop", "1000 calls of lucid_next, "},
+        {large, "large tensors", "100 calls of lucid_forward, "},
+        {with_scopes, "with scopes", NULL},
+        {switched_off, "switched off", NULL},
+        {collected, "collected on purpose", NULL},
+        {evaluation, "evaluation", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        child c = child_run(rows[i].run);
+        cr_expect(WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0, "%s: %#x %s", rows[i].name,
+                  (unsigned)c.status, c.text);
+        cr_expect(count(c.text, warning) == (rows[i].said != NULL), "%s said: %s", rows[i].name,
+                  c.text);
+        cr_expect(!rows[i].said || strstr(c.text, rows[i].said), "%s said: %s", rows[i].name,
+                  c.text);
+    }
 }
