@@ -112,6 +112,18 @@ static size_t bytes_of(const lucid_tensor *t)
     return (size_t)t->numel * lucid_dtype_size(t->view.dtype);
 }
 
+/* The user's tensor of a slot's memory. It ends with the batch, as on the CPU: the slot's own would
+ * become the batch after the next one where somebody still has it. */
+static lucid_tensor *batch_tensor(const lucid_tensor *slot)
+{
+    lucid_meta meta;
+    luc_tensor_get_meta(slot, &meta);
+    size_t scope = lucid_scope_begin();
+    lucid_tensor *t = scope ? lucid_retain(luc_tensor_on(slot->storage, &meta, op)) : NULL;
+    lucid_scope_end(scope);
+    return t;
+}
+
 static bool upload_beside(luc_feed *feed, luc_job *job)
 {
     const lucid_backend *b = feed->backend;
@@ -132,9 +144,9 @@ static bool upload_beside(luc_feed *feed, luc_job *job)
         return false;
     lucid_release(job->x);
     lucid_release(job->y);
-    job->x = lucid_retain(x);
-    job->y = lucid_retain(y);
-    return true;
+    job->x = batch_tensor(x);
+    job->y = batch_tensor(y);
+    return job->x && job->y;
 }
 
 /* Replaces a CPU tensor by its copy on the device. */

@@ -1,6 +1,7 @@
 /* test_feed.c: loaders that put their batches on the device. */
 #include "cuda_testing.h"
 #include "lucid/backend.h"
+#include "lucid/dangling_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,23 @@ Test(feed, batches_are_those_of_the_cpu)
     same_batches(o);
     o.drop_last = true;
     same_batches(o);
+}
+
+/* Two pieces of device memory take turns, but a batch's tensors end with it. */
+Test(feed, a_batch_that_is_over_is_refused)
+{
+    for (int resident = 0; resident < 2; resident++) {
+        lucid_loader *l =
+            data_Loader(numbers(), .device = lucid_cuda(0), .batch_size = 10, .resident = resident);
+        lucid_batch b;
+        luc_debug_tensors = true;
+        cr_assert(lucid_next(l, &b), "%s", lucid_error());
+        lucid_tensor *x = b.x, *y = b.y;
+        cr_assert(lucid_next(l, &b) && lucid_next(l, &b), "%s", lucid_error());
+        EXPECT_ERROR(lucid_sum(x), LUCID_ERR_STATE, "sum: x: expected a living tensor");
+        EXPECT_ERROR(lucid_sum(y), LUCID_ERR_STATE, "sum: x: expected a living tensor");
+        lucid_loader_free(l);
+    }
 }
 
 Test(feed, resident_on_the_cpu)
