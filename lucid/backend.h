@@ -77,6 +77,7 @@ typedef struct lucid_backend {
     lucid_memory_stats (*memory)(int index);
     void (*memory_reset_peak)(int index);
     void (*memory_release_cache)(int index);
+    void (*memory_set_cache_limit)(int index, double peaks); /* peaks >= 1; see lucid/memory.h */
     void *(*stream)(int index); /* the current stream of the device; NULL slot: none */
     /* Feeding a device while it works; all NULL where plain memory and `copy` do. host_alloc gives
      * page-locked host memory (NULL, without raising, when it is out). upload queues a copy from it

@@ -3,7 +3,11 @@
  * Fresh pages cost more than the arithmetic of most layers, so blocks are kept and handed out
  * again. Sizes are rounded up to classes, eight to a doubling; a block carries its class in the 64
  * bytes before it. Small blocks come from lists of the thread's own; larger ones from lists under
- * one lock, where a block of up to twice the size is taken before the system is asked. */
+ * one lock, where a block of up to twice the size is taken before the system is asked.
+ *
+ * What is reserved grows only when the system is asked. Where it would then be more than a multiple
+ * of the most that tensors ever took at once, the blocks that lay unused for the longest time go
+ * back first. A program whose steps have one shape finds all its blocks here and never comes to that. */
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
@@ -22,20 +26,27 @@ enum {
     HUGE_PAGE = 2 << 20,
     HUGE_FROM = 4 << 20, /* blocks from here on ask for huge pages */
     CLASSES = 8 * 64,
-    STEPS = 8
+    STEPS = 8,
+    SLACK = 64 << 20 /* bytes that may be reserved beyond the multiple */
 };
 
 typedef struct block {
     size_t size; /* of the data, as the class has it */
     size_t kind; /* class; SMALL_CLASSES + class for large ones */
     bool exact;  /* made while the hook was on: goes straight back to the system */
-    struct block *next;
+    struct block *next, *previous; /* in the list of its class; previous: large ones only */
+    struct block *newer, *older;   /* large ones: by when they were freed */
 } block;
 _Static_assert(sizeof(block) <= HEADER, "the header must fit before the data");
 
+/* Large blocks that are free: under LUC_LOCK_CACHE. */
 static block *large[CLASSES];
+static block *newest, *oldest;
+
+static _Atomic double limit = LUCID_CACHE_LIMIT_DEFAULT; /* of reserved, in multiples of most */
 static struct {
     atomic_size_t current, peak, reserved;
+    atomic_size_t most; /* the most that was in use: as peak, but never reset */
     atomic_uint_fast64_t allocations, hits;
     atomic_int_fast64_t live;
 } stats;
@@ -78,6 +89,15 @@ static void system_free(block *b)
     free(b);
 }
 
+static void free_list(block *b)
+{
+    while (b) {
+        block *next = b->next;
+        system_free(b);
+        b = next;
+    }
+}
+
 static void release_small(void *unused)
 {
     (void)unused;
@@ -97,13 +117,17 @@ static void make_key(void)
     pthread_key_create(&thread_end, release_small);
 }
 
+static void raise_to(atomic_size_t *most, size_t now)
+{
+    size_t before = atomic_load_explicit(most, memory_order_relaxed);
+    while (now > before && !atomic_compare_exchange_weak_explicit(
+                               most, &before, now, memory_order_relaxed, memory_order_relaxed)) {}
+}
+
 static void count_in(size_t size)
 {
     size_t now = atomic_fetch_add_explicit(&stats.current, size, memory_order_relaxed) + size;
-    size_t peak = atomic_load_explicit(&stats.peak, memory_order_relaxed);
-    while (now > peak && !atomic_compare_exchange_weak_explicit(
-                             &stats.peak, &peak, now, memory_order_relaxed, memory_order_relaxed)) {
-    }
+    raise_to(&stats.peak, now);
     atomic_fetch_add_explicit(&stats.allocations, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&stats.live, 1, memory_order_relaxed);
 }
@@ -117,6 +141,43 @@ static block *take_small(size_t k)
     return b;
 }
 
+/* ---- large blocks: all under the lock --------------------------------------------------------- */
+
+static void link(block *b)
+{
+    block **head = &large[b->kind - SMALL_CLASSES];
+    b->previous = NULL;
+    b->next = *head;
+    if (*head) (*head)->previous = b;
+    *head = b;
+    b->newer = NULL;
+    b->older = newest;
+    *(newest ? &newest->newer : &oldest) = b;
+    newest = b;
+}
+
+static void unlink(block *b)
+{
+    *(b->previous ? &b->previous->next : &large[b->kind - SMALL_CLASSES]) = b->next;
+    if (b->next) b->next->previous = b->previous;
+    *(b->newer ? &b->newer->older : &newest) = b->older;
+    *(b->older ? &b->older->newer : &oldest) = b->newer;
+}
+
+/* Takes the oldest blocks out, of `bytes` together or a little more; a list by .next. */
+static block *take_oldest(size_t bytes)
+{
+    block *taken = NULL;
+    for (size_t n = 0; n < bytes && oldest;) {
+        block *b = oldest;
+        n += b->size;
+        unlink(b);
+        b->next = taken;
+        taken = b;
+    }
+    return taken;
+}
+
 /* A cached block of the class, or of one up to twice the size. */
 static block *take_large(size_t k)
 {
@@ -124,10 +185,35 @@ static block *take_large(size_t k)
     luc_lock(LUC_LOCK_CACHE);
     for (size_t i = k; i <= k + STEPS && i < CLASSES && !b; i++) {
         b = large[i];
-        if (b) large[i] = b->next;
+        if (b) unlink(b);
     }
     luc_unlock(LUC_LOCK_CACHE);
     return b;
+}
+
+/* Gives old blocks back before `size` bytes are taken from the system. */
+static void make_room(size_t size)
+{
+    const size_t current = atomic_load_explicit(&stats.current, memory_order_relaxed);
+    const size_t reserved = atomic_load_explicit(&stats.reserved, memory_order_relaxed);
+    raise_to(&stats.most, current + size);
+    raise_to(&stats.most, atomic_load_explicit(&stats.peak, memory_order_relaxed));
+    const double most = (double)atomic_load_explicit(&stats.most, memory_order_relaxed);
+    const double excess = (double)(reserved + size) - SLACK -
+                          most * atomic_load_explicit(&limit, memory_order_relaxed);
+    if (!(excess > 0)) return;
+    luc_lock(LUC_LOCK_CACHE);
+    block *b = take_oldest(excess < (double)SIZE_MAX ? (size_t)excess : SIZE_MAX);
+    luc_unlock(LUC_LOCK_CACHE);
+    free_list(b);
+}
+
+bool luc_cache_set_limit(double peaks)
+{
+    if (!(peaks >= 1)) return false;
+    atomic_store(&limit, peaks);
+    make_room(0);
+    return true;
 }
 
 void *luc_cache_alloc(size_t size)
@@ -150,6 +236,7 @@ void *luc_cache_alloc(size_t size)
     if (b) {
         atomic_fetch_add_explicit(&stats.hits, 1, memory_order_relaxed);
     } else {
+        if (!exact) make_room(rounded);
         b = system_alloc(rounded);
         if (!b) {
             luc_cache_release();
@@ -187,8 +274,7 @@ void luc_cache_free(void *p, size_t size)
         small.count[b->kind]++;
     } else {
         luc_lock(LUC_LOCK_CACHE);
-        b->next = large[b->kind - SMALL_CLASSES];
-        large[b->kind - SMALL_CLASSES] = b;
+        link(b);
         luc_unlock(LUC_LOCK_CACHE);
     }
 }
@@ -207,6 +293,7 @@ lucid_memory_stats luc_cache_stats(void)
 
 void luc_cache_reset_peak(void)
 {
+    raise_to(&stats.most, atomic_load(&stats.peak));
     atomic_store(&stats.peak, atomic_load(&stats.current));
 }
 
@@ -214,12 +301,7 @@ void luc_cache_release(void)
 {
     release_small(NULL);
     luc_lock(LUC_LOCK_CACHE);
-    for (size_t k = 0; k < CLASSES; k++) {
-        while (large[k]) {
-            block *b = large[k];
-            large[k] = b->next;
-            system_free(b);
-        }
-    }
+    block *b = take_oldest(SIZE_MAX);
     luc_unlock(LUC_LOCK_CACHE);
+    free_list(b);
 }

@@ -310,6 +310,22 @@ void lucid_memory_reset_peak(lucid_device device)
     if (b && b->memory_reset_peak) b->memory_reset_peak(device.index);
 }
 
+bool lucid_memory_set_cache_limit(lucid_device device, double peaks)
+{
+    static const char op[] = "memory_set_cache_limit";
+    if (!(peaks >= 1))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "peaks: expected >= 1, got %g", peaks);
+    if (lucid_device_count(device.type) <= device.index || device.index < 0)
+        return luc_raise(LUCID_ERR_DEVICE, op, "device: %s cannot be used here",
+                         lucid_device_name(device));
+    const lucid_backend *b = lucid_backend_get(device.type);
+    if (!b) return false;
+    if (!b->memory_set_cache_limit)
+        return luc_raise(LUCID_ERR_UNSUPPORTED, op, "device: the backend %s has no cache", b->name);
+    b->memory_set_cache_limit(device.index, peaks);
+    return true;
+}
+
 void lucid_memory_release_cache(lucid_device device)
 {
     if (lucid_device_count(device.type) <= device.index || device.index < 0) return;

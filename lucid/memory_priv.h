@@ -27,6 +27,7 @@ void luc_cache_free(void *p, size_t size);
 lucid_memory_stats luc_cache_stats(void);
 void luc_cache_reset_peak(void);
 void luc_cache_release(void);
+bool luc_cache_set_limit(double peaks); /* as lucid_memory_set_cache_limit; false: peaks < 1 */
 
 /* Counts an allocation while the hook is on; true when it is the one that must fail. */
 bool luc_alloc_should_fail(void);

@@ -54,6 +54,12 @@ static void host_reset_peak(int index)
     luc_cache_reset_peak();
 }
 
+static void host_set_cache_limit(int index, double peaks)
+{
+    (void)index;
+    luc_cache_set_limit(peaks);
+}
+
 static void host_release_cache(int index)
 {
     (void)index;
@@ -71,6 +77,7 @@ static lucid_backend cpu = {
     .memory = host_memory,
     .memory_reset_peak = host_reset_peak,
     .memory_release_cache = host_release_cache,
+    .memory_set_cache_limit = host_set_cache_limit,
 };
 
 static void register_families(void)

@@ -64,6 +64,7 @@ void device_free(int index, void *p, size_t bytes);
 lucid_memory_stats device_memory(int index);
 void device_memory_reset_peak(int index);
 void device_memory_release_cache(int index);
+void device_memory_set_cache_limit(int index, double peaks);
 
 /* ---- launching ---- */
 inline int64_t ceil_div(int64_t a, int64_t b)

@@ -194,6 +194,7 @@ void register_device(lucid_backend *b)
     b->memory = device_memory;
     b->memory_reset_peak = device_memory_reset_peak;
     b->memory_release_cache = device_memory_release_cache;
+    b->memory_set_cache_limit = device_memory_set_cache_limit;
     b->stream = stream_of;
 }
 

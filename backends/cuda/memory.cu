@@ -24,6 +24,7 @@ constexpr size_t small_limit = 1 << 20; /* smaller blocks share segments of 2 Mi
 constexpr size_t small_segment = 2 << 20;
 constexpr size_t large_segment = 20 << 20; /* blocks up to half of it share segments of this size */
 constexpr size_t round_large = 2 << 20;
+constexpr size_t slack = 64 << 20; /* bytes that may be reserved beyond the limit */
 
 struct block {
     char *at;
@@ -48,6 +49,8 @@ struct arena {
     std::map<void *, size_t> direct; /* straight from the driver: the cache is off */
     int pool = 0, pools = 0;         /* whose memory is asked for now; how many there were */
     lucid_memory_stats stats = {};
+    size_t most = 0; /* the most that was in use: as stats.peak_bytes, but never reset */
+    double limit = LUCID_CACHE_LIMIT_DEFAULT; /* of what is reserved, in multiples of most */
 };
 arena *const arenas = new arena[max_devices]; /* never destroyed: tensors may outlive main */
 
@@ -96,12 +99,21 @@ void release_cache(arena &a, int pool)
     release_free(a, a.free_large[pool]);
 }
 
+/* Would too much be reserved with `bytes` more? */
+bool is_over_limit(const arena &a, size_t bytes)
+{
+    size_t most = a.stats.current_bytes + bytes;
+    if (a.most > most) most = a.most;
+    return (double)(a.stats.reserved_bytes + bytes) > a.limit * (double)most + (double)slack;
+}
+
 block *new_segment(arena &a, size_t bytes, bool small)
 {
     size_t size = small ? small_segment
                   : bytes <= large_segment / 2
                       ? large_segment
                       : ceil_div((int64_t)bytes, round_large) * round_large;
+    if (a.pool == 0 && is_over_limit(a, size)) release_cache(a, 0);
     void *p = driver_alloc(size);
     if (!p && a.pool == 0) {
         release_cache(a, 0);
@@ -178,6 +190,7 @@ void count_in(arena &a, size_t bytes)
     a.stats.allocations++;
     a.stats.live_blocks++;
     if (a.stats.current_bytes > a.stats.peak_bytes) a.stats.peak_bytes = a.stats.current_bytes;
+    if (a.stats.current_bytes > a.most) a.most = a.stats.current_bytes;
 }
 
 void count_out(arena &a, size_t bytes)
@@ -244,6 +257,15 @@ void device_memory_reset_peak(int index)
 {
     std::lock_guard<std::mutex> guard(arenas[index].lock);
     arenas[index].stats.peak_bytes = arenas[index].stats.current_bytes;
+}
+
+void device_memory_set_cache_limit(int index, double peaks)
+{
+    if (!use_device(index, "memory_set_cache_limit")) return;
+    arena &a = arenas[index];
+    std::lock_guard<std::mutex> guard(a.lock);
+    a.limit = peaks;
+    if (is_over_limit(a, 0)) release_cache(a, 0);
 }
 
 void device_memory_release_cache(int index)

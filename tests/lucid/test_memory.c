@@ -70,6 +70,89 @@ Test(memory, blocks_come_back_from_the_cache)
     cr_expect(now().cache_hits == hits);
 }
 
+/* ---- how much the cache keeps ------------------------------------------------------------------- */
+
+static const size_t slack = (size_t)64 << 20;
+
+/* Tensors of rising sizes, one at a time, the memory of none touched. */
+static void grow_to(int64_t most)
+{
+    for (int64_t n = 100000; n < most; n += n / 11) make_and_drop(n);
+}
+
+Test(memory, the_cache_is_bounded_by_the_peak)
+{
+    grow_to(60000000);
+    cr_expect(now().peak_bytes > (size_t)200 << 20);
+    cr_expect(now().reserved_bytes <= 2 * now().peak_bytes + slack, "reserved %zu MB, peak %zu MB",
+              now().reserved_bytes >> 20, now().peak_bytes >> 20);
+    cr_assert(lucid_memory_set_cache_limit(lucid_cpu(), 1));
+    cr_expect(now().reserved_bytes <= now().peak_bytes + slack, "what was kept goes at once");
+    grow_to(60000000);
+    cr_expect(now().reserved_bytes <= now().peak_bytes + slack);
+    lucid_memory_release_cache(lucid_cpu());
+    cr_assert(lucid_memory_set_cache_limit(lucid_cpu(), INFINITY));
+    grow_to(60000000);
+    cr_expect(now().reserved_bytes > (size_t)2000 << 20);
+}
+
+/* The limit follows the largest peak, not one that was reset. */
+Test(memory, a_reset_peak_does_not_empty_the_cache)
+{
+    for (int step = 0; step < 4; step++) {
+        const uint64_t missed = now().allocations - now().cache_hits;
+        {
+            LUCID_SCOPE;
+            for (int64_t n = 1; n < 12; n++) lucid_empty((n, 3 << 20));
+        }
+        cr_expect(step == 0 || now().allocations - now().cache_hits == missed, "step %d", step);
+        lucid_memory_reset_peak(lucid_cpu());
+    }
+}
+
+/* Two shapes that take turns, as a last batch does, and a small program between: nothing is thrown
+ * away that is used again. */
+Test(memory, steps_find_their_blocks)
+{
+    for (int step = 0; step < 12; step++) {
+        const uint64_t missed = now().allocations - now().cache_hits;
+        LUCID_SCOPE;
+        for (int64_t n = 1; n < 12; n++) {
+            lucid_empty((step % 3 == 2 ? 24 : 64, n, 1 << 14));
+            make_and_drop(64 * n << 13);
+        }
+        cr_expect(step < 3 || now().allocations - now().cache_hits == missed, "step %d", step);
+    }
+}
+
+static void *grow_in_a_thread(void *unused)
+{
+    for (int i = 0; i < 20; i++) grow_to(4000000);
+    return unused;
+}
+
+Test(memory, the_bound_holds_with_threads)
+{
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        cr_assert(pthread_create(&threads[i], NULL, grow_in_a_thread, NULL) == 0);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    /* Each thread may be about to take a block when another one looks. */
+    cr_expect(now().reserved_bytes <= 2 * now().peak_bytes + slack + ((size_t)4 << 24));
+    lucid_memory_release_cache(lucid_cpu());
+    cr_expect(now().reserved_bytes == now().current_bytes);
+}
+
+Test(memory, cache_limits_that_are_refused)
+{
+    EXPECT_ERROR(lucid_memory_set_cache_limit(lucid_cpu(), 0.5), LUCID_ERR_ARGUMENT,
+                 "memory_set_cache_limit: peaks: expected >= 1, got 0.5");
+    EXPECT_ERROR(lucid_memory_set_cache_limit(lucid_cpu(), NAN), LUCID_ERR_ARGUMENT,
+                 "expected >= 1");
+    EXPECT_ERROR(lucid_memory_set_cache_limit((lucid_device){LUCID_CPU, 2}, 2), LUCID_ERR_DEVICE,
+                 "cannot be used here");
+}
+
 /* Whatever the size: aligned, its own, and counted back to nothing. */
 Test(memory, many_sizes)
 {
