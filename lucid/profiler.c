@@ -193,31 +193,85 @@ void lucid_profiler_reset(void)
     luc_unlock(LUC_LOCK_PROFILER);
 }
 
-const lucid_profile_entry *luc_profiler_entries(size_t *n)
+/* The bytes of all entries' names; under the lock. */
+static size_t names_size(void)
 {
-    *n = record.n;
-    return record.entry;
+    size_t size = 0;
+    for (size_t i = 0; i < record.n; i++)
+        size += strlen(record.entry[i].op) + strlen(record.entry[i].module) + 2;
+    return size;
 }
 
-const luc_event *luc_profiler_events(size_t *n)
+/* Under the lock: fills a profile of the record's sizes. */
+static void fill(luc_profile *p)
 {
-    *n = record.n_events;
-    return record.event;
+    char *name = p->names;
+    for (size_t i = 0; i < p->n; i++) {
+        const lucid_profile_entry *from = &record.entry[i];
+        const size_t op_size = strlen(from->op) + 1, size = op_size + strlen(from->module) + 1;
+        memcpy(name, from->op, size); /* op and module are one allocation */
+        p->entry[i] = *from;
+        p->entry[i].op = name;
+        p->entry[i].module = name + op_size;
+        name += size;
+    }
+    if (p->n_events) memcpy(p->event, record.event, p->n_events * sizeof *p->event);
 }
 
-bool luc_profiler_traces(void)
+/* Memory is asked for outside of the lock, for an error's handler may use the profiler; so the record
+ * may have grown meanwhile. */
+bool luc_profile_take(luc_profile *p, bool events, const char *op)
 {
-    return record.trace;
+    *p = (luc_profile){0};
+    size_t names = 0;
+    for (;;) {
+        luc_lock(LUC_LOCK_PROFILER);
+        const size_t n = record.n, n_events = events ? record.n_events : 0, size = names_size();
+        p->trace = record.trace;
+        if (p->entry && n <= p->n && size <= names && n_events <= p->n_events) {
+            p->n = n;
+            p->n_events = n_events;
+            fill(p);
+            luc_unlock(LUC_LOCK_PROFILER);
+            return true;
+        }
+        luc_unlock(LUC_LOCK_PROFILER);
+        luc_profile_free(p);
+        *p = (luc_profile){.n = n, .n_events = n_events, .trace = p->trace};
+        names = size;
+        p->entry = luc_calloc(n, sizeof *p->entry, op);
+        p->names = p->entry ? luc_alloc(size, op) : NULL;
+        p->event = p->names ? luc_calloc(n_events, sizeof *p->event, op) : NULL;
+        if (!p->event) {
+            luc_profile_free(p);
+            return false;
+        }
+    }
+}
+
+void luc_profile_free(luc_profile *p)
+{
+    luc_free(p->entry);
+    luc_free(p->names);
+    luc_free(p->event);
+    p->entry = NULL;
+    p->names = NULL;
+    p->event = NULL;
 }
 
 size_t lucid_profiler_size(void)
 {
-    return record.n;
+    luc_lock(LUC_LOCK_PROFILER);
+    const size_t n = record.n;
+    luc_unlock(LUC_LOCK_PROFILER);
+    return n;
 }
 
 bool lucid_profiler_at(size_t i, lucid_profile_entry *entry)
 {
-    if (i >= record.n) return false;
-    *entry = record.entry[i];
-    return true;
+    luc_lock(LUC_LOCK_PROFILER);
+    const bool found = i < record.n;
+    if (found) *entry = record.entry[i];
+    luc_unlock(LUC_LOCK_PROFILER);
+    return found;
 }

@@ -9,7 +9,10 @@
  * Recorded is every operator that is applied, in forward and in backward, in all threads, and each
  * optimizer step. Time is the thread's wall-clock time; on devices that work behind the program's
  * back it is the time to start the work. A profiled operator costs about a microsecond more; where
- * nothing is profiled, a predictable branch. See docs/performance.md. */
+ * nothing is profiled, a predictable branch. See docs/performance.md.
+ *
+ * All functions are thread-safe. lucid_profiler_print and lucid_profiler_write_trace show the record
+ * as it was at one moment, also while other threads record, restart or reset. */
 #ifndef LUCID_PROFILER_H
 #define LUCID_PROFILER_H
 
@@ -35,7 +38,8 @@ LUCID_API void lucid_profiler_reset(void);
 
 /* What one operator did in one module. */
 typedef struct lucid_profile_entry {
-    const char *op;     /* "conv2d"; borrowed until the next start or reset, as is the next */
+    const char *op; /* "conv2d"; borrowed until the next start or reset, by any thread, as is the
+                         * next */
     const char *module; /* "net.layer1.0.conv1": whose forward applied it; "" outside of any */
     bool backward; /* in lucid_backward: the whole of an operator's backward, under its name, or
                          * an operator that this consists of */
@@ -47,7 +51,7 @@ typedef struct lucid_profile_entry {
 } lucid_profile_entry;
 
 /* How many entries there are, and entry i, in order of first use. False (nothing raised) where there
- * is no entry i. Not while recording in another thread. */
+ * is no entry i. */
 LUCID_API size_t lucid_profiler_size(void);
 LUCID_API bool lucid_profiler_at(size_t i, lucid_profile_entry *entry);
 

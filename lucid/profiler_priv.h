@@ -34,10 +34,18 @@ typedef struct luc_event {
     uint32_t thread;
 } luc_event;
 
-/* For profiler_report.c. The record is not to be changed meanwhile. */
-const lucid_profile_entry *luc_profiler_entries(size_t *n);
-/* NULL where none were to be kept. */
-const luc_event *luc_profiler_events(size_t *n);
-bool luc_profiler_traces(void);
+/* The record as it was at one moment: other threads may go on recording, or forget it. */
+typedef struct luc_profile {
+    lucid_profile_entry *entry;
+    luc_event *event; /* in order of their ends */
+    size_t n, n_events;
+    bool trace;  /* events were to be kept */
+    char *names; /* what the entries' op and module point to */
+} luc_profile;
+
+/* Copies the record, its events only where they are asked for; luc_profile_free gives the copy back.
+ * False after an error of `op`: no memory. */
+bool luc_profile_take(luc_profile *p, bool events, const char *op);
+void luc_profile_free(luc_profile *p);
 
 #endif

@@ -64,11 +64,10 @@ static void print_entry(FILE *file, const lucid_profile_entry *e, double all, bo
 
 bool lucid_profiler_print(FILE *file, bool by_module)
 {
-    size_t n;
-    const lucid_profile_entry *recorded = luc_profiler_entries(&n);
-    lucid_profile_entry *e = luc_alloc(n * sizeof *e, "profiler_print");
-    if (!e) return false;
-    if (n) memcpy(e, recorded, n * sizeof *e);
+    luc_profile p;
+    if (!luc_profile_take(&p, false, "profiler_print")) return false;
+    lucid_profile_entry *e = p.entry;
+    size_t n = p.n;
     if (!by_module) n = join(e, n);
     if (n) qsort(e, n, sizeof *e, by_self);
     double all = 0;
@@ -77,7 +76,7 @@ bool lucid_profiler_print(FILE *file, bool by_module)
             "total ms", "self", "GB/s", "GFLOP/s", by_module ? "  module" : "");
     for (size_t i = 0; i < n; i++) print_entry(file, &e[i], all, by_module);
     fprintf(file, "%-24s %-8s %8s %10.3f\n", "all", "", "", 1e3 * all);
-    luc_free(e);
+    luc_profile_free(&p);
     return true;
 }
 
@@ -110,15 +109,14 @@ static void write_event(FILE *file, const luc_event *v, const lucid_profile_entr
     fputs("}}", file);
 }
 
-bool lucid_profiler_write_trace(const char *path)
+static bool write_trace(const char *path, const luc_profile *p, const char *op)
 {
-    const char *op = "profiler_write_trace";
-    if (!luc_profiler_traces())
+    if (!p->trace)
         return luc_raise(LUCID_ERR_STATE, op,
                          "no trace was recorded: start with lucid_profiler_start(.trace = true)");
-    size_t n_entries, n;
-    const lucid_profile_entry *entry = luc_profiler_entries(&n_entries);
-    const luc_event *event = luc_profiler_events(&n);
+    const lucid_profile_entry *entry = p->entry;
+    const luc_event *event = p->event;
+    size_t n = p->n_events;
     if (!path) return luc_raise(LUCID_ERR_ARGUMENT, op, "path: expected a file's name, got NULL");
     FILE *file = fopen(path, "w");
     if (!file) return luc_raise(LUCID_ERR_IO, op, "%s: %s", path, strerror(errno));
@@ -135,4 +133,14 @@ bool lucid_profiler_write_trace(const char *path)
     if (fclose(file) != 0 || failed)
         return luc_raise(LUCID_ERR_IO, op, "%s: cannot be written", path);
     return true;
+}
+
+bool lucid_profiler_write_trace(const char *path)
+{
+    static const char op[] = "profiler_write_trace";
+    luc_profile p;
+    if (!luc_profile_take(&p, true, op)) return false;
+    const bool ok = write_trace(path, &p, op);
+    luc_profile_free(&p);
+    return ok;
 }

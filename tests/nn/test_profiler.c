@@ -3,6 +3,8 @@
 
 #include <jansson.h>
 #include <lucid/lucid.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -202,4 +204,44 @@ Test(profiler, out_of_memory)
     }
     lucid_release(x);
     lucid_module_free(net);
+}
+
+/* ---- several threads ---------------------------------------------------------------------------- */
+
+static atomic_bool over;
+
+static void *restart(void *unused)
+{
+    while (!atomic_load(&over)) {
+        lucid_profiler_reset();
+        LUCID_SCOPE;
+        lucid_profiler_start(.trace = true);
+        for (int i = 0; i < 40; i++) lucid_exp(lucid_ones((1)));
+    }
+    return unused;
+}
+
+/* Run it under ThreadSanitizer or AddressSanitizer: what is shown must not be freed meanwhile. */
+Test(profiler, shown_while_another_thread_restarts)
+{
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    pthread_t thread;
+    char path[] = "/tmp/lucid-trace-XXXXXX";
+    int fd = mkstemp(path);
+    FILE *file = fopen("/dev/null", "w");
+    cr_assert(fd >= 0 && file && pthread_create(&thread, NULL, restart, NULL) == 0);
+    for (int i = 0; i < 300; i++) {
+        cr_expect(lucid_profiler_print(file, i % 2), "%s", lucid_error());
+        lucid_profile_entry e;
+        for (size_t k = lucid_profiler_size(); k-- > 0;) lucid_profiler_at(k, &e);
+        if (i % 10 == 0 && !lucid_profiler_write_trace(path))
+            cr_expect(lucid_error_code() == LUCID_ERR_STATE, "%s", lucid_error());
+        lucid_clear_error();
+    }
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+    lucid_profiler_reset();
+    fclose(file);
+    close(fd);
+    unlink(path);
 }
