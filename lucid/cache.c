@@ -83,8 +83,23 @@ static block *system_alloc(size_t size)
     return b;
 }
 
+/* While a block is in a list, AddressSanitizer reports whoever uses its data: a pointer of lucid_data
+ * that outlived its tensor. */
+static void hide(block *b)
+{
+    (void)b;
+    LUC_ASAN_POISON((char *)b + HEADER, b->size);
+}
+
+static void show(block *b)
+{
+    (void)b;
+    LUC_ASAN_UNPOISON((char *)b + HEADER, b->size);
+}
+
 static void system_free(block *b)
 {
+    show(b);
     atomic_fetch_sub(&stats.reserved, b->size);
     free(b);
 }
@@ -234,6 +249,7 @@ void *luc_cache_alloc(size_t size)
         k += SMALL_CLASSES;
     }
     if (b) {
+        show(b);
         atomic_fetch_add_explicit(&stats.hits, 1, memory_order_relaxed);
     } else {
         if (!exact) make_room(rounded);
@@ -269,10 +285,12 @@ void luc_cache_free(void *p, size_t size)
             system_free(b);
             return;
         }
+        hide(b);
         b->next = small.head[b->kind];
         small.head[b->kind] = b;
         small.count[b->kind]++;
     } else {
+        hide(b);
         luc_lock(LUC_LOCK_CACHE);
         link(b);
         luc_unlock(LUC_LOCK_CACHE);

@@ -83,17 +83,7 @@ char *luc_strdup(const char *text, const char *what)
 
 /* ---- pools: free lists of small objects, a thread's own --------------------------------------- */
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOLS_ON 0 /* let the sanitizer see every object */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOLS_ON 0
-#endif
-#endif
-#ifndef POOLS_ON
-#define POOLS_ON 1
-#endif
-
+enum { POOLS_ON = !LUC_ASAN };
 enum { POOL_STEP = 64, POOL_CLASSES = LUC_POOL_MAX / POOL_STEP, POOL_KEEP = 1 << 20 };
 
 typedef struct pool_item {

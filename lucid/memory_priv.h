@@ -5,6 +5,24 @@
 
 #include "lucid/memory.h"
 
+/* AddressSanitizer sees every small object, and whoever uses the data of a block that is cached. */
+#if defined(__SANITIZE_ADDRESS__)
+#define LUC_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LUC_ASAN 1
+#endif
+#endif
+#ifdef LUC_ASAN
+#include <sanitizer/asan_interface.h>
+#define LUC_ASAN_POISON(p, size)   __asan_poison_memory_region(p, size)
+#define LUC_ASAN_UNPOISON(p, size) __asan_unpoison_memory_region(p, size)
+#else
+#define LUC_ASAN                   0
+#define LUC_ASAN_POISON(p, size)   ((void)0)
+#define LUC_ASAN_UNPOISON(p, size) ((void)0)
+#endif
+
 /* General memory, like malloc/calloc/realloc/free; `what` names the caller in the error that is
  * raised when memory is out. A size of 0 gives a valid pointer. luc_calloc checks count * size. */
 void *luc_alloc(size_t size, const char *what);

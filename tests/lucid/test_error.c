@@ -1,8 +1,10 @@
 /* Errors: one birthplace, both modes, the first wins. */
 #include "lucid/error_priv.h"
+#include "lucid/lucid.h"
 #include "tests/lucid/child.h"
 
 #include <pthread.h>
+#include <setjmp.h>
 
 static void stopped(int (*fn)(void), int exit_code, int signal, const char *text)
 {
@@ -249,4 +251,51 @@ Test(error, code_names)
     for (int k = 0; k <= LUCID_ERR_INTERNAL; k++)
         cr_expect(strcmp(lucid_code_name((lucid_code)k), names[k]) == 0);
     cr_expect(strcmp(lucid_code_name((lucid_code)99), "unknown") == 0);
+}
+
+/* ---- what docs/errors.md promises to programs that jump ------------------------------------------ */
+
+static jmp_buf failed;
+
+static lucid_tensor *checked(lucid_tensor *t)
+{
+    if (!t) longjmp(failed, 1);
+    return t;
+}
+
+/* Fails deep in a network, in an operator or in the program itself, inside scopes and a mode. */
+static void fail_somewhere(lucid_module *net, int where)
+{
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
+    lucid_ones((3));
+    LUCID_SCOPE;
+    if (where == 0) checked(lucid_forward(net, lucid_ones((1, 5))));
+    if (where == 1) checked(lucid_matmul(lucid_ones((2, 3)), lucid_ones((4, 5))));
+    checked(NULL);
+}
+
+Test(error, a_program_may_jump_out_of_its_own_code)
+{
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *net = nn_Sequential(nn_Sequential(nn_Linear(3, 4), nn_ReLU()), nn_Linear(4, 2));
+    const int64_t tensors = lucid_live().tensors;
+    const size_t count = lucid_scope_count();
+    for (volatile int i = 0; i < 300; i++) {
+        const size_t depth = lucid_scope_begin();
+        if (setjmp(failed) == 0) {
+            fail_somewhere(net, i % 3);
+            cr_assert_fail("no error");
+        }
+        cr_expect(i % 3 == 2 || lucid_error_code() == LUCID_ERR_ARGUMENT);
+        lucid_clear_error();
+        lucid_set_grad_enabled(true);
+        lucid_scope_end(depth);
+        cr_assert(lucid_scope_count() == count && lucid_live().tensors == tensors);
+    }
+    lucid_item(NULL);
+    cr_expect_null(strstr(lucid_error(), "module"), "%s", lucid_error());
+    lucid_clear_error();
+    cr_expect(lucid_requires_grad(lucid_forward(net, lucid_ones((1, 3)))));
+    lucid_module_free(net);
 }

@@ -230,7 +230,7 @@ Test(profiler, shown_while_another_thread_restarts)
     int fd = mkstemp(path);
     FILE *file = fopen("/dev/null", "w");
     cr_assert(fd >= 0 && file && pthread_create(&thread, NULL, restart, NULL) == 0);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 5000; i++) {
         cr_expect(lucid_profiler_print(file, i % 2), "%s", lucid_error());
         lucid_profile_entry e;
         for (size_t k = lucid_profiler_size(); k-- > 0;) lucid_profiler_at(k, &e);
