@@ -68,41 +68,54 @@ static lucid_tensor *cut(lucid_vjp *v, lucid_tensor *t)
     return out[3];
 }
 
-/* What the second derivative is written in: everything [1,C,1..] or of x's sizes, in float64 or
- * float32. xh is the normalised input, m() the mean over all but the channel. */
+/* What the second derivative is written in: everything [1,C,1..] or of x's sizes, and in float64,
+ * because the terms that are added may cancel. */
 typedef struct second {
-    lucid_tensor *g, *x, *w, *s; /* g: as ReLU cuts it; s: invstd */
-    lucid_tensor *xh;
+    lucid_tensor *x, *g;     /* g: as ReLU cuts it */
+    lucid_tensor *w, *s;     /* w: NULL stands for 1; s: invstd */
+    lucid_tensor *xh;        /* the normalised input */
+    lucid_tensor *u, *p, *q; /* what reached dx, dw and db, or NULL */
+    bool needs_x, needs_w;
     lucid_shape row; /* [1,C,1..] */
     lucid_reduce_options over;
-    double n;
+    double n; /* values of a channel, and 1 where it has none: a mean of nothing is 0 */
 } second;
 
-static lucid_tensor *as_row(const second *d, lucid_tensor *t, lucid_dtype dtype)
+/* What reaches g (as it is cut), x and w, in float64; NULL where nothing does. */
+typedef struct second_gradients {
+    lucid_tensor *g, *x, *w;
+} second_gradients;
+
+/* False for a term that could not be made: NULL in *sum stands for no terms yet. */
+static bool add_term(lucid_tensor **sum, lucid_tensor *term)
 {
-    return lucid_reshape_opt(lucid_cast(t, dtype), d->row);
+    if (!term) return false;
+    *sum = *sum ? lucid_add(*sum, term) : term;
+    return *sum != NULL;
 }
 
-static lucid_tensor *sum_over(const second *d, lucid_tensor *t)
+static lucid_tensor *as_row(const second *d, lucid_tensor *t)
 {
-    return lucid_sum_opt(t, &d->over);
+    return lucid_reshape_opt(lucid_cast(t, LUCID_F64), d->row);
 }
 
 static lucid_tensor *mean_over(const second *d, lucid_tensor *t)
 {
-    return lucid_mul_scalar(lucid_sum_opt(t, &d->over), 1 / d->n);
+    return lucid_div_scalar(lucid_sum_opt(t, &d->over), d->n);
 }
 
-/* With batch statistics xh and s are functions of x, so they are computed from x anew: differentiable
- * once more. With running statistics they are constants. */
-static bool second_begin(lucid_vjp *v, second *d)
+static lucid_tensor *mean_of_product(const second *d, lucid_tensor *a, lucid_tensor *b)
 {
-    const lucid_batch_norm_attrs *a = v->attrs;
-    lucid_tensor *x = lucid_saved_input(v, BX), *g = cut(v, lucid_saved_input(v, G));
-    if (!x || !g) return false;
-    lucid_dtype wide = x->view.dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
-    d->x = lucid_cast(x, wide);
-    d->g = lucid_cast(g, wide);
+    return mean_over(d, lucid_mul(a, b));
+}
+
+static lucid_tensor *centred(const second *d, lucid_tensor *t)
+{
+    return lucid_sub(t, mean_over(d, t));
+}
+
+static void second_sizes(second *d, const lucid_tensor *x)
+{
     d->row = (lucid_shape){.ndim = x->view.ndim};
     d->over = lucid_reduce_defaults;
     d->over.keepdim = true;
@@ -114,96 +127,120 @@ static bool second_begin(lucid_vjp *v, second *d)
         d->over.dims[d->over.n_dims++] = i;
         d->n *= (double)x->view.dims[i];
     }
-    d->w = lucid_has_input(v, BWEIGHT) ? as_row(d, lucid_saved_input(v, BWEIGHT), wide) : NULL;
-    if (a->training) {
-        lucid_tensor *centred = lucid_sub(d->x, mean_over(d, d->x));
-        lucid_tensor *var = mean_over(d, lucid_square(centred));
-        d->s = lucid_rsqrt(lucid_add_scalar(var, a->eps));
-        d->xh = lucid_mul(centred, d->s);
-    } else {
-        d->s = as_row(d, lucid_saved_input(v, INVSTD), wide);
-        d->xh = lucid_mul(lucid_sub(d->x, as_row(d, lucid_saved_input(v, MEAN), wide)), d->s);
-    }
-    return d->xh && d->s;
+    if (d->n < 1) d->n = 1;
 }
 
-#define ADD(sum, term)                                   \
-    do {                                                 \
-        lucid_tensor *term_ = (term);                    \
-        if (!term_) return false;                        \
-        (sum) = (sum) ? lucid_add((sum), term_) : term_; \
-    } while (0)
-
-/* What reaches x with the batch's statistics; pg is p g, and uu is u projected. */
-static bool bn_backward_to_x(const second *d, lucid_tensor *ws, lucid_tensor *u, lucid_tensor *uu,
-                             lucid_tensor *pg, lucid_tensor **result)
+/* With batch statistics xh and s are functions of x, so they are computed from x: differentiable once
+ * more. Forward's mean m and 1 / deviation i come first, as constants, which changes nothing in
+ * exact arithmetic:
+ *     z = (x - m) i,  c = z - mean(z),  r = 1 / sqrt(mean(c c) + eps i i),  xh = c r,  s = i r
+ * but z has lost the mean of x already, so that the rounding of its own mean does not show, and the
+ * squares are near 1 whatever the range of x is. In a constant channel z is exactly 0; where eps is
+ * 0 as well, r is 1 and s is i, which forward made 0 there. */
+static bool second_normalise_batch(second *d, lucid_tensor *mean, lucid_tensor *invstd, double eps)
 {
-    /* Through xh: h is d<..>/d xh, projected like dx; through s in front: -xh s <g, uu> w / n. */
-    lucid_tensor *h = pg, *to_x = NULL;
-    if (u) {
-        lucid_tensor *gx = mean_over(d, lucid_mul(d->g, d->xh));
-        lucid_tensor *ux = mean_over(d, lucid_mul(u, d->xh));
-        lucid_tensor *bent = lucid_add(lucid_mul(u, gx), lucid_mul(d->g, ux));
-        ADD(h, lucid_neg(lucid_mul(ws, bent)));
-    }
-    if (h) {
-        lucid_tensor *hh = lucid_sub(h, mean_over(d, h));
-        hh = lucid_sub(hh, lucid_mul(d->xh, mean_over(d, lucid_mul(h, d->xh))));
-        ADD(to_x, lucid_mul(d->s, hh));
-    }
-    if (u) {
-        lucid_tensor *front = mean_over(d, lucid_mul(d->g, uu));
-        lucid_tensor *curve = lucid_mul(lucid_mul(ws, d->s), front);
-        ADD(to_x, lucid_neg(lucid_mul(d->xh, curve)));
-    }
-    *result = to_x;
-    return true;
+    lucid_tensor *c = centred(d, lucid_mul(lucid_sub(d->x, mean), invstd));
+    lucid_tensor *squares = mean_of_product(d, c, c);
+    squares = lucid_add(squares, lucid_mul_scalar(lucid_square(invstd), eps));
+    lucid_tensor *none = lucid_cast(lucid_eq(squares, lucid_scalar(0)), LUCID_F64);
+    lucid_tensor *r = lucid_rsqrt(lucid_add(squares, none));
+    d->s = lucid_mul(invstd, r);
+    d->xh = lucid_mul(c, r);
+    return d->s && d->xh;
 }
 
-/* dx, dw and db as functions of g, x and w, in operators; then their derivatives follow from
- * writing out <u, dx> + <p, dw> + <q, db> and differentiating it by hand:
- *   dx = w s (g - m(g) - xh m(g xh)),  dw = sum(g xh),  db = sum(g)        (batch statistics)
- *   dx = w s g                                                             (running statistics)
- * where g is cut already: `to_g` is the gradient of that. */
-static bool second_gradients(lucid_vjp *v, lucid_tensor **result)
+static bool second_begin(lucid_vjp *v, second *d)
 {
     const lucid_batch_norm_attrs *a = v->attrs;
-    second d;
-    if (!second_begin(v, &d)) return false;
-    lucid_dtype wide = d.x->view.dtype;
-    lucid_tensor *u = a->want & 1 ? v->grad_out[0] : NULL;
-    lucid_tensor *p = a->want & 2 ? v->grad_out[1] : NULL;
+    lucid_tensor *x = lucid_saved_input(v, BX), *g = cut(v, lucid_saved_input(v, G));
+    if (!x || !g) return false;
+    second_sizes(d, x);
+    d->needs_x = luc_needs(v, BX);
+    d->needs_w = luc_needs(v, BWEIGHT);
+    d->x = lucid_cast(x, LUCID_F64);
+    d->g = lucid_cast(g, LUCID_F64);
+    if (lucid_has_input(v, BWEIGHT) && !(d->w = as_row(d, lucid_saved_input(v, BWEIGHT))))
+        return false;
+    lucid_tensor *u = a->want & 1 ? v->grad_out[0] : NULL, *p = a->want & 2 ? v->grad_out[1] : NULL;
     lucid_tensor *q = a->want & 4 ? v->grad_out[2] : NULL;
-    if (u) u = lucid_cast(u, wide);
-    if (p) p = as_row(&d, p, wide);
-    if (q) q = as_row(&d, q, wide);
-    lucid_tensor *ws = d.w ? lucid_mul(d.w, d.s) : d.s;
-    lucid_tensor *to_g = NULL, *to_x = NULL, *to_w = NULL, *uu = NULL;
-    if (u) {
-        /* dx is symmetric: the same projection of u gives the gradient of g. */
-        uu = u;
-        if (a->training) {
-            uu = lucid_sub(u, mean_over(&d, u));
-            uu = lucid_sub(uu, lucid_mul(d.xh, mean_over(&d, lucid_mul(u, d.xh))));
-        }
-        ADD(to_g, lucid_mul(ws, uu));
-        ADD(to_w, lucid_mul(d.s, sum_over(&d, lucid_mul(d.g, uu))));
+    if (u && !(d->u = lucid_cast(u, LUCID_F64))) return false;
+    if (p && !(d->p = as_row(d, p))) return false;
+    if (q && !(d->q = as_row(d, q))) return false;
+    lucid_tensor *mean = as_row(d, lucid_saved_input(v, MEAN));
+    lucid_tensor *invstd = as_row(d, lucid_saved_input(v, INVSTD));
+    if (a->training) return d->x && d->g && second_normalise_batch(d, mean, invstd, a->eps);
+    d->s = invstd;
+    if (d->p) d->xh = lucid_mul(lucid_sub(d->x, mean), invstd);
+    return d->x && d->g && d->s && (!d->p || d->xh);
+}
+
+/* With running statistics dx = w s g, dw = sum(g xh) and db = sum(g), so that
+ *     <u,dx> + <p,dw> + <q,db> = sum(u w s g) + p sum(g xh) + q sum(g). */
+static bool differentiate_running(const second *d, second_gradients *to)
+{
+    if (d->u) {
+        lucid_tensor *us = lucid_mul(d->u, d->s);
+        if (!add_term(&to->g, d->w ? lucid_mul(us, d->w) : us)) return false;
+        if (d->needs_w && !add_term(&to->w, lucid_sum_opt(lucid_mul(d->g, us), &d->over)))
+            return false;
     }
-    if (p) ADD(to_g, lucid_mul(p, d.xh));
-    if (q) ADD(to_g, lucid_expand_opt(q, lucid_tensor_shape(d.x)));
-    if (luc_needs(v, BX)) {
-        lucid_tensor *pg = p ? lucid_mul(p, d.g) : NULL;
-        if (a->training && !bn_backward_to_x(&d, ws, u, uu, pg, &to_x)) return false;
-        if (!a->training && pg) ADD(to_x, lucid_mul(pg, d.s));
+    if (!d->p) return true;
+    return add_term(&to->g, lucid_mul(d->xh, d->p)) &&
+           (!d->needs_x || add_term(&to->x, lucid_mul(d->g, lucid_mul(d->p, d->s))));
+}
+
+/* With the batch's statistics, m() being the mean over a channel of n values,
+ *     dx = w s (g - m(g) - xh m(g xh)),  dw = sum(g xh),  db = sum(g).
+ * With u and g centred (uc, gc), for m(xh) is 0,
+ *     <u,dx> + <p,dw> + <q,db> = n (w s (m(uc gc) - m(uc xh) m(gc xh)) + p m(gc xh) + q m(g)).
+ * Its derivatives by g and w can be read off. That by x follows from
+ *     d xh_j / d x_i = s ((i == j) - 1/n - xh_i xh_j / n),  d s / d x_i = -s s xh_i / n
+ * and is s (by_uc uc + by_gc gc - by_xh xh). */
+static bool differentiate_batch(const second *d, second_gradients *to)
+{
+    lucid_tensor *xh = d->xh, *s = d->s, *by_uc = NULL, *by_gc = NULL, *by_xh = NULL, *uc = NULL;
+    lucid_tensor *gc = centred(d, d->g), *gx = mean_of_product(d, gc, xh);
+    if (d->p && (!add_term(&by_gc, d->p) || !add_term(&by_xh, lucid_mul(d->p, gx)))) return false;
+    if (d->u) {
+        lucid_tensor *ws = d->w ? lucid_mul(d->w, s) : s;
+        uc = centred(d, d->u);
+        lucid_tensor *ux = mean_of_product(d, uc, xh), *ug = mean_of_product(d, uc, gc);
+        lucid_tensor *product = lucid_mul(ux, gx);
+        lucid_tensor *bent = lucid_sub(ug, lucid_mul_scalar(product, 3));
+        by_uc = lucid_neg(lucid_mul(ws, gx));
+        if (!add_term(&by_gc, lucid_neg(lucid_mul(ws, ux)))) return false;
+        if (!add_term(&by_xh, lucid_mul(ws, bent)) || !add_term(&to->g, lucid_mul(ws, uc)))
+            return false;
+        lucid_tensor *by_w = lucid_mul(s, lucid_sub(ug, product));
+        if (d->needs_w && !add_term(&to->w, lucid_mul_scalar(by_w, d->n))) return false;
     }
-#undef ADD
-    if (luc_needs(v, G) && to_g) *result = lucid_cast(to_g, lucid_input_meta(v, G)->dtype);
-    if (luc_needs(v, BX) && to_x) v->grad_in[BX] = lucid_cast(to_x, lucid_input_meta(v, BX)->dtype);
-    if (luc_needs(v, BWEIGHT) && to_w) {
-        const lucid_meta *m = lucid_input_meta(v, BWEIGHT);
-        v->grad_in[BWEIGHT] = lucid_cast(lucid_reshape_opt(to_w, luc_meta_shape(m)), m->dtype);
-    }
-    return true;
+    if (!by_gc) return true; /* db alone: it does not depend on x */
+    if (!add_term(&to->g, lucid_mul(xh, by_gc))) return false;
+    if (!d->needs_x) return true;
+    if (uc && !add_term(&to->x, lucid_mul(uc, lucid_mul(s, by_uc)))) return false;
+    return add_term(&to->x, lucid_mul(gc, lucid_mul(s, by_gc))) &&
+           add_term(&to->x, lucid_neg(lucid_mul(xh, lucid_mul(s, by_xh))));
+}
+
+/* From what reaches dx, dw and db to what reaches g (in *to_g, before its cut), x and w: in operators,
+ * which can be differentiated again. */
+static bool second_derivative(lucid_vjp *v, lucid_tensor **to_g)
+{
+    const lucid_batch_norm_attrs *a = v->attrs;
+    second d = {0};
+    second_gradients to = {0};
+    if (!second_begin(v, &d)) return false;
+    if (!(a->training ? differentiate_batch(&d, &to) : differentiate_running(&d, &to)))
+        return false;
+    if (d.q && !add_term(&to.g, to.g ? d.q : lucid_expand_opt(d.q, lucid_tensor_shape(d.x))))
+        return false;
+    if (luc_needs(v, G) && to.g && !(*to_g = lucid_cast(to.g, lucid_input_meta(v, G)->dtype)))
+        return false;
+    if (to.x && !(v->grad_in[BX] = lucid_cast(to.x, lucid_input_meta(v, BX)->dtype))) return false;
+    if (!to.w) return true;
+    const lucid_meta *m = lucid_input_meta(v, BWEIGHT);
+    v->grad_in[BWEIGHT] = lucid_cast(lucid_reshape_opt(to.w, luc_meta_shape(m)), m->dtype);
+    return v->grad_in[BWEIGHT] != NULL;
 }
 
 static bool bn_backward_vjp(lucid_vjp *v)
@@ -212,7 +249,7 @@ static bool bn_backward_vjp(lucid_vjp *v)
     lucid_tensor *to_g = NULL, *t = a->want & 8 ? v->grad_out[3] : NULL;
     bool others = false;
     for (int i = 0; i < 3; i++) others |= (a->want >> i & 1) && v->grad_out[i];
-    if (others && !second_gradients(v, &to_g)) return false;
+    if (others && !second_derivative(v, &to_g)) return false;
     if (!luc_needs(v, G) || (!to_g && !t)) return true;
     v->grad_in[G] = cut(v, to_g && t ? lucid_add(to_g, t) : to_g ? to_g : t);
     return v->grad_in[G] != NULL;
