@@ -68,20 +68,23 @@ static lucid_tensor *cut(lucid_vjp *v, lucid_tensor *t)
     return out[3];
 }
 
-/* What the second derivative is written in: everything [1,C,1..] or of x's sizes, and in float64,
- * because the terms that are added may cancel. */
+/* What the second derivative is written in: everything [1,C,1..] or of x's sizes, in the dtype `wide`.
+ * With the batch's statistics that is float64, because the terms that are added may cancel; with
+ * running statistics float32 will do for what is narrower. */
 typedef struct second {
     lucid_tensor *x, *g;     /* g: as ReLU cuts it */
     lucid_tensor *w, *s;     /* w: NULL stands for 1; s: invstd */
+    lucid_tensor *invstd;    /* as forward made it: [C] in float64 */
     lucid_tensor *xh;        /* the normalised input */
     lucid_tensor *u, *p, *q; /* what reached dx, dw and db, or NULL */
     bool needs_x, needs_w;
+    lucid_dtype wide;
     lucid_shape row; /* [1,C,1..] */
     lucid_reduce_options over;
     double n; /* values of a channel, and 1 where it has none: a mean of nothing is 0 */
 } second;
 
-/* What reaches g (as it is cut), x and w, in float64; NULL where nothing does. */
+/* What reaches g (as it is cut), x and w; NULL where nothing does. */
 typedef struct second_gradients {
     lucid_tensor *g, *x, *w;
 } second_gradients;
@@ -96,7 +99,7 @@ static bool add_term(lucid_tensor **sum, lucid_tensor *term)
 
 static lucid_tensor *as_row(const second *d, lucid_tensor *t)
 {
-    return lucid_reshape_opt(lucid_cast(t, LUCID_F64), d->row);
+    return lucid_reshape_opt(lucid_cast(t, d->wide), d->row);
 }
 
 static lucid_tensor *mean_over(const second *d, lucid_tensor *t)
@@ -137,16 +140,27 @@ static void second_sizes(second *d, const lucid_tensor *x)
  * but z has lost the mean of x already, so that the rounding of its own mean does not show, and the
  * squares are near 1 whatever the range of x is. In a constant channel z is exactly 0; where eps is
  * 0 as well, r is 1 and s is i, which forward made 0 there. */
-static bool second_normalise_batch(second *d, lucid_tensor *mean, lucid_tensor *invstd, double eps)
+static bool second_normalise_batch(second *d, lucid_tensor *mean, double eps)
 {
+    lucid_tensor *invstd = d->s;
     lucid_tensor *c = centred(d, lucid_mul(lucid_sub(d->x, mean), invstd));
     lucid_tensor *squares = mean_of_product(d, c, c);
     squares = lucid_add(squares, lucid_mul_scalar(lucid_square(invstd), eps));
-    lucid_tensor *none = lucid_cast(lucid_eq(squares, lucid_scalar(0)), LUCID_F64);
+    lucid_tensor *none = lucid_cast(lucid_eq(squares, lucid_scalar(0)), d->wide);
     lucid_tensor *r = lucid_rsqrt(lucid_add(squares, none));
     d->s = lucid_mul(invstd, r);
     d->xh = lucid_mul(c, r);
     return d->s && d->xh;
+}
+
+/* The mean is subtracted as two numbers of x's dtype, as forward does: one would not hold it. */
+static bool second_normalise_running(second *d, lucid_tensor *mean)
+{
+    lucid_tensor *high = lucid_cast(mean, d->wide);
+    lucid_tensor *low = lucid_cast(lucid_sub(mean, lucid_cast(high, LUCID_F64)), d->wide);
+    lucid_tensor *c = lucid_sub(lucid_sub(d->x, as_row(d, high)), as_row(d, low));
+    d->xh = lucid_mul(c, d->s);
+    return d->xh != NULL;
 }
 
 static bool second_begin(lucid_vjp *v, second *d)
@@ -157,21 +171,36 @@ static bool second_begin(lucid_vjp *v, second *d)
     second_sizes(d, x);
     d->needs_x = luc_needs(v, BX);
     d->needs_w = luc_needs(v, BWEIGHT);
-    d->x = lucid_cast(x, LUCID_F64);
-    d->g = lucid_cast(g, LUCID_F64);
+    d->wide = a->training || x->view.dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
+    d->x = lucid_cast(x, d->wide);
+    d->g = lucid_cast(g, d->wide);
+    if (!d->x || !d->g) return false;
     if (lucid_has_input(v, BWEIGHT) && !(d->w = as_row(d, lucid_saved_input(v, BWEIGHT))))
         return false;
     lucid_tensor *u = a->want & 1 ? v->grad_out[0] : NULL, *p = a->want & 2 ? v->grad_out[1] : NULL;
     lucid_tensor *q = a->want & 4 ? v->grad_out[2] : NULL;
-    if (u && !(d->u = lucid_cast(u, LUCID_F64))) return false;
+    if (u && !(d->u = lucid_cast(u, d->wide))) return false;
     if (p && !(d->p = as_row(d, p))) return false;
     if (q && !(d->q = as_row(d, q))) return false;
-    lucid_tensor *mean = as_row(d, lucid_saved_input(v, MEAN));
-    lucid_tensor *invstd = as_row(d, lucid_saved_input(v, INVSTD));
-    if (a->training) return d->x && d->g && second_normalise_batch(d, mean, invstd, a->eps);
-    d->s = invstd;
-    if (d->p) d->xh = lucid_mul(lucid_sub(d->x, mean), invstd);
-    return d->x && d->g && d->s && (!d->p || d->xh);
+    lucid_tensor *mean = lucid_saved_input(v, MEAN);
+    d->invstd = lucid_saved_input(v, INVSTD);
+    d->s = as_row(d, d->invstd);
+    if (!d->s) return false;
+    if (a->training) return second_normalise_batch(d, as_row(d, mean), a->eps);
+    return !d->p || second_normalise_running(d, mean);
+}
+
+/* s sum(g u), as the dw of an input u whose mean is 0: so it is summed in double. */
+static lucid_tensor *scaled_sum_of_product(const second *d)
+{
+    const lucid_batch_norm_attrs attrs = {.momentum = -1, .want = 2};
+    lucid_tensor *mean = luc_full_like(d->invstd, 0), *out[4];
+    if (!mean) return NULL;
+    lucid_tensor *in[BACKWARD_INPUTS] = {
+        [G] = d->g, [BX] = d->u, [MEAN] = mean, [INVSTD] = d->invstd};
+    if (!lucid_apply_multi(&luc_op_batch_norm_backward, in, BACKWARD_INPUTS, &attrs, out))
+        return NULL;
+    return out[1];
 }
 
 /* With running statistics dx = w s g, dw = sum(g xh) and db = sum(g), so that
@@ -181,8 +210,7 @@ static bool differentiate_running(const second *d, second_gradients *to)
     if (d->u) {
         lucid_tensor *us = lucid_mul(d->u, d->s);
         if (!add_term(&to->g, d->w ? lucid_mul(us, d->w) : us)) return false;
-        if (d->needs_w && !add_term(&to->w, lucid_sum_opt(lucid_mul(d->g, us), &d->over)))
-            return false;
+        if (d->needs_w && !add_term(&to->w, scaled_sum_of_product(d))) return false;
     }
     if (!d->p) return true;
     return add_term(&to->g, lucid_mul(d->xh, d->p)) &&
@@ -219,7 +247,7 @@ static bool differentiate_batch(const second *d, second_gradients *to)
     if (!d->needs_x) return true;
     if (uc && !add_term(&to->x, lucid_mul(uc, lucid_mul(s, by_uc)))) return false;
     return add_term(&to->x, lucid_mul(gc, lucid_mul(s, by_gc))) &&
-           add_term(&to->x, lucid_neg(lucid_mul(xh, lucid_mul(s, by_xh))));
+           add_term(&to->x, lucid_mul(xh, lucid_neg(lucid_mul(s, by_xh))));
 }
 
 /* From what reaches dx, dw and db to what reaches g (in *to_g, before its cut), x and w: in operators,
