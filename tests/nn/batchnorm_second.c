@@ -230,6 +230,7 @@ static void first_truth(truth *c, const second_case *k)
         c->dw_terms += fabsl(c->g[i] * c->xh[i]);
         c->db_terms += fabsl(c->g[i]);
     }
+    /* The kernels hold the mean of g in the dtype that they compute in. */
     long double terms = most_of(c, c->g, 0);
     if (k->training) terms += fabsl(gx) * most_of(c, c->xh, 0);
     c->dx_terms = fabsl(c->w * c->s) * terms;
