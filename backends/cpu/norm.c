@@ -237,6 +237,7 @@ void luc_norm_finish(const luc_norm_plan *p, int64_t c, double shift, double s1,
         mean = shift + offset;
         var = s2 / n - offset * offset;
         if (var < 0) var = 0; /* rounding of a nearly constant channel; a NaN stays */
+        if (isinf(s2) && isfinite(offset)) var = INFINITY; /* not infinity less infinity */
     }
     if (p->batch && p->count > 0 && p->momentum >= 0) {
         track(p, 3, c, mean);

@@ -199,6 +199,8 @@ __device__ inline norm_coef<S> norm_finish(const norm_channels &ch, int64_t c, d
         mean = shift + offset;
         var = __dadd_rn(s2 / ch.n, -__dmul_rn(offset, offset));
         if (var < 0) var = 0; /* rounding of a nearly constant channel; a NaN stays */
+        if (s2 > 0 && !norm_is_finite(s2) && norm_is_finite(offset))
+            var = s2; /* squares of float64 that overflow: not infinity less infinity */
         if (write && ch.momentum >= 0) {
             norm_track(ch, ch.running_mean, c, mean);
             norm_track(ch, ch.running_var, c, ch.n > 1 ? var * (ch.n / (ch.n - 1)) : var);

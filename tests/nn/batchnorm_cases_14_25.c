@@ -160,6 +160,43 @@ static void case17(bn_run r)
     lucid_module_free(m);
 }
 
+/* Beyond 1e154 the variance is no float64 any more: infinite, so that y is the bias, as in PyTorch, and
+ * all gradients but the bias's are 0. */
+Test(batchnorm, case16_float64_whose_variance_overflows)
+{
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    static const char *const layouts[] = {"contiguous", "channels_last"};
+    for (int i = 0; i < 2; i++) {
+        LUCID_SCOPE;
+        lucid_tensor *x = bn_normal(LUCID_SHAPE(2, 2, 3, 5), LUCID_F64, 0, 1);
+        lucid_tensor *one = bn_normal(LUCID_SHAPE(1, 2, 1, 1), LUCID_F64, 0, 0);
+        lucid_fill_(one, 1);
+        lucid_fill_(lucid_narrow(one, 1, 1, 1), 1e160); /* the second channel only */
+        x = lucid_requires_grad_(lay_out(lucid_mul(x, one), layouts[i]), true);
+        lucid_tensor *w = lucid_requires_grad_(lucid_ones((2), .dtype = LUCID_F64), true);
+        lucid_tensor *b = lucid_requires_grad_(lucid_full((2), 0.25, .dtype = LUCID_F64), true);
+        lucid_tensor *mean = lucid_zeros((2), .dtype = LUCID_F64),
+                     *var = lucid_ones((2), .dtype = LUCID_F64);
+        lucid_tensor *y = lucid_batch_norm(x, .weight = w, .bias = b, .running_mean = mean,
+                                           .running_var = var, .training = true);
+        lucid_tensor *dy = bn_normal(LUCID_SHAPE(2, 2, 3, 5), LUCID_F64, 1, 1);
+        lucid_tensor *in[2] = {x, w}, *grads[2];
+        cr_assert(y && lucid_grad(&y, 1, in, 2, grads, .gradients = &dy), "%s", lucid_error());
+        double *ys = bn_doubles(y), *dx = bn_doubles(grads[0]), *dw = bn_doubles(grads[1]);
+        for (int k = 0; k < 60; k++) {
+            cr_expect(isfinite(ys[k]) && isfinite(dx[k]), "%s: y %g, dx %g", layouts[i], ys[k],
+                      dx[k]);
+            if (k / 15 % 2) cr_expect(ys[k] == 0.25 && dx[k] == 0);
+        }
+        cr_expect(isfinite(dw[0]) && dw[1] == 0, "dw %g %g", dw[0], dw[1]);
+        free(ys), free(dx), free(dw);
+        double *m = bn_doubles(mean), *v = bn_doubles(var);
+        cr_expect(isfinite(v[0]) && v[1] == INFINITY && isfinite(m[1]), "running %g, %g", m[1],
+                  v[1]);
+        free(m), free(v);
+    }
+}
+
 Test(batchnorm, case17_half_precision_has_float32_statistics)
 {
     bn_vectors("case17", 2);
