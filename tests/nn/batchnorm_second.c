@@ -545,3 +545,51 @@ Test(batchnorm, third_derivatives_far_from_zero)
         free(want), free(got);
     }
 }
+
+/* A second derivative in training or in evaluation; false after an error. */
+static bool second_sum(bool training, double *sum)
+{
+    LUCID_SCOPE;
+    lucid_tensor *x = lucid_requires_grad_(lucid_randn((4, 2)), true);
+    lucid_tensor *w = lucid_requires_grad_(lucid_full((2), 3), true);
+    lucid_tensor *g = lucid_requires_grad_(lucid_randn((4, 2)), true), *dx = NULL, *second[3];
+    lucid_tensor *mean = lucid_zeros((2)), *var = lucid_ones((2)), *in[3] = {x, w, g}, *first[2];
+    if (!w || !mean || !var) return false; /* batch_norm takes NULL for what is not there */
+    lucid_tensor *y = lucid_batch_norm(x, .weight = w, .running_mean = mean, .running_var = var,
+                                       .training = training, .momentum = 0, .relu = true);
+    if (!y || !lucid_grad(&y, 1, in, 2, first, .gradients = &g, .create_graph = true)) return false;
+    dx = lucid_mul(first[0], first[0]);
+    lucid_tensor *loss = lucid_add(lucid_sum(dx), lucid_sum(first[1]));
+    if (!loss || !lucid_grad(&loss, 1, in, 3, second)) return false;
+    *sum = 0;
+    for (int i = 0; i < 3; i++) {
+        double values[8];
+        if (!lucid_to_doubles(second[i], values, i == 1 ? 2 : 8)) return false;
+        for (int k = 0; k < (i == 1 ? 2 : 8); k++) *sum += (i + 1) * values[k];
+    }
+    return true;
+}
+
+Test(batchnorm, every_allocation_of_a_second_derivative_fails_once)
+{
+    if (test_is_slow()) return;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    for (int training = 0; training < 2; training++) {
+        double right = 0, sum = 0;
+        lucid_manual_seed(9);
+        cr_assert(second_sum(training, &right), "%s", lucid_error());
+        uint64_t nth = 1;
+        for (bool done = false; !done && nth < 10000; nth++) {
+            lucid_manual_seed(9);
+            lucid_memory_fail_nth(nth);
+            bool ok = second_sum(training, &sum);
+            done = lucid_memory_fail_count() < nth;
+            lucid_memory_fail_nth(0);
+            cr_expect(ok == done, "allocation %llu: no error", (unsigned long long)nth);
+            cr_expect(!ok || sum == right, "allocation %llu: %g, not %g", (unsigned long long)nth,
+                      sum, right);
+            lucid_clear_error();
+        }
+        cr_expect(nth > 100, "only %llu allocations", (unsigned long long)nth);
+    }
+}
