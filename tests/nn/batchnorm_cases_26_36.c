@@ -236,6 +236,9 @@ Test(batchnorm, case34_refusals_name_layer_and_argument)
     EXPECT_ERROR(nn_BatchNorm2d(-1), LUCID_ERR_ARGUMENT, "BatchNorm2d: num_features");
     EXPECT_ERROR(nn_BatchNorm2d(3, .eps = -1), LUCID_ERR_ARGUMENT, "BatchNorm2d: eps");
     EXPECT_ERROR(nn_BatchNorm2d(3, .momentum = -0.1), LUCID_ERR_ARGUMENT, "BatchNorm2d: momentum");
+    if (test_device().type != LUCID_CPU)
+        EXPECT_ERROR(lucid_forward(bn, lucid_ones((2, 3, 2, 2), .device = lucid_cpu())),
+                     LUCID_ERR_ARGUMENT, "expected a tensor on cpu, got cuda:0");
     cr_expect(lucid_item(lucid_get_buffer(bn, "num_batches_tracked")) == 0);
     lucid_module_free(plain);
     lucid_module_free(bn);
