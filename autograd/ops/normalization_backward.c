@@ -4,7 +4,7 @@
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 
-/* ---- batch_norm_backward: (g, x, weight?, mean, invstd, bias?, y?) -> (dx, dweight, dbias, dr) ----- */
+/* ---- batch_norm_backward: (g, x, weight?, mean, invstd, bias?, y?) -> (dx, dweight, dbias, dr) */
 
 enum { G, BX, BWEIGHT, MEAN, INVSTD, BBIAS, BY, BACKWARD_INPUTS };
 
@@ -68,11 +68,11 @@ static lucid_tensor *cut(lucid_vjp *v, lucid_tensor *t)
     return out[3];
 }
 
-/* What the second derivative is written in: everything [1,C,1..] or of x's sizes, in the dtype `wide`.
- * With the batch's statistics that is float64, because the terms that are added may cancel; with
- * running statistics float32 will do for what is narrower. */
+/* What the second derivative is written in: everything [1,C,1..] or of x's sizes, in the dtype
+ * `wide`. With the batch's statistics that is float64, because the terms that are added may cancel;
+ * with running statistics float32 will do for what is narrower. */
 typedef struct second {
-    lucid_tensor *x, *g;     /* g: as ReLU cuts it */
+    lucid_tensor *x, *g;     /* in their own dtypes; g: as ReLU cuts it */
     lucid_tensor *w, *s;     /* w: NULL stands for 1; s: invstd */
     lucid_tensor *invstd;    /* as forward made it: [C] in float64 */
     lucid_tensor *xh;        /* the normalised input */
@@ -107,14 +107,27 @@ static lucid_tensor *mean_over(const second *d, lucid_tensor *t)
     return lucid_div_scalar(lucid_sum_opt(t, &d->over), d->n);
 }
 
+/* Scopes let go of what is as large as x and no longer needed: memory that is still in the cache is
+ * used again. */
 static lucid_tensor *mean_of_product(const second *d, lucid_tensor *a, lucid_tensor *b)
 {
-    return mean_over(d, lucid_mul(a, b));
+    LUCID_SCOPE;
+    return lucid_scope_return(mean_over(d, lucid_mul(a, b)));
 }
 
 static lucid_tensor *centred(const second *d, lucid_tensor *t)
 {
-    return lucid_sub(t, mean_over(d, t));
+    LUCID_SCOPE;
+    t = lucid_cast(t, d->wide);
+    return lucid_scope_return(lucid_sub(t, mean_over(d, t)));
+}
+
+/* a by_a + b by_b */
+static lucid_tensor *weighted_sum(lucid_tensor *a, lucid_tensor *by_a, lucid_tensor *b,
+                                  lucid_tensor *by_b)
+{
+    LUCID_SCOPE;
+    return lucid_scope_return(lucid_add(lucid_mul(a, by_a), lucid_mul(b, by_b)));
 }
 
 static void second_sizes(second *d, const lucid_tensor *x)
@@ -133,53 +146,53 @@ static void second_sizes(second *d, const lucid_tensor *x)
     if (d->n < 1) d->n = 1;
 }
 
-/* With batch statistics xh and s are functions of x, so they are computed from x: differentiable once
- * more. Forward's mean m and 1 / deviation i come first, as constants, which changes nothing in
- * exact arithmetic:
+/* With batch statistics xh and s are functions of x, so they are computed from x: they can be
+ * differentiated once more. Forward's mean m and 1 / deviation i come first, as constants, which
+ * changes nothing in exact arithmetic:
  *     z = (x - m) i,  c = z - mean(z),  r = 1 / sqrt(mean(c c) + eps i i),  xh = c r,  s = i r
  * but z has lost the mean of x already, so that the rounding of its own mean does not show, and the
  * squares are near 1 whatever the range of x is. In a constant channel z is exactly 0; where eps is
  * 0 as well, r is 1 and s is i, which forward made 0 there. */
 static bool second_normalise_batch(second *d, lucid_tensor *mean, double eps)
 {
-    lucid_tensor *invstd = d->s;
-    lucid_tensor *c = centred(d, lucid_mul(lucid_sub(d->x, mean), invstd));
+    LUCID_SCOPE;
+    lucid_tensor *invstd = d->s, *x = lucid_cast(d->x, d->wide);
+    lucid_tensor *c = centred(d, lucid_mul(lucid_sub(x, mean), invstd));
     lucid_tensor *squares = mean_of_product(d, c, c);
     squares = lucid_add(squares, lucid_mul_scalar(lucid_square(invstd), eps));
     lucid_tensor *none = lucid_cast(lucid_eq(squares, lucid_scalar(0)), d->wide);
     lucid_tensor *r = lucid_rsqrt(lucid_add(squares, none));
-    d->s = lucid_mul(invstd, r);
-    d->xh = lucid_mul(c, r);
+    d->s = lucid_scope_return(lucid_mul(invstd, r));
+    d->xh = lucid_scope_return(lucid_mul(c, r));
     return d->s && d->xh;
 }
 
 /* The mean is subtracted as two numbers of x's dtype, as forward does: one would not hold it. */
 static bool second_normalise_running(second *d, lucid_tensor *mean)
 {
+    LUCID_SCOPE;
     lucid_tensor *high = lucid_cast(mean, d->wide);
     lucid_tensor *low = lucid_cast(lucid_sub(mean, lucid_cast(high, LUCID_F64)), d->wide);
-    lucid_tensor *c = lucid_sub(lucid_sub(d->x, as_row(d, high)), as_row(d, low));
-    d->xh = lucid_mul(c, d->s);
+    lucid_tensor *c = lucid_sub(lucid_cast(d->x, d->wide), as_row(d, high));
+    d->xh = lucid_scope_return(lucid_mul(lucid_sub(c, as_row(d, low)), d->s));
     return d->xh != NULL;
 }
 
 static bool second_begin(lucid_vjp *v, second *d)
 {
     const lucid_batch_norm_attrs *a = v->attrs;
-    lucid_tensor *x = lucid_saved_input(v, BX), *g = cut(v, lucid_saved_input(v, G));
-    if (!x || !g) return false;
-    second_sizes(d, x);
+    d->x = lucid_saved_input(v, BX);
+    d->g = cut(v, lucid_saved_input(v, G));
+    if (!d->x || !d->g) return false;
+    second_sizes(d, d->x);
     d->needs_x = luc_needs(v, BX);
     d->needs_w = luc_needs(v, BWEIGHT);
-    d->wide = a->training || x->view.dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
-    d->x = lucid_cast(x, d->wide);
-    d->g = lucid_cast(g, d->wide);
-    if (!d->x || !d->g) return false;
+    d->wide = a->training || d->x->view.dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
     if (lucid_has_input(v, BWEIGHT) && !(d->w = as_row(d, lucid_saved_input(v, BWEIGHT))))
         return false;
-    lucid_tensor *u = a->want & 1 ? v->grad_out[0] : NULL, *p = a->want & 2 ? v->grad_out[1] : NULL;
+    d->u = a->want & 1 ? v->grad_out[0] : NULL;
+    lucid_tensor *p = a->want & 2 ? v->grad_out[1] : NULL;
     lucid_tensor *q = a->want & 4 ? v->grad_out[2] : NULL;
-    if (u && !(d->u = lucid_cast(u, d->wide))) return false;
     if (p && !(d->p = as_row(d, p))) return false;
     if (q && !(d->q = as_row(d, q))) return false;
     lucid_tensor *mean = lucid_saved_input(v, MEAN);
@@ -191,13 +204,12 @@ static bool second_begin(lucid_vjp *v, second *d)
 }
 
 /* s sum(g u), as the dw of an input u whose mean is 0: so it is summed in double. */
-static lucid_tensor *scaled_sum_of_product(const second *d)
+static lucid_tensor *scaled_sum_of_product(const second *d, lucid_tensor *g, lucid_tensor *u)
 {
     const lucid_batch_norm_attrs attrs = {.momentum = -1, .want = 2};
     lucid_tensor *mean = luc_full_like(d->invstd, 0), *out[4];
     if (!mean) return NULL;
-    lucid_tensor *in[BACKWARD_INPUTS] = {
-        [G] = d->g, [BX] = d->u, [MEAN] = mean, [INVSTD] = d->invstd};
+    lucid_tensor *in[BACKWARD_INPUTS] = {[G] = g, [BX] = u, [MEAN] = mean, [INVSTD] = d->invstd};
     if (!lucid_apply_multi(&luc_op_batch_norm_backward, in, BACKWARD_INPUTS, &attrs, out))
         return NULL;
     return out[1];
@@ -207,14 +219,15 @@ static lucid_tensor *scaled_sum_of_product(const second *d)
  *     <u,dx> + <p,dw> + <q,db> = sum(u w s g) + p sum(g xh) + q sum(g). */
 static bool differentiate_running(const second *d, second_gradients *to)
 {
+    lucid_tensor *g = lucid_cast(d->g, d->wide);
     if (d->u) {
-        lucid_tensor *us = lucid_mul(d->u, d->s);
+        lucid_tensor *u = lucid_cast(d->u, d->wide), *us = lucid_mul(u, d->s);
         if (!add_term(&to->g, d->w ? lucid_mul(us, d->w) : us)) return false;
-        if (d->needs_w && !add_term(&to->w, scaled_sum_of_product(d))) return false;
+        if (d->needs_w && !add_term(&to->w, scaled_sum_of_product(d, g, u))) return false;
     }
     if (!d->p) return true;
     return add_term(&to->g, lucid_mul(d->xh, d->p)) &&
-           (!d->needs_x || add_term(&to->x, lucid_mul(d->g, lucid_mul(d->p, d->s))));
+           (!d->needs_x || add_term(&to->x, lucid_mul(g, lucid_mul(d->p, d->s))));
 }
 
 /* With the batch's statistics, m() being the mean over a channel of n values,
@@ -227,31 +240,32 @@ static bool differentiate_running(const second *d, second_gradients *to)
 static bool differentiate_batch(const second *d, second_gradients *to)
 {
     lucid_tensor *xh = d->xh, *s = d->s, *by_uc = NULL, *by_gc = NULL, *by_xh = NULL, *uc = NULL;
+    lucid_tensor *ws = d->w ? lucid_mul(d->w, s) : s;
     lucid_tensor *gc = centred(d, d->g), *gx = mean_of_product(d, gc, xh);
     if (d->p && (!add_term(&by_gc, d->p) || !add_term(&by_xh, lucid_mul(d->p, gx)))) return false;
     if (d->u) {
-        lucid_tensor *ws = d->w ? lucid_mul(d->w, s) : s;
         uc = centred(d, d->u);
         lucid_tensor *ux = mean_of_product(d, uc, xh), *ug = mean_of_product(d, uc, gc);
         lucid_tensor *product = lucid_mul(ux, gx);
         lucid_tensor *bent = lucid_sub(ug, lucid_mul_scalar(product, 3));
         by_uc = lucid_neg(lucid_mul(ws, gx));
         if (!add_term(&by_gc, lucid_neg(lucid_mul(ws, ux)))) return false;
-        if (!add_term(&by_xh, lucid_mul(ws, bent)) || !add_term(&to->g, lucid_mul(ws, uc)))
-            return false;
+        if (!add_term(&by_xh, lucid_mul(ws, bent))) return false;
         lucid_tensor *by_w = lucid_mul(s, lucid_sub(ug, product));
         if (d->needs_w && !add_term(&to->w, lucid_mul_scalar(by_w, d->n))) return false;
     }
     if (!by_gc) return true; /* db alone: it does not depend on x */
-    if (!add_term(&to->g, lucid_mul(xh, by_gc))) return false;
+    lucid_tensor *by_g = d->u ? weighted_sum(uc, ws, xh, by_gc) : lucid_mul(xh, by_gc);
+    if (!add_term(&to->g, by_g)) return false;
     if (!d->needs_x) return true;
-    if (uc && !add_term(&to->x, lucid_mul(uc, lucid_mul(s, by_uc)))) return false;
-    return add_term(&to->x, lucid_mul(gc, lucid_mul(s, by_gc))) &&
-           add_term(&to->x, lucid_mul(xh, lucid_neg(lucid_mul(s, by_xh))));
+    LUCID_SCOPE;
+    lucid_tensor *by_x = weighted_sum(gc, lucid_mul(s, by_gc), xh, lucid_neg(lucid_mul(s, by_xh)));
+    if (d->u) by_x = lucid_add(by_x, lucid_mul(uc, lucid_mul(s, by_uc)));
+    return add_term(&to->x, lucid_scope_return(by_x));
 }
 
-/* From what reaches dx, dw and db to what reaches g (in *to_g, before its cut), x and w: in operators,
- * which can be differentiated again. */
+/* From what reaches dx, dw and db to what reaches g (in *to_g, before its cut), x and w: in
+ * operators, which can be differentiated again. */
 static bool second_derivative(lucid_vjp *v, lucid_tensor **to_g)
 {
     const lucid_batch_norm_attrs *a = v->attrs;

@@ -160,8 +160,8 @@ static void case17(bn_run r)
     lucid_module_free(m);
 }
 
-/* Beyond 1e154 the variance is no float64 any more: infinite, so that y is the bias, as in PyTorch, and
- * all gradients but the bias's are 0. */
+/* Beyond 1e154 the variance is no float64 any more but infinite, so that y is the bias, as in
+ * PyTorch, and all gradients but the bias's are 0. */
 Test(batchnorm, case16_float64_whose_variance_overflows)
 {
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
