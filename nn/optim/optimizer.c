@@ -83,6 +83,12 @@ bool luc_optim_check_options(const luc_optim_kind *kind, const lucid_optim_optio
     return true;
 }
 
+static void set_options(luc_optim_group *g, const lucid_optim_options *o)
+{
+    g->options = *o;
+    if (!g->scheduled) g->initial_lr = o->lr;
+}
+
 lucid_optim_options lucid_optim_get_options(const lucid_optimizer *opt, size_t group)
 {
     if (!luc_check_optimizer(opt, "optim_get_options")) return (lucid_optim_options){0};
@@ -101,7 +107,7 @@ bool lucid_optim_set_options(lucid_optimizer *opt, size_t group, const lucid_opt
                          opt->n_groups, group);
     if (!options) return luc_raise(LUCID_ERR_ARGUMENT, op, "options: expected some, got NULL");
     if (!luc_optim_check_options(opt->kind, options)) return false;
-    opt->groups[group].options = *options;
+    set_options(&opt->groups[group], options);
     return true;
 }
 
@@ -116,7 +122,44 @@ bool lucid_optim_set_lr(lucid_optimizer *opt, double lr)
     if (!luc_check_optimizer(opt, "optim_set_lr") ||
         !check_number(opt->kind, "lr", lr, true, INFINITY))
         return false;
-    for (size_t i = 0; i < opt->n_groups; i++) opt->groups[i].options.lr = lr;
+    for (size_t i = 0; i < opt->n_groups; i++) {
+        lucid_optim_options o = opt->groups[i].options;
+        o.lr = lr;
+        set_options(&opt->groups[i], &o);
+    }
+    return true;
+}
+
+void luc_optim_begin_schedule(luc_optim_group *g, int64_t step)
+{
+    if (g->scheduled) return;
+    g->scheduled = true;
+    g->initial_lr = g->options.lr;
+    g->initial_step = step;
+}
+
+double lucid_optim_initial_lr(const lucid_optimizer *opt, size_t group)
+{
+    if (!luc_check_optimizer(opt, "optim_initial_lr")) return NAN;
+    if (group < opt->n_groups) return opt->groups[group].initial_lr;
+    luc_raise(LUCID_ERR_ARGUMENT, "optim_initial_lr", "group: expected one below %zu, got %zu",
+              opt->n_groups, group);
+    return NAN;
+}
+
+bool lucid_optim_set_initial_lr(lucid_optimizer *opt, size_t group, double lr)
+{
+    const char *op = "optim_set_initial_lr";
+    if (!luc_check_optimizer(opt, op)) return false;
+    if (group >= opt->n_groups)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "group: expected one below %zu, got %zu",
+                         opt->n_groups, group);
+    if (!(lr >= 0 && isfinite(lr)))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "lr: expected a number >= 0, got %g", lr);
+    luc_optim_group *g = &opt->groups[group];
+    g->scheduled = true;
+    g->initial_lr = lr;
+    g->initial_step = 0;
     return true;
 }
 
@@ -167,7 +210,8 @@ bool lucid_optim_add_group(lucid_optimizer *opt, lucid_tensor *const *params, si
     luc_optim_param *p = luc_calloc(n, sizeof *p, opt->kind->name);
     if (!p) return false;
     for (size_t i = 0; i < n; i++) p[i].tensor = lucid_retain(params[i]);
-    groups[opt->n_groups++] = (luc_optim_group){.options = *o, .params = p, .n = n};
+    groups[opt->n_groups++] =
+        (luc_optim_group){.options = *o, .initial_lr = o->lr, .params = p, .n = n};
     return true;
 }
 

@@ -27,6 +27,9 @@ typedef struct luc_optim_param {
 
 typedef struct luc_optim_group {
     lucid_optim_options options;
+    double initial_lr;    /* what schedules count from; follows options.lr until there is one */
+    int64_t initial_step; /* the step of the schedule at which the group had it: 0, or it joined */
+    bool scheduled;       /* initial_lr no longer follows options.lr */
     luc_optim_param *params;
     size_t n;
 } luc_optim_group;
@@ -50,6 +53,8 @@ static inline bool luc_same_place(const lucid_tensor *a, const lucid_tensor *b)
 bool luc_check_optimizer(const lucid_optimizer *opt, const char *op);
 /* Are these options ones that the kind has, in their ranges? Raises when not. */
 bool luc_optim_check_options(const luc_optim_kind *kind, const lucid_optim_options *options);
+/* Keeps the rate that the group has now as its initial one, unless it has one. */
+void luc_optim_begin_schedule(luc_optim_group *group, int64_t step);
 /* How many moments a group's options ask for. */
 int luc_optim_moments(const luc_optim_kind *kind, const lucid_optim_options *options);
 /* Memory for a moment: laid out as the parameter. Filled with zeros; scope-owned. */

@@ -5,6 +5,7 @@
 #include "nn/state_dict.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,18 +14,35 @@
 
 /* ---- options as text: every double reads back exactly ---------------------------------------- */
 
+/* "initial_lr" is null where no schedule has begun. Files of older versions have none. */
 static json_t *group_to_json(const luc_optim_group *g)
 {
     const lucid_optim_options *o = &g->options;
-    return json_pack("{s:I, s:f, s:f, s:b, s:f, s:f, s:b, s:f, s:f, s:f, s:b, s:f}", "params",
-                     (json_int_t)g->n, "lr", o->lr, "weight_decay", o->weight_decay, "maximize",
-                     (int)o->maximize, "momentum", o->momentum, "dampening", o->dampening,
-                     "nesterov", (int)o->nesterov, "beta1", o->beta1, "beta2", o->beta2, "eps",
-                     o->eps, "amsgrad", (int)o->amsgrad, "rho", o->rho);
+    return json_pack("{s:I, s:f, s:f, s:b, s:f, s:f, s:b, s:f, s:f, s:f, s:b, s:f, s:o, s:I}",
+                     "params", (json_int_t)g->n, "lr", o->lr, "weight_decay", o->weight_decay,
+                     "maximize", (int)o->maximize, "momentum", o->momentum, "dampening",
+                     o->dampening, "nesterov", (int)o->nesterov, "beta1", o->beta1, "beta2",
+                     o->beta2, "eps", o->eps, "amsgrad", (int)o->amsgrad, "rho", o->rho,
+                     "initial_lr", g->scheduled ? json_real(g->initial_lr) : json_null(),
+                     "initial_step", (json_int_t)g->initial_step);
 }
 
-static bool group_from_json(json_t *json, lucid_optim_options *o, size_t *n)
+/* The initial rate into `g`, which holds what the group has now: that stays where there is none. */
+static bool initial_from_json(json_t *json, luc_optim_group *g)
 {
+    json_t *rate = json_object_get(json, "initial_lr"),
+           *step = json_object_get(json, "initial_step");
+    g->scheduled = !json_is_null(rate);
+    if (!rate) return true;
+    g->initial_lr = g->scheduled ? json_number_value(rate) : g->options.lr;
+    g->initial_step = json_integer_value(step);
+    return (!g->scheduled || json_is_number(rate)) && isfinite(g->initial_lr) &&
+           g->initial_lr >= 0 && (!step || json_is_integer(step)) && g->initial_step >= 0;
+}
+
+static bool group_from_json(json_t *json, luc_optim_group *g, size_t *n)
+{
+    lucid_optim_options *o = &g->options;
     json_int_t params;
     int maximize, nesterov, amsgrad;
     *o = (lucid_optim_options){0};
@@ -38,7 +56,7 @@ static bool group_from_json(json_t *json, lucid_optim_options *o, size_t *n)
     o->nesterov = nesterov;
     o->amsgrad = amsgrad;
     *n = (size_t)params;
-    return true;
+    return initial_from_json(json, g);
 }
 
 static bool note_groups(const lucid_optimizer *opt, lucid_state_dict *s)
@@ -99,8 +117,8 @@ lucid_state_dict *lucid_optimizer_state_dict(lucid_optimizer *opt)
 typedef struct incoming {
     const lucid_optimizer *opt;
     const lucid_state_dict *state;
-    lucid_optim_options *options; /* by group */
-    luc_optim_param *params;      /* by number over all groups; owns its moments */
+    luc_optim_group *groups; /* their options and initial rates only */
+    luc_optim_param *params; /* by number over all groups; owns its moments */
     size_t n_params;
     size_t used; /* tensors of the state that have been taken */
 } incoming;
@@ -124,14 +142,15 @@ static bool read_groups(incoming *in)
     bool ok = json_array_size(list) == in->opt->n_groups || refuse(in, "groups", expected, got);
     for (size_t g = 0; ok && g < in->opt->n_groups; g++) {
         size_t n = 0;
-        if (!group_from_json(json_array_get(list, g), &in->options[g], &n))
+        in->groups[g] = in->opt->groups[g];
+        if (!group_from_json(json_array_get(list, g), &in->groups[g], &n))
             ok = refuse(in, "groups", "the options of each", "something else");
         else if (n != in->opt->groups[g].n) {
             snprintf(expected, sizeof expected, "%zu", in->opt->groups[g].n);
             snprintf(got, sizeof got, "%zu", n);
             ok = refuse(in, "parameters of a group", expected, got);
         } else {
-            ok = luc_optim_check_options(in->opt->kind, &in->options[g]);
+            ok = luc_optim_check_options(in->opt->kind, &in->groups[g].options);
         }
     }
     json_decref(list);
@@ -165,8 +184,13 @@ static bool read_param(incoming *in, const luc_optim_param *now, size_t i,
     lucid_tensor *step = get(in, i, "step", key);
     if (!step) return true; /* no step was done yet */
     if (lucid_numel(step) != 1) return refuse(in, key, "one number", luc_shape_text(step).s);
-    p->step = (int64_t)lucid_item(step);
-    if (p->step < 0) return refuse(in, key, "a number >= 0", "a negative one");
+    double number = lucid_item(step);
+    if (!(number >= 0 && number <= 9007199254740992)) { /* 2^53 */
+        char got[32];
+        snprintf(got, sizeof got, "%g", number);
+        return refuse(in, key, "a number of steps", got);
+    }
+    p->step = (int64_t)number;
     for (int k = 0; k < LUC_MAX_MOMENTS && in->opt->kind->moments[k]; k++) {
         lucid_tensor *from = get(in, i, in->opt->kind->moments[k], key);
         if (from && !read_moment(in, from, now->tensor, key, &p->moment[k])) return false;
@@ -187,7 +211,7 @@ static bool read_all(incoming *in)
     size_t number = 0;
     for (size_t g = 0; g < in->opt->n_groups; g++)
         for (size_t i = 0; i < in->opt->groups[g].n; i++)
-            if (!read_param(in, &in->opt->groups[g].params[i], number++, &in->options[g]))
+            if (!read_param(in, &in->opt->groups[g].params[i], number++, &in->groups[g].options))
                 return false;
     if (in->used == lucid_state_dict_size(in->state)) return true;
     return refuse(in, "tensors", "those of its parameters only", "others too");
@@ -198,7 +222,10 @@ static void exchange(lucid_optimizer *opt, incoming *in)
 {
     size_t number = 0;
     for (size_t g = 0; g < opt->n_groups; g++) {
-        opt->groups[g].options = in->options[g];
+        opt->groups[g].options = in->groups[g].options;
+        opt->groups[g].initial_lr = in->groups[g].initial_lr;
+        opt->groups[g].initial_step = in->groups[g].initial_step;
+        opt->groups[g].scheduled = in->groups[g].scheduled;
         for (size_t i = 0; i < opt->groups[g].n; i++) {
             luc_optim_param *p = &opt->groups[g].params[i], old = *p;
             *p = in->params[number];
@@ -217,14 +244,14 @@ bool lucid_optimizer_load_state_dict(lucid_optimizer *opt, const lucid_state_dic
                luc_raise(LUCID_ERR_ARGUMENT, opt->kind->name, "state: expected one, got NULL");
     incoming in = {.opt = opt, .state = state};
     for (size_t g = 0; g < opt->n_groups; g++) in.n_params += opt->groups[g].n;
-    in.options = luc_calloc(opt->n_groups, sizeof *in.options, opt->kind->name);
+    in.groups = luc_calloc(opt->n_groups, sizeof *in.groups, opt->kind->name);
     in.params = luc_calloc(in.n_params, sizeof *in.params, opt->kind->name);
-    bool ok = in.options && in.params && read_all(&in);
+    bool ok = in.groups && in.params && read_all(&in);
     if (ok) exchange(opt, &in);
     for (size_t i = 0; in.params && i < in.n_params; i++)
         for (int k = 0; k < LUC_MAX_MOMENTS; k++) lucid_release(in.params[i].moment[k]);
     luc_free(in.params);
-    luc_free(in.options);
+    luc_free(in.groups);
     return ok;
 }
 

@@ -8,18 +8,27 @@ const lucid_step_lr_options lucid_step_lr_defaults = {LUCID_STEP_LR_DEFAULTS};
 const lucid_cosine_lr_options lucid_cosine_lr_defaults = {LUCID_COSINE_LR_DEFAULTS};
 const lucid_one_cycle_lr_options lucid_one_cycle_lr_defaults = {LUCID_ONE_CYCLE_LR_DEFAULTS};
 
-/* Sets the options of one group for position > 0, from those at position - 1. */
-typedef void (*advance_fn)(const lucid_scheduler *s, size_t group, lucid_optim_options *o);
+/* Where the rates of a group are counted from: its rate at a step. The rate of a later step follows
+ * from these two numbers alone, so that a seek gives the same bits as going there step by step. */
+typedef struct anchor {
+    double lr;
+    int64_t step;
+    double last; /* the rate that this scheduler has set last: another one is the program's own */
+} anchor;
+
+/* Sets a group's options to those of `position`, which is not before from->step. */
+typedef void (*rule_fn)(const lucid_scheduler *s, size_t group, const anchor *from,
+                        int64_t position, lucid_optim_options *o);
 
 struct lucid_scheduler {
     const char *name;
     lucid_optimizer *optimizer; /* not owned */
-    advance_fn advance;
+    rule_fn rule;
     int64_t position;
-    size_t n_groups;
-    lucid_optim_options *base; /* of every group, at position 0 */
-    int64_t period;            /* StepLR: steps; cosine: t_max; one cycle: all steps */
-    double max_lr;             /* one cycle */
+    size_t n_groups; /* groups of the optimizer that it has scheduled so far */
+    anchor *anchors; /* one for each of them */
+    int64_t period;  /* StepLR: steps; cosine: t_max; one cycle: all steps */
+    double max_lr;   /* one cycle */
     lucid_step_lr_options step;
     lucid_cosine_lr_options cosine;
     lucid_one_cycle_lr_options cycle;
@@ -27,24 +36,44 @@ struct lucid_scheduler {
 
 /* ---- the rules ------------------------------------------------------------------------------- */
 
-static void advance_step(const lucid_scheduler *s, size_t group, lucid_optim_options *o)
+static void step_rule(const lucid_scheduler *s, size_t group, const anchor *from, int64_t position,
+                      lucid_optim_options *o)
 {
     (void)group;
-    if (s->position % s->period == 0) o->lr *= s->step.gamma;
+    int64_t times = position / s->period - from->step / s->period;
+    o->lr = from->lr == 0 ? 0 : from->lr * pow(s->step.gamma, (double)times);
 }
 
-/* From one step to the next, so that a learning rate that the program has changed goes on from
- * there. */
-static void advance_cosine(const lucid_scheduler *s, size_t group, lucid_optim_options *o)
+/* (1 + cos(pi position / t)) / 2: 1 at the tops of the curve and 0 at its lowest points. The sine is
+ * exact near those, where the sum would cancel. */
+static double cosine_height(int64_t position, int64_t t)
 {
-    double low = s->cosine.eta_min, t = (double)s->period;
-    int64_t p = s->position;
-    if ((p - 1 - s->period) % (2 * s->period) == 0)
-        o->lr += (s->base[group].lr - low) * (1 - cos(M_PI / t)) / 2;
+    int64_t from_lowest = position % t;
+    if (position / t % 2 == 0) from_lowest = t - from_lowest;
+    double h = sin(M_PI / 2 * ((double)from_lowest / (double)t));
+    return h * h;
+}
+
+/* How many lowest points (t, 3 t, 5 t, ...) lie before a position. */
+static int64_t lowest_points_before(int64_t position, int64_t t)
+{
+    return position > t ? (position - t - 1) / 2 / t + 1 : 0;
+}
+
+/* The curve is stretched so that it goes through the anchor. At a lowest point that is forgotten:
+ * from there the rate rises to the group's initial one. */
+static void cosine_rule(const lucid_scheduler *s, size_t group, const anchor *from,
+                        int64_t position, lucid_optim_options *o)
+{
+    double low = s->cosine.eta_min, top = s->optimizer->groups[group].initial_lr;
+    int64_t t = s->period;
+    if (position == from->step)
+        o->lr = from->lr;
+    else if (lowest_points_before(position, t) > lowest_points_before(from->step, t))
+        o->lr = low + (top - low) * cosine_height(position, t);
     else
-        o->lr = (1 + cos(M_PI * (double)p / t)) / (1 + cos(M_PI * (double)(p - 1) / t)) *
-                    (o->lr - low) +
-                low;
+        o->lr =
+            low + (from->lr - low) * (cosine_height(position, t) / cosine_height(from->step, t));
 }
 
 static double anneal(const lucid_scheduler *s, double start, double end, double part)
@@ -58,10 +87,13 @@ typedef struct phase {
     double end, lr, momentum;
 } phase;
 
-static void set_cycle(const lucid_scheduler *s, lucid_optim_options *o)
+static void cycle_rule(const lucid_scheduler *s, size_t group, const anchor *unused,
+                       int64_t position, lucid_optim_options *o)
 {
+    (void)group;
+    (void)unused;
     const lucid_one_cycle_lr_options *c = &s->cycle;
-    double n = (double)s->period, p = (double)s->position;
+    double n = (double)s->period, p = (double)position;
     double first = s->max_lr / c->div_factor;
     phase phases[3] = {{c->pct_start * n - 1, s->max_lr, c->base_momentum},
                        {2 * c->pct_start * n - 2, first, c->max_momentum},
@@ -82,10 +114,68 @@ static void set_cycle(const lucid_scheduler *s, lucid_optim_options *o)
         o->momentum = momentum;
 }
 
-static void advance_cycle(const lucid_scheduler *s, size_t group, lucid_optim_options *o)
+/* ---- going to a step ------------------------------------------------------------------------- */
+
+/* Where a group's rates are counted from. A group that the program has added since counts from now
+ * on: unless its curve rises, because the height of now may be next to nothing; then its rate is
+ * taken for that of step 0, the top. */
+static anchor anchor_of(const lucid_scheduler *s, size_t group, int64_t position, bool seek)
 {
-    (void)group;
-    set_cycle(s, o);
+    const luc_optim_group *g = &s->optimizer->groups[group];
+    anchor a = {.lr = g->options.lr, .step = s->position};
+    if (!g->scheduled && s->rule == cosine_rule && s->position / s->period % 2 == 1) a.step = 0;
+    if (g->scheduled && seek) a = (anchor){.lr = g->initial_lr, .step = g->initial_step};
+    if (g->scheduled && !seek && group < s->n_groups && s->anchors[group].last == g->options.lr)
+        a = s->anchors[group];
+    if (a.step > position) a.step = position;
+    return a;
+}
+
+static bool check_options(const lucid_scheduler *s, size_t group, int64_t position,
+                          const lucid_optim_options *o)
+{
+    if (isfinite(o->lr)) return luc_optim_check_options(s->optimizer->kind, o);
+    return luc_raise(LUCID_ERR_STATE, s->name,
+                     "step %lld: lr of group %zu: expected a finite number, got %g",
+                     (long long)position, group, o->lr);
+}
+
+/* Room for the anchors of groups that were added since. */
+static bool make_room(lucid_scheduler *s)
+{
+    size_t n = s->optimizer->n_groups;
+    if (n <= s->n_groups) return true;
+    anchor *anchors = luc_realloc(s->anchors, n * sizeof *anchors, s->name);
+    if (anchors) s->anchors = anchors;
+    return anchors != NULL;
+}
+
+/* Sets every group's options to those of a step: from where it is now, or (seek) from the initial
+ * rates. Where one of them is refused, nothing has changed. */
+static bool go(lucid_scheduler *s, int64_t position, bool seek)
+{
+    lucid_optimizer *opt = s->optimizer;
+    if (!make_room(s)) return false;
+    for (int assign = 0; assign < 2; assign++) {
+        for (size_t i = 0; i < opt->n_groups; i++) {
+            luc_optim_group *g = &opt->groups[i];
+            lucid_optim_options o = g->options;
+            anchor a = anchor_of(s, i, position, seek);
+            s->rule(s, i, &a, position, &o);
+            if (!assign) {
+                if (!check_options(s, i, position, &o)) return false;
+                continue;
+            }
+            luc_optim_begin_schedule(g, a.step);
+            if (s->rule == cycle_rule) g->initial_lr = s->max_lr / s->cycle.div_factor;
+            g->options = o;
+            a.last = o.lr;
+            s->anchors[i] = a;
+        }
+    }
+    s->n_groups = opt->n_groups;
+    s->position = position;
+    return true;
 }
 
 /* ---- making one ------------------------------------------------------------------------------ */
@@ -104,23 +194,25 @@ static bool check_range(const char *name, const char *argument, double value, do
                      value);
 }
 
-static lucid_scheduler *make(const char *name, lucid_optimizer *opt, advance_fn advance)
+static lucid_scheduler *make(const char *name, lucid_optimizer *opt, rule_fn rule, int64_t period)
 {
     if (!luc_check_optimizer(opt, name)) return NULL;
     lucid_scheduler *s = luc_calloc(1, sizeof *s, name);
     if (!s) return NULL;
     s->name = name;
     s->optimizer = opt;
-    s->advance = advance;
-    s->n_groups = opt->n_groups;
-    s->base = luc_calloc(opt->n_groups, sizeof *s->base, name);
+    s->rule = rule;
+    s->period = period;
     luc_live_add(LUC_LIVE_OTHER, 1);
-    if (!s->base) {
-        lucid_scheduler_free(s);
-        return NULL;
-    }
-    for (size_t g = 0; g < s->n_groups; g++) s->base[g] = opt->groups[g].options;
     return s;
+}
+
+/* Sets the optimizer's rates to those of step 0. Frees the scheduler where they are refused. */
+static lucid_scheduler *begin(lucid_scheduler *s)
+{
+    if (go(s, 0, false)) return s;
+    lucid_scheduler_free(s);
+    return NULL;
 }
 
 lucid_scheduler *lucid_optim_step_lr(lucid_optimizer *opt, int64_t step_size,
@@ -130,11 +222,10 @@ lucid_scheduler *lucid_optim_step_lr(lucid_optimizer *opt, int64_t step_size,
     if (!check_count("StepLR", "step_size", step_size) ||
         !check_range("StepLR", "gamma", o->gamma, 0, INFINITY))
         return NULL;
-    lucid_scheduler *s = make("StepLR", opt, advance_step);
+    lucid_scheduler *s = make("StepLR", opt, step_rule, step_size);
     if (!s) return NULL;
-    s->period = step_size;
     s->step = *o;
-    return s;
+    return begin(s);
 }
 
 lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *opt, int64_t t_max,
@@ -144,11 +235,10 @@ lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *opt, int64_t t
     if (!check_count("CosineAnnealingLR", "t_max", t_max) ||
         !check_range("CosineAnnealingLR", "eta_min", o->eta_min, 0, INFINITY))
         return NULL;
-    lucid_scheduler *s = make("CosineAnnealingLR", opt, advance_cosine);
+    lucid_scheduler *s = make("CosineAnnealingLR", opt, cosine_rule, t_max);
     if (!s) return NULL;
-    s->period = t_max;
     s->cosine = *o;
-    return s;
+    return begin(s);
 }
 
 static bool check_cycle(const lucid_optimizer *opt, double max_lr,
@@ -175,22 +265,17 @@ lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *opt, double max_lr, i
     if (!luc_check_optimizer(opt, "OneCycleLR") || !check_cycle(opt, max_lr, o) ||
         !check_count("OneCycleLR", "total_steps", total_steps))
         return NULL;
-    lucid_scheduler *s = make("OneCycleLR", opt, advance_cycle);
+    lucid_scheduler *s = make("OneCycleLR", opt, cycle_rule, total_steps);
     if (!s) return NULL;
-    s->period = total_steps;
     s->max_lr = max_lr;
     s->cycle = *o;
-    for (size_t g = 0; g < s->n_groups; g++) {
-        set_cycle(s, &s->base[g]);
-        opt->groups[g].options = s->base[g];
-    }
-    return s;
+    return begin(s);
 }
 
 void lucid_scheduler_free(lucid_scheduler *s)
 {
     if (!s) return;
-    luc_free(s->base);
+    luc_free(s->anchors);
     luc_free(s);
     luc_live_add(LUC_LIVE_OTHER, -1);
 }
@@ -204,26 +289,14 @@ static bool check_scheduler(const lucid_scheduler *s, const char *op)
     return luc_raise(LUCID_ERR_ARGUMENT, op, "scheduler: expected one, got NULL");
 }
 
-static bool check_position(const lucid_scheduler *s, int64_t position)
-{
-    if (position >= 0 && (s->advance != advance_cycle || position <= s->period)) return true;
-    return luc_raise(LUCID_ERR_STATE, s->name, "step: expected at most %lld, got %lld",
-                     (long long)s->period, (long long)position);
-}
-
-static void advance(lucid_scheduler *s)
-{
-    s->position++;
-    for (size_t g = 0; g < s->n_groups; g++) s->advance(s, g, &s->optimizer->groups[g].options);
-}
-
 bool lucid_scheduler_step(lucid_scheduler *s)
 {
-    if (!check_scheduler(s, "scheduler_step") || lucid_error_code() != LUCID_OK ||
-        !check_position(s, s->position + 1))
-        return false;
-    advance(s);
-    return true;
+    if (!check_scheduler(s, "scheduler_step") || lucid_error_code() != LUCID_OK) return false;
+    int64_t last = s->rule == cycle_rule ? s->period : INT64_MAX;
+    if (s->position >= last)
+        return luc_raise(LUCID_ERR_STATE, s->name,
+                         "step: expected at most %lld steps, got one more", (long long)last);
+    return go(s, s->position + 1, false);
 }
 
 int64_t lucid_scheduler_position(const lucid_scheduler *s)
@@ -231,16 +304,15 @@ int64_t lucid_scheduler_position(const lucid_scheduler *s)
     return s ? s->position : -1;
 }
 
-/* Step by step, so that the learning rate is the same to the last bit. */
 bool lucid_scheduler_seek(lucid_scheduler *s, int64_t position)
 {
-    if (!check_scheduler(s, "scheduler_seek") || !check_position(s, position)) return false;
-    for (size_t g = 0; g < s->n_groups; g++) {
-        lucid_optim_options *o = &s->optimizer->groups[g].options;
-        o->lr = s->base[g].lr;
-        if (s->advance == advance_cycle) *o = s->base[g];
-    }
-    s->position = 0;
-    while (s->position < position) advance(s);
-    return true;
+    if (!check_scheduler(s, "scheduler_seek")) return false;
+    int64_t last = s->rule == cycle_rule ? s->period : INT64_MAX;
+    if (position < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, s->name, "position: expected at least 0, got %lld",
+                         (long long)position);
+    if (position > last)
+        return luc_raise(LUCID_ERR_STATE, s->name, "position: expected at most %lld, got %lld",
+                         (long long)last, (long long)position);
+    return go(s, position, true);
 }

@@ -4,8 +4,20 @@
  *     ... after every lucid_step(opt): lucid_scheduler_step(s) ...
  *     lucid_scheduler_free(s);
  *
- * Making one sets the optimizer's learning rates to those of step 0. Each group keeps its own. A
- * scheduler does not own its optimizer: free it first. Formulas are PyTorch's. */
+ * A group's initial rate is the one that it has when its first scheduler is made. It stays with the
+ * group and in the optimizer's state, as PyTorch's "initial_lr". To resume, make the optimizer and
+ * the scheduler, load the optimizer's state before or after that, and seek the step:
+ *
+ *     lucid_optimizer_load(opt, "net.optimizer");
+ *     lucid_scheduler_seek(s, steps_done);
+ *
+ * A group that is added later follows from the next step on: from the rate that it has then (cosine:
+ * while the curve rises, that is its highest rate; one cycle: as all groups). A rate that the
+ * program sets itself is where StepLR and CosineAnnealingLR go on from; a seek does not know of it,
+ * so seek first and load then. Where a rate would not be finite, or options would be refused by
+ * lucid_optim_set_options, a step or a seek is an error and changes nothing.
+ *
+ * A scheduler does not own its optimizer: free it first. Formulas are PyTorch's. */
 #ifndef LUCID_NN_OPTIM_SCHEDULER_H
 #define LUCID_NN_OPTIM_SCHEDULER_H
 
@@ -30,7 +42,7 @@ typedef struct lucid_cosine_lr_options {
 #define LUCID_COSINE_LR_DEFAULTS .eta_min = 0
 LUCID_API extern const lucid_cosine_lr_options lucid_cosine_lr_defaults;
 /* Half a cosine from the learning rates as they are down to eta_min in t_max >= 1 steps (and up again
- * after them): Loshchilov and Hutter, 2017, without restarts. */
+ * after them, to the initial rates): Loshchilov and Hutter, 2017, without restarts. */
 LUCID_API lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *optimizer,
                                                            int64_t t_max,
                                                            const lucid_cosine_lr_options *options);
@@ -49,8 +61,8 @@ typedef struct lucid_one_cycle_lr_options {
     .pct_start = 0.3, .linear = false, .cycle_momentum = true, .base_momentum = 0.85, \
     .max_momentum = 0.95, .div_factor = 25, .final_div_factor = 1e4, .three_phase = false
 LUCID_API extern const lucid_one_cycle_lr_options lucid_one_cycle_lr_defaults;
-/* Up to max_lr and down again within total_steps (Smith and Topin, 2018). Stepping beyond them is an
- * error. */
+/* Up to max_lr and down again within total_steps (Smith and Topin, 2018). Making it sets the rates
+ * (and momenta) of step 0. Stepping beyond total_steps is an error. */
 LUCID_API lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *optimizer, double max_lr,
                                                     int64_t total_steps,
                                                     const lucid_one_cycle_lr_options *options);
@@ -58,8 +70,9 @@ LUCID_API lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *optimizer, 
 /* Goes one step on and sets the optimizer's learning rates. Does nothing (false) while an error is
  * pending. */
 LUCID_API bool lucid_scheduler_step(lucid_scheduler *scheduler);
-/* The steps gone so far; and going to a step at once, as when training is resumed: with the learning
- * rates (and momenta) that it has there. */
+/* The steps gone so far; and going to a step at once, as when training is resumed: the learning rates
+ * (and momenta) become those that the initial rates have there, to the bit. Takes the same short time
+ * for every step from 0 to INT64_MAX. */
 LUCID_API int64_t lucid_scheduler_position(const lucid_scheduler *scheduler);
 LUCID_API bool lucid_scheduler_seek(lucid_scheduler *scheduler, int64_t position);
 LUCID_API void lucid_scheduler_free(lucid_scheduler *scheduler);
