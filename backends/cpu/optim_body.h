@@ -138,16 +138,18 @@ static double LUC_F(sum_squares)(const void *data, int64_t n)
     return vd_sum(all);
 }
 
-/* x - x is 0 for every number, and NaN for what is none: which a sum of them keeps. */
+/* x - x is 0 for every finite number, and NaN for all else: which a sum of them keeps. It is taken of
+ * the result as it is stored, because a finite gradient can overflow where the scale is small. */
 static bool LUC_F(unscale)(void *data, double factor, int64_t n)
 {
     LUC_T *x = data;
     LUC_V f = SET(factor), check[2] = {SET(0), SET(0)};
     for (int64_t i = 0; i < n; i += LUC_LANES) {
         int64_t m = n - i < LUC_LANES ? n - i : LUC_LANES;
-        LUC_V v = LUC_LOAD_N(x + i, m);
+        LUC_V v = MUL(LUC_LOAD_N(x + i, m), f);
+        LUC_STORE_N(x + i, v, m);
+        if (sizeof *x == 2) v = LUC_LOAD_N(x + i, m); /* rounded: an overflow shows */
         check[i / LUC_LANES & 1] = ADD(check[i / LUC_LANES & 1], SUB(v, v));
-        LUC_STORE_N(x + i, MUL(v, f), m);
     }
     LUC_S sum = LUC_VO(sum)(ADD(check[0], check[1]));
     return sum == sum;

@@ -22,12 +22,14 @@ struct unscaled {
 typedef tensor_list<unscaled, unscaling> list_of;
 static_assert(sizeof(list_of) <= 4096, "kernel arguments are limited");
 
-/* x times 1 / scale, rounded once; `bad` where x is NaN or infinite. */
+/* x times 1 / scale, rounded once; `bad` where that is NaN or infinite: a finite gradient can overflow
+ * where the scale is small. */
 template <class T> __device__ T unscale_one(T x, float inverse, bool &bad)
 {
-    compute_t<T> v = widen(x);
+    T y = narrow<T>(widen(x) * (compute_t<T>)inverse);
+    compute_t<T> v = widen(y);
     bad = bad || !(v - v == 0);
-    return narrow<T>(v * (compute_t<T>)inverse);
+    return y;
 }
 
 __device__ float inverse_of(const unscaling &u)

@@ -11,6 +11,7 @@
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -90,12 +91,16 @@ static bool any(const numbers *list)
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
+/* The smallest normal float32: 1 / scale is finite, and no unit that flushes subnormal numbers makes
+ * 0 of it. */
+#define SMALLEST_SCALE FLT_MIN
+
 static bool check_scale(double scale, const char *op, const char *argument)
 {
     /* As float32 has it. */
-    if (isfinite((float)scale) && (float)scale > 0) return true;
-    return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a finite number > 0, got %g", argument,
-                     scale);
+    if (isfinite((float)scale) && (float)scale >= SMALLEST_SCALE) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a finite number of at least %g, got %g",
+                     argument, (double)SMALLEST_SCALE, scale);
 }
 
 static bool check_options(const lucid_grad_scaler_options *o, const char *op)
@@ -294,7 +299,7 @@ static bool adapt(lucid_grad_scaler *s, bool found)
     const lucid_grad_scaler_options *o = &s->options;
     if (found) {
         s->tracker = 0;
-        return change_scale(s, (double)(float)(s->scale * o->backoff_factor));
+        return change_scale(s, fmax(SMALLEST_SCALE, (double)(float)(s->scale * o->backoff_factor)));
     }
     if (++s->tracker < o->growth_interval) return true;
     s->tracker = 0;
@@ -428,11 +433,15 @@ bool lucid_grad_scaler_load_state_dict(lucid_grad_scaler *s, const lucid_state_d
         !get(state, "backoff_factor", &o.backoff_factor) ||
         !get(state, "growth_interval", &interval) || !get(state, "_growth_tracker", &tracker))
         return false;
+    const double most = 9007199254740992; /* 2^53: doubles hold all whole numbers up to there */
+    if (!(interval >= 1 && interval <= most))
+        return luc_raise(LUCID_ERR_FORMAT, op, "state: growth_interval: expected [1, %.0f], got %g",
+                         most, interval);
     o.growth_interval = (int64_t)interval;
     if (!check_scale(scale, op, "state: scale") || !check_options(&o, op)) return false;
-    if (!(tracker >= 0))
-        return luc_raise(LUCID_ERR_FORMAT, op, "state: _growth_tracker: expected >= 0, got %g",
-                         tracker);
+    if (!(tracker >= 0 && tracker <= most))
+        return luc_raise(LUCID_ERR_FORMAT, op, "state: _growth_tracker: expected [0, %.0f], got %g",
+                         most, tracker);
     s->options = o;
     s->tracker = (int64_t)tracker;
     return change_scale(s, (double)(float)scale);

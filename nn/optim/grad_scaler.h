@@ -12,8 +12,9 @@
  *     lucid_grad_scaler_free(scaler);
  *
  * The loss is multiplied by a scale and the gradients are divided by it before the optimizer's step.
- * A step whose gradients hold an infinity or a NaN is left out and the scale becomes smaller; after
- * a number of steps in a row that were all done it becomes larger. Formulas, defaults and order are
+ * A step whose gradients, divided, hold an infinity or a NaN is left out and the scale becomes smaller,
+ * down to 2^-126 (float32's smallest normal number); after a number of steps in a row that were all
+ * done it becomes larger. Formulas, defaults and order are
  * those of torch.amp.GradScaler; parameters and gradients are float32. bfloat16 has float32's range
  * and needs no scaler. See docs/mixed_precision.md. Threads: one at a time. */
 #ifndef LUCID_NN_OPTIM_GRAD_SCALER_H
@@ -26,7 +27,7 @@ LUCID_BEGIN_DECLS
 typedef struct lucid_grad_scaler lucid_grad_scaler;
 
 typedef struct lucid_grad_scaler_options {
-    double init_scale;       /* finite and > 0 */
+    double init_scale;       /* finite, at least 2^-126 */
     double growth_factor;    /* > 1: what the scale is multiplied by after growth_interval steps */
     double backoff_factor;   /* in (0, 1): what it is multiplied by after a step left out */
     int64_t growth_interval; /* >= 1 */
@@ -51,7 +52,7 @@ LUCID_API void lucid_grad_scaler_free(lucid_grad_scaler *scaler);
  * device, so that a captured step reads the one of the moment. */
 LUCID_API lucid_tensor *lucid_grad_scaler_scale(lucid_grad_scaler *scaler, lucid_tensor *loss);
 /* Divides the gradients of the optimizer's parameters by the scale, in place, and notes whether one
- * was not finite: one kernel for all gradients of a device and dtype, and nothing waits for it. Call
+ * is not finite: one kernel for all gradients of a device and dtype, and nothing waits for it. Call
  * it to see or clip gradients before the step; lucid_grad_scaler_step does it otherwise. Errors: a
  * second time before update, after step, float16 gradients. */
 LUCID_API bool lucid_grad_scaler_unscale_(lucid_grad_scaler *scaler, lucid_optimizer *optimizer);
@@ -67,7 +68,7 @@ LUCID_API bool lucid_grad_scaler_skipped(const lucid_grad_scaler *scaler,
 LUCID_API bool lucid_grad_scaler_update(lucid_grad_scaler *scaler);
 
 /* The scale of the moment, without waiting for a device; 1 where the scaler is not enabled, NAN on
- * an error. And setting it (finite and > 0). */
+ * an error. And setting it (finite, at least 2^-126). */
 LUCID_API double lucid_grad_scaler_get_scale(const lucid_grad_scaler *scaler);
 LUCID_API bool lucid_grad_scaler_set_scale(lucid_grad_scaler *scaler, double scale);
 /* Steps in a row since the scale last changed. */

@@ -248,3 +248,26 @@ Test(optim, unscale_keeps_what_was_found)
     cr_expect(array_get(&found, 0) == 1);
     array_free_all();
 }
+
+/* The result counts, not the gradient: a finite one that overflows when it is divided by a small
+ * scale is found, and with a scale of 0 everything is. */
+Test(optim, unscale_finds_what_overflows)
+{
+    static const double largest[] = {3e38, 1e308, 6e4, 3e38};
+    FOR_LEVELS
+    for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++)
+        for (int k = 0; k < 3; k++) {
+            array scale = array_new(LUCID_F32, 0, NULL, DENSE), found = array_as(&scale, DENSE);
+            array_set(&scale, 0, k == 0 ? 1 : k == 1 ? 0.5 : 0);
+            array_set(&found, 0, 0);
+            array x = array_new((lucid_dtype)dtype, 1, (int64_t[]){37}, DENSE);
+            for (int64_t i = 0; i < 37; i++) array_set(&x, i, 0);
+            if (k < 2) array_set(&x, 35, largest[dtype - LUCID_F32]);
+            lucid_list_attrs attrs = {1, &x.view};
+            cr_assert(kernel_call(LUCID_OP_unscale, (lucid_dtype)dtype, &attrs, (array *[]){&scale},
+                                  1, (array *[]){&found}, 1));
+            cr_expect(array_get(&found, 0) == (k > 0), "%s: case %d",
+                      lucid_dtype_name((lucid_dtype)dtype), k);
+            array_free_all();
+        }
+}

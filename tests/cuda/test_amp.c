@@ -8,21 +8,27 @@ CUDA_SUITE(amp);
 
 enum { TENSORS = 300 }; /* more than one launch takes */
 
-static void unscale(lucid_dtype dtype, int n, array_layout layout, int bad)
+/* Tensor `bad` has an element that is no number (`large`: that is none once it is divided). */
+static void unscale(lucid_dtype dtype, int n, array_layout layout, int bad, bool large)
 {
+    static const double largest[] = {3e38, 1e308, 6e4, 3e38};
     static array here[TENSORS], there[TENSORS];
     static lucid_view mine[TENSORS], its[TENSORS];
     for (int i = 0; i < n; i++) {
         int64_t dims[] = {i % 7 == 6 ? 0 : 1 + i % 5, 1 + (i * 37) % 50};
         if (i == 3) dims[1] = 5001;
         here[i] = array_normal(dtype, 2, dims, layout, 0, 100);
-        if (i == bad) array_set(&here[i], array_numel(&here[i]) - 1, i % 2 ? NAN : INFINITY);
+        if (i == bad)
+            array_set(&here[i], array_numel(&here[i]) - 1,
+                      large   ? largest[dtype - LUCID_F32]
+                      : i % 2 ? NAN
+                              : INFINITY);
         there[i] = array_as(&here[i], layout);
         mine[i] = here[i].view;
         its[i] = device_put(&there[i]);
     }
     array scale = array_new(LUCID_F32, 0, NULL, DENSE), found[2];
-    array_set(&scale, 0, 24);
+    array_set(&scale, 0, large ? 0.5 : 24);
     for (int k = 0; k < 2; k++) {
         found[k] = array_new(LUCID_F32, 0, NULL, DENSE);
         array_set(&found[k], 0, 0);
@@ -55,10 +61,11 @@ Test(amp, unscale)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++)
         for (int layout = 0; layout < LAYOUTS; layout++) {
-            unscale((lucid_dtype)dtype, 0, (array_layout)layout, -1);
-            unscale((lucid_dtype)dtype, 10, (array_layout)layout, -1);
-            unscale((lucid_dtype)dtype, 10, (array_layout)layout, 3);
-            unscale((lucid_dtype)dtype, TENSORS, (array_layout)layout, TENSORS - 1);
+            unscale((lucid_dtype)dtype, 0, (array_layout)layout, -1, false);
+            unscale((lucid_dtype)dtype, 10, (array_layout)layout, -1, false);
+            unscale((lucid_dtype)dtype, 10, (array_layout)layout, 3, false);
+            unscale((lucid_dtype)dtype, 10, (array_layout)layout, 3, true);
+            unscale((lucid_dtype)dtype, TENSORS, (array_layout)layout, TENSORS - 1, false);
         }
 }
 

@@ -97,6 +97,51 @@ Test(grad_scaler, follows_torchs_sequences)
     cr_expect(lucid_finish() == 0);
 }
 
+/* Overflow after overflow the scale becomes smaller, but never so small that 1 / scale is no number. */
+Test(grad_scaler, the_scale_has_a_floor)
+{
+    LUCID_SCOPE;
+    lucid_tensor *p = parameter(lucid_ones((2)));
+    lucid_optimizer *opt = optimizer_of(p, 1, 0);
+    for (int k = 0; k < 2; k++) {
+        lucid_grad_scaler *s = optim_GradScaler(.backoff_factor = k ? 1e-30 : 0.5);
+        for (int i = 0; i < 300; i++) {
+            LUCID_SCOPE;
+            lucid_set_grad(p, lucid_full((2), INFINITY));
+            cr_assert(lucid_grad_scaler_step(s, opt) && lucid_grad_scaler_update(s));
+            cr_assert(lucid_grad_scaler_skipped(s, opt));
+        }
+        cr_expect(lucid_grad_scaler_get_scale(s) == 0x1p-126, "%g", lucid_grad_scaler_get_scale(s));
+        lucid_state_dict *d = lucid_grad_scaler_state_dict(s);
+        cr_expect(d && lucid_grad_scaler_load_state_dict(s, d), "%s", lucid_error());
+        lucid_state_dict_free(d);
+        lucid_set_grad(p, lucid_full((2), 0x1p-126));
+        cr_assert(lucid_grad_scaler_step(s, opt) && !lucid_grad_scaler_skipped(s, opt));
+        EXPECT_VALUES(p, 0, 0, {-k, -k}); /* from 1 by 1, and again */
+        lucid_grad_scaler_free(s);
+    }
+    lucid_optimizer_free(opt);
+}
+
+/* A gradient that is finite and, divided by a scale below 1, no longer is. */
+Test(grad_scaler, a_gradient_that_overflows_when_unscaled_leaves_the_step_out)
+{
+    static const lucid_dtype dtypes[] = {LUCID_F32, LUCID_BF16};
+    for (int i = 0; i < 2; i++) {
+        LUCID_SCOPE;
+        lucid_tensor *p = lucid_requires_grad_(lucid_ones((5), .dtype = dtypes[i]), true);
+        lucid_optimizer *opt = optimizer_of(p, 1, 0);
+        lucid_grad_scaler *s = optim_GradScaler(.init_scale = 0.5);
+        lucid_set_grad(p, lucid_full((5), 3e38, .dtype = dtypes[i]));
+        cr_assert(lucid_grad_scaler_step(s, opt) && lucid_grad_scaler_update(s));
+        cr_expect(lucid_grad_scaler_skipped(s, opt), "%s", lucid_dtype_name(dtypes[i]));
+        EXPECT_VALUES(p, 0, 0, {1, 1, 1, 1, 1});
+        cr_expect(lucid_grad_scaler_get_scale(s) == 0.25);
+        lucid_optimizer_free(opt);
+        lucid_grad_scaler_free(s);
+    }
+}
+
 /* ---- with everything else ---------------------------------------------------------------------- */
 
 /* Powers of two change nothing: each optimizer does to the bit what it does without a scaler. */
@@ -255,7 +300,8 @@ Test(grad_scaler, small_gradients_survive_float16)
 Test(grad_scaler, options_and_scale)
 {
     EXPECT_ERROR(optim_GradScaler(.init_scale = 0), LUCID_ERR_ARGUMENT,
-                 "GradScaler: init_scale: expected a finite number > 0, got 0");
+                 "GradScaler: init_scale: expected a finite number of at least 1.17549e-38, got 0");
+    EXPECT_ERROR(optim_GradScaler(.init_scale = 1e-39), LUCID_ERR_ARGUMENT, "init_scale");
     EXPECT_ERROR(optim_GradScaler(.init_scale = 1e39), LUCID_ERR_ARGUMENT, "init_scale");
     EXPECT_ERROR(optim_GradScaler(.growth_factor = 1), LUCID_ERR_ARGUMENT,
                  "growth_factor: expected a number > 1, got 1");
@@ -278,7 +324,7 @@ Test(grad_scaler, options_and_scale)
     cr_expect(lucid_grad_scaler_set_scale(s, 3));
     EXPECT_VALUES(lucid_grad_scaler_scale(s, loss), 0, 0, {6});
     EXPECT_ERROR(lucid_grad_scaler_set_scale(s, NAN), LUCID_ERR_ARGUMENT,
-                 "grad_scaler_set_scale: scale: expected a finite number > 0");
+                 "grad_scaler_set_scale: scale: expected a finite number of at least");
     EXPECT_ERROR(lucid_grad_scaler_scale(s, lucid_zeros((1), .dtype = LUCID_I64)),
                  LUCID_ERR_ARGUMENT, "loss: expected a floating dtype, got int64");
     lucid_grad_scaler_free(s);
