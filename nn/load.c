@@ -99,7 +99,7 @@ bool lucid_load_state_dict_opt(lucid_module *m, const lucid_state_dict *state,
     if (!luc_check_module(m, "load_state_dict") || !luc_check_state(state, "load_state_dict"))
         return false;
     load l = {0};
-    bool ok = (l.state = lucid_state_dict_copy(state)) &&
+    bool ok = (l.state = lucid_state_dict_shallow_copy(state)) &&
               luc_module_walk(m, false, call_hook, &l) && (l.wanted = lucid_module_state_dict(m)) &&
               match(&l) && refuse(&l, m, strict) && copy_all(&l);
     lucid_state_dict_free(l.state);

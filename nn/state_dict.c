@@ -3,6 +3,7 @@
 #include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
 #include "autograd/autograd.h"
+#include "autograd/ops/view.h"
 
 #include <string.h>
 
@@ -97,19 +98,59 @@ static bool check_key(const lucid_state_dict *s, const char *name, const char *o
     return name || luc_raise(LUCID_ERR_ARGUMENT, op, "name: expected one, got NULL");
 }
 
-lucid_state_dict *lucid_state_dict_copy(const lucid_state_dict *from)
+static bool copy_notes(const lucid_state_dict *from, lucid_state_dict *s)
 {
-    if (!luc_check_state(from, "state_dict_copy")) return NULL;
-    lucid_state_dict *s = lucid_state_dict_new();
-    bool ok = s != NULL;
-    for (size_t i = 0; ok && i < from->tensors.count; i++)
-        ok = lucid_state_dict_set(s, from->tensors.items[i].name, from->tensors.items[i].tensor);
+    bool ok = true;
     for (size_t i = 0; ok && i < from->versions.count; i++)
         ok = lucid_state_dict_set_version(s, from->versions.items[i].name,
                                           from->versions.items[i].number);
     for (size_t i = 0; ok && i < from->notes.count; i++)
         ok = lucid_state_dict_set_note(s, from->notes.items[i].name, from->notes.items[i].text);
-    if (ok) return s;
+    return ok;
+}
+
+lucid_state_dict *lucid_state_dict_shallow_copy(const lucid_state_dict *from)
+{
+    if (!luc_check_state(from, "state_dict_shallow_copy")) return NULL;
+    lucid_state_dict *s = lucid_state_dict_new();
+    bool ok = s != NULL;
+    for (size_t i = 0; ok && i < from->tensors.count; i++)
+        ok = lucid_state_dict_set(s, from->tensors.items[i].name, from->tensors.items[i].tensor);
+    if (ok && copy_notes(from, s)) return s;
+    lucid_state_dict_free(s);
+    return NULL;
+}
+
+/* The same elements of the same memory: tied weights are two such entries. */
+static bool is_same(const lucid_tensor *a, const lucid_tensor *b)
+{
+    return a == b || (a->storage == b->storage && a->view.data == b->view.data &&
+                      a->view.dtype == b->view.dtype &&
+                      luc_dims_equal(a->view.ndim, a->view.dims, b->view.ndim, b->view.dims) &&
+                      luc_dims_equal(a->view.ndim, a->view.strides, b->view.ndim, b->view.strides));
+}
+
+/* A copy of entry i's tensor, or that of an earlier entry that is the same. */
+static lucid_tensor *copied(const lucid_state_dict *from, const lucid_state_dict *s, size_t i)
+{
+    lucid_tensor *t = from->tensors.items[i].tensor;
+    for (size_t k = 0; k < i; k++)
+        if (is_same(from->tensors.items[k].tensor, t)) return s->tensors.items[k].tensor;
+    return lucid_clone(t, LUCID_PRESERVE);
+}
+
+lucid_state_dict *lucid_state_dict_copy(const lucid_state_dict *from)
+{
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
+    if (!luc_check_state(from, "state_dict_copy")) return NULL;
+    lucid_state_dict *s = lucid_state_dict_new();
+    bool ok = s != NULL;
+    for (size_t i = 0; ok && i < from->tensors.count; i++) {
+        lucid_tensor *t = copied(from, s, i);
+        ok = t && lucid_state_dict_set(s, from->tensors.items[i].name, t);
+    }
+    if (ok && copy_notes(from, s)) return s;
     lucid_state_dict_free(s);
     return NULL;
 }

@@ -2,7 +2,11 @@
  *
  * A state dict holds names with tensors in order, the versions of the modules they come from, and
  * notes (text by name). The tensors of lucid_module_state_dict share memory with the module's, as in
- * PyTorch: clone what must not change. Names, shapes and order are PyTorch's. Files are safetensors.
+ * PyTorch: training changes them. To keep the best weights, copy the state:
+ *
+ *     lucid_state_dict *now = lucid_module_state_dict(net), *best = lucid_state_dict_copy(now);
+ *
+ * Names, shapes and order are PyTorch's. Files are safetensors.
  * Threads: one at a time. */
 #ifndef LUCID_NN_STATE_DICT_H
 #define LUCID_NN_STATE_DICT_H
@@ -17,8 +21,11 @@ LUCID_BEGIN_DECLS
  * children. The caller's to lucid_state_dict_free. NULL on an error. */
 LUCID_API lucid_state_dict *lucid_state_dict_new(void);
 LUCID_API lucid_state_dict *lucid_module_state_dict(lucid_module *module);
-/* The same entries; tensors are shared. */
+/* A deep copy: its tensors are copies, on the same devices, and change with nothing else. Entries
+ * that are the same tensor (tied weights) stay one. The caller's to lucid_state_dict_free. */
 LUCID_API lucid_state_dict *lucid_state_dict_copy(const lucid_state_dict *state);
+/* The same entries, whose tensors are those of `state`. */
+LUCID_API lucid_state_dict *lucid_state_dict_shallow_copy(const lucid_state_dict *state);
 LUCID_API void lucid_state_dict_free(lucid_state_dict *state);
 
 LUCID_API size_t lucid_state_dict_size(const lucid_state_dict *state);

@@ -1,10 +1,11 @@
-/* Every allocation around hooks, checkpoints, Adam and state dicts fails once: one clear error,
- * nothing leaks, nothing crashes. */
+/* Every allocation around hooks, checkpoints, Adam, state dicts and copies fails
+ * once: one clear error, nothing leaks, nothing crashes. */
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"
 #include "lucid/memory.h"
 #include "lucid/random.h"
+#include "nn/optim/scheduler.h"
 #include "tests/nn/se_block.h"
 
 static lucid_module *make_net(void)
@@ -39,6 +40,13 @@ static bool work(void)
     lucid_state_dict *s = ok ? lucid_module_state_dict(net) : NULL;
     lucid_state_dict *o = ok ? lucid_optimizer_state_dict(opt) : NULL;
     ok = s && o && lucid_load_state_dict(net, s) && lucid_optimizer_load_state_dict(opt, o);
+    lucid_state_dict *kept = ok ? lucid_state_dict_copy(s) : NULL;
+    lucid_module *copy = kept ? lucid_module_copy(net) : NULL;
+    lucid_scheduler *schedule = copy ? optim_OneCycleLR(opt, 0.1, 5) : NULL;
+    ok = schedule && lucid_scheduler_step(schedule);
+    lucid_scheduler_free(schedule);
+    lucid_module_free(copy);
+    lucid_state_dict_free(kept);
     size_t n;
     ok = ok && lucid_named_parameters(net, &n) && lucid_to_dtype(net, LUCID_F64);
     char *text = ok ? lucid_module_to_string(net) : NULL;
