@@ -41,13 +41,22 @@ static bool is_optional(const lucid_op *op, int i)
     return length && name[length - 1] == '?';
 }
 
-static bool mismatch(const lucid_op *op, const lucid_tensor *first, const lucid_tensor *t, int i)
+/* Input i differs from the first that was given in device or dtype. Where one of them is an integer,
+ * as an image that was not converted, that is the one to blame. */
+static bool mismatch(const lucid_op *op, lucid_tensor *const *in, int i)
 {
+    int first_i = 0;
+    while (!in[first_i]) first_i++;
+    const lucid_tensor *first = in[first_i], *t = in[i];
     lucid_device want = first->storage->device, got = t->storage->device;
     luc_text name = luc_argument_name(op, i);
     if (!lucid_device_equal(want, got))
         return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected a tensor on %s, got %s",
                          name.s, lucid_device_name(want), lucid_device_name(got));
+    if (lucid_dtype_is_floating(t->view.dtype) && !lucid_dtype_is_floating(first->view.dtype))
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected dtype %s like %s, got %s",
+                         luc_argument_name(op, first_i).s, lucid_dtype_name(t->view.dtype), name.s,
+                         lucid_dtype_name(first->view.dtype));
     return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected dtype %s, got %s", name.s,
                      lucid_dtype_name(first->view.dtype), lucid_dtype_name(t->view.dtype));
 }
@@ -72,7 +81,7 @@ static bool check_inputs(lucid_call *c)
         else if (t->storage->device.type != first->storage->device.type ||
                  t->storage->device.index != first->storage->device.index ||
                  (t->view.dtype != first->view.dtype && !(op->flags & LUCID_OP_MIXED_DTYPES)))
-            return mismatch(op, first, t, i);
+            return mismatch(op, c->in, i);
         if (record) {
             if (!luc_view_refresh(t)) return false;
             if (t->requires_grad) c->needs |= 1u << i;
@@ -246,7 +255,10 @@ static bool compose(const lucid_call *c, lucid_tensor **outputs)
                 ok = made[i] != NULL;
                 break;
             }
-        if (made[i]) made[i]->no_grad_view = false; /* how it was made is not seen from outside */
+        if (made[i]) { /* how it was made is not seen from outside */
+            made[i]->no_grad_view = false;
+            made[i]->no_grad = !grad_mode;
+        }
         outputs[i] = lucid_scope_return(made[i]);
     }
     lucid_scope_end(scope);
@@ -263,6 +275,7 @@ static bool compute(const lucid_call *c, lucid_tensor **outputs)
     for (int i = 0; i < c->n_out; i++) {
         outputs[i] = luc_tensor_new(&c->out[i], c->device, c->op->name);
         if (!outputs[i]) return false;
+        outputs[i]->no_grad = luc_grad_off;
     }
     if (!run_kernel(c, kernel, workspace, c->in, outputs)) return false;
     for (uint32_t m = c->op->mutates; m; m &= m - 1) {
@@ -277,6 +290,7 @@ static bool view(const lucid_call *c, lucid_tensor **outputs)
     lucid_tensor *t = c->in[0];
     outputs[0] = luc_tensor_on(t->storage, &c->out[0], c->op->name);
     if (!outputs[0]) return false;
+    outputs[0]->no_grad = luc_grad_off || t->no_grad;
     return (c->op->flags & LUCID_OP_NO_GRAD) || luc_view_track(outputs[0], t);
 }
 

@@ -150,12 +150,21 @@ static bool walk(luc_run *run)
 
 /* ---- roots ------------------------------------------------------------------------------------- */
 
+const char *luc_no_gradient_reason(const lucid_tensor *t)
+{
+    if (t->no_grad)
+        return "was computed while nothing was recorded (inside of LUCID_NO_GRAD or after "
+               "lucid_set_grad_enabled(false))";
+    return "does not";
+}
+
 static bool check_root(lucid_tensor *root, lucid_tensor *gradient, const char *op)
 {
     if (!luc_view_refresh(root)) return false;
     if (!root->requires_grad)
         return luc_raise(LUCID_ERR_ARGUMENT, op,
-                         "root: expected a tensor that requires a gradient, got one that does not");
+                         "root: expected a tensor that requires a gradient, got one that %s",
+                         luc_no_gradient_reason(root));
     if (!gradient) {
         if (root->numel == 1) return true;
         return luc_raise(LUCID_ERR_ARGUMENT, op,
@@ -264,9 +273,8 @@ static luc_edge *input_edges(lucid_tensor *const *inputs, size_t n, const char *
         if (!inputs[i]->requires_grad)
             return luc_raise_null(
                 LUCID_ERR_ARGUMENT, op,
-                "inputs[%zu]: expected a tensor that requires a gradient, got one "
-                "that does not",
-                i);
+                "inputs[%zu]: expected a tensor that requires a gradient, got one that %s", i,
+                luc_no_gradient_reason(inputs[i]));
     }
     luc_edge *edges = luc_alloc(n * sizeof *edges, op);
     for (size_t i = 0; edges && i < n; i++) edges[i] = luc_edge_of(inputs[i]);

@@ -32,7 +32,8 @@ bool lucid_write_graph(const lucid_tensor *root, FILE *file)
     if (!file) return luc_raise(LUCID_ERR_ARGUMENT, "write_graph", "file: expected one, got NULL");
     if (!lucid_requires_grad(root))
         return luc_raise(LUCID_ERR_ARGUMENT, "write_graph",
-                         "root: expected a tensor that requires a gradient, got one that does not");
+                         "root: expected a tensor that requires a gradient, got one that %s",
+                         luc_no_gradient_reason(root));
     luc_edge edge = luc_edge_of((lucid_tensor *)(uintptr_t)root);
     luc_run run = {.n = 0};
     bool ok = luc_run_discover(&run, &edge, 1);

@@ -75,7 +75,8 @@ uint64_t lucid_register_hook(lucid_tensor *t, lucid_tensor_hook hook, void *user
     if (!luc_given(t, "register_hook", "tensor") || !luc_view_refresh(t)) return 0;
     if (!t->requires_grad) {
         luc_raise(LUCID_ERR_ARGUMENT, "register_hook",
-                  "tensor: expected one that requires a gradient, got one that does not");
+                  "tensor: expected one that requires a gradient, got one that %s",
+                  luc_no_gradient_reason(t));
         return 0;
     }
     if (!hook) {
@@ -224,7 +225,8 @@ bool lucid_retain_grad(lucid_tensor *t)
     if (!luc_given(t, "retain_grad", "tensor") || !luc_view_refresh(t)) return false;
     if (!t->requires_grad)
         return luc_raise(LUCID_ERR_ARGUMENT, "retain_grad",
-                         "tensor: expected one that requires a gradient, got one that does not");
+                         "tensor: expected one that requires a gradient, got one that %s",
+                         luc_no_gradient_reason(t));
     if (!t->grad_fn || t->retains_grad) return true;
     if (!luc_retained_add(t)) return false;
     t->retains_grad = true;

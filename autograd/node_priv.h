@@ -209,6 +209,9 @@ bool luc_anomaly_check(lucid_node *n, lucid_tensor *const *grad_in);
 /* Notes where the node was recorded. */
 bool luc_anomaly_note(lucid_node *n);
 
+/* How a tensor without requires_grad came to be, for messages: "... got one that does not". */
+const char *luc_no_gradient_reason(const lucid_tensor *t);
+
 /* ---- the profiler ---------------------------------------------------------------------------- */
 
 /* Ends a span as one of c's operator. False after an error. */

@@ -129,9 +129,10 @@ LUCID_API bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs
 LUCID_API lucid_tensor *lucid_apply_inplace(const lucid_op *op, lucid_tensor *const *inputs, int n,
                                             const void *attrs);
 
-/* For .infer: the sizes as a message shows them; out[i] like input j (dtype, sizes, layout); and
- * out[i] dense with the sizes already set in it, in the layout of input j (-1: contiguous). */
+/* For .infer: makes out[i] like input j: dtype, sizes and layout. */
 LUCID_API void lucid_infer_like(lucid_call *c, int i, int j);
+/* Gives out[i], whose dtype and sizes are set, dense strides in the layout of input j (-1:
+ * contiguous). */
 LUCID_API void lucid_infer_strides(lucid_call *c, int i, int j);
 
 /* For .vjp: what .saves kept. Raises the version error when it was changed in place meanwhile, and

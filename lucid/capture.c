@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+static const char live_name[] = "capture"; /* in a report of what was never freed */
+
 /* Some cells and who knows their values. */
 typedef struct source {
     luc_capture_refresh refresh;
@@ -150,7 +152,7 @@ lucid_graph *lucid_capture(lucid_device device, lucid_step_fn step, void *user)
     if (!check(device, step, &backend)) return NULL;
     lucid_graph *g = luc_calloc(1, sizeof *g, "capture");
     if (!g) return NULL;
-    luc_live_add(LUC_LIVE_OTHER, 1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     g->device = device;
     g->step = step;
     g->user = user;
@@ -178,5 +180,5 @@ void lucid_graph_free(lucid_graph *graph)
     if (!graph) return;
     if (graph->recorded) graph->backend->graph_free(graph->recorded);
     luc_free(graph);
-    luc_live_add(LUC_LIVE_OTHER, -1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }

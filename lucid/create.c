@@ -201,6 +201,17 @@ lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
     return t;
 }
 
+/* The caller's memory as a tensor: itself, or where it is not aligned for kernels, a copy. */
+static lucid_tensor *on_host(lucid_shape shape, lucid_dtype dtype, const void *data)
+{
+    if ((uintptr_t)data % lucid_dtype_size(dtype) == 0)
+        return lucid_from_blob(shape, dtype, (void *)(uintptr_t)data, NULL, NULL);
+    const lucid_tensor_options o = {.dtype = dtype, .memory_format = LUCID_CONTIGUOUS};
+    lucid_tensor *t = lucid_empty_opt(shape, &o);
+    if (t) memcpy(t->view.data, data, (size_t)t->numel * lucid_dtype_size(dtype));
+    return t;
+}
+
 /* A tensor of options->dtype and place with the elements of host memory of dtype `from`. */
 static lucid_tensor *from_host(lucid_shape shape, lucid_dtype from, const void *data,
                                const lucid_tensor_options *o, const char *op)
@@ -212,7 +223,7 @@ static lucid_tensor *from_host(lucid_shape shape, lucid_dtype from, const void *
                               (long long)t->numel);
     size_t depth = lucid_scope_begin();
     if (!depth) return NULL;
-    lucid_tensor *host = lucid_from_blob(shape, from, (void *)(uintptr_t)data, NULL, NULL);
+    lucid_tensor *host = on_host(shape, from, data);
     bool ok = host && luc_copy_data(t, host, op);
     lucid_scope_end(depth);
     return ok ? t : NULL;
@@ -221,6 +232,7 @@ static lucid_tensor *from_host(lucid_shape shape, lucid_dtype from, const void *
 lucid_tensor *lucid_from_data_opt(lucid_shape shape, const void *data,
                                   const lucid_tensor_options *options)
 {
+    LUC_CALLED_AS("from_data");
     const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
     return from_host(shape, o->dtype, data, o, "from_data");
 }
@@ -228,6 +240,7 @@ lucid_tensor *lucid_from_data_opt(lucid_shape shape, const void *data,
 lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *values, size_t count,
                                      const lucid_tensor_options *options)
 {
+    LUC_CALLED_AS("from_doubles");
     const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
     if (!luc_check_shape(&shape, o->dtype, "from_doubles")) return NULL;
     int64_t n = lucid_shape_numel(&shape);

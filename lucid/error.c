@@ -21,6 +21,7 @@ static pthread_key_t thread_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local uint64_t raised; /* errors so far, also those that were not the first */
 static _Thread_local luc_module_frame *module_frame;
+_Thread_local const char *luc_called __attribute__((tls_model("initial-exec")));
 
 static atomic_int error_mode = LUCID_ERRORS_STOP;
 static lucid_error_handler handler;
@@ -97,6 +98,7 @@ lucid_code lucid_error_code(void)
 void lucid_clear_error(void)
 {
     pending.code = LUCID_OK;
+    luc_called = NULL; /* a handler that left by longjmp has left it set */
 }
 
 uint64_t luc_raise_count(void)
@@ -179,7 +181,7 @@ bool luc_raise(lucid_code code, const char *op, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    raise_va(code, op, fmt, args);
+    raise_va(code, luc_called ? luc_called : op, fmt, args);
     va_end(args);
     return false;
 }

@@ -254,14 +254,20 @@ static bool report_live(void)
     const struct {
         const char *what;
         int64_t count;
-    } rows[] = {{"tensors", n.tensors},    {"storages", n.storages},     {"graph nodes", n.nodes},
-                {"modules", n.modules},    {"optimizers", n.optimizers}, {"loaders", n.loaders},
-                {"other objects", n.other}};
+        luc_live_kind kind;
+    } rows[] = {{"tensor", n.tensors, LUC_LIVE_TENSORS},
+                {"storage", n.storages, LUC_LIVE_STORAGES},
+                {"graph node", n.nodes, LUC_LIVE_NODES},
+                {"module", n.modules, LUC_LIVE_MODULES},
+                {"optimizer", n.optimizers, LUC_LIVE_OPTIMIZERS},
+                {"loader", n.loaders, LUC_LIVE_LOADERS},
+                {"other object", n.other, LUC_LIVE_OTHER}};
     bool clean = true;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].count == 0) continue;
-        fprintf(stderr, "%s %lld %s", clean ? "lucid: never freed:" : ",", (long long)rows[i].count,
-                rows[i].what);
+        fprintf(stderr, "%s %lld %s%s", clean ? "lucid: never freed:" : ",",
+                (long long)rows[i].count, rows[i].what, rows[i].count == 1 ? "" : "s");
+        luc_live_print_names(stderr, rows[i].kind);
         clean = false;
     }
     if (!clean) fputc('\n', stderr);

@@ -45,6 +45,7 @@ struct lucid_tensor {
     bool requires_grad; /* of a leaf, as set; of a result, true */
     bool is_scalar;     /* made by lucid_scalar: promotes like a number */
     bool retains_grad;  /* a result that keeps .grad */
+    bool no_grad;       /* a result of a time when nothing was recorded: for messages */
     bool no_grad_view;  /* a view made while nothing was recorded: see autograd/view.c */
     int output_nr;      /* which output of grad_fn */
     luc_storage *storage;

@@ -77,6 +77,7 @@ static bool write_file(const lucid_state_dict *s, const char *versions, const ch
 
 bool lucid_state_dict_save(const lucid_state_dict *s, const char *path)
 {
+    LUC_CALLED_AS("state_dict_save");
     if (!luc_check_state(s, "save") || lucid_error_code() != LUCID_OK) return false;
     char *versions = versions_text(s);
     bool ok = versions && write_file(s, versions, path);
@@ -86,6 +87,7 @@ bool lucid_state_dict_save(const lucid_state_dict *s, const char *path)
 
 bool lucid_save(lucid_module *m, const char *path)
 {
+    LUC_CALLED_AS("save");
     if (!luc_check_module(m, "save") || lucid_error_code() != LUCID_OK) return false;
     lucid_state_dict *s = lucid_module_state_dict(m);
     bool ok = s && lucid_state_dict_save(s, path);
@@ -113,6 +115,7 @@ static bool read_file(lucid_state_dict *s, const lucid_safetensors *file)
 
 lucid_state_dict *lucid_state_dict_load(const char *path)
 {
+    LUC_CALLED_AS("state_dict_load");
     lucid_safetensors *file = lucid_safetensors_open(path);
     lucid_state_dict *s = file ? lucid_state_dict_new() : NULL;
     bool ok = s && read_file(s, file);
@@ -125,7 +128,11 @@ lucid_state_dict *lucid_state_dict_load(const char *path)
 bool lucid_load_opt(lucid_module *m, const char *path, const lucid_load_options *options)
 {
     if (!luc_check_module(m, "load")) return false;
-    lucid_state_dict *s = lucid_state_dict_load(path);
+    lucid_state_dict *s;
+    {
+        LUC_CALLED_AS("load");
+        s = lucid_state_dict_load(path);
+    }
     bool ok = s && lucid_load_state_dict_opt(m, s, options);
     lucid_state_dict_free(s);
     return ok;

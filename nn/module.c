@@ -106,7 +106,7 @@ lucid_module *lucid_module_new(const lucid_module_class *cls)
     m->state->signature = signature;
     m->state->users = 1;
     m->state->floating = true;
-    luc_live_add(LUC_LIVE_MODULES, 1);
+    luc_live_add_named(LUC_LIVE_MODULES, m->cls->name, 1);
     return m;
 }
 
@@ -129,8 +129,8 @@ static void module_destroy(lucid_module *m)
     luc_free(s->entries);
     luc_free(s->hooks);
     luc_free(s->name);
+    luc_live_add_named(LUC_LIVE_MODULES, m->cls->name, -1);
     luc_free(m);
-    luc_live_add(LUC_LIVE_MODULES, -1);
 }
 
 static void destroy_if_unused(lucid_module *m)

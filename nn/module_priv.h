@@ -160,6 +160,10 @@ bool luc_module_walk(lucid_module *m, bool once, luc_visit visit, void *user);
  * on an error. */
 lucid_tensor **luc_module_tensors(lucid_module *m, bool parameters, bool buffers, size_t *n);
 
+/* Adds to text the names of that kind below m that `path` may have been meant for, at most three:
+ * "; near: "0.weight""; nothing where none is near. False when memory is out. */
+bool luc_near_names(lucid_module *m, const char *path, luc_entry_kind kind, luc_string *text);
+
 /* A set of addresses. */
 typedef struct luc_set {
     const void **slots;

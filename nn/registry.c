@@ -156,8 +156,12 @@ static luc_entry *child_at(lucid_module *self, const char *path, lucid_module **
     if (!*parent) return NULL;
     luc_entry *e = luc_entry_find(*parent, dot ? dot + 1 : text);
     if (e && e->kind == LUC_CHILD) return e;
-    return luc_raise_null(LUCID_ERR_ARGUMENT, "replace_module",
-                          "%s: path: expected a child's, got \"%s\"", self->cls->name, text);
+    luc_string near = {0};
+    if (luc_near_names(self, text, LUC_CHILD, &near))
+        luc_raise(LUCID_ERR_ARGUMENT, "replace_module",
+                  "%s: path: expected a child's, got \"%s\"%s", self->cls->name, text, near.s);
+    luc_string_free(&near);
+    return NULL;
 }
 
 bool lucid_replace_module(lucid_module *self, const char *path, lucid_module *value)

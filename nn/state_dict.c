@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+static const char live_name[] = "state dict"; /* in a report of what was never freed */
+
 static uint64_t hash_of(const char *name)
 {
     uint64_t h = 14695981039346656037u; /* FNV-1a */
@@ -71,7 +73,7 @@ static void table_free(luc_state_table *table)
 lucid_state_dict *lucid_state_dict_new(void)
 {
     lucid_state_dict *s = luc_calloc(1, sizeof *s, "state_dict");
-    if (s) luc_live_add(LUC_LIVE_OTHER, 1);
+    if (s) luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     return s;
 }
 
@@ -82,7 +84,7 @@ void lucid_state_dict_free(lucid_state_dict *s)
     table_free(&s->versions);
     table_free(&s->notes);
     luc_free(s);
-    luc_live_add(LUC_LIVE_OTHER, -1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
 
 bool luc_check_state(const lucid_state_dict *s, const char *op)

@@ -243,13 +243,30 @@ int64_t lucid_parameter_count(lucid_module *m, bool trainable_only)
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
+/* Raises: says what the path names instead, or which names are near it. */
+static luc_entry *no_entry(lucid_module *m, const char *path, luc_entry_kind kind,
+                           const luc_entry *other, const char *op)
+{
+    static const char *const kinds[] = {"parameter", "buffer", "module"};
+    luc_string near = {0};
+    if (path && (other || luc_near_names(m, path, kind, &near)))
+        luc_raise(LUCID_ERR_ARGUMENT, op, "%s: path: expected a %s, got \"%s\"%s%s%s", m->cls->name,
+                  kinds[kind], path, other ? ", which is a " : "", other ? kinds[other->kind] : "",
+                  other ? "" : near.s);
+    else if (!path)
+        luc_raise(LUCID_ERR_ARGUMENT, op, "%s: path: expected a %s, got NULL", m->cls->name,
+                  kinds[kind]);
+    luc_string_free(&near);
+    return NULL;
+}
+
 /* The entry at a path below m, NULL (raised) where there is none of the kind. */
 static luc_entry *entry_at(lucid_module *m, const char *path, luc_entry_kind kind, const char *op)
 {
-    static const char *const kinds[] = {"parameter", "buffer", "module"};
     if (!luc_check_module(m, op)) return NULL;
     const char *at = path ? path : "";
     lucid_module *inner = m;
+    const luc_entry *other = NULL; /* of that name, but of another kind */
     while (inner) {
         size_t length = strcspn(at, ".");
         bool last = at[length] == '\0';
@@ -258,14 +275,15 @@ static luc_entry *entry_at(lucid_module *m, const char *path, luc_entry_kind kin
             luc_entry *e = &inner->state->entries[i];
             if (strlen(e->name) == length && memcmp(e->name, at, length) == 0) found = e;
         }
-        if (!found || found->kind != (last ? kind : LUC_CHILD)) break;
+        if (!found || found->kind != (last ? kind : LUC_CHILD)) {
+            other = last ? found : NULL;
+            break;
+        }
         if (last) return found;
         inner = luc_entry_module(found);
         at += length + 1;
     }
-    luc_raise(LUCID_ERR_ARGUMENT, op, "%s: path: expected a %s, got \"%s\"", m->cls->name,
-              kinds[kind], path ? path : "(null)");
-    return NULL;
+    return no_entry(m, path, kind, other, op);
 }
 
 lucid_module *lucid_get_module(lucid_module *m, const char *path)

@@ -104,6 +104,7 @@ const lucid_op luc_op_copy = {
 
 lucid_tensor *lucid_clone(lucid_tensor *x, lucid_memory_format format)
 {
+    LUC_CALLED_AS("clone");
     lucid_view_attrs attrs = {.format = format};
     if (!luc_check_memory_format(format, "clone")) return NULL;
     return luc_apply1(&luc_op_copy, x, &attrs);
@@ -111,6 +112,7 @@ lucid_tensor *lucid_clone(lucid_tensor *x, lucid_memory_format format)
 
 lucid_tensor *lucid_contiguous(lucid_tensor *x, lucid_memory_format format)
 {
+    LUC_CALLED_AS("contiguous");
     if (!luc_given(x, "contiguous", "x") || !luc_check_memory_format(format, "contiguous"))
         return NULL;
     if (format == LUCID_PRESERVE || lucid_is_contiguous(x, format)) return x;

@@ -58,11 +58,13 @@ static lucid_tensor *floating_(const lucid_op *op, lucid_tensor *x)
 
 lucid_tensor *lucid_add_(lucid_tensor *a, lucid_tensor *b)
 {
+    LUC_CALLED_AS("add_");
     return binary_(&luc_op_add, a, b);
 }
 
 lucid_tensor *lucid_sub_(lucid_tensor *a, lucid_tensor *b)
 {
+    LUC_CALLED_AS("sub_");
     if (a && b && (a->view.dtype == LUCID_BOOL || b->view.dtype == LUCID_BOOL))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "sub", "%s: expected numbers, got bool",
                               a->view.dtype == LUCID_BOOL ? "a" : "b");
@@ -71,6 +73,7 @@ lucid_tensor *lucid_sub_(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_mul_(lucid_tensor *a, lucid_tensor *b)
 {
+    LUC_CALLED_AS("mul_");
     double factor;
     if (luc_is_factor(a, b, false, &factor)) return lucid_mul_scalar_(a, factor);
     return binary_(&luc_op_mul, a, b);
@@ -78,6 +81,7 @@ lucid_tensor *lucid_mul_(lucid_tensor *a, lucid_tensor *b)
 
 lucid_tensor *lucid_div_(lucid_tensor *a, lucid_tensor *b)
 {
+    LUC_CALLED_AS("div_");
     if (a && !lucid_dtype_is_floating(a->view.dtype))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "div",
                               "a: expected a floating dtype to write into, got %s",
@@ -101,46 +105,55 @@ static lucid_tensor *number_(const lucid_op *op, lucid_tensor *x, double value)
 
 lucid_tensor *lucid_add_scalar_(lucid_tensor *x, double value)
 {
+    LUC_CALLED_AS("add_scalar_");
     return number_(&luc_op_add_scalar, x, value);
 }
 
 lucid_tensor *lucid_mul_scalar_(lucid_tensor *x, double value)
 {
+    LUC_CALLED_AS("mul_scalar_");
     return number_(&luc_op_mul_scalar, x, value);
 }
 
 lucid_tensor *lucid_neg_(lucid_tensor *x)
 {
+    LUC_CALLED_AS("neg_");
     return unary_(&luc_op_neg, x, NULL);
 }
 
 lucid_tensor *lucid_exp_(lucid_tensor *x)
 {
+    LUC_CALLED_AS("exp_");
     return floating_(&luc_op_exp, x);
 }
 
 lucid_tensor *lucid_sqrt_(lucid_tensor *x)
 {
+    LUC_CALLED_AS("sqrt_");
     return floating_(&luc_op_sqrt, x);
 }
 
 lucid_tensor *lucid_tanh_(lucid_tensor *x)
 {
+    LUC_CALLED_AS("tanh_");
     return floating_(&luc_op_tanh, x);
 }
 
 lucid_tensor *lucid_sigmoid_(lucid_tensor *x)
 {
+    LUC_CALLED_AS("sigmoid_");
     return floating_(&luc_op_sigmoid, x);
 }
 
 lucid_tensor *lucid_relu_(lucid_tensor *x)
 {
+    LUC_CALLED_AS("relu_");
     return unary_(&luc_op_relu, x, NULL);
 }
 
 lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max)
 {
+    LUC_CALLED_AS("clamp_");
     if (isnan(min) || isnan(max))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "clamp", "min, max: expected numbers, got %g, %g",
                               min, max);
@@ -170,6 +183,7 @@ lucid_tensor *lucid_fill_(lucid_tensor *x, double value)
 
 lucid_tensor *lucid_zero_(lucid_tensor *x)
 {
+    LUC_CALLED_AS("zero_");
     return lucid_fill_(x, 0);
 }
 

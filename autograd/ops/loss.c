@@ -167,16 +167,22 @@ lucid_tensor *lucid_log_softmax(lucid_tensor *x, int dim)
 
 /* ---- nll_loss: (log_probs [N,C,...], target [N,...], weight? [C]) -> (loss, total weight) ----------- */
 
+/* The sizes of classes for x [N,C,...] or [C]: x's without C. Returns how many there are. */
+static int class_dims(const lucid_view *x, int64_t dims[LUCID_MAX_DIMS])
+{
+    int c = x->ndim == 1 ? 0 : 1;
+    for (int d = 0; d < x->ndim; d++)
+        if (d != c) dims[d < c ? d : d - 1] = x->dims[d];
+    return x->ndim - 1;
+}
+
 static bool check_target(const lucid_call *c, const lucid_view *x)
 {
     const lucid_view *t = &c->in[1]->view;
-    bool ok = t->ndim == x->ndim - 1 && t->dims[0] == x->dims[0];
-    for (int d = 2; ok && d < x->ndim; d++) ok = t->dims[d - 1] == x->dims[d];
-    if (!ok)
-        return luc_bad_input(c, 1, "expected classes of %s without dimension 1",
-                             luc_dims_text(x->ndim, x->dims).s);
-    if (t->dtype != LUCID_I64) return luc_bad_input(c, 1, "expected int64");
-    return true;
+    int64_t dims[LUCID_MAX_DIMS];
+    int ndim = class_dims(x, dims);
+    if (t->dtype == LUCID_I64 && luc_dims_equal(t->ndim, t->dims, ndim, dims)) return true;
+    return luc_bad_input(c, 1, "expected int64 classes %s", luc_dims_text(ndim, dims).s);
 }
 
 static bool check_weight(const lucid_call *c, int i, const lucid_view *x)
@@ -282,7 +288,7 @@ static const lucid_sample nll_bad_samples[] = {
     {.name = "rank",
      .n_in = 3,
      .attrs = &nll_mean,
-     .error = "target: expected classes",
+     .error = "target: expected int64 classes [4]",
      .in = {LUC_IN2(4, 5), LUC_INDEX(5, {2, {4, 5}}), LUC_ABSENT}},
     {.name = "range",
      .n_in = 3,
@@ -437,9 +443,37 @@ static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const lu
     return lucid_div(lucid_sum_opt(loss, NULL), weights);
 }
 
+/* Classes, or probabilities of the logits' shape? Raises where it is neither. */
+static bool check_cross_entropy_target(const lucid_tensor *logits, const lucid_tensor *target)
+{
+    const lucid_view *x = &logits->view, *t = &target->view;
+    int64_t dims[LUCID_MAX_DIMS];
+    int ndim = class_dims(x, dims);
+    const bool soft = lucid_dtype_is_floating(t->dtype);
+    bool ok = soft ? luc_dims_equal(t->ndim, t->dims, x->ndim, x->dims)
+                   : t->dtype != LUCID_BOOL && luc_dims_equal(t->ndim, t->dims, ndim, dims);
+    if (ok) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, "cross_entropy",
+                     "target: expected int64 classes %s, or %s probabilities %s like the logits, "
+                     "got %s %s",
+                     luc_dims_text(ndim, dims).s, lucid_dtype_name(x->dtype),
+                     luc_shape_text(logits).s, lucid_dtype_name(t->dtype),
+                     luc_shape_text(target).s);
+}
+
+static bool check_class_weight(const lucid_tensor *weight, int64_t classes, const char *op)
+{
+    if (!weight || (weight->view.ndim == 1 && weight->view.dims[0] == classes)) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op,
+                     "weight: expected one number for each class [%lld], "
+                     "got %s",
+                     (long long)classes, luc_shape_text(weight).s);
+}
+
 lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target,
                                       const lucid_loss_options *o)
 {
+    LUC_CALLED_AS("cross_entropy");
     if (!luc_given(logits, "cross_entropy", "logits") ||
         !luc_given(target, "cross_entropy", "target"))
         return NULL;
@@ -447,15 +481,13 @@ lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target
     if (!check_options(o, "cross_entropy")) return NULL;
     if (logits->view.ndim == 0 || !lucid_dtype_is_floating(logits->view.dtype))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "cross_entropy",
-                              "input: expected floating logits [N,C,...] or [C], got %s %s",
+                              "logits: expected a floating dtype and [N,C,...] or [C], got %s %s",
                               lucid_dtype_name(logits->view.dtype), luc_shape_text(logits).s);
     int dim = logits->view.ndim == 1 ? 0 : 1;
     bool soft_target = lucid_dtype_is_floating(target->view.dtype);
-    if (soft_target &&
-        !luc_dims_equal(logits->view.ndim, logits->view.dims, target->view.ndim, target->view.dims))
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "cross_entropy",
-                              "target: expected probabilities %s like the logits, got %s",
-                              luc_shape_text(logits).s, luc_shape_text(target).s);
+    if (!check_cross_entropy_target(logits, target) ||
+        !check_class_weight(o->weight, logits->view.dims[dim], "cross_entropy"))
+        return NULL;
     lucid_tensor *logp = lucid_log_softmax(logits, dim);
     if (!logp) return NULL;
     if (soft_target) return soft_targets(logp, target, o);
@@ -465,6 +497,7 @@ lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target
 lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
                                  const lucid_loss_options *o)
 {
+    LUC_CALLED_AS("mse_loss");
     if (!luc_given(input, "mse_loss", "input") || !luc_given(target, "mse_loss", "target"))
         return NULL;
     if (!o) o = &lucid_loss_defaults;
@@ -473,6 +506,12 @@ lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
         return luc_raise_null(LUCID_ERR_ARGUMENT, "mse_loss",
                               "target: expected %s like input, got %s", luc_shape_text(input).s,
                               luc_shape_text(target).s);
+    bool floating =
+        lucid_dtype_is_floating(input->view.dtype) || lucid_dtype_is_floating(target->view.dtype);
+    if (!floating && (o->reduction == LUCID_REDUCTION_MEAN || input->view.dtype == LUCID_BOOL))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "mse_loss",
+                              "input: expected a floating dtype, got %s",
+                              lucid_dtype_name(input->view.dtype));
     input = luc_autocast_full(input);
     target = luc_autocast_full(target);
     return reduced(lucid_square(lucid_sub(input, target)), o->reduction);

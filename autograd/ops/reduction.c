@@ -365,11 +365,13 @@ lucid_tensor *lucid_var_opt(lucid_tensor *x, const lucid_reduce_options *options
 
 lucid_tensor *lucid_max_opt(lucid_tensor *x, const lucid_reduce_options *options)
 {
+    LUC_CALLED_AS("max");
     return reduce(&luc_op_amax, x, options);
 }
 
 lucid_tensor *lucid_min_opt(lucid_tensor *x, const lucid_reduce_options *options)
 {
+    LUC_CALLED_AS("min");
     return reduce(&luc_op_amin, x, options);
 }
 

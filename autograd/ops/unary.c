@@ -361,6 +361,7 @@ lucid_tensor *lucid_add_scalar(lucid_tensor *x, double value)
 
 lucid_tensor *lucid_sub_scalar(lucid_tensor *x, double value)
 {
+    LUC_CALLED_AS("sub_scalar");
     return with_number(&luc_op_add_scalar, x, -value);
 }
 
@@ -371,6 +372,7 @@ lucid_tensor *lucid_mul_scalar(lucid_tensor *x, double value)
 
 lucid_tensor *lucid_div_scalar(lucid_tensor *x, double value)
 {
+    LUC_CALLED_AS("div_scalar");
     return lucid_div(x, lucid_scalar(value));
 }
 

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+static const char live_name[] = "data set"; /* in a report of what was never freed */
+
 void lucid_dataset_free(lucid_dataset *dataset)
 {
     if (dataset && dataset->free) dataset->free(dataset);
@@ -34,7 +36,7 @@ static void tensors_free(lucid_dataset *dataset)
     lucid_release(d->x);
     lucid_release(d->y);
     luc_free(d);
-    luc_live_add(LUC_LIVE_OTHER, -1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
 
 /* The tensor itself, or a contiguous copy of it, retained. */
@@ -88,7 +90,7 @@ lucid_dataset *lucid_data_tensors(lucid_tensor *x, lucid_tensor *y)
                               luc_shape_text(x).s, luc_shape_text(y).s);
     tensors_dataset *d = luc_calloc(1, sizeof *d, "data_Tensors");
     if (!d) return NULL;
-    luc_live_add(LUC_LIVE_OTHER, 1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     d->base = (lucid_dataset){
         .name = "data_Tensors", .size = lucid_size(x, 0), .get = tensors_get, .free = tensors_free};
     d->base.x = spec_of(x, &d->x_size);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char live_name[] = "data set"; /* in a report of what was never freed */
+
 static const char op[] = "data_MNIST";
 
 const lucid_mnist_options lucid_mnist_defaults = {LUCID_MNIST_DEFAULTS};
@@ -128,7 +130,7 @@ static void mnist_free(lucid_dataset *dataset)
     lucid_release(d->images);
     lucid_release(d->labels);
     luc_free(d);
-    luc_live_add(LUC_LIVE_OTHER, -1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
 
 static bool check_options(const char *dir, lucid_split split, const lucid_mnist_options *options)
@@ -149,7 +151,7 @@ lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
     if (!check_options(dir, split, options)) return NULL;
     mnist_dataset *d = luc_calloc(1, sizeof *d, op);
     if (!d) return NULL;
-    luc_live_add(LUC_LIVE_OTHER, 1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     const known_file *files = known_files[split == LUCID_TEST];
     d->images = read_file(dir, &files[0], 3, options->verify);
     if (!d->images) goto fail;

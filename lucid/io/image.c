@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+static const char live_name[] = "image"; /* in a report of what was never freed */
+
 lucid_image *lucid_image_new(int width, int height, uint32_t color)
 {
     static const char op[] = "image_new";
@@ -21,7 +23,7 @@ lucid_image *lucid_image_new(int width, int height, uint32_t color)
     }
     image->width = width;
     image->height = height;
-    luc_live_add(LUC_LIVE_OTHER, 1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     lucid_image_rect(image, 0, 0, width, height, color, 1);
     return image;
 }
@@ -31,7 +33,7 @@ void lucid_image_free(lucid_image *image)
     if (!image) return;
     luc_free(image->pixels);
     luc_free(image);
-    luc_live_add(LUC_LIVE_OTHER, -1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
 
 static inline uint8_t *pixel_at(lucid_image *image, int x, int y)

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char live_name[] = "safetensors file"; /* in a report of what was never freed */
+
 static const char op[] = "safetensors_open";
 
 static const luc_safetensors_dtype dtypes[] = {
@@ -289,7 +291,7 @@ lucid_safetensors *lucid_safetensors_open(const char *path)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "path: expected a file name, got NULL");
     lucid_safetensors *f = luc_calloc(1, sizeof *f, op);
     if (!f) return NULL;
-    luc_live_add(LUC_LIVE_OTHER, 1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     f->path = luc_strdup(path, op);
     if (f->path) f->map = map_path(path);
     if (!f->map || !parse_header(f) || !read_metadata(f) || !read_entries(f)) goto fail;
@@ -311,7 +313,7 @@ void lucid_safetensors_close(lucid_safetensors *file)
     luc_free(file->by_offset);
     luc_free(file->path);
     luc_free(file);
-    luc_live_add(LUC_LIVE_OTHER, -1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
 
 int64_t lucid_safetensors_count(const lucid_safetensors *file)

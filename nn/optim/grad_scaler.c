@@ -15,6 +15,8 @@
 #include <math.h>
 #include <string.h>
 
+static const char live_name[] = "GradScaler"; /* in a report of what was never freed */
+
 const lucid_grad_scaler_options lucid_grad_scaler_defaults = {LUCID_GRAD_SCALER_DEFAULTS};
 
 /* A 0-d float32 tensor on each of some devices. */
@@ -126,7 +128,7 @@ lucid_grad_scaler *lucid_grad_scaler_new(const lucid_grad_scaler_options *option
     if (!s) return NULL;
     s->options = *o;
     s->scale = (double)(float)o->init_scale;
-    luc_live_add(LUC_LIVE_OTHER, 1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     return s;
 }
 
@@ -137,7 +139,7 @@ void lucid_grad_scaler_free(lucid_grad_scaler *s)
     for (size_t i = 0; i < s->n_records; i++) numbers_free(&s->records[i].found);
     luc_free(s->records);
     luc_free(s);
-    luc_live_add(LUC_LIVE_OTHER, -1);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
 
 /* ---- scale ------------------------------------------------------------------------------------- */

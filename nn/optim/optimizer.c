@@ -240,7 +240,7 @@ static lucid_optimizer *make(const luc_optim_kind *kind, const lucid_optim_optio
     if (!opt) return NULL;
     opt->kind = kind;
     opt->defaults = *o;
-    luc_live_add(LUC_LIVE_OPTIMIZERS, 1);
+    luc_live_add_named(LUC_LIVE_OPTIMIZERS, opt->kind->name, 1);
     return opt;
 }
 
@@ -299,8 +299,8 @@ void lucid_optimizer_free(lucid_optimizer *opt)
     }
     luc_free(opt->groups);
     luc_free(opt->scratch);
+    luc_live_add_named(LUC_LIVE_OPTIMIZERS, opt->kind->name, -1);
     luc_free(opt);
-    luc_live_add(LUC_LIVE_OPTIMIZERS, -1);
 }
 
 bool lucid_optimizer_zero_grad(lucid_optimizer *opt)

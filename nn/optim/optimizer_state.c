@@ -259,6 +259,7 @@ bool lucid_optimizer_load_state_dict(lucid_optimizer *opt, const lucid_state_dic
 
 bool lucid_optimizer_save(lucid_optimizer *opt, const char *path)
 {
+    LUC_CALLED_AS("optimizer_save");
     if (!luc_check_optimizer(opt, "optimizer_save") || lucid_error_code() != LUCID_OK) return false;
     lucid_state_dict *s = lucid_optimizer_state_dict(opt);
     bool ok = s && lucid_state_dict_save(s, path);
@@ -269,7 +270,11 @@ bool lucid_optimizer_save(lucid_optimizer *opt, const char *path)
 bool lucid_optimizer_load(lucid_optimizer *opt, const char *path)
 {
     if (!luc_check_optimizer(opt, "optimizer_load")) return false;
-    lucid_state_dict *s = lucid_state_dict_load(path);
+    lucid_state_dict *s;
+    {
+        LUC_CALLED_AS("optimizer_load");
+        s = lucid_state_dict_load(path);
+    }
     bool ok = s && lucid_optimizer_load_state_dict(opt, s);
     lucid_state_dict_free(s);
     return ok;

@@ -203,7 +203,7 @@ static lucid_scheduler *make(const char *name, lucid_optimizer *opt, rule_fn rul
     s->optimizer = opt;
     s->rule = rule;
     s->period = period;
-    luc_live_add(LUC_LIVE_OTHER, 1);
+    luc_live_add_named(LUC_LIVE_OTHER, s->name, 1);
     return s;
 }
 
@@ -275,9 +275,9 @@ lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *opt, double max_lr, i
 void lucid_scheduler_free(lucid_scheduler *s)
 {
     if (!s) return;
+    luc_live_add_named(LUC_LIVE_OTHER, s->name, -1);
     luc_free(s->anchors);
     luc_free(s);
-    luc_live_add(LUC_LIVE_OTHER, -1);
 }
 
 /* ---- stepping -------------------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ Test(numbers, integers_with_numbers_that_are_none)
 Test(numbers, integers_in_place_refuse_them)
 {
     EXPECT_ERROR(lucid_mul_scalar_(ints(LUCID_I32), INFINITY), LUCID_ERR_ARGUMENT,
-                 "mul_scalar: value: inf cannot be used in place on int32");
+                 "mul_scalar_: value: inf cannot be used in place on int32");
     EXPECT_ERROR(lucid_add_scalar_(ints(LUCID_I64), 1e19), LUCID_ERR_ARGUMENT,
                  "cannot be used in place on int64");
     EXPECT_ERROR(lucid_fill_(ints(LUCID_I32), 1e10), LUCID_ERR_ARGUMENT,
@@ -50,7 +50,7 @@ Test(numbers, clamp_of_integers)
     cr_expect_eq(lucid_tensor_dtype(lucid_clamp(ints(LUCID_I32), 2, INFINITY)), LUCID_I32);
     EXPECT_VALUES(lucid_clamp_(ints(LUCID_U8), -5, 2), 0, 0, {1, 2, 2});
     EXPECT_ERROR(lucid_clamp_(ints(LUCID_I64), 0.5, 2), LUCID_ERR_ARGUMENT,
-                 "clamp: min, max: 0.5, 2 cannot be used in place on int64");
+                 "clamp_: min, max: 0.5, 2 cannot be used in place on int64");
 }
 
 static lucid_tensor *half(lucid_dtype dtype, double a, double b)
@@ -151,7 +151,7 @@ Test(numbers, a_wider_tensor_in_place)
     EXPECT_ERROR(lucid_sub_(x, b), LUCID_ERR_STATE, "sub_: in place: a leaf");
     EXPECT_ERROR(lucid_add_(half(LUCID_F16, 1, 2), lucid_ones((2, 2))), LUCID_ERR_ARGUMENT, "add_");
     EXPECT_ERROR(lucid_sub_(b, lucid_zeros((2), .dtype = LUCID_BOOL)), LUCID_ERR_ARGUMENT,
-                 "sub: b: expected numbers, got bool");
+                 "sub_: b: expected numbers, got bool");
 }
 
 /* What was there before does not matter any more: its gradient is zero, as after fill_. */
