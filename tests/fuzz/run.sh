@@ -14,10 +14,10 @@ checks=-fsanitize=address,undefined
 [ -f "$build/build.ninja" ] || CC=clang meson setup "$build" "$root" --buildtype=debugoptimized \
     -Dtests=disabled -Dexamples=false -Db_sanitize=address,undefined -Db_lundef=false \
     "-Dc_args=-O1 -fno-sanitize-recover=all -fno-omit-frame-pointer -fsanitize=fuzzer-no-link"
-ninja -C "$build" -j 2 liblucid-all.a
+ninja -C "$build" -j 2 liblucid.a
 # shellcheck disable=SC2046 # a list of options
 clang -g -O1 -D_GNU_SOURCE $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
-    "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid-all.a" -o "$build/fuzz_$target" \
+    "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid.a" -o "$build/fuzz_$target" \
     $(pkg-config --libs libpng zlib jansson) -lm -ldl -lpthread
 
 mkdir -p "$corpus"
