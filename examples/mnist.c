@@ -14,12 +14,15 @@
 #include <signal.h>
 #include <stdio.h>
 
+/* SIGINT (Ctrl-C) or SIGTERM, once it has come: training ends after the step, and what was reached is
+ * saved. The second one ends the program at once. */
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int sig)
 {
-    interrupted = 1;
-    signal(sig, SIG_DFL); /* the second Ctrl-C ends the program at once */
+    interrupted = sig;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
 }
 
 static lucid_module *make_net(void)
@@ -65,7 +68,7 @@ static score test(lucid_module *net, lucid_loader *data, report *rep)
     score s = {0};
     lucid_batch b;
     lucid_eval(net);
-    while (lucid_next(data, &b)) {
+    while (!interrupted && lucid_next(data, &b)) {
         LUCID_SCOPE;
         lucid_tensor *logits = lucid_forward(net, b.x);
         lucid_tensor *guess = lucid_argmax(logits, 1);
@@ -92,8 +95,14 @@ static void train(const options *o, lucid_module *net, lucid_loader *train_data,
         if (lucid_error_code() != LUCID_OK) break;
         double seconds = progress_seconds(&bar);
         score s = test(net, test_data, rep);
-        progress_end(&bar, seconds, loss, score_accuracy(&s), interrupted);
-        report_epoch(rep, epoch, loss, &s, seconds);
+        const score *tested = interrupted ? NULL : &s;
+        progress_end(&bar, seconds, loss, tested ? score_accuracy(tested) : -1);
+        report_epoch(rep, &(epoch_result){.epoch = epoch,
+                                          .samples = bar.done,
+                                          .train_loss = loss,
+                                          .lr = lucid_optim_lr(opt),
+                                          .seconds = seconds,
+                                          .test = tested});
     }
     lucid_scheduler_free(schedule);
     lucid_optimizer_free(opt);
@@ -104,6 +113,7 @@ int main(int argc, char **argv)
     options o;
     if (!options_parse(&o, argc, argv)) return o.help ? 0 : 2;
     signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
     if (o.threads > 0) lucid_set_num_threads(o.threads);
     lucid_manual_seed(o.seed);
     lucid_set_deterministic(true); /* one seed, the same bits: also of cuDNN's convolutions */
@@ -120,12 +130,13 @@ int main(int argc, char **argv)
     report *rep = report_begin(&o, net);
 
     if (!o.eval_only) train(&o, net, train_data, test_data, rep);
+    report_weights(rep, net); /* before anything else can go wrong */
     score final = test(net, test_data, rep);
-    report_end(rep, net, &final, interrupted);
+    report_end(rep, net, interrupted ? NULL : &final);
 
     lucid_loader_free(test_data);
     lucid_loader_free(train_data);
     lucid_module_free(net);
-    int status = lucid_finish(); /* reports pending errors and leaks */
-    return interrupted ? 130 : status;
+    int status = lucid_finish();                     /* reports pending errors and leaks */
+    return interrupted ? 128 + interrupted : status; /* as shells tell it */
 }

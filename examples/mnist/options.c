@@ -22,9 +22,11 @@ static const char help_text[] =
     "                   (examples/data/mnist)\n"
     "  --out DIR        where mnist.safetensors, metrics.jsonl and the pictures go (.)\n"
     "  --load FILE      begin with these weights\n"
-    "  --eval-only      test only (with --load)\n"
+    "  --eval-only      test only (with --load); the picture is wrong-eval.png\n"
     "  --quiet          no progress; only the last line\n"
-    "  --help           this text\n";
+    "  --help           this text\n"
+    "\n"
+    "Ctrl-C and SIGTERM end the training after the step: weights, metrics and pictures are saved.\n";
 
 enum { EPOCHS = 256, BATCH, LR, SEED, THREADS, DEVICE, DATA, OUT, LOAD, EVAL_ONLY, QUIET, HELP };
 

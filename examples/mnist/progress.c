@@ -48,12 +48,15 @@ void progress_update(progress *p, int64_t done, double loss)
     fflush(stderr);
 }
 
-void progress_end(progress *p, double seconds, double loss, double accuracy, bool interrupted)
+void progress_end(progress *p, double seconds, double loss, double accuracy)
 {
     if (p->moving) fputs("\r\033[K", stderr); /* the line takes the bar's place */
     if (p->quiet) return;
-    printf("epoch %d/%d  loss %.4f  test accuracy %.2f %%  %.0f samples/s  %.1f s%s\n", p->epoch,
-           p->epochs, loss, accuracy, (double)p->done / seconds, seconds,
-           interrupted ? "  (interrupted)" : "");
+    printf("epoch %d/%d  loss %.4f  ", p->epoch, p->epochs, loss);
+    if (accuracy >= 0)
+        printf("test accuracy %.2f %%", accuracy);
+    else
+        printf("interrupted after %lld of %lld samples", (long long)p->done, (long long)p->total);
+    printf("  %.0f samples/s  %.1f s\n", (double)p->done / seconds, seconds);
     fflush(stdout);
 }
