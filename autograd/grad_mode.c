@@ -1,7 +1,7 @@
 /* grad_mode.c: is the thread recording? */
 #include "autograd/node_priv.h"
 
-_Thread_local bool luc_grad_off;
+_Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
 atomic_bool luc_anomaly;
 
 bool lucid_is_grad_enabled(void)

@@ -143,7 +143,7 @@ bool luc_vjp_call(luc_vjp_run *run);
 
 /* ---- applying -------------------------------------------------------------------------------- */
 
-extern _Thread_local bool luc_grad_off;
+extern _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
 extern atomic_bool luc_anomaly;
 
 /* Checks inputs, finds c->needs and runs .infer. False after an error or for a NULL input. */
