@@ -41,8 +41,8 @@ static bool is_optional(const lucid_op *op, int i)
     return length && name[length - 1] == '?';
 }
 
-/* Input i differs from the first that was given in device or dtype. Where one of them is an integer,
- * as an image that was not converted, that is the one to blame. */
+/* Input i differs from the first that was given in device or dtype. Where one of them is an
+ * integer, as an image that was not converted, that is the one to blame. */
 static bool mismatch(const lucid_op *op, lucid_tensor *const *in, int i)
 {
     int first_i = 0;

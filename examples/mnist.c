@@ -14,8 +14,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-/* SIGINT (Ctrl-C) or SIGTERM, once it has come: training ends after the step, and what was reached is
- * saved. The second one ends the program at once. */
+/* SIGINT (Ctrl-C) or SIGTERM, once it has come: training ends after the step, and what was reached
+ * is saved. The second one ends the program at once. */
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int sig)

@@ -11,14 +11,15 @@ uint64_t luc_raise_count(void);
 /* For `return luc_raise_null(...)` in functions that return a pointer. */
 #define luc_raise_null(...) (luc_raise(__VA_ARGS__), NULL)
 
-/* What the program has called, where a function is made of others: an error that one of those raises
- * in this thread is named for it. NULL elsewhere. */
+/* What the program has called, where a function is made of others: an error that one of those
+ * raises in this thread is named for it. NULL elsewhere. */
 extern _Thread_local const char *luc_called __attribute__((tls_model("initial-exec")));
 static inline void luc_called_end(const char **before)
 {
     luc_called = *before;
 }
-/* Until the end of the block errors are named so; of several that are open, the outermost counts. */
+/* Until the end of the block errors are named so; of several that are open, the outermost
+ * counts. */
 #define LUC_CALLED_AS(name)                                                               \
     __attribute__((cleanup(luc_called_end))) const char *luc_called_before_ = luc_called; \
     if (!luc_called) luc_called = (name)

@@ -167,9 +167,9 @@ static void take_bytes(const lucid_module *from, lucid_module *to)
     }
 }
 
-/* Calls the copy functions of a class and its supers, theirs first. Where one fails, the struct from
- * that class's part on holds what is still the original's: it is zeroed, so that finalize frees
- * nothing twice. */
+/* Calls the copy functions of a class and its supers, theirs first. Where one fails, the struct
+ * from that class's part on holds what is still the original's: it is zeroed, so that finalize
+ * frees nothing twice. */
 static bool copy_owned(const lucid_module *from, lucid_module *to, const lucid_module_class *cls)
 {
     if (!cls) return true;

@@ -93,11 +93,12 @@ LUCID_API extern const lucid_module_class lucid_module_class_base;
 /* A zeroed module of the class, in training mode, owned by the caller. NULL when memory is out, or
  * when the class has no name, no super that leads to lucid_module_class_base, or is too small. */
 LUCID_API lucid_module *lucid_module_new(const lucid_module_class *cls);
-/* A deep copy, as copy.deepcopy makes it: of the module and all below it, with parameters, gradients,
- * buffers and modes; what is shared inside stays shared. The caller's. Fields that are not registered
- * keep their values: a pointer points to the same thing, unless the class's .copy replaces it. Hooks
- * are not copied, because what they point to is not the module's. NULL on an error: a class with
- * .finalize and no .copy, or a registered field that does not lie in its module's struct.
+/* A deep copy, as copy.deepcopy makes it: of the module and all below it, with parameters,
+ * gradients, buffers and modes; what is shared inside stays shared. The caller's. Fields that are
+ * not registered keep their values: a pointer points to the same thing, unless the class's .copy
+ * replaces it. Hooks are not copied, because what they point to is not the module's. NULL on an
+ * error: a class with .finalize and no .copy, or a registered field that does not lie in its
+ * module's struct.
  *
  *     lucid_module *average = lucid_module_copy(net); */
 LUCID_API lucid_module *lucid_module_copy(lucid_module *module);

@@ -138,8 +138,9 @@ static double LUC_F(sum_squares)(const void *data, int64_t n)
     return vd_sum(all);
 }
 
-/* x - x is 0 for every finite number, and NaN for all else: which a sum of them keeps. It is taken of
- * the result as it is stored, because a finite gradient can overflow where the scale is small. */
+/* x - x is 0 for every finite number, and NaN for all else: which a sum of them keeps. It is taken
+ * of the result as it is stored, because a finite gradient can overflow where the scale is
+ * small. */
 static bool LUC_F(unscale)(void *data, double factor, int64_t n)
 {
     LUC_T *x = data;

@@ -22,8 +22,8 @@ struct unscaled {
 typedef tensor_list<unscaled, unscaling> list_of;
 static_assert(sizeof(list_of) <= 4096, "kernel arguments are limited");
 
-/* x times 1 / scale, rounded once; `bad` where that is NaN or infinite: a finite gradient can overflow
- * where the scale is small. */
+/* x times 1 / scale, rounded once; `bad` where that is NaN or infinite: a finite gradient can
+ * overflow where the scale is small. */
 template <class T> __device__ T unscale_one(T x, float inverse, bool &bad)
 {
     T y = narrow<T>(widen(x) * (compute_t<T>)inverse);

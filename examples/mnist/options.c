@@ -26,7 +26,7 @@ static const char help_text[] =
     "  --quiet          no progress; only the last line\n"
     "  --help           this text\n"
     "\n"
-    "Ctrl-C and SIGTERM end the training after the step: weights, metrics and pictures are saved.\n";
+    "Ctrl-C and SIGTERM end the training after the step; what was reached is saved.\n";
 
 enum { EPOCHS = 256, BATCH, LR, SEED, THREADS, DEVICE, DATA, OUT, LOAD, EVAL_ONLY, QUIET, HELP };
 

@@ -16,8 +16,8 @@ progress progress_begin(int epoch, int epochs, int64_t total, bool quiet);
 /* Draws at most ten times a second. */
 void progress_update(progress *p, int64_t done, double loss);
 double progress_seconds(const progress *p);
-/* The epoch's line: what the training took (seconds), its loss, the test accuracy (percent; below 0:
- * the epoch was interrupted). */
+/* The epoch's line: what the training took (seconds), its loss, the test accuracy (percent; below
+ * 0: the epoch was interrupted). */
 void progress_end(progress *p, double seconds, double loss, double accuracy);
 
 #endif

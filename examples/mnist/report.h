@@ -14,9 +14,8 @@ double score_accuracy(const score *s); /* percent */
 
 typedef struct report report;
 
-/* Begins the clock, and metrics.jsonl in the output folder with a line of all options, from which the
- * run can be repeated; the options must outlive the report.
- * NULL after an error. */
+/* Begins the clock, and metrics.jsonl in the output folder with a line of all options, from which
+ * the run can be repeated; the options must outlive the report. NULL after an error. */
 report *report_begin(const options *o, lucid_module *net);
 /* Keeps the wrong answers of a batch x [N,1,28,28], y [N], guess [N] of the test data; those of an
  * earlier pass are forgotten when a new one begins. */

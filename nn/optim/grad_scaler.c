@@ -93,8 +93,8 @@ static bool any(const numbers *list)
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
-/* The smallest normal float32: 1 / scale is finite, and no unit that flushes subnormal numbers makes
- * 0 of it. */
+/* The smallest normal float32: 1 / scale is finite, and no unit that flushes subnormal numbers
+ * makes 0 of it. */
 #define SMALLEST_SCALE FLT_MIN
 
 static bool check_scale(double scale, const char *op, const char *argument)

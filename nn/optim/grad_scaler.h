@@ -11,12 +11,12 @@
  *     ...
  *     lucid_grad_scaler_free(scaler);
  *
- * The loss is multiplied by a scale and the gradients are divided by it before the optimizer's step.
- * A step whose gradients, divided, hold an infinity or a NaN is left out and the scale becomes smaller,
- * down to 2^-126 (float32's smallest normal number); after a number of steps in a row that were all
- * done it becomes larger. Formulas, defaults and order are
- * those of torch.amp.GradScaler; parameters and gradients are float32. bfloat16 has float32's range
- * and needs no scaler. See docs/mixed_precision.md. Threads: one at a time. */
+ * The loss is multiplied by a scale and the gradients are divided by it before the optimizer's
+ * step. A step whose gradients, divided, hold an infinity or a NaN is left out and the scale
+ * becomes smaller, down to 2^-126 (float32's smallest normal number); after a number of steps in a
+ * row that were all done it becomes larger. Formulas, defaults and order are those of
+ * torch.amp.GradScaler; parameters and gradients are float32. bfloat16 has float32's range and
+ * needs no scaler. See docs/mixed_precision.md. Threads: one at a time. */
 #ifndef LUCID_NN_OPTIM_GRAD_SCALER_H
 #define LUCID_NN_OPTIM_GRAD_SCALER_H
 

@@ -9,8 +9,9 @@
  *     lucid_optimizer_free(opt);
  *
  * Formulas, defaults and names are PyTorch's. Parameters are in groups, each with options of its
- * own: an optimizer that is made of a module has group 0, and that of lucid_optim_new has none. An optimizer keeps references to its parameters, so that it and
- * the module may be freed in any order. Threads: one at a time. */
+ * own: an optimizer that is made of a module has group 0, and that of lucid_optim_new has none. An
+ * optimizer keeps references to its parameters, so that it and the module may be freed in any
+ * order. Threads: one at a time. */
 #ifndef LUCID_NN_OPTIM_OPTIMIZER_H
 #define LUCID_NN_OPTIM_OPTIMIZER_H
 
@@ -120,9 +121,9 @@ LUCID_API bool lucid_optim_set_options(lucid_optimizer *optimizer, size_t group,
 LUCID_API double lucid_optim_lr(const lucid_optimizer *optimizer);
 LUCID_API bool lucid_optim_set_lr(lucid_optimizer *optimizer, double lr);
 /* The rate that schedules count from (PyTorch's "initial_lr"): that which the group had when its
- * first scheduler was made; before, its rate of the moment. NAN on an error. And setting it, for the
- * step 0 of a schedule: to begin a new schedule at another rate after an earlier scheduler, or where
- * a state from an older version does not have it. Finite and >= 0. */
+ * first scheduler was made; before, its rate of the moment. NAN on an error. And setting it, for
+ * the step 0 of a schedule: to begin a new schedule at another rate after an earlier scheduler, or
+ * where a state from an older version does not have it. Finite and >= 0. */
 LUCID_API double lucid_optim_initial_lr(const lucid_optimizer *optimizer, size_t group);
 LUCID_API bool lucid_optim_set_initial_lr(lucid_optimizer *optimizer, size_t group, double lr);
 
@@ -144,12 +145,12 @@ LUCID_API bool lucid_optimizer_zero_grad(lucid_optimizer *optimizer);
 /* ---- state ----------------------------------------------------------------------------------- */
 
 /* All that a training run needs to go on, to the last bit: options of the groups, their initial
- * rates ("initial_lr"), step counts and moments ("state.0.momentum_buffer", by parameter). The moments are copies. The caller's to
- * lucid_state_dict_free. */
+ * rates ("initial_lr"), step counts and moments ("state.0.momentum_buffer", by parameter). The
+ * moments are copies. The caller's to lucid_state_dict_free. */
 LUCID_API lucid_state_dict *lucid_optimizer_state_dict(lucid_optimizer *optimizer);
 /* Takes such a state over. The groups must have the same numbers of parameters, with the same
- * sizes, and the optimizer must be of the same kind. Where it is refused, nothing has changed. States
- * of versions that kept no initial rates leave those of the groups as they are. */
+ * sizes, and the optimizer must be of the same kind. Where it is refused, nothing has changed.
+ * States of versions that kept no initial rates leave those of the groups as they are. */
 LUCID_API bool lucid_optimizer_load_state_dict(lucid_optimizer *optimizer,
                                                const lucid_state_dict *state);
 /* The same, to and from a safetensors file. */

@@ -44,8 +44,8 @@ static void step_rule(const lucid_scheduler *s, size_t group, const anchor *from
     o->lr = from->lr == 0 ? 0 : from->lr * pow(s->step.gamma, (double)times);
 }
 
-/* (1 + cos(pi position / t)) / 2: 1 at the tops of the curve and 0 at its lowest points. The sine is
- * exact near those, where the sum would cancel. */
+/* (1 + cos(pi position / t)) / 2: 1 at the tops of the curve and 0 at its lowest points. The sine
+ * is exact near those, where the sum would cancel. */
 static double cosine_height(int64_t position, int64_t t)
 {
     int64_t from_lowest = position % t;

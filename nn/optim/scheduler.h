@@ -11,10 +11,10 @@
  *     lucid_optimizer_load(opt, "net.optimizer");
  *     lucid_scheduler_seek(s, steps_done);
  *
- * A group that is added later follows from the next step on: from the rate that it has then (cosine:
- * while the curve rises, that is its highest rate; one cycle: as all groups). A rate that the
- * program sets itself is where StepLR and CosineAnnealingLR go on from; a seek does not know of it,
- * so seek first and load then. Where a rate would not be finite, or options would be refused by
+ * A group that is added later follows from the next step on: from the rate that it has then
+ * (cosine: while the curve rises, that is its highest rate; one cycle: as all groups). A rate that
+ * the program sets itself is where StepLR and CosineAnnealingLR go on from; a seek does not know of
+ * it, so seek first and load then. Where a rate would not be finite, or options would be refused by
  * lucid_optim_set_options, a step or a seek is an error and changes nothing.
  *
  * A scheduler does not own its optimizer: free it first. Formulas are PyTorch's. */
@@ -70,9 +70,9 @@ LUCID_API lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *optimizer, 
 /* Goes one step on and sets the optimizer's learning rates. Does nothing (false) while an error is
  * pending. */
 LUCID_API bool lucid_scheduler_step(lucid_scheduler *scheduler);
-/* The steps gone so far; and going to a step at once, as when training is resumed: the learning rates
- * (and momenta) become those that the initial rates have there, to the bit. Takes the same short time
- * for every step from 0 to INT64_MAX. */
+/* The steps gone so far; and going to a step at once, as when training is resumed: the learning
+ * rates (and momenta) become those that the initial rates have there, to the bit. Takes the same
+ * short time for every step from 0 to INT64_MAX. */
 LUCID_API int64_t lucid_scheduler_position(const lucid_scheduler *scheduler);
 LUCID_API bool lucid_scheduler_seek(lucid_scheduler *scheduler, int64_t position);
 LUCID_API void lucid_scheduler_free(lucid_scheduler *scheduler);

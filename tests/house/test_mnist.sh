@@ -13,7 +13,8 @@ out=$scratch/out
 
 for signal in TERM INT; do
     # A shell gives its background jobs a SIGINT that is ignored: `env` takes that back.
-    env --default-signal=INT "$mnist" --seed 7 --threads 1 --epochs 1 --out "$out" >"$scratch/said" 2>&1 &
+    env --default-signal=INT "$mnist" --seed 7 --threads 1 --epochs 1 --out "$out" \
+        >"$scratch/said" 2>&1 &
     child=$!
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         [ ! -s "$out/metrics.jsonl" ] || break
@@ -31,9 +32,11 @@ for signal in TERM INT; do
         grep -q '^{"seed": 7, "lr": 0.05, ' "$out/metrics.jsonl" || echo "metrics hold no options"
         grep -q '"interrupted": true}$' "$out/metrics.jsonl" || echo "the epoch is not marked"
         grep -q '1 thread$' "$scratch/said" || echo "it does not say: 1 thread"
-        grep -q 'interrupted after' "$scratch/said" || echo "it does not say that it was interrupted"
+        grep -q 'interrupted after' "$scratch/said" || echo "it does not say: interrupted"
     } >"$scratch/complaints"
-    if [ -s "$scratch/complaints" ]; then cat "$scratch/said" "$out/metrics.jsonl" >>"$scratch/complaints"; fi
+    if [ -s "$scratch/complaints" ]; then
+        cat "$scratch/said" "$out/metrics.jsonl" >>"$scratch/complaints"
+    fi
     expect_empty "SIG$signal saves weights and metrics, and ends the program" "$scratch/complaints"
     cp "$out/mnist.safetensors" "$scratch/weights" 2>/dev/null
     rm -rf "$out"

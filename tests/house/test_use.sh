@@ -1,12 +1,16 @@
 #!/bin/sh
 # README's program built against an installed lucid in every way that README tells, to the letter:
-# by pkg-config, as a static program, with CMake, and with lucid as a Meson subproject. Then it runs.
+# by pkg-config, as a static program, with CMake, and with lucid as a Meson subproject. Then it
+# runs.
 # shellcheck source=tests/house/tap.sh
 . "$(dirname "$0")/tap.sh"
 
 # block LANGUAGE: README's first block of that language.
 block() {
-    awk -v open="\`\`\`$1" '$0 == open { inside = 1; next } inside && /^```/ { exit } inside' README.md
+    awk -v open="\`\`\`$1" '
+        $0 == open { inside = 1; next }
+        inside && /^```/ { exit }
+        inside' README.md
 }
 # line PATTERN: README's first command line (four or more blanks before it) that holds the pattern.
 line() { sed -n 's/^    *\(cc net\.c .*\)$/\1/p' README.md | grep -- "$1" | head -n 1; }
@@ -62,11 +66,12 @@ if command -v cmake >/dev/null 2>&1; then
     for target in lucid lucid_static; do
         mkdir "$scratch/$target"
         block cmake | sed "s/lucid::lucid/lucid::$target/" >"$scratch/$target/CMakeLists.txt"
-        runs "CMake finds lucid::$target" "$scratch/$target" "cmake -DCMAKE_PREFIX_PATH='$prefix' . && cmake --build ."
+        runs "CMake finds lucid::$target" "$scratch/$target" \
+            "cmake -DCMAKE_PREFIX_PATH='$prefix' . && cmake --build ."
     done
-    printf 'cmake_minimum_required(VERSION 3.13)\nproject(p C)\nfind_package(lucid 99.0 REQUIRED)\n' \
-        >"$scratch/shared/CMakeLists.txt"
-    if cmake -S "$scratch/shared" -B "$scratch/later" -DCMAKE_PREFIX_PATH="$prefix" >"$scratch/said" 2>&1; then
+    block cmake | sed 's/(lucid REQUIRED)/(lucid 99.0 REQUIRED)/' >"$scratch/shared/CMakeLists.txt"
+    if cmake -S "$scratch/shared" -B "$scratch/later" -DCMAKE_PREFIX_PATH="$prefix" \
+        >"$scratch/said" 2>&1; then
         fail "CMake refuses a later version" "$scratch/said"
     else
         pass "CMake refuses a later version"
@@ -78,7 +83,8 @@ fi
 # The library without optimisation: it is only to be linked, and to read 128 images.
 unset PKG_CONFIG_PATH
 mkdir -p "$scratch/user/subprojects/lucid"
-git ls-files -coz --exclude-standard 2>/dev/null | grep -zE '^(lucid|autograd|nn|backends|meson)' >"$scratch/files"
+git ls-files -coz --exclude-standard 2>/dev/null |
+    grep -zE '^(lucid|autograd|nn|backends|meson)' >"$scratch/files"
 [ -s "$scratch/files" ] || find lucid autograd nn backends meson* -type f -print0 >"$scratch/files"
 tar -c --null -T "$scratch/files" | tar -x -C "$scratch/user/subprojects/lucid"
 block meson >"$scratch/user/meson.build"

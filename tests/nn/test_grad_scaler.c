@@ -97,7 +97,8 @@ Test(grad_scaler, follows_torchs_sequences)
     cr_expect(lucid_finish() == 0);
 }
 
-/* Overflow after overflow the scale becomes smaller, but never so small that 1 / scale is no number. */
+/* Overflow after overflow the scale becomes smaller, but never so small that 1 / scale is no
+ * number. */
 Test(grad_scaler, the_scale_has_a_floor)
 {
     LUCID_SCOPE;

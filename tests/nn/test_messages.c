@@ -1,5 +1,5 @@
-/* Messages: an error is named for the function that was called, names the argument that is wrong and
- * what would be right; a report of what was never freed says what. */
+/* Messages: an error is named for the function that was called, names the argument that is wrong
+ * and what would be right; a report of what was never freed says what. */
 #include "tests/testing.h"
 
 #include "lucid/lucid.h"
@@ -27,7 +27,7 @@ static lucid_tensor *ones(lucid_shape shape, lucid_dtype dtype)
     return lucid_ones_opt(shape, &o);
 }
 
-/* ---- the function that was called -------------------------------------------------------------- */
+/* ---- the function that was called ------------------------------------------------------------ */
 
 Test(messages, functions_that_are_made_of_others_keep_their_name)
 {
@@ -83,7 +83,7 @@ Test(messages, a_copy_needs_no_alignment)
                  "from_blob: data: expected an address that is a multiple of 4");
 }
 
-/* ---- the argument that is wrong ---------------------------------------------------------------- */
+/* ---- the argument that is wrong -------------------------------------------------------------- */
 
 Test(messages, cross_entropy_says_what_a_target_is)
 {
@@ -167,7 +167,7 @@ Test(messages, backward_says_that_nothing_was_recorded)
     lucid_module_free(m);
 }
 
-/* ---- what was never freed ---------------------------------------------------------------------- */
+/* ---- what was never freed -------------------------------------------------------------------- */
 
 static int leaking(void)
 {

@@ -62,7 +62,8 @@ Test(copy, a_state_keeps_dtypes_layouts_and_what_is_tied)
 
 /* ---- modules --------------------------------------------------------------------------------- */
 
-/* The copy gives the same, and goes on giving it while the original is trained and after it is gone. */
+/* The copy gives the same, and goes on giving it while the original is trained and after it is
+ * gone. */
 static void copies_well(lucid_module *m, lucid_tensor *x, const char *what)
 {
     LUCID_SCOPE;
@@ -128,7 +129,7 @@ Test(copy, keeps_modes_gradients_frozen_parameters_and_what_is_shared)
     EXPECT_ERROR(lucid_module_copy(NULL), LUCID_ERR_ARGUMENT, "module_copy: module: expected");
 }
 
-/* ---- classes of one's own ---------------------------------------------------------------------- */
+/* ---- classes of one's own -------------------------------------------------------------------- */
 
 typedef struct {
     lucid_module base;

@@ -141,7 +141,8 @@ Test(scheduler, initial_rates_live_in_groups_and_state)
     lucid_module_free(m);
 }
 
-/* The note of the groups as an older version wrote it, with that in the place of the initial rate. */
+/* The note of the groups as an older version wrote it, with that in the place of the initial
+ * rate. */
 static void rewrite(lucid_state_dict *state, const char *with)
 {
     char text[1024];
@@ -252,7 +253,7 @@ Test(scheduler, groups_join_at_any_time)
     lucid_optimizer_free(opt);
 }
 
-/* ---- rates that the program changes ------------------------------------------------------------ */
+/* ---- rates that the program changes ---------------------------------------------------------- */
 
 Test(scheduler, goes_on_from_a_rate_that_the_program_has_changed)
 {
