@@ -106,7 +106,7 @@ static inline lucid_tensor *run(lucid_module *m, lucid_tensor *x, luc_forward_fn
 
 lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
 {
-    if (!m || !x) {
+    if (!m || !x || luc_has_ended(x)) {
         if (luc_check_module(m, "forward")) luc_check_tensor(x, m->cls->name, "input");
         return NULL;
     }
@@ -137,8 +137,9 @@ static bool check_inputs(const lucid_module *m, lucid_tensor *const *in, int n_i
 {
     const luc_signature *s = &m->state->signature;
     for (int i = 0; i < n_in; i++) {
-        if (in[i] || (i >= s->in_least && lucid_error_code() == LUCID_OK)) continue;
-        return luc_check_tensor(NULL, m->cls->name, luc_signature_name(s->inputs, i).s);
+        const bool needed = i < s->in_least || lucid_error_code() != LUCID_OK;
+        if (in[i] ? !luc_has_ended(in[i]) : !needed) continue;
+        return luc_check_tensor(in[i], m->cls->name, luc_signature_name(s->inputs, i).s);
     }
     return true;
 }

@@ -9,7 +9,7 @@ function argument(type, name,    i) {
     if (type == "lucid_tensor *const *") return "((lucid_tensor *const[]){t[" i "], t[" i "]})"
     tensor = 0
     if (type == "double") return "0.5"
-    if (type == "int" || type == "bool") return name == "n" ? "1" : "0"
+    if (type == "int" || type == "bool") return name ~ /^n(_|$)/ ? "1" : "0"
     if (type ~ /^(u?int64_t|size_t)$/) return "1"
     if (type == "lucid_shape") return "LUCID_SHAPE(4)"
     if (type == "lucid_memory_format") return "LUCID_CONTIGUOUS"

@@ -12,4 +12,8 @@ ${CC:-cc} -g -I. -I"$scratch" tests/house/dangling.c -o "$scratch/dangling" \
     LUCID_DEBUG_TENSORS=1 "$scratch/dangling" "$scratch/tensors" >>"$scratch/said" 2>&1 ||
     echo "ended with $?" >>"$scratch/said"
 expect_empty "$name" "$scratch/said"
+
+LUCID_DEBUG_TENSORS=maybe "$scratch/dangling" "$scratch/tensors" 2>&1 >/dev/null | head -n 1 |
+    grep -vxF 'lucid: LUCID_DEBUG_TENSORS: expected 0 or 1, got "maybe"' >"$scratch/said"
+expect_empty 'an unknown value of LUCID_DEBUG_TENSORS is reported' "$scratch/said"
 finish
