@@ -129,6 +129,30 @@ Test(device, memory_is_counted_and_reused)
     cr_expect(lucid_memory(dev).reserved_bytes <= start.reserved_bytes);
 }
 
+/* Blocks of rising sizes, one at a time: what is kept of them stays within the limit. */
+Test(device, the_cache_is_bounded_by_the_peak)
+{
+    lucid_device dev = lucid_cuda(0);
+    const lucid_backend *b = lucid_backend_get(LUCID_CUDA);
+    const size_t slack = (size_t)64 << 20;
+    for (int round = 0; round < 2; round++) {
+        size_t most = 0;
+        for (size_t n = (size_t)3 << 20; n < (size_t)300 << 20; n += n / 10) {
+            void *p = b->alloc(0, n);
+            cr_assert(p);
+            most = n;
+            b->free(0, p, n);
+        }
+        const lucid_memory_stats now = lucid_memory(dev);
+        cr_expect(now.reserved_bytes <= (round ? 1 : 2) * (most + ((size_t)4 << 20)) + slack,
+                  "round %d: reserved %zu MB, the largest has %zu MB", round,
+                  now.reserved_bytes >> 20, most >> 20);
+        cr_assert(lucid_memory_set_cache_limit(dev, 1), "%s", lucid_error());
+    }
+    cr_assert(lucid_memory_set_cache_limit(dev, LUCID_CACHE_LIMIT_DEFAULT));
+    lucid_memory_release_cache(dev);
+}
+
 /* Blocks of all sizes come and go; none overlaps another, and in the end all is one again. */
 Test(device, the_allocator_keeps_blocks_apart)
 {
