@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* LUC_LOCK_HOOKS guards every hook list and every node's `retained`: they change seldom, and backward
- * reads them from whatever thread it runs in. */
+/* LUC_LOCK_HOOKS guards every hook list and every node's `retained`: they change seldom, and
+ * backward reads them from whatever thread it runs in. */
 static atomic_uint_fast64_t last_id;
 
 void luc_hooks_free(luc_hooks *hooks)

@@ -7,7 +7,8 @@
  *
  * What is reserved grows only when the system is asked. Where it would then be more than a multiple
  * of the most that tensors ever took at once, the blocks that lay unused for the longest time go
- * back first. A program whose steps have one shape finds all its blocks here and never comes to that. */
+ * back first. A program whose steps have one shape finds all its blocks here and never comes to
+ * that. */
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
@@ -83,8 +84,8 @@ static block *system_alloc(size_t size)
     return b;
 }
 
-/* While a block is in a list, AddressSanitizer reports whoever uses its data: a pointer of lucid_data
- * that outlived its tensor. */
+/* While a block is in a list, AddressSanitizer reports whoever uses its data: a pointer of
+ * lucid_data that outlived its tensor. */
 static void hide(block *b)
 {
     (void)b;
@@ -156,7 +157,7 @@ static block *take_small(size_t k)
     return b;
 }
 
-/* ---- large blocks: all under the lock --------------------------------------------------------- */
+/* ---- large blocks: all under the lock -------------------------------------------------------- */
 
 static void link(block *b)
 {

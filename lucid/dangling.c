@@ -43,7 +43,7 @@ luc_end luc_ending(luc_end end)
     return before;
 }
 
-/* ---- quarantine ------------------------------------------------------------------------------- */
+/* ---- quarantine ------------------------------------------------------------------------------ */
 
 static void free_kept(lucid_tensor *t)
 {
@@ -103,7 +103,7 @@ bool luc_quarantine(lucid_tensor *t)
     return true;
 }
 
-/* ---- the error ---------------------------------------------------------------------------------- */
+/* ---- the error ------------------------------------------------------------------------------- */
 
 /* How it ended, and what to do, for the message. */
 static void describe(const luc_end *end, char *text, size_t size, const char **advice)

@@ -1,10 +1,10 @@
 /* dangling_priv.h: tensors that are used after their end.
  *
- * A tensor's memory is soon another tensor's: a pointer that outlived its scope, or the loader's next
- * batch, would silently read that one. Every function that is given a tensor looks at its reference
- * count: 0 or less means that it ended. While luc_debug_tensors is set, the memory of tensors that
- * ended is not used again before LUC_QUARANTINE others of the thread have ended, and remembers how
- * it came to its end: then a message can say so. */
+ * A tensor's memory is soon another tensor's: a pointer that outlived its scope, or the loader's
+ * next batch, would silently read that one. Every function that is given a tensor looks at its
+ * reference count: 0 or less means that it ended. While luc_debug_tensors is set, the memory of
+ * tensors that ended is not used again before LUC_QUARANTINE others of the thread have ended, and
+ * remembers how it came to its end: then a message can say so. */
 #ifndef LUCID_DANGLING_PRIV_H
 #define LUCID_DANGLING_PRIV_H
 

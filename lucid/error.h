@@ -43,9 +43,9 @@ LUCID_API lucid_error_mode lucid_get_error_mode(void);
  *
  * A handler may end the program; else it must return. It must not leave by longjmp or by a C++
  * exception: it is called in the middle of a function of the library, which may hold locks, and the
- * thread's scopes, gradient mode and module path would stay as they are there. A program that reports
- * errors by longjmp sets LUCID_ERRORS_RETURN and jumps from its own code, when the function that
- * failed has returned (docs/errors.md). */
+ * thread's scopes, gradient mode and module path would stay as they are there. A program that
+ * reports errors by longjmp sets LUCID_ERRORS_RETURN and jumps from its own code, when the function
+ * that failed has returned (docs/errors.md). */
 typedef void (*lucid_error_handler)(lucid_code code, const char *message, void *user);
 LUCID_API void lucid_set_error_handler(lucid_error_handler handler, void *user);
 

@@ -88,8 +88,8 @@ unsigned luc_fork_depth(void)
     return forks;
 }
 
-/* A thread may fork while it holds a lock itself: the CUDA driver starts a program when it is loaded.
- * Such a lock goes on being held, by the parent and by the child. */
+/* A thread may fork while it holds a lock itself: the CUDA driver starts a program when it is
+ * loaded. Such a lock goes on being held, by the parent and by the child. */
 static void before_fork(void)
 {
     const uint32_t mine = held;

@@ -1,9 +1,9 @@
 /* lock_priv.h: every lock of the library, in one table, so that fork finds all of them free.
  *
  * A child of fork has only the thread that called it. A lock that another thread held at that
- * moment would stay taken in the child for ever. So one handler takes all locks of this table before
- * a fork, in their order, and gives them back after it, in the parent and in the child. No file uses
- * a mutex of its own: tests/house/test_locks.sh reads the sources. */
+ * moment would stay taken in the child for ever. So one handler takes all locks of this table
+ * before a fork, in their order, and gives them back after it, in the parent and in the child. No
+ * file uses a mutex of its own: tests/house/test_locks.sh reads the sources. */
 #ifndef LUCID_LOCK_PRIV_H
 #define LUCID_LOCK_PRIV_H
 
@@ -37,8 +37,8 @@ typedef enum luc_spin_kind { LUC_SPIN_NODE, LUC_SPIN_STORAGE, LUC_SPIN_KINDS } l
 void luc_spin_lock(luc_spin_kind kind, const void *guarded);
 void luc_spin_unlock(luc_spin_kind kind, const void *guarded);
 
-/* From now on fn is called in every child of a fork, while all locks are held, to forget the threads
- * that the child does not have. Called with one fn again and again, it counts once. */
+/* From now on fn is called in every child of a fork, while all locks are held, to forget the
+ * threads that the child does not have. Called with one fn again and again, it counts once. */
 void luc_in_forked_child(void (*fn)(void));
 /* How many forks lie between the first process and this one: an object that has threads of its own
  * remembers the number, and finds by another one that they are gone. */

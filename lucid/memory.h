@@ -22,11 +22,11 @@ LUCID_API lucid_memory_stats lucid_memory(lucid_device device);
 LUCID_API void lucid_memory_reset_peak(lucid_device device);
 /* Gives cached blocks back to the system. */
 LUCID_API void lucid_memory_release_cache(lucid_device device);
-/* How much a device's cache may keep: before memory is taken from the system, cached blocks go back to
- * it until reserved_bytes is at most `peaks` times the most that tensors have taken at once since the
- * start (lucid_memory_reset_peak changes nothing about it), and 64 MiB. peaks must be >= 1; INFINITY
- * keeps everything. Steps of one shape find all their blocks in the cache, whatever the limit, unless
- * it is near 1. False after an error. */
+/* How much a device's cache may keep: before memory is taken from the system, cached blocks go back
+ * to it until reserved_bytes is at most `peaks` times the most that tensors have taken at once
+ * since the start (lucid_memory_reset_peak changes nothing about it), and 64 MiB. peaks must be >=
+ * 1; INFINITY keeps everything. Steps of one shape find all their blocks in the cache, whatever the
+ * limit, unless it is near 1. False after an error. */
 #define LUCID_CACHE_LIMIT_DEFAULT 2.0
 LUCID_API bool lucid_memory_set_cache_limit(lucid_device device, double peaks);
 

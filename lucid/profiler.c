@@ -218,8 +218,8 @@ static void fill(luc_profile *p)
     if (p->n_events) memcpy(p->event, record.event, p->n_events * sizeof *p->event);
 }
 
-/* Memory is asked for outside of the lock, for an error's handler may use the profiler; so the record
- * may have grown meanwhile. */
+/* Memory is asked for outside of the lock, for an error's handler may use the profiler; so the
+ * record may have grown meanwhile. */
 bool luc_profile_take(luc_profile *p, bool events, const char *op)
 {
     *p = (luc_profile){0};

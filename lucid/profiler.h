@@ -11,8 +11,8 @@
  * back it is the time to start the work. A profiled operator costs about a microsecond more; where
  * nothing is profiled, a predictable branch. See docs/performance.md.
  *
- * All functions are thread-safe. lucid_profiler_print and lucid_profiler_write_trace show the record
- * as it was at one moment, also while other threads record, restart or reset. */
+ * All functions are thread-safe. lucid_profiler_print and lucid_profiler_write_trace show the
+ * record as it was at one moment, also while other threads record, restart or reset. */
 #ifndef LUCID_PROFILER_H
 #define LUCID_PROFILER_H
 

@@ -43,8 +43,8 @@ typedef struct luc_profile {
     char *names; /* what the entries' op and module point to */
 } luc_profile;
 
-/* Copies the record, its events only where they are asked for; luc_profile_free gives the copy back.
- * False after an error of `op`: no memory. */
+/* Copies the record, its events only where they are asked for; luc_profile_free gives the copy
+ * back. False after an error of `op`: no memory. */
 bool luc_profile_take(luc_profile *p, bool events, const char *op);
 void luc_profile_free(luc_profile *p);
 

@@ -142,7 +142,7 @@ bool luc_scope_add(lucid_tensor *t)
     return true;
 }
 
-/* ---- a scope that is missing in a loop ---------------------------------------------------------- */
+/* ---- a scope that is missing in a loop ------------------------------------------------------- */
 
 enum {
     TURNS = 1000,

@@ -71,8 +71,8 @@ LUCID_API void lucid_loader_free(lucid_loader *loader);
 
 /* The next batch of the epoch. False at the end of the epoch (the call after that begins the next
  * one), after an error, and while an error is pending; the batch is zeroed then. An error ends the
- * epoch, also one that was pending: when it is cleared, the next call begins the next epoch. An error
- * of a worker is raised here. */
+ * epoch, also one that was pending: when it is cleared, the next call begins the next epoch. An
+ * error of a worker is raised here. */
 LUCID_API bool lucid_next(lucid_loader *loader, lucid_batch *batch);
 /* Leaves the epoch where it is, if one has begun: the next lucid_next begins the next epoch. */
 LUCID_API void lucid_loader_reset(lucid_loader *loader);

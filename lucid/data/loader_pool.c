@@ -169,7 +169,8 @@ void luc_pool_end(luc_pool *pool)
 bool luc_pool_forget(luc_pool *pool)
 {
     if (!pool->workers || pool->fork_depth == luc_fork_depth()) return false;
-    /* A worker may have held the mutex: it is not touched again, and luc_pool_start makes it anew. */
+    /* A worker may have held the mutex: it is not touched again, and luc_pool_start makes it
+     * anew. */
     free_arrays(pool);
     return true;
 }

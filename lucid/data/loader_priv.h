@@ -96,8 +96,8 @@ void luc_pool_take(luc_pool *pool, int i);
 void luc_pool_cancel(luc_pool *pool);
 /* Ends the workers. */
 void luc_pool_end(luc_pool *pool);
-/* In a child of fork, which has no workers: forgets them, frees what the pool has, and returns true;
- * the jobs are the loader's again. Elsewhere it does nothing and returns false. */
+/* In a child of fork, which has no workers: forgets them, frees what the pool has, and returns
+ * true; the jobs are the loader's again. Elsewhere it does nothing and returns false. */
 bool luc_pool_forget(luc_pool *pool);
 
 #endif

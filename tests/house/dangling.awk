@@ -1,5 +1,5 @@
-# Reads the public headers as one line and writes a C function for every exported function that takes
-# a tensor: it calls that with tensors that have ended, all of them (which < 0) or one after the other.
+# Reads the public headers as one line and writes a C function for every exported function that
+# takes a tensor: it calls that with tensors that have ended, all of them or one after the other.
 
 # The argument to pass; `tensor` tells whether it is one that may have ended.
 function argument(type, name,    i) {
@@ -17,7 +17,8 @@ function argument(type, name,    i) {
     if (type == "lucid_device") return "lucid_cpu()"
     if (type == "lucid_check_fn") return "check_fn"
     if (type == "lucid_tensor_hook") return "hook"
-    if (type ~ /_options \*$/ || type ~ /^(const )?void \*$/) return name == "data" ? "memory" : "NULL"
+    if (name == "data") return "memory"
+    if (type ~ /_options \*$/ || type ~ /^(const )?void \*$/) return "NULL"
     if (type == "const char *") return name == "path" ? "path" : "\"n\""
     if (type == "const char *const *") return "names"
     if (type == "FILE *") return "nowhere"
@@ -33,7 +34,8 @@ function argument(type, name,    i) {
     n = split($0, declarations, ";")
     for (d = 1; d <= n; d++) {
         text = declarations[d]
-        if (text !~ /LUCID_API/ || text !~ /lucid_tensor \*/ || text ~ /LUCID_API extern/ || text !~ /\(/) continue
+        if (text !~ /LUCID_API/ || text ~ /LUCID_API extern/) continue
+        if (text !~ /lucid_tensor \*/ || text !~ /\(/) continue
         sub(/.*LUCID_API/, "", text)
         head = text
         sub(/\(.*/, "", head)

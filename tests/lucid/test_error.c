@@ -253,7 +253,7 @@ Test(error, code_names)
     cr_expect(strcmp(lucid_code_name((lucid_code)99), "unknown") == 0);
 }
 
-/* ---- what docs/errors.md promises to programs that jump ------------------------------------------ */
+/* ---- what docs/errors.md promises to programs that jump -------------------------------------- */
 
 static jmp_buf failed;
 

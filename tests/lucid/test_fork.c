@@ -171,7 +171,7 @@ Test(fork, beside_threads_that_use_lucid, .disabled = SANITIZED)
                   works[i].name);
 }
 
-/* ---- threads of the parent that the child does not have ---------------------------------------- */
+/* ---- threads of the parent that the child does not have -------------------------------------- */
 
 static pthread_barrier_t met;
 
@@ -204,7 +204,7 @@ Test(fork, counts_are_right_after_threads_were_lost)
               (unsigned)c.status, WIFSIGNALED(c.status) ? "hung" : "counted wrong");
 }
 
-/* ---- loaders ----------------------------------------------------------------------------------- */
+/* ---- loaders --------------------------------------------------------------------------------- */
 
 static lucid_loader *loader;
 static lucid_batch batch;

@@ -70,7 +70,7 @@ Test(memory, blocks_come_back_from_the_cache)
     cr_expect(now().cache_hits == hits);
 }
 
-/* ---- how much the cache keeps ------------------------------------------------------------------- */
+/* ---- how much the cache keeps ---------------------------------------------------------------- */
 
 static const size_t slack = (size_t)64 << 20;
 

@@ -265,7 +265,7 @@ Test(scope, memory_fails_while_a_scope_grows)
     cr_expect(alive() == (int64_t)lucid_scope_count());
 }
 
-/* ---- the warning about a loop without a scope --------------------------------------------------- */
+/* ---- the warning about a loop without a scope ------------------------------------------------ */
 
 static const char warning[] = "lucid: warning: ";
 

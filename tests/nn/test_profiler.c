@@ -206,7 +206,7 @@ Test(profiler, out_of_memory)
     lucid_module_free(net);
 }
 
-/* ---- several threads ---------------------------------------------------------------------------- */
+/* ---- several threads ------------------------------------------------------------------------- */
 
 static atomic_bool over;
 
