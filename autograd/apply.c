@@ -173,19 +173,6 @@ static void expand_view(lucid_view *to, const lucid_view *v, const lucid_view *o
     }
 }
 
-static bool run_with_workspace(const lucid_call *c, lucid_kernel kernel, lucid_kernel_args *args)
-{
-    if (!args->workspace_size) return kernel(args);
-    const lucid_backend *b = lucid_backend_get(c->device.type);
-    if (!b) return false;
-    args->workspace = b->alloc(c->device.index, args->workspace_size);
-    if (!args->workspace)
-        return luc_raise_no_memory(c->device, args->workspace_size, " of workspace", c->op->name);
-    bool ok = kernel(args);
-    b->free(c->device.index, args->workspace, args->workspace_size);
-    return ok;
-}
-
 static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace_fn workspace,
                        lucid_tensor *const *in, lucid_tensor *const *out)
 {
@@ -223,8 +210,9 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace
     } else if (kept && luc_keep_begin(&keep, kept)) {
         args.keep = &keep;
     }
-    if (workspace) args.workspace_size = workspace(&args);
-    return run_with_workspace(c, kernel, &args);
+    if (!workspace) return kernel(&args);
+    const lucid_backend *b = lucid_backend_get(c->device.type);
+    return b && luc_kernel_call(b, c->device, kernel, workspace, c->op->name, &args);
 }
 
 bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor *const *out)

@@ -265,13 +265,20 @@ bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel k
     args->workspace = NULL;
     args->workspace_size = 0;
     if (!workspace) return kernel(args);
+    /* Another thread of the program may change the number of threads between the two calls. */
+    uint64_t before = b->call_begin ? b->call_begin() : 0;
     size_t size = workspace(args);
-    if (size == 0) return kernel(args);
-    args->workspace = b->alloc(device.index, size);
-    if (!args->workspace) return luc_raise_no_memory(device, size, " of workspace", op);
-    args->workspace_size = size;
-    bool ok = kernel(args);
-    b->free(device.index, args->workspace, size);
+    bool ok;
+    if (size == 0) {
+        ok = kernel(args);
+    } else if ((args->workspace = b->alloc(device.index, size))) {
+        args->workspace_size = size;
+        ok = kernel(args);
+        b->free(device.index, args->workspace, size);
+    } else {
+        ok = luc_raise_no_memory(device, size, " of workspace", op);
+    }
+    if (b->call_end) b->call_end(before);
     return ok;
 }
 

@@ -60,7 +60,8 @@ typedef struct lucid_kernel_args {
 
 /* Computes the outputs. False after raising an error. */
 typedef bool (*lucid_kernel)(const lucid_kernel_args *args);
-/* Bytes of workspace that the kernel of the same slot needs. */
+/* Bytes of workspace that the kernel of the same slot needs. It is asked once a call: a kernel
+ * takes its workspace's size from the arguments, and does not work it out again. */
 typedef size_t (*lucid_workspace_fn)(const lucid_kernel_args *args);
 
 typedef struct lucid_backend {
@@ -101,6 +102,12 @@ typedef struct lucid_backend {
     /* A switch has changed, or the backend has just been loaded: it is told of all of them then.
      * Calls come one at a time; NULL slot: its kernels are the same whatever the switches say. */
     void (*set_switch)(lucid_switch which, bool enabled);
+    /* What a program may change at any time (a number of threads, switches) but a kernel and its
+     * workspace both depend on: call_begin fixes it for the calling thread until call_end, so that
+     * .workspace and the kernel, which are called between the two, see the same. call_begin returns
+     * what call_end wants back: calls may nest. Both NULL: only the arguments matter. */
+    uint64_t (*call_begin)(void);
+    void (*call_end)(uint64_t before);
     /* The table: NULL where there is no kernel. The dtype is the computing dtype: that of input 0,
      * or of output 0 for operations without inputs. */
     lucid_kernel kernels[LUCID_OP_COUNT][LUCID_DTYPE_COUNT];

@@ -27,11 +27,25 @@ LUCID_API bool lucid_device_equal(lucid_device a, lucid_device b);
 /* Waits until all work queued on the device has ended. The CPU has none queued. */
 LUCID_API bool lucid_synchronize(lucid_device device);
 
-/* Threads that CPU kernels use. Default: OMP_NUM_THREADS, else the cores this process may run on.
- * Results do not depend on it, to the last bit. n >= 1. Call it between operations only. */
+/* Threads that CPU kernels use. Default: OMP_NUM_THREADS, else the cores this process may run on,
+ * or fewer where a control group limits its CPU time (docker --cpus, Kubernetes, systemd's
+ * CPUQuota). One line on stderr says so where OMP_NUM_THREADS is not a number from 1 to 256, and is
+ * ignored. Results do not depend on it, to the last bit. n >= 1; more than 256 counts as 256.
+ * Thread-safe: an operation that another thread has already begun keeps the number that it began
+ * with. */
 LUCID_API void lucid_set_num_threads(int n);
 LUCID_API int lucid_get_num_threads(void);
-/* "ref", "avx2" or "avx512": the kernels that run, chosen by the CPU and capped by LUCID_CPU. */
+/* Whether the CPU's arithmetic takes subnormal numbers (below 1.2e-38 in float32) for 0, in the
+ * calling thread and in the helpers while they work for it. Many CPUs compute with such numbers 50
+ * to 300 times slower; a network whose weights or activations have shrunk that far loses nothing by
+ * it. Off at first, and in each new thread as in the one that made it; float64 loses its subnormal
+ * numbers (below 2.2e-308) too. It changes the thread's own mode, so the program's arithmetic is
+ * also done so. A GPU computes as before. set returns what it was before; x86-64 and AArch64 can do
+ * it, and on another CPU get goes on returning false. */
+LUCID_API bool lucid_set_flush_denormal(bool enabled);
+LUCID_API bool lucid_get_flush_denormal(void);
+/* "ref", "avx2" or "avx512": the kernels that run, chosen by the CPU and capped by LUCID_CPU. One
+ * line on stderr says so where LUCID_CPU names no level, and is ignored. */
 LUCID_API const char *lucid_cpu_level(void);
 
 LUCID_END_DECLS

@@ -1,6 +1,7 @@
 /* backend.c: the CPU as a backend: host memory, plain copies, and the table of its kernels. */
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/parallel.h"
+#include "backends/cpu/settings.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 
@@ -78,6 +79,8 @@ static lucid_backend cpu = {
     .memory_reset_peak = host_reset_peak,
     .memory_release_cache = host_release_cache,
     .memory_set_cache_limit = host_set_cache_limit,
+    .call_begin = luc_settings_begin,
+    .call_end = luc_settings_end,
 };
 
 static void register_families(void)

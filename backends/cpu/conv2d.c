@@ -152,7 +152,10 @@ static size_t plan(job *j, const lucid_kernel_args *args)
     if (j->pass == LUC_CONV_FORWARD && args->keep)
         j->packed = luc_conv2d_packed_bytes(&j->p, j->type);
     j->p.packed = j->packed > 0;
-    j->bytes = luc_conv2d_workspace(&j->p, j->type, j->pass);
+    /* What is left of the workspace that the call really has: how many threads it is large enough
+     * for is not asked again. */
+    j->bytes = args->workspace ? args->workspace_size - used
+                               : luc_conv2d_workspace(&j->p, j->type, j->pass);
     j->workspace = carve(args, &used, j->bytes);
     return used;
 }

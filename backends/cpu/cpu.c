@@ -1,10 +1,13 @@
 /* cpu.c: which CPU level is used. */
 #include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/settings.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -65,23 +68,40 @@ luc_cpu_level luc_cpu_best(void)
     return (luc_cpu_level)level;
 }
 
-static luc_cpu_level first_level(void)
+luc_cpu_level luc_cpu_capped(const char *cap, bool *known)
 {
-    luc_cpu_level best = luc_cpu_best();
-    const char *cap = getenv("LUCID_CPU");
-    if (!cap) return best;
-    for (int level = LUC_CPU_REF; level < (int)best; level++)
-        if (strcmp(cap, luc_cpu_level_name((luc_cpu_level)level)) == 0) return (luc_cpu_level)level;
+    const luc_cpu_level best = luc_cpu_best();
+    *known = true;
+    if (!cap || !*cap) return best;
+    for (int level = LUC_CPU_REF; level <= (int)LUC_CPU_AVX512; level++)
+        if (strcasecmp(cap, luc_cpu_level_name((luc_cpu_level)level)) == 0)
+            return level < (int)best ? (luc_cpu_level)level : best;
+    *known = false;
     return best;
+}
+
+/* The level to begin with, by LUCID_CPU. */
+static void set_first_level(void)
+{
+    bool known;
+    const char *cap = getenv("LUCID_CPU");
+    const luc_cpu_level level = luc_cpu_capped(cap, &known);
+    if (!known)
+        fprintf(stderr,
+                "lucid: LUCID_CPU=%.40s is ignored: expected ref, avx2 or avx512; %s is used\n",
+                cap, luc_cpu_level_name(level));
+    int unset = -1; /* luc_cpu_force may have come first */
+    atomic_compare_exchange_strong(&current_level, &unset, (int)level);
 }
 
 luc_cpu_level luc_cpu_current(void)
 {
+    if (luc_call_settings.fixed) return (luc_cpu_level)luc_call_settings.level;
     int level = atomic_load_explicit(&current_level, memory_order_relaxed);
     if (level < 0) {
-        /* Two threads may both come here: they find the same level. */
-        level = (int)first_level();
-        atomic_store_explicit(&current_level, level, memory_order_relaxed);
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        pthread_once(&once, set_first_level);
+        level = atomic_load_explicit(&current_level, memory_order_relaxed);
     }
     return (luc_cpu_level)level;
 }

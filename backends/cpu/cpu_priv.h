@@ -37,8 +37,12 @@ luc_cpu_level luc_cpu_best(void);
 luc_cpu_level luc_cpu_current(void);
 
 /* Use a level from now on, in every thread. False, and no change, if the CPU or the build lacks
-   it. For tests and benchmarks; not to be called while kernels run. */
+   it. For tests and benchmarks. A call that is under way keeps the level that it began with. */
 bool luc_cpu_force(luc_cpu_level level);
+
+/* The best level that `cap`, the value of LUCID_CPU, allows: in any case of letters; the best of
+   all for NULL, "" and a name that is none, for which *known becomes false. */
+luc_cpu_level luc_cpu_capped(const char *cap, bool *known);
 
 /* "ref", "avx2", "avx512". */
 const char *luc_cpu_level_name(luc_cpu_level level);

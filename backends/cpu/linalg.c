@@ -119,7 +119,10 @@ static size_t place_workspace(product *p, const lucid_kernel_args *args)
     }
     if (p->bias && p->bias->strides[0] != 1)
         p->packed_bias = carve(args, &used, (size_t)p->bias->dims[0] * p->size);
-    p->gemm_bytes = luc_gemm_workspace(&p->gemm, p->type);
+    /* What is left of the workspace that the call really has: how many threads it is large enough
+     * for is not asked again. */
+    p->gemm_bytes =
+        args->workspace ? args->workspace_size - used : luc_gemm_workspace(&p->gemm, p->type);
     p->gemm_workspace = carve(args, &used, p->gemm_bytes);
     return used;
 }

@@ -6,12 +6,15 @@
  * as if it were alone. Idle helpers spin for a while, since the next kernel mostly comes within
  * microseconds, and then sleep on a futex. */
 #include "backends/cpu/parallel.h"
+#include "backends/cpu/default_threads.h"
+#include "backends/cpu/settings.h"
 #include "lucid/lock_priv.h"
+#include "lucid/threads_priv.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,26 +25,21 @@ enum { SPIN_NS = 100 * 1000 }; /* how long an idle helper, or a caller at the jo
 static atomic_int wanted_threads;      /* 0: the default */
 static _Thread_local int inside_block; /* this thread is running a block */
 
-static int default_threads(void)
+static int standard_threads; /* the default, found when it is first asked for */
+static pthread_once_t standard_once = PTHREAD_ONCE_INIT;
+
+static void find_standard(void)
 {
-    const char *text = getenv("OMP_NUM_THREADS");
-    int n = text ? atoi(text) : 0;
-    cpu_set_t cpus;
-    if (n < 1 && sched_getaffinity(0, sizeof cpus, &cpus) == 0) n = CPU_COUNT(&cpus);
-    return n < 1 ? 1 : n > LUC_MAX_THREADS ? LUC_MAX_THREADS : n;
+    standard_threads = luc_default_threads();
 }
 
 int luc_num_threads(void)
 {
+    if (luc_call_settings.fixed) return luc_call_settings.threads;
     int n = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
     if (n > 0) return n;
-    static atomic_int standard;
-    n = atomic_load_explicit(&standard, memory_order_relaxed);
-    if (n == 0) {
-        n = default_threads();
-        atomic_store_explicit(&standard, n, memory_order_relaxed);
-    }
-    return n;
+    pthread_once(&standard_once, find_standard);
+    return standard_threads;
 }
 
 void luc_set_num_threads(int n)
@@ -64,6 +62,8 @@ static struct {
     int threads;
     luc_parallel_fn fn;
     void *ctx;
+    luc_settings settings; /* of the caller, and its floating-point mode */
+    luc_fp_mode fp_mode;
     share shares[LUC_MAX_THREADS];
 } job;
 
@@ -163,6 +163,9 @@ static void *helper_main(void *index)
         }
         now = ASKED;
         if (!atomic_compare_exchange_strong(state, &now, RUNNING)) continue; /* taken back */
+        /* A block gives the same bits and takes the same way in whatever thread it runs. */
+        luc_call_settings = job.settings;
+        luc_fp_mode_set(job.fp_mode);
         run_shares(me);
         if (atomic_exchange(state, IDLE) == AWAITED) futex_wake(state);
     }
@@ -182,8 +185,10 @@ static int start_helpers(int n)
     if (n_helpers < n) luc_in_forked_child(after_fork);
     while (n_helpers < n) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, helper_main, (void *)(intptr_t)(n_helpers + 1)) != 0)
-            break;
+        char name[16];
+        snprintf(name, sizeof name, "lucid-pool-%d", (n_helpers + 1) % 1000);
+        void *index = (void *)(intptr_t)(n_helpers + 1);
+        if (luc_thread_start(&thread, name, helper_main, index) != 0) break;
         pthread_detach(thread);
         n_helpers++;
     }
@@ -213,6 +218,8 @@ static void fork_join(int64_t n, int64_t grain, int threads, int64_t blocks, luc
     job.threads = threads;
     job.fn = fn;
     job.ctx = ctx;
+    job.settings = luc_call_settings;
+    job.fp_mode = luc_fp_mode_get();
     for (int t = 0; t < threads; t++) {
         atomic_store_explicit(&job.shares[t].next, blocks * t / threads, memory_order_relaxed);
         job.shares[t].end = blocks * (t + 1) / threads;

@@ -16,9 +16,10 @@
 typedef void (*luc_parallel_fn)(void *ctx, int64_t begin, int64_t end, int thread);
 
 /* Runs fn over [0, n) in blocks of grain (the last may be shorter; grain < 1 counts as 1) and
-   returns when all are done. A thread takes neighbouring blocks, in order; one that has finished
-   takes over blocks of another. One block, one thread, or a call from inside a block: runs here,
-   without a fork, with thread 0 (so a nested call needs scratch memory of its own). */
+   returns when all are done. Helpers compute in the floating-point mode of the caller. A thread
+   takes neighbouring blocks, in order; one that has finished takes over blocks of another. One
+   block, one thread, or a call from inside a block: runs here, without a fork, with thread 0 (so a
+   nested call needs scratch memory of its own). */
 void luc_parallel_for(int64_t n, int64_t grain, luc_parallel_fn fn, void *ctx);
 
 /* The same on at most max_threads threads: for kernels whose scratch memory holds that many. */
@@ -31,8 +32,8 @@ static inline int64_t luc_parallel_blocks(int64_t n, int64_t grain)
     return n <= 0 ? 0 : (n - 1) / grain + 1;
 }
 
-/* Threads that luc_parallel_for uses: what was set, else OMP_NUM_THREADS, else the CPUs that this
-   process may use. Inside a block it is unchanged. */
+/* Threads that luc_parallel_for uses: what was set, else the default (default_threads.h). Within a
+   call of a kernel, and inside a block, it does not change (settings.h). */
 int luc_num_threads(void);
 
 /* From now on use n threads (n < 1: back to the default), at most LUC_MAX_THREADS. */

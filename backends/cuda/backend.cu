@@ -1,6 +1,7 @@
 /* backend.cu: the table, and the plug-in's one exported function. */
 #include "backends/cuda/cuda_priv.h"
 
+#include <atomic>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,7 +15,6 @@ void register_device(lucid_backend *b);
 bool start_devices(char *reason, size_t size);
 
 lucid_plugin_host host;
-switches_t switches;
 
 bool raise(lucid_code code, const char *op, const char *fmt, ...)
 {
@@ -83,11 +83,37 @@ const char *op_name(lucid_op_id op)
     return (unsigned)op < LUCID_OP_COUNT ? names[op] : "custom";
 }
 
+/* One bit for each switch: as the program has set it, and as the calling thread's call has fixed
+ * it. */
+static std::atomic<uint32_t> set_switches;
+static const uint32_t is_fixed = 1u << 31;
+static thread_local uint32_t fixed_switches;
+
 static void set_switch(lucid_switch which, bool enabled)
 {
-    if (which == LUCID_SWITCH_TF32) switches.tf32 = enabled;
-    if (which == LUCID_SWITCH_DETERMINISTIC) switches.deterministic = enabled;
-    if (which == LUCID_SWITCH_BENCHMARK) switches.benchmark = enabled;
+    if (enabled)
+        set_switches.fetch_or(1u << which);
+    else
+        set_switches.fetch_and(~(1u << which));
+}
+
+static uint64_t call_begin()
+{
+    const uint32_t before = fixed_switches;
+    fixed_switches = set_switches.load() | is_fixed;
+    return before;
+}
+
+static void call_end(uint64_t before)
+{
+    fixed_switches = (uint32_t)before;
+}
+
+switches_t switches()
+{
+    const uint32_t on = fixed_switches & is_fixed ? fixed_switches : set_switches.load();
+    return {(on >> LUCID_SWITCH_TF32 & 1) != 0, (on >> LUCID_SWITCH_DETERMINISTIC & 1) != 0,
+            (on >> LUCID_SWITCH_BENCHMARK & 1) != 0};
 }
 
 } // namespace luc
@@ -107,6 +133,8 @@ LUC_EXPORT const lucid_backend *lucid_cuda_backend(const lucid_plugin_host *host
     table.name = "cuda";
     table.type = LUCID_CUDA;
     table.set_switch = luc::set_switch;
+    table.call_begin = luc::call_begin;
+    table.call_end = luc::call_end;
     luc::register_device(&table);
 #define LUC_FAMILY(name) luc::register_##name(&table);
 #include "backends/cuda/families.def"

@@ -141,7 +141,7 @@ static product_key key_of(const product &p, const column_major &m, int device)
     k.matrices = m;
     k.dtype = p.dtype;
     k.device = device;
-    k.tf32 = switches.tf32;
+    k.tf32 = switches().tf32;
     k.bias = p.bias != nullptr;
     int64_t size = size_of(p.dtype);
     k.align_first = alignment(p.b, size, p, 1);

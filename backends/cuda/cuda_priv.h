@@ -49,7 +49,9 @@ struct switches_t {
     bool deterministic; /* only algorithms that give the same bits every time */
     bool benchmark;     /* measure convolution algorithms once a shape */
 };
-extern switches_t switches;
+/* As the running call found them (see lucid_backend.call_begin); outside of a call, as they stand
+ * now. */
+switches_t switches();
 
 /* ---- copying (copy.cu): to = from, of the same sizes and dtype, on the device's stream ---- */
 bool copy_view(int device, const lucid_view *to, const lucid_view *from);

@@ -106,9 +106,9 @@ static conv_key key_of(const convolution &v)
              v.has_shift,
              v.has_residual,
              v.relu,
-             switches.tf32,
-             switches.deterministic,
-             switches.benchmark,
+             switches().tf32,
+             switches().deterministic,
+             switches().benchmark,
              v.n,
              v.h,
              v.w,
@@ -176,16 +176,16 @@ static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, co
     bool tensor_cores = false;
     *compiled = false;
     for (int64_t i = 0; i < n && allowed; i++) {
-        if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) allowed = !switches.deterministic;
+        if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) allowed = !switches().deterministic;
         if (notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
             notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
             allowed = false;
         if (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE) tensor_cores = true;
     }
-    if (tensor_cores && v.dtype == LUCID_F32 && !switches.tf32) allowed = false;
+    if (tensor_cores && v.dtype == LUCID_F32 && !switches().tf32) allowed = false;
     for (int64_t i = 0; i < n_ways; i++)
         *compiled |= ways[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
-    if (p.fused && *compiled && !(p.compile && (tensor_cores || switches.benchmark)))
+    if (p.fused && *compiled && !(p.compile && (tensor_cores || switches().benchmark)))
         allowed = false;
     dnn().BackendDestroyDescriptor(engine);
     return allowed;
@@ -253,11 +253,11 @@ static void make_plans(conv_plans *to, const convolution &v)
     int *compiled = follows ? compiled_for(v) : nullptr;
     /* The whole graph first; the convolution alone where no engine takes it, or to be measured. */
     for (int fused = follows; fused >= 0; fused--) {
-        if (to->n > 0 && !switches.benchmark) break;
+        if (to->n > 0 && !switches().benchmark) break;
         const int before = to->n, most = fused ? most_fused : most_measured;
         const proposal p = {conv_graph(v, fused != 0, handle), fused != 0,
-                            switches.benchmark || (compiled && *compiled < most_compiled),
-                            before + (switches.benchmark ? most : 1)};
+                            switches().benchmark || (compiled && *compiled < most_compiled),
+                            before + (switches().benchmark ? most : 1)};
         for (int m = 0; p.graph && m < 3 && to->n == before; m++)
             if (m < 2 || !fused) propose(to, p, modes[m], v, handle);
     }

@@ -4,7 +4,7 @@
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
-#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Has the data set write one sample. What tensors it makes on the way end here: neither a worker nor
@@ -64,7 +64,10 @@ static void *worker(void *argument)
         pool->states[i] = LUC_JOB_RUNNING;
         pthread_mutex_unlock(&pool->mutex);
         luc_job *job = &pool->jobs[i];
+        const luc_fp_mode own = luc_fp_mode_get();
+        luc_fp_mode_set(job->fp_mode);
         if (!luc_job_run(pool->epoch, job, &pool->cancel)) keep_error(job);
+        luc_fp_mode_set(own);
         pthread_mutex_lock(&pool->mutex);
         pool->states[i] = LUC_JOB_DONE;
         pthread_cond_broadcast(&pool->done);
@@ -75,16 +78,13 @@ static void *worker(void *argument)
 
 static bool start_threads(luc_pool *pool, int workers)
 {
-    /* Signals are for the program's own threads: Ctrl-C must not land in a worker. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = 0;
     while (pool->workers < workers && !failed) {
-        failed = pthread_create(&pool->threads[pool->workers], NULL, worker, pool);
+        char name[16];
+        snprintf(name, sizeof name, "lucid-load-%d", pool->workers % 1000);
+        failed = luc_thread_start(&pool->threads[pool->workers], name, worker, pool);
         if (!failed) pool->workers++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!failed) return true;
     return luc_raise(LUCID_ERR_MEMORY, "loader", "cannot start worker %d of %d: %s",
                      pool->workers + 1, workers, strerror(failed));
@@ -116,6 +116,7 @@ bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int c
 void luc_pool_give(luc_pool *pool, int i)
 {
     pthread_mutex_lock(&pool->mutex);
+    pool->jobs[i].fp_mode = luc_fp_mode_get();
     pool->states[i] = LUC_JOB_WAITING;
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->mutex);

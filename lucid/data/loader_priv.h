@@ -5,6 +5,7 @@
 #include "lucid/backend.h"
 #include "lucid/data/loader.h"
 #include "lucid/error.h"
+#include "lucid/threads_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,7 +24,8 @@ typedef struct luc_job {
     char *x_data, *y_data;
     const int64_t *indices;
     int64_t n, number;
-    lucid_code code; /* LUCID_OK, or what went wrong in a worker, and its message */
+    luc_fp_mode fp_mode; /* of the thread that gave it to the pool */
+    lucid_code code;     /* LUCID_OK, or what went wrong in a worker, and its message */
     char *message;
 } luc_job;
 

@@ -8,7 +8,7 @@ BEGIN {
     allowed["lucid"] = "lucid/"
     allowed["backends"] = "backends/ lucid/api lucid/attrs lucid/backend lucid/device lucid/dtype"
     allowed["backends"] = allowed["backends"] " lucid/error lucid/keep lucid/lock_priv lucid/memory"
-    allowed["backends"] = allowed["backends"] " lucid/ops.def lucid/plugin lucid/shape lucid/switches"
+    allowed["backends"] = allowed["backends"] " lucid/ops.def lucid/plugin lucid/shape lucid/switches lucid/threads"
     # The one header that brings everything.
     allowed_file["lucid/lucid.h"] = "lucid/ autograd/ nn/"
     ours = "^(lucid|autograd|nn|backends)/"

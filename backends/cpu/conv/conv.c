@@ -4,8 +4,11 @@
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/halves.h"
 #include "backends/cpu/parallel.h"
+#include "backends/cpu/settings.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,13 +82,24 @@ void luc_conv_allow_winograd(bool allow)
     atomic_store_explicit(&winograd_allowed, allow, memory_order_relaxed);
 }
 
-static bool winograd_is_allowed(void)
+static void read_winograd(void)
 {
+    const char *setting = getenv("LUCID_WINOGRAD");
+    if (setting && *setting && strcmp(setting, "0") != 0 && strcmp(setting, "1") != 0)
+        fprintf(stderr, "lucid: LUCID_WINOGRAD=%.40s is ignored: expected 0 or 1\n", setting);
+    int unset = -1; /* luc_conv_allow_winograd may have come first */
+    atomic_compare_exchange_strong(&winograd_allowed, &unset,
+                                   !setting || strcmp(setting, "0") != 0);
+}
+
+bool luc_conv_winograd_is_allowed(void)
+{
+    if (luc_call_settings.fixed) return luc_call_settings.winograd;
     int allowed = atomic_load_explicit(&winograd_allowed, memory_order_relaxed);
     if (allowed < 0) {
-        const char *setting = getenv("LUCID_WINOGRAD");
-        allowed = !setting || strcmp(setting, "0") != 0;
-        atomic_store_explicit(&winograd_allowed, allowed, memory_order_relaxed);
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        pthread_once(&once, read_winograd);
+        allowed = atomic_load_explicit(&winograd_allowed, memory_order_relaxed);
     }
     return allowed != 0;
 }
@@ -93,7 +107,7 @@ static bool winograd_is_allowed(void)
 static bool use_winograd(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     const bool asked = p->method == LUC_CONV_WINOGRAD, backward = pass == LUC_CONV_GRAD_INPUT;
-    if (p->method == LUC_CONV_DIRECT || (!asked && !winograd_is_allowed())) return false;
+    if (p->method == LUC_CONV_DIRECT || (!asked && !luc_conv_winograd_is_allowed())) return false;
     if (pass == LUC_CONV_GRAD_WEIGHT) {
         const luc_conv_winograd_weight_table *table = luc_conv_winograd_weight_get();
         return asked ? table->fits(p) : table->wins(p);
