@@ -21,12 +21,12 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
         const T *x = in[0];                                                            \
         int64_t i = 0, head = stream_head(c, y, n);                                    \
         if (head >= 0) {                                                               \
-            F(store_n)(y, op##_v(k, F(load_n)(x, head)), head);                        \
+            if (head > 0) F(store_n)(y, op##_v(k, F(load_some)(x, head)), head);       \
             for (i = head; i + LANES <= n; i += LANES)                                 \
                 F(stream)(y + i, op##_v(k, F(load)(x + i)));                           \
         }                                                                              \
         for (; i + LANES <= n; i += LANES) F(store)(y + i, op##_v(k, F(load)(x + i))); \
-        if (i < n) F(store_n)(y + i, op##_v(k, F(load_n)(x + i, n - i)), n - i);       \
+        if (i < n) F(store_n)(y + i, op##_v(k, F(load_some)(x + i, n - i)), n - i);    \
     }
 
 #define BINARY(op)                                                                               \
@@ -36,15 +36,17 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
         const V va = F(set1)(*a), vb = F(set1)(*b);                                              \
         int64_t i = 0, head = stream_head(&k, y, n);                                             \
         if (head >= 0) {                                                                         \
-            V ta = sa ? va : F(load_n)(a, head), tb = sb ? vb : F(load_n)(b, head);              \
-            F(store_n)(y, op##_v(k, ta, tb), head);                                              \
+            if (head > 0) {                                                                      \
+                V ta = sa ? va : F(load_some)(a, head), tb = sb ? vb : F(load_some)(b, head);    \
+                F(store_n)(y, op##_v(k, ta, tb), head);                                          \
+            }                                                                                    \
             for (i = head; i + LANES <= n; i += LANES)                                           \
                 F(stream)(y + i, op##_v(k, sa ? va : F(load)(a + i), sb ? vb : F(load)(b + i))); \
         }                                                                                        \
         for (; i + LANES <= n; i += LANES)                                                       \
             F(store)(y + i, op##_v(k, sa ? va : F(load)(a + i), sb ? vb : F(load)(b + i)));      \
         if (i == n) return;                                                                      \
-        V ta = sa ? va : F(load_n)(a + i, n - i), tb = sb ? vb : F(load_n)(b + i, n - i);        \
+        V ta = sa ? va : F(load_some)(a + i, n - i), tb = sb ? vb : F(load_some)(b + i, n - i);  \
         F(store_n)(y + i, op##_v(k, ta, tb), n - i);                                             \
     }                                                                                            \
     static void op(const luc_ew_call *c, int64_t n, void *y, const void *const *in)              \

@@ -34,6 +34,12 @@ LUC_INLINE LUC_V LUC_F(norm_load)(const LUC_T *p, int64_t m)
     return m == LUC_LANES ? LUC_LOAD(p) : LUC_LOAD_N(p, m);
 }
 
+/* The same of x: zeros, far from a channel's mean, could overflow. */
+LUC_INLINE LUC_V LUC_F(norm_load_x)(const LUC_T *p, int64_t m)
+{
+    return m == LUC_LANES ? LUC_LOAD(p) : LUC_LOAD_SOME(p, m);
+}
+
 LUC_INLINE LUC_V LUC_F(norm_centred)(LUC_V x, const LUC_F(norm_coef) * c)
 {
     return LUC_VO(sub)(LUC_VO(sub)(x, c->hi), c->lo);
@@ -57,7 +63,7 @@ LUC_INLINE LUC_V LUC_F(norm_cut)(LUC_F(norm_row) r, int64_t j, int64_t m, LUC_V 
 LUC_INLINE LUC_V LUC_F(norm_y)(LUC_F(norm_row) r, int64_t j, int64_t m, const LUC_F(norm_coef) * c,
                                luc_norm_kind kind)
 {
-    LUC_V d = LUC_F(norm_centred)(LUC_F(norm_load)(r.x + j, m), c);
+    LUC_V d = LUC_F(norm_centred)(LUC_F(norm_load_x)(r.x + j, m), c);
     LUC_V y = LUC_VO(fma)(d, c->scale, c->bias);
     if (kind == LUC_NORM_Y_ADD || kind == LUC_NORM_Y_ADD_RELU)
         y = LUC_VO(add)(y, LUC_F(norm_load)(r.other + j, m));
@@ -68,7 +74,7 @@ LUC_INLINE LUC_V LUC_F(norm_y)(LUC_F(norm_row) r, int64_t j, int64_t m, const LU
 LUC_INLINE LUC_V LUC_F(norm_dx)(LUC_F(norm_row) r, int64_t j, int64_t m, const LUC_F(norm_coef) * c,
                                 luc_norm_kind kind)
 {
-    LUC_V x = LUC_F(norm_load)(r.x + j, m), dy = LUC_F(norm_cut)(r, j, m, x, c, kind);
+    LUC_V x = LUC_F(norm_load_x)(r.x + j, m), dy = LUC_F(norm_cut)(r, j, m, x, c, kind);
     LUC_V d = LUC_F(norm_centred)(x, c);
     LUC_V t = LUC_VO(fnma)(d, c->slope, LUC_VO(sub)(dy, c->bias));
     return LUC_VO(mul)(t, c->scale);

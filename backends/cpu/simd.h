@@ -10,9 +10,11 @@
  *
  * Loads and stores take any alignment; only *_stream wants the address aligned to the vector's
  * size. *_load_n and *_store_n touch the first n elements, 0 <= n <= lanes; the missing ones of a
- * load are zero. min(a, b) is a < b ? a : b and max(a, b) is a > b ? a : b, so a NaN on either
- * side gives b. Comparisons with a NaN are false, except ne; unordered(a, b) is true where either is
- * one. *_sum folds lanes in a fixed order.
+ * load are zero. *_load_some, n >= 1, puts the first element there instead, for arithmetic that
+ * could raise a floating-point exception on zeros: it raises none that the data themselves do not.
+ * min(a, b) is a < b ? a : b and max(a, b) is a > b ? a : b, so a NaN on either side gives b.
+ * Comparisons with a NaN are false, except ne; unordered(a, b) is true where either is one. *_sum
+ * folds lanes in a fixed order.
  *
  *   for (; i + LUC_VF <= n; i += LUC_VF) vf_store(y + i, vf_max(vf_load(x + i), vf_zero()));
  *   vf_store_n(y + i, vf_max(vf_load_n(x + i, n - i), vf_zero()), n - i);

@@ -28,6 +28,11 @@ LUC_INLINE __m256i luc_first64(int64_t n)
     LUC_INLINE v v##_set1(T x) { return _mm256_set1_##ps(x); }                                     \
     LUC_INLINE v v##_load(const T *p) { return _mm256_loadu_##ps(p); }                             \
     LUC_INLINE v v##_load_n(const T *p, int64_t n) { return _mm256_maskload_##ps(p, first(n)); }   \
+    LUC_INLINE v v##_load_some(const T *p, int64_t n)                                              \
+    {                                                                                              \
+        return _mm256_blendv_##ps(_mm256_set1_##ps(*p), _mm256_maskload_##ps(p, first(n)),         \
+                                  _mm256_castsi256_##ps(first(n)));                                \
+    }                                                                                              \
     LUC_INLINE void v##_store(T *p, v x) { _mm256_storeu_##ps(p, x); }                             \
     LUC_INLINE void v##_stream(T *p, v x) { _mm256_stream_##ps(p, x); }                            \
     LUC_INLINE void v##_store_n(T *p, v x, int64_t n) { _mm256_maskstore_##ps(p, first(n), x); }   \

@@ -27,6 +27,8 @@ LUC_INLINE __mmask8 luc_first8(int64_t n)
     LUC_INLINE v v##_set1(T x) { return _mm512_set1_##ps(x); }                                     \
     LUC_INLINE v v##_load(const T *p) { return _mm512_loadu_##ps(p); }                             \
     LUC_INLINE v v##_load_n(const T *p, int64_t n) { return _mm512_maskz_loadu_##ps(first(n), p); }\
+    LUC_INLINE v v##_load_some(const T *p, int64_t n)                                              \
+    { return _mm512_mask_loadu_##ps(_mm512_set1_##ps(*p), first(n), p); }                          \
     LUC_INLINE void v##_store(T *p, v x) { _mm512_storeu_##ps(p, x); }                             \
     LUC_INLINE void v##_stream(T *p, v x) { _mm512_stream_##ps(p, x); }                            \
     LUC_INLINE void v##_store_n(T *p, v x, int64_t n) { _mm512_mask_storeu_##ps(p, first(n), x); } \

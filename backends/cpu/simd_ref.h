@@ -26,6 +26,11 @@ typedef bool vm, vmd;
     {                                                                              \
         return n > 0 ? *p : 0;                                                     \
     }                                                                              \
+    LUC_INLINE v v##_load_some(const T *p, int64_t n)                              \
+    {                                                                              \
+        (void)n;                                                                   \
+        return *p;                                                                 \
+    }                                                                              \
     LUC_INLINE void v##_store(T *p, v x)                                           \
     {                                                                              \
         *p = x;                                                                    \

@@ -19,7 +19,7 @@ static void LUC_F(softmax_row)(LUC_T *y, const LUC_T *x, int64_t n, bool log_)
     for (i = 0; i < whole; i += LUC_LANES)
         sum = LUC_VO(add)(sum, EXP(LUC_VO(sub)(LUC_LOAD(x + i), max)));
     if (rest) {
-        LUC_V e = EXP(LUC_VO(sub)(LUC_LOAD_N(x + i, rest), max));
+        LUC_V e = EXP(LUC_VO(sub)(LUC_LOAD_SOME(x + i, rest), max));
         sum = LUC_VO(add)(sum, LUC_VO(keep)(tail, e));
     }
     LUC_S total = LUC_VO(sum)(sum);
@@ -29,7 +29,7 @@ static void LUC_F(softmax_row)(LUC_T *y, const LUC_T *x, int64_t n, bool log_)
         LUC_STORE(y + i, log_ ? LUC_VO(sub)(d, all) : LUC_VO(div)(EXP(d), all));
     }
     if (rest) {
-        LUC_V d = LUC_VO(sub)(LUC_LOAD_N(x + i, rest), max);
+        LUC_V d = LUC_VO(sub)(LUC_LOAD_SOME(x + i, rest), max);
         LUC_STORE_N(y + i, log_ ? LUC_VO(sub)(d, all) : LUC_VO(div)(EXP(d), all), rest);
     }
 }
@@ -65,7 +65,7 @@ static void LUC_F(softmax_backward_row)(LUC_T *dx, const LUC_T *g, const LUC_T *
     for (i = -whole; i < 0; i += LUC_LANES)
         LUC_STORE(dx + i, LUC_F(softmax_dx)(LUC_LOAD(g + i), LUC_LOAD(y + i), all, log_));
     if (rest) {
-        LUC_V v = LUC_F(softmax_dx)(LUC_LOAD_N(g, rest), LUC_LOAD_N(y, rest), all, log_);
+        LUC_V v = LUC_F(softmax_dx)(LUC_LOAD_SOME(g, rest), LUC_LOAD_SOME(y, rest), all, log_);
         LUC_STORE_N(dx, v, rest);
     }
 }

@@ -11,6 +11,7 @@
  *
  *     LUC_VO(add)(a, b)                 vf_add or vd_add, likewise every operation of simd.h
  *     LUC_LOAD(p), LUC_LOAD_N(p, n)     elements to a vector
+ *     LUC_LOAD_SOME(p, n)               the same, n >= 1, as vf_load_some
  *     LUC_STORE(p, v), LUC_STORE_N(p, v, n), LUC_STREAM(p, v)
  *     LUC_GET(p), LUC_PUT(p, s)         one element to and from LUC_S
  */
@@ -41,24 +42,25 @@ typedef uint16_t luc_elem_f16, luc_elem_bf16;
 #define LUC_N_f16  LUC_VF
 #define LUC_N_bf16 LUC_VF
 
-#define LUC_T       LUC_JOIN(luc_elem_, LUC_DT)
-#define LUC_S       LUC_JOIN(LUC_S_, LUC_DT)
-#define LUC_V       LUC_JOIN(LUC_V_, LUC_DT)
-#define LUC_M       LUC_JOIN(LUC_M_, LUC_DT)
-#define LUC_LANES   LUC_JOIN(LUC_N_, LUC_DT)
-#define LUC_F(name) LUC_JOIN(name##_, LUC_DT)
-#define LUC_VO(op)  LUC_JOIN(LUC_V, _##op)
-#define LUC_MO(op)  LUC_JOIN(LUC_M, _##op)
-#define LUC_LOAD    LUC_F(luc_load)
-#define LUC_LOAD_N  LUC_F(luc_load_n)
-#define LUC_STORE   LUC_F(luc_store)
-#define LUC_STORE_N LUC_F(luc_store_n)
-#define LUC_STREAM  LUC_F(luc_stream)
-#define LUC_GET     LUC_F(luc_get)
-#define LUC_PUT     LUC_F(luc_put)
-#define LUC_PART    LUC_F(luc_part) /* (v, k) -> the k-th vd of LUC_PARTS */
-#define LUC_PARTS   LUC_F(luc_parts)
-#define LUC_FIRST   LUC_F(luc_first) /* (n) -> mask */
+#define LUC_T         LUC_JOIN(luc_elem_, LUC_DT)
+#define LUC_S         LUC_JOIN(LUC_S_, LUC_DT)
+#define LUC_V         LUC_JOIN(LUC_V_, LUC_DT)
+#define LUC_M         LUC_JOIN(LUC_M_, LUC_DT)
+#define LUC_LANES     LUC_JOIN(LUC_N_, LUC_DT)
+#define LUC_F(name)   LUC_JOIN(name##_, LUC_DT)
+#define LUC_VO(op)    LUC_JOIN(LUC_V, _##op)
+#define LUC_MO(op)    LUC_JOIN(LUC_M, _##op)
+#define LUC_LOAD      LUC_F(luc_load)
+#define LUC_LOAD_N    LUC_F(luc_load_n)
+#define LUC_LOAD_SOME LUC_F(luc_load_some)
+#define LUC_STORE     LUC_F(luc_store)
+#define LUC_STORE_N   LUC_F(luc_store_n)
+#define LUC_STREAM    LUC_F(luc_stream)
+#define LUC_GET       LUC_F(luc_get)
+#define LUC_PUT       LUC_F(luc_put)
+#define LUC_PART      LUC_F(luc_part) /* (v, k) -> the k-th vd of LUC_PARTS */
+#define LUC_PARTS     LUC_F(luc_parts)
+#define LUC_FIRST     LUC_F(luc_first) /* (n) -> mask */
 
 /* clang-format off */
 #define LUC_TYPED_LOADS(dt, T, S, V, load, load_n, store, store_n, stream, get, put)               \
@@ -89,6 +91,25 @@ LUC_INLINE vmd luc_first_f64(int64_t n)
 {
     static const double lane[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     return vd_lt(vd_load(lane), vd_set1((double)n));
+}
+
+LUC_INLINE vf luc_load_some_f32(const float *p, int64_t n)
+{
+    return vf_load_some(p, n);
+}
+LUC_INLINE vd luc_load_some_f64(const double *p, int64_t n)
+{
+    return vd_load_some(p, n);
+}
+LUC_INLINE vf luc_load_some_f16(const uint16_t *p, int64_t n)
+{
+    vf first = vf_set1(luc_f16_to_f32(*p));
+    return vf_select(luc_first_f32(n), vf_load_f16_n(p, n), first);
+}
+LUC_INLINE vf luc_load_some_bf16(const uint16_t *p, int64_t n)
+{
+    vf first = vf_set1(luc_bf16_to_f32(*p));
+    return vf_select(luc_first_f32(n), vf_load_bf16_n(p, n), first);
 }
 #define luc_first_f16  luc_first_f32
 #define luc_first_bf16 luc_first_f32
