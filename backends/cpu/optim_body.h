@@ -16,14 +16,22 @@ LUC_INLINE LUC_V LUC_F(step_grad)(const luc_step *s, LUC_V p, LUC_V g)
     return g;
 }
 
+/* A moment whose gradient has become 0 decays for ever, and CPUs compute with subnormal numbers
+ * more than ten times slower: where it is smaller than `least` it becomes 0. */
+LUC_INLINE LUC_V LUC_F(step_flush)(LUC_V moment, LUC_V least)
+{
+    return LUC_VO(select)(LUC_VO(lt)(LUC_VO(abs)(moment), least), LUC_VO(zero)(), moment);
+}
+
 LUC_INLINE void LUC_F(sgd_some)(const luc_step *s, LUC_T *p, const LUC_T *grad, LUC_T *buffer,
                                 int64_t m)
 {
-    LUC_V v = LUC_LOAD_N(p, m), g = LUC_F(step_grad)(s, v, LUC_LOAD_N(grad, m));
+    LUC_V v = LUC_LOAD_SOME(p, m), g = LUC_F(step_grad)(s, v, LUC_LOAD_SOME(grad, m));
     if (buffer) {
         LUC_V b = g;
         if (!s->first)
-            b = FMA(g, SET(1 - s->dampening), MUL(LUC_LOAD_N(buffer, m), SET(s->momentum)));
+            b = FMA(g, SET(1 - s->dampening), MUL(LUC_LOAD_SOME(buffer, m), SET(s->momentum)));
+        b = LUC_F(step_flush)(b, SET(LUC_STEP_LEAST(LUC_S)));
         LUC_STORE_N(buffer, b, m);
         g = s->nesterov ? FMA(b, SET(s->momentum), g) : b;
     }
@@ -43,7 +51,7 @@ LUC_INLINE LUC_V LUC_F(step_load)(const LUC_T *p, int64_t m)
 {
     enum { AHEAD = 2048 / sizeof(LUC_T) };
     luc_prefetch(p + AHEAD);
-    return LUC_LOAD_N(p, m);
+    return LUC_LOAD_SOME(p, m);
 }
 
 LUC_INLINE void LUC_F(adam_some)(const luc_step *s, LUC_T *p, const LUC_T *grad, LUC_T *mean,
@@ -53,10 +61,13 @@ LUC_INLINE void LUC_F(adam_some)(const luc_step *s, LUC_T *p, const LUC_T *grad,
     if (s->decoupled && s->weight_decay != 0) v = MUL(v, SET(1 - s->lr * s->weight_decay));
     LUC_V m1 = LUC_F(step_lerp)(LUC_F(step_load)(mean, m), g, 1 - s->beta1);
     LUC_V m2 = FMA(MUL(g, g), SET(1 - s->beta2), MUL(LUC_F(step_load)(square, m), SET(s->beta2)));
+    const LUC_V least = SET(luc_least_under_root(s->eps, sizeof(LUC_S)));
+    m1 = LUC_F(step_flush)(m1, SET(LUC_STEP_LEAST(LUC_S)));
+    m2 = LUC_F(step_flush)(m2, least);
     LUC_STORE_N(mean, m1, m);
     LUC_STORE_N(square, m2, m);
     if (most) {
-        m2 = LUC_VO(max)(LUC_F(step_load)(most, m), m2);
+        m2 = LUC_VO(max)(LUC_F(step_flush)(LUC_F(step_load)(most, m), least), m2);
         LUC_STORE_N(most, m2, m);
     }
     LUC_V root = ADD(DIV(LUC_VO(sqrt)(m2), SET(s->root_correction)), SET(s->eps));
@@ -70,10 +81,12 @@ LUC_INLINE void LUC_F(adadelta_some)(const luc_step *s, LUC_T *p, const LUC_T *g
     LUC_V rho = SET(s->rho), rest = SET(1 - s->rho), eps = SET(s->eps);
     LUC_V sq = FMA(MUL(g, g), rest, MUL(LUC_F(step_load)(square, m), rho));
     LUC_V acc = LUC_F(step_load)(moved, m);
+    const LUC_V least = SET(luc_least_in_sum(s->eps, sizeof(LUC_S)));
     LUC_V ratio = DIV(LUC_VO(sqrt)(ADD(acc, eps)), LUC_VO(sqrt)(ADD(sq, eps)));
     LUC_V delta = MUL(ratio, g);
-    LUC_STORE_N(square, sq, m);
-    LUC_STORE_N(moved, FMA(MUL(delta, delta), rest, MUL(acc, rho)), m);
+    LUC_STORE_N(square, LUC_F(step_flush)(sq, least), m);
+    acc = FMA(MUL(delta, delta), rest, MUL(acc, rho));
+    LUC_STORE_N(moved, LUC_F(step_flush)(acc, least), m);
     LUC_STORE_N(p, LUC_VO(fnma)(delta, SET(s->lr), v), m);
 }
 
@@ -147,9 +160,9 @@ static bool LUC_F(unscale)(void *data, double factor, int64_t n)
     LUC_V f = SET(factor), check[2] = {SET(0), SET(0)};
     for (int64_t i = 0; i < n; i += LUC_LANES) {
         int64_t m = n - i < LUC_LANES ? n - i : LUC_LANES;
-        LUC_V v = MUL(LUC_LOAD_N(x + i, m), f);
+        LUC_V v = MUL(LUC_LOAD_SOME(x + i, m), f);
         LUC_STORE_N(x + i, v, m);
-        if (sizeof *x == 2) v = LUC_LOAD_N(x + i, m); /* rounded: an overflow shows */
+        if (sizeof *x == 2) v = LUC_LOAD_SOME(x + i, m); /* rounded: an overflow shows */
         check[i / LUC_LANES & 1] = ADD(check[i / LUC_LANES & 1], SUB(v, v));
     }
     LUC_S sum = LUC_VO(sum)(ADD(check[0], check[1]));

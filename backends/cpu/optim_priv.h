@@ -6,12 +6,31 @@
 #include "backends/cpu/view_priv.h"
 #include "lucid/attrs.h"
 
+#include <float.h>
+
 /* The numbers of one step of one parameter, in double; each kernel converts what it reads. */
 typedef struct luc_step {
     double lr, weight_decay, momentum, dampening, eps, rho;
     double beta1, beta2, step_size, root_correction; /* adam: lr / (1 - b1^t), sqrt(1 - b2^t) */
     bool first, nesterov, maximize, amsgrad, decoupled;
 } luc_step;
+
+/* The smallest normal number of S, float or double: moments below it become 0. */
+#define LUC_STEP_LEAST(S) (sizeof(S) == sizeof(float) ? (S)FLT_MIN : (S)DBL_MIN)
+
+/* The same for a mean square that meets eps, in float or double (`size` bytes): 0, which keeps
+ * every number, where eps is so small that what becomes 0 would be seen beside it. Adam adds eps to
+ * the square's root, Adadelta to the square. backends/cuda/optim.cu has the same bounds. */
+static inline double luc_least_under_root(double eps, size_t size)
+{
+    if (size == sizeof(float)) return eps >= 0x1p-33 ? (double)FLT_MIN : 0;
+    return eps >= 0x1p-451 ? DBL_MIN : 0;
+}
+static inline double luc_least_in_sum(double eps, size_t size)
+{
+    if (size == sizeof(float)) return eps >= 0x1p-96 ? (double)FLT_MIN : 0;
+    return eps >= 0x1p-962 ? DBL_MIN : 0;
+}
 
 typedef void (*luc_step_fn)(const luc_step *s, void *param, const void *grad, void *const *state,
                             int64_t n);

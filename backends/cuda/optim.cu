@@ -4,6 +4,7 @@
 #include "backends/cuda/optim_lists.h"
 #include "lucid/attrs.h"
 
+#include <float.h>
 #include <math.h>
 
 namespace luc
@@ -49,6 +50,7 @@ template <class C> struct settings {
     double lr_, weight_decay_, beta1_, beta2_;                              /* as they are, */
     C lr, keep, weight_decay, momentum, rest_dampening, rho, rest_rho, eps; /* as they are used */
     C beta1, rest_beta1, beta2, rest_beta2;
+    C least, least_under_root, least_in_sum; /* see flushed */
     bool nesterov, maximize, decoupled, lerp_from_first;
 };
 
@@ -75,6 +77,13 @@ template <class C> __device__ __forceinline__ C step_grad(const settings<C> &s, 
     return s.weight_decay != 0 && !s.decoupled ? fused(p, s.weight_decay, g) : g;
 }
 
+/* A moment as it is stored: 0 where it is smaller than `least`, as the CPU has it
+ * (backends/cpu/optim_priv.h). */
+template <class C> __device__ __forceinline__ C flushed(C moment, C least)
+{
+    return fabs(moment) < least ? 0 : moment;
+}
+
 template <int States> struct sgd { /* the momentum buffer, if there is momentum */
     enum { states = States };
     template <class C>
@@ -84,6 +93,7 @@ template <int States> struct sgd { /* the momentum buffer, if there is momentum 
         g = step_grad(s, p, g);
         if constexpr (States > 0) {
             C b = first ? g : fused(g, s.rest_dampening, state[0] * s.momentum);
+            b = flushed(b, s.least);
             state[0] = b;
             g = s.nesterov ? fused(b, s.momentum, g) : b;
         }
@@ -102,10 +112,13 @@ template <int States> struct adam { /* mean, mean square and, with amsgrad, its 
         C d = g - state[0];
         C mean = s.lerp_from_first ? fused(d, s.rest_beta1, state[0]) : fused(-d, s.beta1, g);
         C square = fused(g * g, s.rest_beta2, state[1] * s.beta2);
+        mean = flushed(mean, s.least);
+        square = flushed(square, s.least_under_root);
         state[0] = mean;
         state[1] = square;
         if constexpr (States > 2) {
-            square = state[2] > square ? state[2] : square;
+            C most = flushed(state[2], s.least_under_root);
+            square = most > square ? most : square;
             state[2] = square;
         }
         p = fused(-(mean / (sqrt(square) / r.root + s.eps)), r.size, p);
@@ -121,8 +134,8 @@ struct adadelta { /* mean squares of gradients and of steps */
         g = step_grad(s, p, g);
         C square = fused(g * g, s.rest_rho, state[0] * s.rho);
         C delta = sqrt(state[1] + s.eps) / sqrt(square + s.eps) * g;
-        state[0] = square;
-        state[1] = fused(delta * delta, s.rest_rho, state[1] * s.rho);
+        state[0] = flushed(square, s.least_in_sum);
+        state[1] = flushed(fused(delta * delta, s.rest_rho, state[1] * s.rho), s.least_in_sum);
         p = fused(-delta, r.lr, p);
     }
 };
@@ -235,6 +248,10 @@ template <class C> settings<C> settings_of(const lucid_optim_attrs *a)
     s.rho = (C)a->rho;
     s.rest_rho = (C)(1 - a->rho);
     s.eps = (C)a->eps;
+    const bool single = sizeof(C) == sizeof(float);
+    s.least = single ? (C)FLT_MIN : (C)DBL_MIN;
+    s.least_under_root = a->eps >= (single ? 0x1p-33 : 0x1p-451) ? s.least : 0;
+    s.least_in_sum = a->eps >= (single ? 0x1p-96 : 0x1p-962) ? s.least : 0;
     s.beta1 = (C)(1 - (1 - a->beta1)); /* as the CPU has it */
     s.rest_beta1 = (C)(1 - a->beta1);
     s.beta2 = (C)a->beta2;

@@ -52,6 +52,12 @@ LUCID_API extern const lucid_optim_options lucid_adam_defaults;
 LUCID_API extern const lucid_optim_options lucid_adamw_defaults;
 LUCID_API extern const lucid_optim_options lucid_adadelta_defaults;
 
+/* A moment (an average, a momentum buffer) of a parameter whose gradient has become 0 decays for
+ * ever. One that is smaller than the smallest normal number of float32 (1.2e-38), or of float64 for
+ * float64 parameters (2.2e-308), is stored as 0: CPUs compute with such numbers more than ten times
+ * slower. Of Adam's and Adadelta's averages of squares that is done only where eps is large enough
+ * to hide what is lost: in float32 from 1.2e-10 on for Adam, and from 1.3e-29 on for Adadelta. */
+
 /* ---- making one ------------------------------------------------------------------------------ */
 
 /* Each makes an optimizer of all parameters of a module; the caller's to lucid_optimizer_free.

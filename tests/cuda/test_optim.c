@@ -2,6 +2,8 @@
  * takes, empty ones, odd sizes, layouts that differ, unaligned memory. */
 #include "device_call.h"
 
+#include <float.h>
+
 CUDA_SUITE(optim);
 
 enum { PARAMS = 130, LISTS = 5 };
@@ -153,6 +155,62 @@ Test(optim, captured)
     a.momentum = 0.9;
     compare(LUCID_OP_sgd_step, LUCID_F32, &a, 5, DENSE, DENSE);
     b->free(0, live, sizeof cells);
+}
+
+/* Moments around the smallest normal number, of gradients that have become 0: what is smaller is
+ * stored as 0 on both sides, or, where eps is tiny, on neither; the same bits. */
+static void compare_small(lucid_op_id op, lucid_dtype dtype, const lucid_optim_attrs *settings,
+                          bool flushed)
+{
+    enum { N = 9 };
+    static lists here, there;
+    const double least = dtype == LUCID_F64 ? DBL_MIN : (double)FLT_MIN;
+    lists *sides[] = {&here, &there};
+    for (int side = 0; side < 2; side++) {
+        lists *l = sides[side];
+        l->a = *settings;
+        fill(l, N, dtype, DENSE, DENSE);
+        for (int i = 0; i < N; i++)
+            for (int64_t j = 0; j < array_numel(&l->array[0][i]); j++) {
+                array_set(&l->array[1][i], j, 0);
+                for (int k = 2; k < LISTS; k++)
+                    array_set(&l->array[k][i], j, array_get(&l->array[k][i], j) * least);
+            }
+    }
+    lucid_kernel_args args = {.op = op, .attrs = &here.a};
+    cr_assert(luc_cpu_backend()->kernels[op][dtype](&args));
+    cr_assert(step_there(op, dtype, &there), "%s", lucid_error());
+    int subnormal = 0, states = op == LUCID_OP_sgd_step ? 1 : settings->amsgrad ? 3 : 2;
+    for (int k = 0; k < 2 + states; k++)
+        for (int i = 0; i < N; i++) {
+            if (dtype == LUCID_F32)
+                cr_expect(array_same(&there.array[k][i], &here.array[k][i]),
+                          "op %d: list %d, tensor %d differs", (int)op, k, i);
+            for (int64_t j = 0; k > 1 && j < array_numel(&there.array[k][i]); j++) {
+                const double x = array_get(&there.array[k][i], j);
+                subnormal += x != 0 && fabs(x) < least;
+            }
+        }
+    cr_expect((subnormal == 0) == flushed, "op %d, %s: %d subnormal numbers", (int)op,
+              lucid_dtype_name(dtype), subnormal);
+    array_free_all();
+}
+
+Test(optim, small_moments)
+{
+    const lucid_optim_attrs sgd = {.lr = 0.1, .momentum = 0.5}, delta = {.rho = 0.5, .eps = 1e-6};
+    lucid_optim_attrs squares = {.lr = 0.1, .beta1 = 0.5, .beta2 = 0.5, .eps = 1e-8};
+    for (int dtype = LUCID_F32; dtype <= LUCID_F64; dtype++) {
+        compare_small(LUCID_OP_sgd_step, (lucid_dtype)dtype, &sgd, true);
+        compare_small(LUCID_OP_adadelta_step, (lucid_dtype)dtype, &delta, true);
+        for (int amsgrad = 0; amsgrad < 2; amsgrad++) {
+            squares.amsgrad = amsgrad;
+            squares.eps = 1e-8;
+            compare_small(LUCID_OP_adam_step, (lucid_dtype)dtype, &squares, true);
+            squares.eps = 0;
+            compare_small(LUCID_OP_adam_step, (lucid_dtype)dtype, &squares, false);
+        }
+    }
 }
 
 static void squares(lucid_dtype dtype, int n, array_layout layout)
