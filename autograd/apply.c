@@ -5,6 +5,7 @@
 #include "autograd/autocast_priv.h"
 #include "autograd/node_priv.h"
 #include "lucid/backend_priv.h"
+#include "lucid/stack_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -176,6 +177,7 @@ static void expand_view(lucid_view *to, const lucid_view *v, const lucid_view *o
 static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace_fn workspace,
                        lucid_tensor *const *in, lucid_tensor *const *out)
 {
+    if (!luc_stack_check(c->op->name)) return false;
     const lucid_view *in_view[LUC_MAX_APPLY], *out_view[LUCID_MAX_OUTPUTS];
     lucid_view expanded[LUCID_MAX_INPUTS];
     for (int i = 0; i < c->n_out; i++) out_view[i] = &out[i]->view;

@@ -4,6 +4,7 @@
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/plugin.h"
+#include "lucid/stack_priv.h"
 #include "lucid/tensor_priv.h"
 
 #include <dlfcn.h>
@@ -285,7 +286,7 @@ bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel k
 bool luc_kernel_run(lucid_device device, lucid_op_id op, lucid_dtype dtype, lucid_kernel_args *args)
 {
     const lucid_backend *b = lucid_backend_get(device.type);
-    if (!b) return false;
+    if (!b || !luc_stack_check(luc_op_id_name(op))) return false;
     lucid_kernel kernel = b->kernels[op][dtype];
     if (!kernel)
         return luc_raise(LUCID_ERR_UNSUPPORTED, luc_op_id_name(op), "no kernel for %s on %s",

@@ -14,7 +14,7 @@ LUCID_BEGIN_DECLS
 
 /* Changes with the layout of lucid_backend or lucid_plugin_host, with the list of operations or
  * with their attributes: a plug-in refuses a host of another version. */
-#define LUCID_PLUGIN_VERSION 6
+#define LUCID_PLUGIN_VERSION 7
 
 typedef struct lucid_plugin_host {
     int version; /* LUCID_PLUGIN_VERSION of the library */

@@ -89,15 +89,12 @@ typedef struct children_first {
     void *user;
 } children_first;
 
-/* As PyTorch: once for every way that leads to a module. */
-static void apply(lucid_module *m, const children_first *a)
+static bool apply_to_one(lucid_module *m, const char *path, void *user)
 {
-    for (size_t i = 0; i < m->state->n_entries; i++) {
-        const luc_entry *e = &m->state->entries[i];
-        lucid_module *child = e->kind == LUC_CHILD ? luc_entry_module(e) : NULL;
-        if (child) apply(child, a);
-    }
+    const children_first *a = user;
+    (void)path;
     a->fn(m, a->user);
+    return true;
 }
 
 bool lucid_module_apply(lucid_module *m, void (*fn)(lucid_module *m, void *user), void *user)
@@ -106,8 +103,8 @@ bool lucid_module_apply(lucid_module *m, void (*fn)(lucid_module *m, void *user)
     if (!fn)
         return luc_raise(LUCID_ERR_ARGUMENT, "module_apply",
                          "%s: fn: expected a function, got NULL", m->cls->name);
-    apply(m, &(children_first){fn, user});
-    return true;
+    /* As PyTorch: once for every way that leads to a module. */
+    return luc_module_walk_children_first(m, apply_to_one, &(children_first){fn, user});
 }
 
 static bool reset(lucid_module *m, const char *path, void *user)

@@ -1,5 +1,6 @@
 /* forward.c: running a module, its modes, and its path in error messages. */
 #include "nn/module_priv.h"
+#include "lucid/stack_priv.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,15 +38,20 @@ static const char *root_name(const lucid_module *m)
 /* "net.features.0": from the outermost module that runs to the innermost. */
 static void write_path(const luc_module_frame *frame, char *text, size_t size)
 {
-    const lucid_module *m = frame->module;
-    if (!frame->parent) {
-        snprintf(text, size, "%s", root_name(m));
-        return;
+    const luc_module_frame *way[DEEPEST]; /* the outermost ones, the innermost of them first */
+    size_t frames = 0, n = 0;
+    for (const luc_module_frame *f = frame; f; f = f->parent) frames++;
+    for (const luc_module_frame *f = frame; f; f = f->parent, frames--)
+        if (frames <= DEEPEST) way[n++] = f;
+    snprintf(text, size, "%s", root_name(way[n - 1]->module));
+    while (--n > 0) {
+        const lucid_module *m = way[n - 1]->module;
+        const size_t length = strlen(text);
+        if (!find_below(way[n]->module, m, text, size, length, 0))
+            snprintf(text + length, size - length, ".<%s>", m->cls->name);
     }
-    write_path(frame->parent, text, size);
-    size_t length = strlen(text);
-    if (!find_below(frame->parent->module, m, text, size, length, 0))
-        snprintf(text + length, size - length, ".<%s>", m->cls->name);
+    const size_t length = strlen(text);
+    if (way[0] != frame) snprintf(text + length, size - length, "...");
 }
 
 bool lucid_module_set_name(lucid_module *m, const char *name)
@@ -110,6 +116,7 @@ lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn
         if (luc_check_module(m, "forward")) luc_check_tensor(x, m->cls->name, "input");
         return NULL;
     }
+    if (!luc_stack_check("forward")) return NULL;
     if (!luc_is_in_module()) luc_scope_turn(LUC_TURN_FORWARD);
     size_t depth = lucid_scope_begin_at("lucid_forward", 0);
     if (!depth) return NULL;
@@ -200,6 +207,7 @@ static bool forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_in,
     if ((!inputs && n_in > 0) || (!outputs && n_out > 0))
         return luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "%s: expected %d tensors, got NULL",
                          outputs ? "inputs" : "outputs", outputs ? n_in : n_out);
+    if (!luc_stack_check("forward_many")) return false;
     if (!luc_is_in_module()) luc_scope_turn(LUC_TURN_FORWARD);
     size_t depth = lucid_scope_begin_at("lucid_forward", 0);
     if (!depth) return false;

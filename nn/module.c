@@ -119,7 +119,7 @@ static void entry_clear(luc_entry *e)
     luc_free(e->name);
 }
 
-static void module_destroy(lucid_module *m)
+static void destroy_one(lucid_module *m)
 {
     for (const lucid_module_class *c = m->cls; c; c = c->super)
         if (c->finalize) c->finalize(m);
@@ -133,9 +133,25 @@ static void module_destroy(lucid_module *m)
     luc_free(m);
 }
 
+/* Modules to be destroyed, one after the other: children that lose their last parent wait here
+ * until it is gone, so that depth costs no stack. */
+static _Thread_local struct luc_module_state *doomed;
+static _Thread_local bool destroying;
+
 static void destroy_if_unused(lucid_module *m)
 {
-    if (m->state->users == 0 && m->state->parents == 0) module_destroy(m);
+    if (m->state->users != 0 || m->state->parents != 0) return;
+    m->state->next_doomed = doomed;
+    m->state->self = m;
+    doomed = m->state;
+    if (destroying) return;
+    destroying = true;
+    while (doomed) {
+        lucid_module *next = doomed->self;
+        doomed = doomed->next_doomed;
+        destroy_one(next);
+    }
+    destroying = false;
 }
 
 lucid_module *lucid_module_retain(lucid_module *m)

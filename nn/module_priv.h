@@ -105,6 +105,11 @@ struct luc_module_state {
     size_t n_hooks, hooks_capacity;
     size_t hooks_running;
     luc_named_list lists[LUC_LISTS];
+    /* While it waits to be destroyed; and of registry.c's search for a circle. */
+    lucid_module *self;
+    struct luc_module_state *next_doomed;
+    lucid_module *above; /* the module that the search has come from */
+    size_t at;           /* and the entry where it goes on */
 };
 
 /* True when m is a module. Otherwise false: silently after an error, else raising one by op. */
@@ -155,6 +160,8 @@ int64_t luc_module_version(const lucid_module *m);
  * once: a module that is reached twice is visited once. Ends, with false, when visit says so. */
 typedef bool (*luc_visit)(lucid_module *m, const char *path, void *user);
 bool luc_module_walk(lucid_module *m, bool once, luc_visit visit, void *user);
+/* The same, each after its children and once for every way that leads to it. */
+bool luc_module_walk_children_first(lucid_module *m, luc_visit visit, void *user);
 
 /* Collects parameters (and buffers), each once, in order; the caller's to luc_free, with n set. NULL
  * on an error. */

@@ -1,5 +1,6 @@
 /* print.c: modules as PyTorch prints them. */
 #include "nn/module_priv.h"
+#include "lucid/stack_priv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,8 +36,10 @@ static void add_indented(luc_string *out, const char *text, int depth)
     }
 }
 
-static void print(const lucid_module *m, luc_string *out, int depth)
+/* False, with an error raised, where modules are nested deeper than the stack can follow. */
+static bool print(const lucid_module *m, luc_string *out, int depth)
 {
+    if (!luc_stack_check("module_to_string")) return false;
     char extra[1024] = "";
     const lucid_module_class *c = luc_class_with(m, extra_repr);
     if (c) c->extra_repr(m, extra, sizeof extra);
@@ -46,7 +49,7 @@ static void print(const lucid_module *m, luc_string *out, int depth)
     luc_string_printf(out, "%s(", m->cls->name);
     if (children == 0 && !strchr(extra, '\n')) {
         luc_string_printf(out, "%s)", extra);
-        return;
+        return true;
     }
     luc_string_printf(out, "\n");
     add_indented(out, extra, depth + 1);
@@ -54,21 +57,21 @@ static void print(const lucid_module *m, luc_string *out, int depth)
         const luc_entry *e = &m->state->entries[i];
         if (e->kind != LUC_CHILD) continue;
         luc_string_printf(out, "%*s(%s): ", 2 * (depth + 1), "", e->name);
-        if (luc_entry_module(e))
-            print(luc_entry_module(e), out, depth + 1);
-        else
+        if (!luc_entry_module(e))
             luc_string_printf(out, "None");
+        else if (!print(luc_entry_module(e), out, depth + 1))
+            return false;
         luc_string_printf(out, "\n");
     }
     luc_string_printf(out, "%*s)", 2 * depth, "");
+    return true;
 }
 
 char *lucid_module_to_string(const lucid_module *m)
 {
     if (!luc_check_module(m, "module_to_string")) return NULL;
     luc_string out = {0};
-    print(m, &out, 0);
-    if (out.failed) luc_string_free(&out);
+    if (!print(m, &out, 0) || out.failed) luc_string_free(&out);
     return out.s;
 }
 

@@ -105,20 +105,36 @@ bool lucid_register_buffer_opt(lucid_module *self, const char *name, lucid_tenso
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-/* Is `what` this module or one below it? Allocates nothing: it must not fail. */
-static bool contains(const lucid_module *m, const lucid_module *what)
+/* Is `what` this module or one below it? Allocates nothing and does not recurse, because it must
+ * not fail: the way back up stands in the modules. A module is on it only once, since there is no
+ * circle. */
+static bool contains(lucid_module *m, const lucid_module *what)
 {
-    if (!m || m == what) return m != NULL;
-    for (size_t i = 0; i < m->state->n_entries; i++) {
-        const luc_entry *e = &m->state->entries[i];
-        if (e->kind == LUC_CHILD && contains(luc_entry_module(e), what)) return true;
+    if (!m) return false;
+    m->state->above = NULL;
+    m->state->at = 0;
+    while (m && m != what) {
+        struct luc_module_state *s = m->state;
+        if (s->at == s->n_entries) {
+            m = s->above;
+            continue;
+        }
+        const luc_entry *e = &s->entries[s->at++];
+        lucid_module *child = e->kind == LUC_CHILD ? luc_entry_module(e) : NULL;
+        if (!child) continue;
+        child->state->above = m;
+        child->state->at = 0;
+        m = child;
     }
-    return false;
+    return m != NULL;
 }
 
 /* Would self lie inside itself with value below it? */
 static bool check_no_circle(lucid_module *self, lucid_module *value, const char *op)
 {
+    /* What no module has registered is in none: so a network that is built from the inside to the
+     * outside is not searched again for each of its levels. */
+    if (self != value && self->state->parents == 0) return true;
     if (!contains(value, self)) return true;
     return luc_raise(LUCID_ERR_ARGUMENT, op,
                      "%s: module: expected one that does not contain it, got a %s", self->cls->name,

@@ -44,40 +44,76 @@ void luc_set_free(luc_set *set)
 
 /* ---- walking --------------------------------------------------------------------------------- */
 
+/* A module on the way from the outermost one to where the walk is. */
+typedef struct step {
+    lucid_module *module;
+    size_t next;   /* the entry to look at when the walk comes back here */
+    size_t length; /* of the path that leads here */
+} step;
+
 typedef struct walk {
     luc_visit visit;
     void *user;
     luc_string path;
     bool once;
+    bool children_first;
     luc_set seen;
+    step *way; /* not the machine's stack: modules may be nested as deep as memory allows */
+    size_t depth, capacity;
 } walk;
 
-static bool walk_module(walk *w, lucid_module *m)
+/* Goes to a module and visits it, or later, when its children have been; one that counts only once
+ * is not entered a second time. */
+static bool enter(walk *w, lucid_module *m)
 {
     if (w->once) {
         int added = luc_set_add(&w->seen, m);
         if (added <= 0) return added == 0;
     }
-    if (!w->visit(m, w->path.s, w->user)) return false;
-    for (size_t i = 0; i < m->state->n_entries; i++) {
-        const luc_entry *e = &m->state->entries[i];
-        lucid_module *child = e->kind == LUC_CHILD ? luc_entry_module(e) : NULL;
-        if (!child) continue;
-        size_t length = w->path.length;
-        if (!luc_string_printf(&w->path, length ? ".%s" : "%s", e->name)) return false;
-        if (!walk_module(w, child)) return false;
-        luc_string_cut(&w->path, length);
+    if (w->depth == w->capacity) {
+        size_t n = w->capacity ? 2 * w->capacity : 16;
+        step *way = luc_realloc(w->way, n * sizeof *way, "modules");
+        if (!way) return false;
+        w->way = way;
+        w->capacity = n;
     }
-    return true;
+    w->way[w->depth++] = (step){.module = m, .length = w->path.length};
+    return w->children_first || w->visit(m, w->path.s, w->user);
+}
+
+/* From the innermost module to its next child, or back. */
+static bool go_on(walk *w)
+{
+    step *here = &w->way[w->depth - 1];
+    luc_string_cut(&w->path, here->length);
+    if (here->next == here->module->state->n_entries) {
+        w->depth--;
+        return !w->children_first || w->visit(here->module, w->path.s, w->user);
+    }
+    const luc_entry *e = &here->module->state->entries[here->next++];
+    lucid_module *child = e->kind == LUC_CHILD ? luc_entry_module(e) : NULL;
+    if (!child) return true;
+    return luc_string_printf(&w->path, here->length ? ".%s" : "%s", e->name) && enter(w, child);
+}
+
+static bool walk_all(walk *w, lucid_module *m)
+{
+    bool ok = luc_string_add(&w->path, "", 0) && enter(w, m);
+    while (ok && w->depth > 0) ok = go_on(w);
+    luc_string_free(&w->path);
+    luc_set_free(&w->seen);
+    luc_free(w->way);
+    return ok;
 }
 
 bool luc_module_walk(lucid_module *m, bool once, luc_visit visit, void *user)
 {
-    walk w = {.visit = visit, .user = user, .once = once};
-    bool ok = luc_string_add(&w.path, "", 0) && walk_module(&w, m);
-    luc_string_free(&w.path);
-    luc_set_free(&w.seen);
-    return ok;
+    return walk_all(&(walk){.visit = visit, .user = user, .once = once}, m);
+}
+
+bool luc_module_walk_children_first(lucid_module *m, luc_visit visit, void *user)
+{
+    return walk_all(&(walk){.visit = visit, .user = user, .children_first = true}, m);
 }
 
 /* ---- named lists ----------------------------------------------------------------------------- */

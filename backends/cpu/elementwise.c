@@ -16,11 +16,12 @@
 #include <string.h>
 
 enum {
-    CHUNK = 1024,    /* elements that a buffer holds: 8 KB at most, so four stay in L1 */
-    GRAIN = 1 << 15, /* elements a block */
+    CHUNK = 1024,       /* elements that a buffer holds, but no more than so many */
+    CHUNK_BYTES = 4096, /* bytes: eight buffers stay in L1, and fit on a small stack */
+    GRAIN = 1 << 15,    /* elements a block */
     MAX_INPUTS = 3,
-    SHORT_ROW = CHUNK / 2, /* rows up to this are worth repeating, */
-    TINY_ROW = 16,         /* and single values up to this often */
+    SHORT_ROW = 512, /* rows up to this are worth repeating, */
+    TINY_ROW = 16,   /* and single values up to this often */
 };
 /* An output of so many bytes will not be in the cache when it is read again. */
 #define STREAM_BYTES ((int64_t)8 << 20)
@@ -47,15 +48,16 @@ typedef struct {
     luc_ew_call call;
     operand ops[LUC_ITER_OPERANDS];
     bool direct;    /* no buffers needed */
+    int64_t chunk;  /* elements that go through the buffers at a time */
     int64_t period; /* of PERIODIC and REPEAT operands */
     const luc_stream_table *streaming;
 } plan;
 
 /* Buffers of one block. */
 typedef struct {
-    _Alignas(64) char wide[LUC_ITER_OPERANDS][CHUNK * 8 + 64]; /* repeat writes a little more */
-    _Alignas(64) char narrow[CHUNK * 8];
-    _Alignas(64) char row[MAX_INPUTS][(CHUNK + SHORT_ROW) * 8]; /* of PERIODIC operands */
+    _Alignas(64) char wide[LUC_ITER_OPERANDS][CHUNK_BYTES + 64]; /* repeat writes a little more */
+    _Alignas(64) char narrow[CHUNK_BYTES];
+    _Alignas(64) char row[MAX_INPUTS][CHUNK_BYTES + SHORT_ROW * 8]; /* of PERIODIC operands */
 } buffers;
 
 /* -- moving strided data -- */
@@ -188,8 +190,8 @@ static void run_staged(const plan *p, buffers *b, char *const *base, int64_t beg
 {
     const operand *o = &p->ops[0];
     bool out_direct = o->kind == DIRECT && !o->convert;
-    for (int64_t i = begin; i < end; i += CHUNK) {
-        int64_t n = end - i < CHUNK ? end - i : CHUNK;
+    for (int64_t i = begin; i < end; i += p->chunk) {
+        int64_t n = end - i < p->chunk ? end - i : p->chunk;
         const void *in[MAX_INPUTS];
         for (int j = 0; j + 1 < p->it.n_ops; j++) in[j] = stage_in(p, b, j, base[j + 1], i, n);
         char *y = base[0] + i * o->stride;
@@ -212,7 +214,7 @@ static void fill_rows(const plan *p, buffers *b, char *const *base)
     for (int j = 1; j < p->it.n_ops; j++) {
         const operand *o = &p->ops[j];
         if (o->kind != PERIODIC) continue;
-        size_t row = (size_t)p->period * o->wide, total = (size_t)(CHUNK + p->period) * o->wide;
+        size_t row = (size_t)p->period * o->wide, total = (size_t)(p->chunk + p->period) * o->wide;
         char *y = b->row[j - 1];
         char *x = o->convert ? b->narrow : y;
         collect(x, base[j], o->stride, p->period, o->size);
@@ -322,8 +324,11 @@ static void choose_access(plan *p)
     for (int o = 1; o < it->n_ops; o++) all_single = all_single && p->ops[o].kind == SINGLE;
     if (all_single) p->ops[1].kind = STRIDED;
     p->direct = true;
+    p->chunk = CHUNK;
     for (int o = 0; o < it->n_ops; o++) {
         const operand *op = &p->ops[o];
+        const size_t most = op->size > op->wide ? op->size : op->wide;
+        if (p->chunk > (int64_t)(CHUNK_BYTES / most)) p->chunk = (int64_t)(CHUNK_BYTES / most);
         if (op->convert || (op->kind != DIRECT && op->kind != SINGLE)) p->direct = false;
         if (o > 0 && op->kind == SINGLE) p->call.single |= 1u << (o - 1);
     }

@@ -6,7 +6,9 @@
  * j of the windows from o on is then a vector of neighbours: number o + j * dilation / stride of
  * phase j * dilation % stride. The gradient goes the same way back. */
 
-enum { LUC_F(POOL_ROOM) = 6144 }; /* numbers of a strip: it stays in the first-level cache */
+enum {
+    LUC_F(POOL_ROOM) = 24576 / sizeof(LUC_S)
+}; /* of a strip: it stays in the first-level cache */
 
 /* Some windows of a row, and the rows of the image that they see. */
 typedef struct LUC_F(pool_strip) {
