@@ -93,8 +93,18 @@ static bool check_inputs(lucid_call *c)
     return true;
 }
 
-bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inputs, int n,
-                    const void *attrs)
+bool luc_check_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const char *function)
+{
+    if (!op) return luc_raise(LUCID_ERR_ARGUMENT, function, "op: expected an operator, got NULL");
+    if (!op->name)
+        return luc_raise(LUCID_ERR_ARGUMENT, function, "op: expected an operator with a name");
+    if (!inputs && n > 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected %d tensors, got NULL", n);
+    return true;
+}
+
+/* The numbers of inputs and outputs that the operator states, and the n inputs that were given. */
+static bool check_counts(const lucid_op *op, int n)
 {
     if (op->n_in >= 0 && n != op->n_in)
         return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected %d, got %d", op->n_in, n);
@@ -108,6 +118,23 @@ bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inpu
     if (op->n_out < 1 || op->n_out > LUCID_MAX_OUTPUTS)
         return luc_raise(LUCID_ERR_ARGUMENT, op->name, "n_out: expected 1 to %d, got %d",
                          LUCID_MAX_OUTPUTS, op->n_out);
+    if (op->flags & LUCID_OP_VIEW && (n < 1 || op->n_out != 1))
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name,
+                         "inputs: expected at least one input and one output of a view, got %d, %d",
+                         n, op->n_out);
+    if (op->keeps < 0 || (op->keeps > 0 && op->keeps >= n))
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "keeps: expected one of %d inputs, got %d",
+                         n, op->keeps);
+    return true;
+}
+
+bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inputs, int n,
+                    const void *attrs)
+{
+    if (!check_counts(op, n)) return false;
+    if (!attrs && op->attrs_size)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name,
+                         "attrs: expected the operator's %zu bytes, got NULL", op->attrs_size);
     if (op->flags & LUCID_OP_NONDETERMINISTIC && lucid_get_deterministic())
         return luc_raise(LUCID_ERR_STATE, op->name,
                          "expected an operator with a deterministic form while "
@@ -120,9 +147,8 @@ bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inpu
     c->needs = 0;
     if (!check_inputs(c)) return false;
     if (!(op->infer ? op->infer(c) : luc_infer_broadcast(c))) return false;
+    if (!luc_check_outputs(c)) return false;
     if (c->kernel_dtype == LUCID_DTYPE_COUNT) c->kernel_dtype = c->out[0].dtype;
-    /* A result has memory of its own: an .infer need not say where it begins. */
-    for (int i = 0; i < c->n_out && !(op->flags & LUCID_OP_VIEW); i++) c->out[i].offset = 0;
     if (c->needs) {
         /* Integers carry no gradient. */
         bool floating = false;
@@ -323,6 +349,11 @@ static bool apply_cast(const lucid_op *op, lucid_tensor *const *inputs, int n, c
 bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
                        lucid_tensor **outputs)
 {
+    if (!luc_check_apply(op, inputs, n, "apply_multi")) return false;
+    if (!outputs)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name,
+                         "outputs: expected a place for them, "
+                         "got NULL");
     if (luc_autocast_is_on() && op->autocast && n >= 0 && n <= LUC_MAX_APPLY) {
         lucid_dtype dtype = luc_autocast_target(op, inputs, n);
         if (dtype != LUCID_DTYPE_COUNT) return apply_cast(op, inputs, n, attrs, dtype, outputs);
@@ -333,5 +364,6 @@ bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, c
 lucid_tensor *lucid_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs)
 {
     lucid_tensor *outputs[LUCID_MAX_OUTPUTS];
+    if (!luc_check_apply(op, inputs, n, "apply")) return NULL;
     return lucid_apply_multi(op, inputs, n, attrs, outputs) ? outputs[0] : NULL;
 }

@@ -195,7 +195,7 @@ void lucid_autocast_end(size_t scope)
 
 void lucid_autocast_cleanup(size_t *scope)
 {
-    lucid_autocast_end(*scope);
+    if (scope) lucid_autocast_end(*scope);
 }
 
 lucid_dtype lucid_autocast_dtype(void)

@@ -18,7 +18,7 @@ bool lucid_set_grad_enabled(bool enabled)
 
 void lucid_grad_mode_cleanup(bool *previous)
 {
-    luc_grad_off = !*previous;
+    if (previous) luc_grad_off = !*previous;
 }
 
 void lucid_set_detect_anomaly(bool enabled)

@@ -53,6 +53,9 @@ static bool is_checked(const lucid_tensor *t)
 static bool check_inputs(const check *c)
 {
     bool any = false;
+    if (!c->inputs && c->n_inputs)
+        return luc_raise(LUCID_ERR_ARGUMENT, c->name, "inputs: expected %zu tensors, got NULL",
+                         c->n_inputs);
     for (size_t i = 0; i < c->n_inputs; i++) {
         const lucid_tensor *t = c->inputs[i];
         if (!is_checked(t)) continue;

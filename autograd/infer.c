@@ -20,8 +20,18 @@ static void strides_like(lucid_meta *m, const lucid_tensor *t)
     }
 }
 
+/* Raises where c is NULL or has no output i. */
+static bool has_output(const lucid_call *c, int i, const char *function)
+{
+    if (!c) return luc_raise(LUCID_ERR_ARGUMENT, function, "c: expected a call, got NULL");
+    if (i >= 0 && i < LUCID_MAX_OUTPUTS) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, function, "i: expected an output in [0,%d), got %d",
+                     LUCID_MAX_OUTPUTS, i);
+}
+
 void lucid_infer_strides(lucid_call *c, int i, int j)
 {
+    if (!has_output(c, i, "infer_strides")) return;
     lucid_meta *m = &c->out[i];
     m->offset = 0;
     if (j >= 0 && j < c->n_in && c->in[j])
@@ -32,6 +42,12 @@ void lucid_infer_strides(lucid_call *c, int i, int j)
 
 void lucid_infer_like(lucid_call *c, int i, int j)
 {
+    if (!has_output(c, i, "infer_like")) return;
+    if (j < 0 || j >= c->n_in || !c->in[j]) {
+        luc_raise(LUCID_ERR_ARGUMENT, "infer_like", "j: expected an input that was given, got %d",
+                  j);
+        return;
+    }
     lucid_meta *m = &c->out[i];
     const lucid_view *v = &c->in[j]->view;
     m->dtype = v->dtype;
@@ -79,6 +95,9 @@ bool luc_infer_broadcast(lucid_call *c)
 {
     lucid_meta *m = &c->out[0];
     int first = 0;
+    if (c->n_out > 1)
+        return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                         "n_out: an operator without .infer has one output, got %d", c->n_out);
     while (first < c->n_in && !c->in[first]) first++;
     if (first == c->n_in)
         return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
@@ -97,5 +116,68 @@ bool luc_infer_broadcast(lucid_call *c)
                              luc_argument_name(c->op, i).s, before.s, luc_shape_text(c->in[i]).s);
     }
     if (!same) lucid_infer_strides(c, 0, layout_of(c));
+    return true;
+}
+
+/* ---- what .infer said -------------------------------------------------------------------------- */
+
+/* Sizes of 0 count as 1, so that no product of some of the sizes overflows either. */
+static inline bool fits(const lucid_meta *m)
+{
+    if ((unsigned)m->ndim > LUCID_MAX_DIMS) return false;
+    int64_t bytes = (int64_t)lucid_dtype_size(m->dtype);
+    bool ok = bytes > 0;
+    for (int d = 0; d < m->ndim; d++) {
+        const int64_t n = m->dims[d];
+        ok &= n >= 0 && !__builtin_mul_overflow(bytes, n + (n == 0), &bytes);
+    }
+    return ok;
+}
+
+static bool raise_size(const lucid_call *c, const lucid_meta *m)
+{
+    lucid_shape shape = {.ndim = m->ndim};
+    for (int d = 0; d < m->ndim && d < LUCID_MAX_DIMS; d++) shape.dims[d] = m->dims[d];
+    return luc_check_shape(&shape, m->dtype, c->op->name);
+}
+
+static bool raise_outside(const lucid_call *c, const lucid_meta *m)
+{
+    return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                     "expected a view inside the %zu bytes of the storage of %s, got %s of %s, "
+                     "strides %s, offset %lld",
+                     c->in[0]->storage->size, luc_argument_name(c->op, 0).s,
+                     luc_dims_text(m->ndim, m->dims).s, lucid_dtype_name(m->dtype),
+                     luc_dims_text(m->ndim, m->strides).s, (long long)m->offset);
+}
+
+static bool check_view(const lucid_call *c, lucid_meta *m)
+{
+    int64_t last = m->offset, span;
+    bool ok = last >= 0, empty = false;
+    for (int d = 0; d < m->ndim; d++) {
+        empty |= m->dims[d] == 0;
+        ok &= m->strides[d] >= 0;
+        ok = ok && !__builtin_mul_overflow(m->dims[d] - 1, m->strides[d], &span) &&
+             !__builtin_add_overflow(last, span, &last);
+    }
+    if (ok && empty) {
+        /* Nothing of it is read: it begins where there surely is memory. */
+        m->offset = c->in[0]->offset;
+        return true;
+    }
+    ok = ok && last < INT64_MAX &&
+         !__builtin_mul_overflow(last + 1, (int64_t)lucid_dtype_size(m->dtype), &span) &&
+         (uint64_t)span <= c->in[0]->storage->size;
+    return ok || raise_outside(c, m);
+}
+
+bool luc_check_outputs(lucid_call *c)
+{
+    for (int i = 0; i < c->n_out; i++)
+        if (!fits(&c->out[i])) return raise_size(c, &c->out[i]);
+    if (c->op->flags & LUCID_OP_VIEW) return check_view(c, &c->out[0]);
+    /* A result has memory of its own: an .infer need not say where it begins. */
+    for (int i = 0; i < c->n_out; i++) c->out[i].offset = 0;
     return true;
 }

@@ -153,6 +153,7 @@ lucid_tensor *lucid_apply_inplace(const lucid_op *op, lucid_tensor *const *input
                                   const void *attrs)
 {
     lucid_call c;
+    if (!luc_check_apply(op, inputs, n, "apply_inplace")) return NULL;
     if (n < 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op->name, "inputs: expected at least 1, got %d",
                               n);

@@ -146,7 +146,11 @@ bool luc_vjp_call(luc_vjp_run *run);
 extern _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
 extern atomic_bool luc_anomaly;
 
-/* Checks inputs, finds c->needs and runs .infer. False after an error or for a NULL input. */
+/* What an application must be given before anything of the operator can be read: an operator with a
+ * name, and inputs. Raises under the name of the exported function. */
+bool luc_check_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const char *function);
+/* Checks inputs, finds c->needs, runs .infer and checks what it says. False after an error or for a
+ * NULL input. */
 bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inputs, int n,
                     const void *attrs);
 /* Runs the kernel of the call from views, or .compose into out; see apply.c. */
@@ -156,6 +160,9 @@ lucid_kernel luc_call_kernel(const lucid_call *c, lucid_workspace_fn *workspace)
 bool luc_call_no_kernel(const lucid_call *c); /* raises; false */
 /* What an operator without .infer does: output 0 is the broadcast of the inputs. */
 bool luc_infer_broadcast(lucid_call *c);
+/* After .infer, for every operator: 0 to 8 dimensions, sizes >= 0, a number of bytes that does not
+ * overflow, and of a view that it lies inside its storage. Raises and returns false where not. */
+bool luc_check_outputs(lucid_call *c);
 
 /* ---- views and in place ---------------------------------------------------------------------- */
 

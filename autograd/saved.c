@@ -109,8 +109,14 @@ lucid_tensor *luc_saved_unpack(lucid_node *n, int which)
     return t;
 }
 
+static bool vjp_given(const lucid_vjp *v, const char *function)
+{
+    return v || luc_raise(LUCID_ERR_ARGUMENT, function, "v: expected a lucid_vjp, got NULL");
+}
+
 lucid_tensor *lucid_saved_input(lucid_vjp *v, int i)
 {
+    if (!vjp_given(v, "saved_input")) return NULL;
     if (i < 0 || i >= v->n_in || i >= 16 || v->node->in[i].ndim < 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, v->op->name, "saved_input: there is no input %d",
                               i);
@@ -119,6 +125,7 @@ lucid_tensor *lucid_saved_input(lucid_vjp *v, int i)
 
 lucid_tensor *lucid_saved_output(lucid_vjp *v, int i)
 {
+    if (!vjp_given(v, "saved_output")) return NULL;
     if (i < 0 || i >= v->n_out)
         return luc_raise_null(LUCID_ERR_ARGUMENT, v->op->name,
                               "saved_output: there is no output %d", i);
@@ -129,7 +136,7 @@ lucid_tensor *lucid_saved_output(lucid_vjp *v, int i)
 
 bool lucid_has_input(const lucid_vjp *v, int i)
 {
-    return i >= 0 && i < v->n_in && v->node->in[i].ndim >= 0;
+    return vjp_given(v, "has_input") && i >= 0 && i < v->n_in && v->node->in[i].ndim >= 0;
 }
 
 static const lucid_meta *meta_of(const lucid_vjp *v, const luc_packed *p, int at)
@@ -142,16 +149,19 @@ static const lucid_meta *meta_of(const lucid_vjp *v, const luc_packed *p, int at
 
 const lucid_meta *lucid_input_meta(const lucid_vjp *v, int i)
 {
+    if (!vjp_given(v, "input_meta")) return NULL;
     return i >= 0 && i < v->n_in ? meta_of(v, &v->node->in[i], i) : NULL;
 }
 
 const lucid_meta *lucid_output_meta(const lucid_vjp *v, int i)
 {
+    if (!vjp_given(v, "output_meta")) return NULL;
     return i >= 0 && i < v->n_out ? meta_of(v, &v->node->out[i], LUC_MAX_APPLY + i) : NULL;
 }
 
 lucid_tensor *lucid_sum_to_input(lucid_vjp *v, int i, lucid_tensor *grad)
 {
+    if (!vjp_given(v, "sum_to_input")) return NULL;
     const lucid_meta *m = lucid_input_meta(v, i);
     if (!m || !grad) return NULL;
     const int ndim = grad->view.ndim, lead = ndim - m->ndim;

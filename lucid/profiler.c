@@ -182,7 +182,7 @@ void lucid_profiler_stop(void)
 
 void lucid_profiler_cleanup(bool *started)
 {
-    if (*started) lucid_profiler_stop();
+    if (started && *started) lucid_profiler_stop();
 }
 
 void lucid_profiler_reset(void)
@@ -269,6 +269,8 @@ size_t lucid_profiler_size(void)
 
 bool lucid_profiler_at(size_t i, lucid_profile_entry *entry)
 {
+    if (!entry)
+        return luc_raise(LUCID_ERR_ARGUMENT, "profiler_at", "entry: expected a place, got NULL");
     luc_lock(LUC_LOCK_PROFILER);
     const bool found = i < record.n;
     if (found) *entry = record.entry[i];

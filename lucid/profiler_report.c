@@ -64,6 +64,8 @@ static void print_entry(FILE *file, const lucid_profile_entry *e, double all, bo
 
 bool lucid_profiler_print(FILE *file, bool by_module)
 {
+    if (!file)
+        return luc_raise(LUCID_ERR_ARGUMENT, "profiler_print", "file: expected a FILE, got NULL");
     luc_profile p;
     if (!luc_profile_take(&p, false, "profiler_print")) return false;
     lucid_profile_entry *e = p.entry;

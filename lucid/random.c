@@ -1,5 +1,6 @@
 /* random.c: Philox4x32-10 and the default generator. */
 #include "lucid/random.h"
+#include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
 #include "lucid/tensor_priv.h"
 
@@ -7,6 +8,10 @@ static lucid_generator generator = {.seed = 67280421310721u, .offset = 0};
 
 void lucid_philox(uint64_t seed, uint64_t block, uint32_t out[4])
 {
+    if (!out) {
+        luc_raise(LUCID_ERR_ARGUMENT, "philox", "out: expected room for 4 numbers, got NULL");
+        return;
+    }
     uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = 0, c3 = 0;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
@@ -54,16 +59,23 @@ lucid_generator luc_random_take(uint64_t blocks)
     return g;
 }
 
+static bool generator_given(const lucid_generator *g, const char *function)
+{
+    return g ||
+           luc_raise(LUCID_ERR_ARGUMENT, function, "generator: expected a generator, got NULL");
+}
+
 uint64_t lucid_random_u64(lucid_generator *g)
 {
     uint32_t r[4];
+    if (!generator_given(g, "random_u64")) return 0;
     lucid_philox(g->seed, g->offset++, r);
     return (uint64_t)r[1] << 32 | r[0];
 }
 
 uint64_t lucid_random_below(lucid_generator *g, uint64_t n)
 {
-    if (n <= 1) return 0;
+    if (!generator_given(g, "random_below") || n <= 1) return 0;
     /* Refuse the numbers above the largest multiple of n: the rest are even over [0, n). */
     uint64_t limit = UINT64_MAX - (UINT64_MAX % n + 1) % n, x;
     do x = lucid_random_u64(g);

@@ -105,7 +105,7 @@ void lucid_scope_end(size_t depth)
 
 void lucid_scope_cleanup(size_t *depth)
 {
-    lucid_scope_end(*depth);
+    if (depth) lucid_scope_end(*depth);
 }
 
 lucid_tensor *lucid_scope_return(lucid_tensor *tensor)

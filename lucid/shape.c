@@ -35,8 +35,20 @@ int64_t luc_checked_numel(int ndim, const int64_t *dims)
     return empty ? 0 : n;
 }
 
+/* A shape that a caller made: its dims may be read up to ndim. */
+static bool is_shape(const lucid_shape *s)
+{
+    return s->ndim >= 0 && s->ndim <= LUCID_MAX_DIMS;
+}
+
+static bool shape_given(const lucid_shape *s, const char *op, const char *argument)
+{
+    return s || luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a shape, got NULL", argument);
+}
+
 int64_t lucid_shape_numel(const lucid_shape *shape)
 {
+    if (!shape_given(shape, "shape_numel", "shape") || !is_shape(shape)) return -1;
     return luc_checked_numel(shape->ndim, shape->dims);
 }
 
@@ -50,7 +62,8 @@ bool luc_dims_equal(int na, const int64_t *a, int nb, const int64_t *b)
 
 bool lucid_shape_equal(const lucid_shape *a, const lucid_shape *b)
 {
-    return luc_dims_equal(a->ndim, a->dims, b->ndim, b->dims);
+    if (!shape_given(a, "shape_equal", "a") || !shape_given(b, "shape_equal", "b")) return false;
+    return is_shape(a) && luc_dims_equal(a->ndim, a->dims, b->ndim, b->dims);
 }
 
 static char *format_dims(int ndim, const int64_t *dims, char *text, size_t size)
@@ -58,6 +71,10 @@ static char *format_dims(int ndim, const int64_t *dims, char *text, size_t size)
     if (size == 0) return text;
     size_t at = 0;
     text[0] = '\0';
+    if (ndim < 0 || ndim > LUCID_MAX_DIMS) { /* no sizes can be there to be read */
+        snprintf(text, size, "[%d dimensions]", ndim);
+        return text;
+    }
     for (int d = 0; d <= ndim && at < size; d++) {
         int n = d == ndim
                     ? snprintf(text + at, size - at, ndim ? "]" : "[]")
@@ -69,6 +86,15 @@ static char *format_dims(int ndim, const int64_t *dims, char *text, size_t size)
 
 char *lucid_shape_format(const lucid_shape *shape, char *text, size_t size)
 {
+    if (!text && size > 0) {
+        luc_raise(LUCID_ERR_ARGUMENT, "shape_format", "text: expected room for %zu bytes, got NULL",
+                  size);
+        return NULL;
+    }
+    if (!shape_given(shape, "shape_format", "shape")) {
+        if (size > 0) text[0] = '\0';
+        return text;
+    }
     return format_dims(shape->ndim, shape->dims, text, size);
 }
 
@@ -87,6 +113,9 @@ luc_text luc_shape_text(const lucid_tensor *t)
 
 bool lucid_shape_broadcast(const lucid_shape *a, const lucid_shape *b, lucid_shape *out)
 {
+    if (!shape_given(a, "shape_broadcast", "a") || !shape_given(b, "shape_broadcast", "b") ||
+        !shape_given(out, "shape_broadcast", "out") || !is_shape(a) || !is_shape(b))
+        return false;
     int n = a->ndim > b->ndim ? a->ndim : b->ndim;
     lucid_shape both = {.ndim = n};
     for (int i = 1; i <= n; i++) {

@@ -42,13 +42,16 @@ typedef struct lucid_meta {
     int64_t offset; /* elements from the storage's begin; read for views only */
 } lucid_meta;
 
-/* Number of elements: the product of dims; 1 for a scalar. -1 where it overflows or a size is
- * negative. */
+/* Shapes are plain values: these functions are safe in any thread. NULL is an error (argument); a
+ * shape whose ndim is not in [0, LUCID_MAX_DIMS] has no elements to count, equals nothing, broadcasts
+ * with nothing and is written as "[9 dimensions]", without an error. */
+/* Number of elements: the product of dims; 1 for a scalar. -1 where it overflows, a size is negative
+ * or ndim is out of range. */
 LUCID_API int64_t lucid_shape_numel(const lucid_shape *shape);
 LUCID_API bool lucid_shape_equal(const lucid_shape *a, const lucid_shape *b);
 /* Writes "[8,64,32,32]" into text, always terminated, and returns text. */
 LUCID_API char *lucid_shape_format(const lucid_shape *shape, char *text, size_t size);
-/* The shape that two shapes broadcast to (NumPy's rule). False where they do not; raises nothing.
+/* The shape that two shapes broadcast to (NumPy's rule). False, without an error, where they do not.
  * out may be a or b. */
 LUCID_API bool lucid_shape_broadcast(const lucid_shape *a, const lucid_shape *b, lucid_shape *out);
 

@@ -100,20 +100,25 @@ static lucid_tensor *tensor_on(luc_storage *s, const lucid_meta *meta, const cha
     return luc_scope_add(t) ? t : NULL;
 }
 
-/* Elements from the first to behind the last, for strides >= 0. */
+/* The number of elements from the first to the last, both included. -1 where it overflows or a stride
+ * is negative. */
 static int64_t extent(const lucid_meta *meta)
 {
-    int64_t n = 1;
-    for (int d = 0; d < meta->ndim; d++) n += (meta->dims[d] - 1) * meta->strides[d];
-    return n;
+    int64_t n = 1, span;
+    bool ok = true;
+    for (int d = 0; d < meta->ndim; d++)
+        ok = ok && meta->strides[d] >= 0 &&
+             luc_mul_i64(meta->dims[d] - 1, meta->strides[d], &span) &&
+             !__builtin_add_overflow(n, span, &n);
+    return ok ? n : -1;
 }
 
 lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op)
 {
     size_t bytes;
     int64_t numel = luc_checked_numel(meta->ndim, meta->dims);
-    if (numel < 0 ||
-        !luc_mul_size(numel ? (size_t)extent(meta) : 0, lucid_dtype_size(meta->dtype), &bytes) ||
+    int64_t length = numel > 0 ? extent(meta) : numel;
+    if (length < 0 || !luc_mul_size((size_t)length, lucid_dtype_size(meta->dtype), &bytes) ||
         bytes > PTRDIFF_MAX)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "shape: the size of %s overflows",
                               luc_dims_text(meta->ndim, meta->dims).s);

@@ -58,6 +58,9 @@ static bool fans(const lucid_tensor *weight, const char *op, int64_t *in, int64_
 
 bool lucid_init_fans(const lucid_tensor *weight, int64_t *fan_in, int64_t *fan_out)
 {
+    if (!fan_in || !fan_out)
+        return luc_raise(LUCID_ERR_ARGUMENT, "init_fans", "%s: expected a place for it, got NULL",
+                         fan_in ? "fan_out" : "fan_in");
     return fans(weight, "init_fans", fan_in, fan_out);
 }
 

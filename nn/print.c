@@ -77,6 +77,10 @@ char *lucid_module_to_string(const lucid_module *m)
 
 void lucid_module_fprint(FILE *file, const lucid_module *m)
 {
+    if (!file) {
+        luc_raise(LUCID_ERR_ARGUMENT, "module_fprint", "file: expected a FILE, got NULL");
+        return;
+    }
     char *text = lucid_module_to_string(m);
     if (text) fprintf(file, "%s\n", text);
     luc_free(text);

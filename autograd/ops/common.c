@@ -171,6 +171,29 @@ bool luc_want_ndim(const lucid_call *c, int i, int ndim, const char *shape)
     return luc_bad_input(c, i, "expected %d-D %s", ndim, shape);
 }
 
+bool luc_want_like(const lucid_call *c, int i, int j)
+{
+    const lucid_view *a = &c->in[i]->view, *b = &c->in[j]->view;
+    if (luc_dims_equal(a->ndim, a->dims, b->ndim, b->dims)) return true;
+    return luc_bad_input(c, i, "expected %s like %s", luc_shape_text(c->in[j]).s,
+                         luc_argument_name(c->op, j).s);
+}
+
+bool luc_want_dim(const lucid_call *c, int dim, int ndim)
+{
+    if (dim >= 0 && dim < ndim) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "dim: expected [0,%d), got %d", ndim, dim);
+}
+
+bool luc_infer_shape(lucid_call *c, const lucid_shape *shape)
+{
+    const lucid_dtype dtype = c->in[0]->view.dtype;
+    if (!luc_check_shape(shape, dtype, c->op->name)) return false;
+    luc_set_dims(c, 0, dtype, shape->ndim, shape->dims);
+    luc_contiguous_strides(shape->ndim, shape->dims, c->out[0].strides);
+    return true;
+}
+
 lucid_shape luc_meta_shape(const lucid_meta *m)
 {
     lucid_shape s = {.ndim = m->ndim};

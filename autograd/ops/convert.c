@@ -7,6 +7,9 @@
 static bool cast_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
+    if (lucid_dtype_size(a->dtype) == 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, "cast", "dtype: expected a lucid_dtype, got %d",
+                         (int)a->dtype);
     return luc_infer_broadcast_as(c, a->dtype);
 }
 
@@ -21,6 +24,15 @@ static const lucid_sample cast_samples[] = {
     {.name = "to float64", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &to_double},
 };
 
+static const lucid_view_attrs to_nothing = {.dtype = LUCID_DTYPE_COUNT};
+static const lucid_sample cast_bad_samples[] = {
+    {.name = "dtype",
+     .n_in = 1,
+     .in = {LUC_IN2(3, 5)},
+     .attrs = &to_nothing,
+     .error = "dtype: expected a lucid_dtype"},
+};
+
 const lucid_op luc_op_cast = {
     .name = "cast",
     .schema = "x",
@@ -32,6 +44,7 @@ const lucid_op luc_op_cast = {
     .infer = cast_infer,
     .vjp = cast_vjp,
     LUC_SAMPLES(cast_samples),
+    LUC_BAD_SAMPLES(cast_bad_samples),
 };
 
 lucid_tensor *lucid_cast(lucid_tensor *x, lucid_dtype dtype)
@@ -51,6 +64,7 @@ static bool copy_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view;
+    if (!luc_check_memory_format(a->format, "copy")) return false;
     if (a->format == LUCID_PRESERVE) return luc_infer_broadcast_as(c, x->dtype);
     luc_set_dims(c, 0, x->dtype, x->ndim, x->dims);
     if (a->format == LUCID_CONTIGUOUS) {
@@ -75,7 +89,8 @@ static bool copy_vjp(lucid_vjp *v)
 }
 
 static const lucid_view_attrs preserve = {.format = LUCID_PRESERVE},
-                              last = {.format = LUCID_CHANNELS_LAST};
+                              last = {.format = LUCID_CHANNELS_LAST},
+                              no_format = {.format = (lucid_memory_format)9};
 static const lucid_sample copy_samples[] = {
     {.name = "matrix", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &preserve},
     {.name = "channels_last", .n_in = 1, .in = {LUC_IN4(2, 3, 4, 5)}, .attrs = &last},
@@ -86,6 +101,11 @@ static const lucid_sample copy_bad_samples[] = {
      .in = {LUC_IN2(3, 5)},
      .attrs = &last,
      .error = "x: expected 4-D or 5-D"},
+    {.name = "format",
+     .n_in = 1,
+     .in = {LUC_IN2(3, 5)},
+     .attrs = &no_format,
+     .error = "memory_format: expected"},
 };
 
 const lucid_op luc_op_copy = {

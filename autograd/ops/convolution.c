@@ -7,6 +7,30 @@
 
 const lucid_conv2d_options lucid_conv2d_defaults = {LUCID_CONV2D_DEFAULTS};
 
+/* ---- attributes -------------------------------------------------------------------------------- */
+
+/* Up to INT32_MAX, so that no product of two of them overflows. */
+static bool check_option(const char *op, const char *name, const int64_t value[2], int64_t least)
+{
+    if (value[0] < least || value[1] < least)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected >= %lld, got %lld,%lld", name,
+                         (long long)least, (long long)value[0], (long long)value[1]);
+    if (value[0] > INT32_MAX || value[1] > INT32_MAX)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected <= %lld, got %lld,%lld", name,
+                         (long long)INT32_MAX, (long long)value[0], (long long)value[1]);
+    return true;
+}
+
+/* What the function and .infer refuse alike: an operator may be applied by its name, too. */
+static bool check_attrs(const char *op, const lucid_conv2d_attrs *a)
+{
+    if (a->groups < 1)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "groups: expected >= 1, got %lld",
+                         (long long)a->groups);
+    return check_option(op, "stride", a->stride, 1) && check_option(op, "padding", a->padding, 0) &&
+           check_option(op, "dilation", a->dilation, 1);
+}
+
 /* ---- infer ------------------------------------------------------------------------------------- */
 
 /* float convolutions work on channels_last memory and answer in it; nothing else to gain for
@@ -27,8 +51,8 @@ static bool check_weight(const lucid_call *c, const int64_t *x, const lucid_view
                              luc_dims_text(4, x).s, (long long)a->groups);
     }
     for (int i = 0; i < 2; i++) {
-        int64_t span = a->dilation[i] * (w->dims[2 + i] - 1) + 1;
-        if (w->dims[2 + i] < 1 || span > x[2 + i] + 2 * a->padding[i])
+        const int64_t k = w->dims[2 + i];
+        if (k < 1 || k > INT32_MAX || a->dilation[i] * (k - 1) + 1 > x[2 + i] + 2 * a->padding[i])
             return luc_bad_input(c, 1,
                                  "expected a kernel of at most %lldx%lld, the padded input "
                                  "(input %s, padding %lld,%lld, dilation %lld,%lld)",
@@ -48,8 +72,8 @@ static int64_t out_size(int64_t in, int64_t kernel, const lucid_conv2d_attrs *a,
 bool luc_conv2d_infer(lucid_call *c)
 {
     const lucid_conv2d_attrs *a = c->attrs;
-    if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]") ||
-        !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]"))
+    if (!check_attrs(c->op->name, a) || !luc_want_floating(c, 0) ||
+        !luc_want_ndim(c, 0, 4, "[N,C,H,W]") || !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]"))
         return false;
     const lucid_view *x = &c->in[0]->view, *w = &c->in[1]->view;
     if (!check_weight(c, x->dims, w, a)) return false;
@@ -62,24 +86,59 @@ bool luc_conv2d_infer(lucid_call *c)
     return true;
 }
 
+/* Is grad what the convolution of images x with a weight w, both of these sizes, gives? */
+static bool check_grad(const lucid_call *c, const int64_t *x, const int64_t *w,
+                       const lucid_conv2d_attrs *a)
+{
+    const lucid_view *g = &c->in[0]->view;
+    const int64_t want[4] = {x[0], w[0], out_size(x[2], w[2], a, 0), out_size(x[3], w[3], a, 1)};
+    if (luc_dims_equal(4, want, g->ndim, g->dims)) return true;
+    return luc_bad_input(c, 0, "expected %s, the sizes of the convolution of %s with %s",
+                         luc_dims_text(4, want).s, luc_dims_text(4, x).s, luc_dims_text(4, w).s);
+}
+
+/* Output 0 is of the sizes in the attributes. */
+static bool set_sized(lucid_call *c, const lucid_conv2d_attrs *a)
+{
+    lucid_shape size = {.ndim = 4};
+    memcpy(size.dims, a->size, sizeof a->size);
+    return check_attrs(c->op->name, a) && luc_infer_shape(c, &size);
+}
+
 static bool backward_input_infer(lucid_call *c)
 {
     const lucid_conv2d_attrs *a = c->attrs;
-    if (!luc_want_ndim(c, 0, 4, "[N,O,H',W']") || !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]"))
+    if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,O,H',W']") ||
+        !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]") || !set_sized(c, a))
         return false;
-    luc_set_dims(c, 0, c->in[0]->view.dtype, 4, a->size);
     conv_layout(&c->out[0]);
-    return check_weight(c, a->size, &c->in[1]->view, a);
+    const lucid_view *w = &c->in[1]->view;
+    return check_weight(c, a->size, w, a) && check_grad(c, a->size, w->dims, a);
+}
+
+/* Of a weight that is to be made: can x be convolved with it? */
+static bool check_weight_size(const lucid_call *c, const lucid_view *x, const lucid_conv2d_attrs *a)
+{
+    bool ok = x->dims[1] % a->groups == 0 && a->size[0] % a->groups == 0 &&
+              a->size[1] == x->dims[1] / a->groups;
+    for (int i = 0; ok && i < 2; i++) {
+        int64_t span = a->size[2 + i] <= INT32_MAX ? a->dilation[i] * (a->size[2 + i] - 1) + 1 : -1;
+        ok = span >= 1 && span <= x->dims[2 + i] + 2 * a->padding[i];
+    }
+    return ok || luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                           "size: expected [O,%lld,kH,kW], a kernel inside the padded input (input "
+                           "%s, groups %lld), got %s",
+                           (long long)(x->dims[1] / a->groups), luc_shape_text(c->in[1]).s,
+                           (long long)a->groups, luc_dims_text(4, a->size).s);
 }
 
 static bool backward_weight_infer(lucid_call *c)
 {
     const lucid_conv2d_attrs *a = c->attrs;
-    if (!luc_want_ndim(c, 0, 4, "[N,O,H',W']") || !luc_want_ndim(c, 1, 4, "[N,C,H,W]"))
-        return false;
-    luc_set_dims(c, 0, c->in[0]->view.dtype, 4, a->size);
-    luc_contiguous_strides(4, c->out[0].dims, c->out[0].strides);
-    return true;
+    return luc_want_floating(c, 0) && luc_want_ndim(c, 0, 4, "[N,O,H',W']") &&
+           luc_want_ndim(c, 1, 4, "[N,C,H,W]") && set_sized(c, a) &&
+           check_weight_size(c, &c->in[1]->view, a) &&
+           check_grad(c, c->in[1]->view.dims, a->size, a);
 }
 
 /* ---- gradients --------------------------------------------------------------------------------- */
@@ -202,7 +261,18 @@ static const lucid_sample conv2d_samples[] = {
      .attrs = &padded,
      .in = {LUC_IN4(2, 1, 6, 6), LUC_IN4(4, 1, 3, 3), LUC_ABSENT}},
 };
+static const lucid_conv2d_attrs no_groups = CONV(1, 0, 1, 0, 0), no_stride = CONV(0, 0, 1, 1, 0);
 static const lucid_sample conv2d_bad_samples[] = {
+    {.name = "groups",
+     .n_in = 3,
+     .attrs = &no_groups,
+     .error = "groups: expected >= 1, got 0",
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_ABSENT}},
+    {.name = "stride",
+     .n_in = 3,
+     .attrs = &no_stride,
+     .error = "stride: expected >= 1, got 0,0",
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_ABSENT}},
     {.name = "rank",
      .n_in = 3,
      .attrs = &plain,
@@ -248,6 +318,51 @@ static const lucid_sample backward_weight_samples[] = {
      .n_in = 2,
      .attrs = &to_grouped_weight,
      .in = {LUC_IN4(2, 6, 5, 5), LUC_IN4(2, 4, 5, 5)}},
+};
+
+static const lucid_conv2d_attrs to_seven = CONV(2, 1, 1, 1, 7, 3, 7, 6),
+                                to_other_size = CONV(2, 1, 1, 1, 1, 3, 9, 6),
+                                to_no_groups = CONV(2, 1, 1, 0, 1, 3, 7, 6),
+                                to_wide_weight = CONV(2, 1, 1, 1, 2, 4, 3, 3),
+                                to_large_kernel = CONV(2, 1, 1, 1, 2, 3, 30, 3);
+static const lucid_sample backward_input_bad_samples[] = {
+    {.name = "more images than grad has",
+     .n_in = 2,
+     .attrs = &to_seven,
+     .error = "grad: expected [7,2,4,3]",
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(2, 3, 3, 3)}},
+    {.name = "larger images",
+     .n_in = 2,
+     .attrs = &to_other_size,
+     .error = "grad: expected [1,2,5,3]",
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(2, 3, 3, 3)}},
+    {.name = "grad's channels",
+     .n_in = 2,
+     .attrs = &to_input,
+     .error = "grad: expected [1,2,4,3]",
+     .in = {LUC_IN4(1, 3, 4, 3), LUC_IN4(2, 3, 3, 3)}},
+    {.name = "groups",
+     .n_in = 2,
+     .attrs = &to_no_groups,
+     .error = "groups: expected >= 1, got 0",
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(2, 3, 3, 3)}},
+};
+static const lucid_sample backward_weight_bad_samples[] = {
+    {.name = "channels",
+     .n_in = 2,
+     .attrs = &to_wide_weight,
+     .error = "size: expected [O,3,kH,kW]",
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(1, 3, 7, 6)}},
+    {.name = "kernel",
+     .n_in = 2,
+     .attrs = &to_large_kernel,
+     .error = "size: expected [O,3,kH,kW]",
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(1, 3, 7, 6)}},
+    {.name = "images",
+     .n_in = 2,
+     .attrs = &to_weight,
+     .error = "grad: expected [2,2,4,3]",
+     .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(2, 3, 7, 6)}},
 };
 
 /* ---- the operators ------------------------------------------------------------------------------- */
@@ -307,6 +422,7 @@ const lucid_op luc_op_conv2d_backward_input = {
     .saves = luc_save_other,
     .vjp = backward_input_vjp,
     LUC_SAMPLES(backward_input_samples),
+    LUC_BAD_SAMPLES(backward_input_bad_samples),
 };
 
 const lucid_op luc_op_conv2d_backward_weight = {
@@ -322,21 +438,10 @@ const lucid_op luc_op_conv2d_backward_weight = {
     .saves = luc_save_other,
     .vjp = backward_weight_vjp,
     LUC_SAMPLES(backward_weight_samples),
+    LUC_BAD_SAMPLES(backward_weight_bad_samples),
 };
 
 /* ---- the function -------------------------------------------------------------------------------- */
-
-/* Up to INT32_MAX, so that no product of two of them overflows. */
-static bool check_option(const char *op, const char *name, const int64_t value[2], int64_t least)
-{
-    if (value[0] < least || value[1] < least)
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected >= %lld, got %lld,%lld", name,
-                         (long long)least, (long long)value[0], (long long)value[1]);
-    if (value[0] > INT32_MAX || value[1] > INT32_MAX)
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected <= %lld, got %lld,%lld", name,
-                         (long long)INT32_MAX, (long long)value[0], (long long)value[1]);
-    return true;
-}
 
 bool luc_conv2d_attrs(const lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a)
 {
@@ -346,11 +451,7 @@ bool luc_conv2d_attrs(const lucid_conv2d_options *o, const char *op, lucid_conv2
         .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
         .groups = o->groups,
     };
-    if (a->groups < 1)
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "groups: expected >= 1, got %lld",
-                         (long long)a->groups);
-    return check_option(op, "stride", a->stride, 1) && check_option(op, "padding", a->padding, 0) &&
-           check_option(op, "dilation", a->dilation, 1);
+    return check_attrs(op, a);
 }
 
 lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,

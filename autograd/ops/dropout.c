@@ -7,9 +7,16 @@
 
 /* ---- dropout: x -> (y, mask u8) ------------------------------------------------------------------ */
 
+static bool check_p(const lucid_call *c)
+{
+    const lucid_random_attrs *a = c->attrs;
+    return (a->a >= 0 && a->a <= 1) ||
+           luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "p: expected [0,1], got %g", a->a);
+}
+
 static bool dropout_infer(lucid_call *c)
 {
-    if (!luc_want_floating(c, 0)) return false;
+    if (!luc_want_floating(c, 0) || !check_p(c)) return false;
     lucid_infer_like(c, 0, 0);
     c->out[1] = c->out[0];
     c->out[1].dtype = LUCID_U8;
@@ -52,6 +59,9 @@ const lucid_op luc_op_dropout = {
 
 static bool backward_infer(lucid_call *c)
 {
+    if (!check_p(c)) return false;
+    if (c->in[1]->view.dtype != LUCID_U8) return luc_bad_input(c, 1, "expected uint8");
+    if (!luc_want_like(c, 1, 0)) return false;
     lucid_infer_like(c, 0, 0);
     return true;
 }
@@ -71,6 +81,27 @@ static const lucid_sample backward_samples[] = {
             {.shape = {2, {3, 5}}, .dtype = LUCID_U8, .low = 0, .high = 2, .no_grad = true}}},
 };
 
+static const lucid_random_attrs above_one = {.a = 1.5};
+static const lucid_sample backward_bad_samples[] = {
+    {.name = "mask's sizes",
+     .n_in = 2,
+     .attrs = &third,
+     .error = "mask: expected [3,5] like grad",
+     .in = {LUC_IN2(3, 5),
+            {.shape = {2, {3, 4}}, .dtype = LUCID_U8, .low = 0, .high = 2, .no_grad = true}}},
+    {.name = "mask's dtype",
+     .n_in = 2,
+     .attrs = &third,
+     .error = "mask: expected uint8",
+     .in = {LUC_IN2(3, 5), LUC_IN2(3, 5)}},
+    {.name = "p",
+     .n_in = 2,
+     .attrs = &above_one,
+     .error = "p: expected [0,1], got 1.5",
+     .in = {LUC_IN2(3, 5),
+            {.shape = {2, {3, 5}}, .dtype = LUCID_U8, .low = 0, .high = 2, .no_grad = true}}},
+};
+
 const lucid_op luc_op_dropout_backward = {
     .name = "dropout_backward",
     .schema = "grad, mask",
@@ -84,6 +115,7 @@ const lucid_op luc_op_dropout_backward = {
     .saves = luc_save_second,
     .vjp = backward_vjp,
     LUC_SAMPLES(backward_samples),
+    LUC_BAD_SAMPLES(backward_bad_samples),
 };
 
 lucid_tensor *lucid_dropout(lucid_tensor *x, double p, bool training)

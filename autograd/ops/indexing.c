@@ -10,8 +10,11 @@
 static bool cat_infer(lucid_call *c)
 {
     const lucid_dim_attrs *a = c->attrs;
+    if (c->n_in < 1)
+        return luc_raise(LUCID_ERR_ARGUMENT, "cat", "tensors: expected at least one, got none");
     const lucid_view *first = &c->in[0]->view;
     int64_t total = 0;
+    if (!luc_want_dim(c, a->dim, first->ndim)) return false;
     for (int i = 0; i < c->n_in; i++) {
         const lucid_view *t = &c->in[i]->view;
         bool ok = t->ndim == first->ndim;
@@ -21,7 +24,11 @@ static bool cat_infer(lucid_call *c)
                              "tensors: expected the sizes of tensor 0, %s, but for dimension %d, "
                              "got %s for tensor %d",
                              luc_shape_text(c->in[0]).s, a->dim, luc_shape_text(c->in[i]).s, i);
-        total += t->dims[a->dim];
+        if (__builtin_add_overflow(total, t->dims[a->dim], &total))
+            return luc_raise(LUCID_ERR_ARGUMENT, "cat",
+                             "tensors: the sum of the sizes of dimension %d overflows at tensor "
+                             "%d, %s",
+                             a->dim, i, luc_shape_text(c->in[i]).s);
     }
     lucid_infer_like(c, 0, 0);
     c->out[0].dims[a->dim] = total;
@@ -53,7 +60,18 @@ static const lucid_sample cat_samples[] = {
      .in = {LUC_IN4(2, 3, 4, 5), LUC_IN4(2, 2, 4, 5)},
      .attrs = &dim1},
 };
+static const lucid_dim_attrs dim2 = {.dim = 2}, dim_below = {.dim = -1};
 static const lucid_sample cat_bad_samples[] = {
+    {.name = "dimension",
+     .n_in = 2,
+     .in = {LUC_IN2(3, 5), LUC_IN2(2, 5)},
+     .attrs = &dim2,
+     .error = "dim: expected [0,2), got 2"},
+    {.name = "scalars",
+     .n_in = 2,
+     .in = {LUC_IN0(), LUC_IN0()},
+     .attrs = &dim0,
+     .error = "dim: expected [0,0), got 0"},
     {.name = "sizes",
      .n_in = 2,
      .in = {LUC_IN2(3, 5), LUC_IN2(2, 4)},
@@ -150,7 +168,7 @@ static bool check_index(const lucid_call *c, int i)
 static bool index_select_infer(lucid_call *c)
 {
     const lucid_dim_attrs *a = c->attrs;
-    if (!check_index(c, 1)) return false;
+    if (!check_index(c, 1) || !luc_want_dim(c, a->dim, c->in[0]->view.ndim)) return false;
     if (c->in[1]->view.ndim != 1) return luc_bad_input(c, 1, "expected 1-D");
     lucid_infer_like(c, 0, 0);
     c->out[0].dims[a->dim] = c->in[1]->view.dims[0];
@@ -161,7 +179,11 @@ static bool index_select_infer(lucid_call *c)
 static bool index_add_infer(lucid_call *c)
 {
     const lucid_dim_attrs *a = c->attrs;
-    if (!check_index(c, 1)) return false;
+    const lucid_view *x = &c->in[0]->view, *index = &c->in[1]->view;
+    if (!check_index(c, 1) || !luc_want_dim(c, a->dim, x->ndim)) return false;
+    if (index->ndim != 1 || index->dims[0] != x->dims[a->dim])
+        return luc_bad_input(c, 1, "expected [%lld], an index for each row of x %s",
+                             (long long)x->dims[a->dim], luc_shape_text(c->in[0]).s);
     lucid_infer_like(c, 0, 0);
     c->out[0].dims[a->dim] = a->size;
     lucid_infer_strides(c, 0, 0);
@@ -196,6 +218,16 @@ static const lucid_sample index_select_samples[] = {
      .attrs = &dim1_of_5},
 };
 static const lucid_sample index_bad_samples[] = {
+    {.name = "dimension",
+     .n_in = 2,
+     .in = {LUC_IN2(4, 5), LUC_INDEX(4, {1, {3}})},
+     .attrs = &dim_below,
+     .error = "dim: expected [0,2), got -1"},
+    {.name = "rank",
+     .n_in = 2,
+     .in = {LUC_IN2(4, 5), LUC_INDEX(4, {2, {3, 1}})},
+     .attrs = &dim0,
+     .error = "index: expected 1-D"},
     {.name = "dtype",
      .n_in = 2,
      .in = {LUC_IN2(4, 5), LUC_IN1(3)},
@@ -210,6 +242,25 @@ static const lucid_sample index_bad_samples[] = {
 };
 static const lucid_sample index_add_samples[] = {
     {.name = "rows", .n_in = 2, .in = {LUC_IN2(6, 5), LUC_INDEX(4, {1, {6}})}, .attrs = &into_four},
+};
+
+static const lucid_dim_attrs into_less = {.dim = 0, .size = -4}, into_dim2 = {.dim = 2, .size = 4};
+static const lucid_sample index_add_bad_samples[] = {
+    {.name = "fewer rows than indices",
+     .n_in = 2,
+     .in = {LUC_IN2(3, 5), LUC_INDEX(4, {1, {6}})},
+     .attrs = &into_four,
+     .error = "index: expected [3], an index for each row"},
+    {.name = "dimension",
+     .n_in = 2,
+     .in = {LUC_IN2(6, 5), LUC_INDEX(4, {1, {6}})},
+     .attrs = &into_dim2,
+     .error = "dim: expected [0,2), got 2"},
+    {.name = "size",
+     .n_in = 2,
+     .in = {LUC_IN2(6, 5), LUC_INDEX(4, {1, {6}})},
+     .attrs = &into_less,
+     .error = "shape: expected sizes >= 0, got [-4,5]"},
 };
 
 const lucid_op luc_op_index_select = {
@@ -241,15 +292,10 @@ const lucid_op luc_op_index_add = {
     .saves = luc_save_second,
     .vjp = index_add_vjp,
     LUC_SAMPLES(index_add_samples),
+    LUC_BAD_SAMPLES(index_add_bad_samples),
 };
 
 /* ---- gather: (x, index) and its gradient scatter_add: (grad, index) -------------------------------- */
-
-static bool check_dim(lucid_call *c, int dim, int ndim)
-{
-    if (dim >= 0 && dim < ndim) return true;
-    return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "dim: expected [0,%d), got %d", ndim, dim);
-}
 
 /* Has v the dimensions of dims, and at most their sizes, except along `dim`? */
 static bool fits_but_for(const lucid_view *v, int ndim, const int64_t *dims, int dim)
@@ -263,7 +309,7 @@ static bool gather_infer(lucid_call *c)
 {
     const lucid_dim_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view, *index = &c->in[1]->view;
-    if (!check_index(c, 1) || !check_dim(c, a->dim, x->ndim)) return false;
+    if (!check_index(c, 1) || !luc_want_dim(c, a->dim, x->ndim)) return false;
     if (!fits_but_for(index, x->ndim, x->dims, a->dim))
         return luc_bad_input(c, 1, "expected sizes of at most x %s but for dimension %d",
                              luc_shape_text(c->in[0]).s, a->dim);
@@ -296,15 +342,15 @@ static bool scatter_add_infer(lucid_call *c)
 {
     const scatter_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view, *index = &c->in[1]->view;
-    if (!check_index(c, 1) || !check_dim(c, a->dim.dim, a->shape.ndim)) return false;
+    if (!check_index(c, 1) || !luc_infer_shape(c, &a->shape) ||
+        !luc_want_dim(c, a->dim.dim, a->shape.ndim))
+        return false;
     if (!fits_but_for(index, a->shape.ndim, a->shape.dims, a->dim.dim) ||
         !fits_but_for(index, x->ndim, x->dims, -1))
         return luc_bad_input(c, 1,
                              "expected sizes of at most x %s, and of at most the result but for "
                              "dimension %d",
                              luc_shape_text(c->in[0]).s, a->dim.dim);
-    luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
-    luc_contiguous_strides(a->shape.ndim, a->shape.dims, c->out[0].strides);
     return true;
 }
 
@@ -340,7 +386,13 @@ static const lucid_sample scatter_add_samples[] = {
      .attrs = &to_45},
 };
 static const scatter_attrs to_nowhere = {{.dim = 2, .size = 5}, {2, {4, 5}}};
+static const scatter_attrs to_rank_9 = {{.dim = 0, .size = 5}, {9, {4, 5}}};
 static const lucid_sample scatter_add_bad_samples[] = {
+    {.name = "rank",
+     .n_in = 2,
+     .in = {LUC_IN2(4, 3), LUC_INDEX(5, {2, {4, 3}})},
+     .attrs = &to_rank_9,
+     .error = "shape: expected 0 to 8 dimensions, got 9"},
     {.name = "rows",
      .n_in = 2,
      .in = {LUC_IN2(6, 3), LUC_INDEX(5, {2, {6, 3}})},

@@ -10,11 +10,19 @@ const lucid_loss_options lucid_loss_defaults = {LUCID_LOSS_DEFAULTS};
 
 /* ---- softmax and log_softmax ----------------------------------------------------------------------- */
 
-static bool floating_infer(lucid_call *c)
+/* A 0-d tensor counts as one line of one element. */
+static bool soft_infer(lucid_call *c)
 {
-    if (!luc_want_floating(c, 0)) return false;
+    const lucid_dim_attrs *a = c->attrs;
+    const int ndim = c->in[0]->view.ndim;
+    if (!luc_want_floating(c, 0) || !luc_want_dim(c, a->dim, ndim ? ndim : 1)) return false;
     lucid_infer_like(c, 0, 0);
     return true;
+}
+
+static bool soft_backward_infer(lucid_call *c)
+{
+    return soft_infer(c) && luc_want_like(c, 1, 0);
 }
 
 static uint32_t save_both(const lucid_call *c)
@@ -98,7 +106,7 @@ const lucid_op luc_op_softmax = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
     .autocast = LUCID_AUTOCAST_FULL,
-    .infer = floating_infer,
+    .infer = soft_infer,
     .saves = luc_save_output,
     .vjp = softmax_vjp,
     LUC_SAMPLES(softmax_samples),
@@ -113,7 +121,7 @@ const lucid_op luc_op_log_softmax = {
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
     .autocast = LUCID_AUTOCAST_FULL,
-    .infer = floating_infer,
+    .infer = soft_infer,
     .saves = luc_save_output,
     .vjp = log_softmax_vjp,
     LUC_SAMPLES(softmax_samples),
@@ -127,7 +135,7 @@ const lucid_op luc_op_softmax_backward = {
     .n_in = 2,
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
-    .infer = floating_infer,
+    .infer = soft_backward_infer,
     .saves = save_both,
     .vjp = softmax_backward_vjp,
     LUC_SAMPLES(softmax_backward_samples),
@@ -141,7 +149,7 @@ const lucid_op luc_op_log_softmax_backward = {
     .n_in = 2,
     .n_out = 1,
     .attrs_size = sizeof(lucid_dim_attrs),
-    .infer = floating_infer,
+    .infer = soft_backward_infer,
     .saves = save_both,
     .vjp = log_softmax_backward_vjp,
     LUC_SAMPLES(log_softmax_backward_samples),
@@ -195,11 +203,19 @@ static bool check_weight(const lucid_call *c, int i, const lucid_view *x)
     return true;
 }
 
+static bool check_reduction(const lucid_call *c, const lucid_nll_attrs *a)
+{
+    if (a->reduction >= LUCID_REDUCTION_NONE && a->reduction <= LUCID_REDUCTION_SUM) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                     "reduction: expected LUCID_REDUCTION_NONE, _MEAN or _SUM, got %d",
+                     a->reduction);
+}
+
 static bool nll_infer(lucid_call *c)
 {
     const lucid_nll_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view;
-    if (!luc_want_floating(c, 0)) return false;
+    if (!luc_want_floating(c, 0) || !check_reduction(c, a)) return false;
     if (x->ndim < 2) return luc_bad_input(c, 0, "expected at least 2-D [N,C,...]");
     if (!check_target(c, x) || !check_weight(c, 2, x)) return false;
     const lucid_view *t = &c->in[1]->view;
@@ -234,12 +250,22 @@ static bool nll_vjp(lucid_vjp *v)
 static bool nll_backward_infer(lucid_call *c)
 {
     const nll_backward_attrs *a = c->attrs;
-    const lucid_view *t = &c->in[1]->view;
-    int64_t dims[LUCID_MAX_DIMS] = {t->dims[0], a->classes};
-    for (int d = 1; d < t->ndim; d++) dims[d + 1] = t->dims[d];
-    luc_set_dims(c, 0, c->in[0]->view.dtype, t->ndim + 1, dims);
-    luc_contiguous_strides(t->ndim + 1, dims, c->out[0].strides);
-    return true;
+    const lucid_view *g = &c->in[0]->view, *t = &c->in[1]->view;
+    const lucid_tensor *w = c->in[2], *total = c->in[3];
+    if (!luc_want_floating(c, 0) || !check_reduction(c, &a->nll)) return false;
+    if (t->dtype != LUCID_I64 || t->ndim < 1 || t->ndim >= LUCID_MAX_DIMS)
+        return luc_bad_input(c, 1, "expected int64 classes of 1 to %d dimensions",
+                             LUCID_MAX_DIMS - 1);
+    if (a->nll.reduction == LUCID_REDUCTION_NONE ? !luc_want_like(c, 0, 1) : g->ndim != 0)
+        return luc_bad_input(c, 0, "expected the sizes of the loss");
+    if (w && (w->view.ndim != 1 || w->view.dims[0] != a->classes || w->view.dtype != g->dtype))
+        return luc_bad_input(c, 2, "expected %s [%lld]", lucid_dtype_name(g->dtype),
+                             (long long)a->classes);
+    if (total->view.ndim != 0 || total->view.dtype != g->dtype)
+        return luc_bad_input(c, 3, "expected %s []", lucid_dtype_name(g->dtype));
+    lucid_shape shape = {t->ndim + 1, {t->dims[0], a->classes}};
+    for (int d = 1; d < t->ndim; d++) shape.dims[d + 1] = t->dims[d];
+    return luc_infer_shape(c, &shape);
 }
 
 static uint32_t nll_backward_saves(const lucid_call *c)
@@ -314,6 +340,41 @@ static const lucid_sample nll_backward_samples[] = {
      .no_second = true},
 };
 
+static const nll_backward_attrs nll_none_back = {{LUCID_REDUCTION_NONE, -100}, 5},
+                                nll_less_back = {{LUCID_REDUCTION_MEAN, -100}, -5},
+                                nll_odd_back = {{7, -100}, 5};
+#define LUC_TOTAL                                                       \
+    {                                                                   \
+        .shape = {0, {0}}, .low = 4, .high = 4.0000001, .no_grad = true \
+    }
+static const lucid_sample nll_backward_bad_samples[] = {
+    {.name = "target's dtype",
+     .n_in = 4,
+     .attrs = &nll_back,
+     .error = "target: expected int64 classes",
+     .in = {LUC_IN0(), LUC_IN1(4), LUC_ABSENT, LUC_TOTAL}},
+    {.name = "grad",
+     .n_in = 4,
+     .attrs = &nll_none_back,
+     .error = "grad: expected [4] like target",
+     .in = {LUC_IN1(3), LUC_INDEX(5, {1, {4}}), LUC_ABSENT, LUC_TOTAL}},
+    {.name = "weight",
+     .n_in = 4,
+     .attrs = &nll_back,
+     .error = "weight: expected float32 [5]",
+     .in = {LUC_IN0(), LUC_INDEX(5, {1, {4}}), LUC_WEIGHT(3), LUC_TOTAL}},
+    {.name = "classes",
+     .n_in = 4,
+     .attrs = &nll_less_back,
+     .error = "shape: expected sizes >= 0, got [4,-5]",
+     .in = {LUC_IN0(), LUC_INDEX(5, {1, {4}}), LUC_ABSENT, LUC_TOTAL}},
+    {.name = "reduction",
+     .n_in = 4,
+     .attrs = &nll_odd_back,
+     .error = "reduction: expected",
+     .in = {LUC_IN0(), LUC_INDEX(5, {1, {4}}), LUC_ABSENT, LUC_TOTAL}},
+};
+
 const lucid_op luc_op_nll_loss = {
     .name = "nll_loss",
     .schema = "input, target, weight?",
@@ -344,6 +405,7 @@ const lucid_op luc_op_nll_loss_backward = {
     .saves = nll_backward_saves,
     .vjp = nll_backward_vjp,
     LUC_SAMPLES(nll_backward_samples),
+    LUC_BAD_SAMPLES(nll_backward_bad_samples),
 };
 
 /* ---- the functions --------------------------------------------------------------------------------- */

@@ -16,9 +16,12 @@ enum { X, WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR, RESIDUAL, KNOWN_MEAN, KNOWN_V
 /* The running statistics are used when not training; otherwise the batch's. */
 static bool bn_infer(lucid_call *c)
 {
+    const lucid_batch_norm_attrs *a = c->attrs;
     const lucid_view *x = &c->in[X]->view;
     if (!luc_want_floating(c, X)) return false;
     if (x->ndim < 2) return luc_bad_input(c, X, "expected at least 2-D [N,C,...]");
+    for (int i = RUNNING_MEAN; i <= RUNNING_VAR && !a->training; i++)
+        if (!c->in[i]) return luc_bad_input(c, i, "expected running statistics in eval mode");
     int64_t channels = x->dims[1];
     lucid_dtype wide = x->dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
     for (int i = WEIGHT; i <= RUNNING_VAR; i++) {
@@ -48,6 +51,26 @@ static bool bn_infer(lucid_call *c)
     for (int i = 1; i < 3; i++) {
         luc_set_dims(c, i, LUCID_F64, 1, &channels);
         c->out[i].strides[0] = 1;
+    }
+    return true;
+}
+
+/* Inputs: (grad, x, weight?, mean, invstd, bias?, y?). */
+bool luc_check_bn_backward(const lucid_call *c)
+{
+    enum { G = 0, BX = 1, MEAN = 3, INVSTD = 4, Y = 6 };
+    const lucid_view *x = &c->in[BX]->view;
+    if (!luc_want_floating(c, BX)) return false;
+    if (x->ndim < 2) return luc_bad_input(c, BX, "expected at least 2-D [N,C,...]");
+    for (int i = 0; i < c->n_in; i++) {
+        if (i == BX || !c->in[i]) continue;
+        const lucid_view *p = &c->in[i]->view;
+        const bool like_x = i == G || i == Y, statistic = i == MEAN || i == INVSTD;
+        const lucid_dtype wide = statistic || x->dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
+        if (!like_x && (p->ndim != 1 || p->dims[0] != x->dims[1]))
+            return luc_bad_input(c, i, "expected [%lld]", (long long)x->dims[1]);
+        if (p->dtype != (like_x ? x->dtype : wide) && (statistic || p->dtype != x->dtype))
+            return luc_bad_input(c, i, "expected %s", lucid_dtype_name(like_x ? x->dtype : wide));
     }
     return true;
 }

@@ -11,6 +11,7 @@ enum { G, BX, BWEIGHT, MEAN, INVSTD, BBIAS, BY, BACKWARD_INPUTS };
 static bool bn_backward_infer(lucid_call *c)
 {
     const lucid_batch_norm_attrs *a = c->attrs;
+    if (!luc_check_bn_backward(c)) return false;
     const lucid_view *x = &c->in[BX]->view;
     lucid_dtype wide = x->dtype == LUCID_F64 ? LUCID_F64 : LUCID_F32;
     int64_t channels = x->dims[1], none = 0;

@@ -91,6 +91,11 @@ bool luc_bad_input(const lucid_call *c, int i, const char *fmt, ...) LUCID_PRINT
 void luc_set_dims(lucid_call *c, int i, lucid_dtype dtype, int ndim, const int64_t *dims);
 bool luc_want_floating(const lucid_call *c, int i);
 bool luc_want_ndim(const lucid_call *c, int i, int ndim, const char *shape);
+/* Input i has the sizes of input j; and an attribute `dim` is one of ndim dimensions. */
+bool luc_want_like(const lucid_call *c, int i, int j);
+bool luc_want_dim(const lucid_call *c, int dim, int ndim);
+/* Output 0 is contiguous with the sizes in the attributes, which anything may have written. */
+bool luc_infer_shape(lucid_call *c, const lucid_shape *shape);
 
 /* The shape as a lucid_shape, of what a node remembers. */
 lucid_shape luc_meta_shape(const lucid_meta *m);
@@ -124,6 +129,10 @@ double luc_conv2d_flops(const lucid_call *c);
 bool luc_conv2d_gradients(lucid_vjp *v, lucid_tensor *g);
 /* False, with an error by op, when an option is too small. */
 bool luc_conv2d_attrs(const struct lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a);
+
+/* For batch_norm_backward's .infer: dtypes of all inputs, and the sizes of those with one number for
+ * each channel. */
+bool luc_check_bn_backward(const lucid_call *c);
 
 /* Zeros of the given sizes, with grad's elements added at their indices along dim: the gradient of a
  * gather. */

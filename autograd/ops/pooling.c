@@ -34,9 +34,35 @@ static int64_t pooled_size(int64_t in, const lucid_pool2d_attrs *a, int i)
     return n;
 }
 
+/* What the functions and .infer refuse alike: an operator may be applied by its name, too. */
+static bool check_window(const char *op, const lucid_pool2d_attrs *a)
+{
+    const int64_t most = INT32_MAX; /* so that no product of two of them overflows */
+    for (int i = 0; i < 2; i++) {
+        if (a->kernel[i] < 1 || a->stride[i] < 1 || a->dilation[i] < 1 || a->kernel[i] > most ||
+            a->stride[i] > most || a->dilation[i] > most)
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "kernel, stride, dilation: expected 1 to %lld, got %lld, %lld, %lld",
+                             (long long)most, (long long)a->kernel[i], (long long)a->stride[i],
+                             (long long)a->dilation[i]);
+        if (a->padding[i] < 0 || a->padding[i] > a->kernel[i] / 2)
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "padding: expected 0 to half the window of "
+                             "%lld, got %lld",
+                             (long long)a->kernel[i], (long long)a->padding[i]);
+    }
+    if (a->divisor < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "divisor_override: expected > 0, or 0 for none, "
+                         "got %lld",
+                         (long long)a->divisor);
+    return true;
+}
+
 static bool pool_infer(lucid_call *c, int64_t *size)
 {
     const lucid_pool2d_attrs *a = c->attrs;
+    if (!check_window(c->op->name, a)) return false;
     if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]")) return false;
     const lucid_view *x = &c->in[0]->view;
     for (int i = 0; i < 2; i++) size[i] = pooled_size(x->dims[2 + i], a, i);
@@ -76,8 +102,32 @@ static bool sized_infer(lucid_call *c)
 {
     const lucid_pool2d_attrs *a = c->attrs;
     if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]")) return false;
+    if (a->size[0] < 0 || a->size[1] < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "size: expected >= 0, got %lld,%lld",
+                         (long long)a->size[0], (long long)a->size[1]);
     set_pooled(c, 0, c->in[0]->view.dtype, a->size);
     return true;
+}
+
+/* Do the windows over images of H, W `in` give `out`? */
+static bool check_pooled(const lucid_call *c, const int64_t *in, const int64_t *out)
+{
+    const lucid_pool2d_attrs *a = c->attrs;
+    if (!check_window(c->op->name, a)) return false;
+    for (int i = 0; i < 2; i++)
+        if (pooled_size(in[i], a, i) != out[i])
+            return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                             "size: expected images of %lldx%lld and windows of %lldx%lld that "
+                             "give %lldx%lld",
+                             (long long)in[0], (long long)in[1], (long long)a->kernel[0],
+                             (long long)a->kernel[1], (long long)out[0], (long long)out[1]);
+    return true;
+}
+
+static bool avg_backward_infer(lucid_call *c)
+{
+    const lucid_pool2d_attrs *a = c->attrs;
+    return sized_infer(c) && check_pooled(c, a->size, &c->in[0]->view.dims[2]);
 }
 
 /* (x or grad, index): the index is an image of the windows' sizes. */
@@ -95,13 +145,16 @@ static bool check_winners(lucid_call *c, const int64_t *size)
 
 static bool max_backward_infer(lucid_call *c)
 {
-    return sized_infer(c) && check_winners(c, &c->in[0]->view.dims[2]);
+    const lucid_pool2d_attrs *a = c->attrs;
+    const int64_t *pooled = &c->in[0]->view.dims[2];
+    return sized_infer(c) && check_winners(c, pooled) && check_pooled(c, a->size, pooled);
 }
 
 static bool max_gather_infer(lucid_call *c)
 {
     const lucid_pool2d_attrs *a = c->attrs;
-    return sized_infer(c) && check_winners(c, a->size);
+    return sized_infer(c) && check_winners(c, a->size) &&
+           check_pooled(c, &c->in[0]->view.dims[2], a->size);
 }
 
 static bool adaptive_infer(lucid_call *c)
@@ -110,6 +163,16 @@ static bool adaptive_infer(lucid_call *c)
     if (!sized_infer(c)) return false;
     if (x->dims[2] < 1 || x->dims[3] < 1)
         return luc_bad_input(c, 0, "expected an image with H and W >= 1");
+    return true;
+}
+
+static bool adaptive_backward_infer(lucid_call *c)
+{
+    const lucid_pool2d_attrs *a = c->attrs;
+    if (!sized_infer(c)) return false;
+    if (a->size[0] < 1 || a->size[1] < 1)
+        return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "size: expected >= 1, got %lld,%lld",
+                         (long long)a->size[0], (long long)a->size[1]);
     return true;
 }
 
@@ -176,7 +239,13 @@ static const lucid_sample max_samples[] = {
     {.name = "dilated", .n_in = 1, .in = {LUC_IN4(1, 2, 5, 5)}, .attrs = &dilated},
     {.name = "ceil", .n_in = 1, .in = {LUC_IN4(1, 2, 6, 6)}, .attrs = &ceiled},
 };
+static const lucid_pool2d_attrs wide_padding = POOL(2, 2, 5, 1, .size = {0});
 static const lucid_sample pool_bad_samples[] = {
+    {.name = "padding",
+     .n_in = 1,
+     .in = {LUC_IN4(2, 3, 4, 4)},
+     .attrs = &wide_padding,
+     .error = "padding: expected 0 to half the window of 2, got 5"},
     {.name = "rank",
      .n_in = 1,
      .in = {LUC_IN2(4, 4)},
@@ -202,6 +271,32 @@ static const lucid_sample max_gather_samples[] = {
      .attrs = &four_to_one},
 };
 
+static const lucid_pool2d_attrs no_step = POOL(2, 0, 0, 1, .size = {4, 4}),
+                                five_to_four = POOL(4, 4, 0, 1, .size = {9, 4});
+static const lucid_sample max_backward_bad_samples[] = {
+    {.name = "stride",
+     .n_in = 2,
+     .in = {LUC_IN4(2, 3, 1, 1), LUC_INDEX(16, {4, {2, 3, 1, 1}})},
+     .attrs = &no_step,
+     .error = "kernel, stride, dilation: expected 1 to"},
+    {.name = "size",
+     .n_in = 2,
+     .in = {LUC_IN4(2, 3, 1, 1), LUC_INDEX(16, {4, {2, 3, 1, 1}})},
+     .attrs = &five_to_four,
+     .error = "size: expected images of 9x4 and windows of 4x4 that give 1x1"},
+};
+static const lucid_sample avg_backward_bad_samples[] = {
+    {.name = "stride",
+     .n_in = 1,
+     .in = {LUC_IN4(2, 3, 1, 1)},
+     .attrs = &no_step,
+     .error = "kernel, stride, dilation: expected 1 to"},
+    {.name = "size",
+     .n_in = 1,
+     .in = {LUC_IN4(2, 3, 1, 1)},
+     .attrs = &five_to_four,
+     .error = "size: expected images of 9x4 and windows of 4x4 that give 1x1"},
+};
 static const lucid_sample winners_bad_samples[] = {
     {.name = "sizes",
      .n_in = 2,
@@ -238,7 +333,7 @@ const lucid_op luc_op_max_pool2d_backward = {
     .saves = save_index_input,
     .vjp = max_backward_vjp,
     LUC_SAMPLES(max_backward_samples),
-    LUC_BAD_SAMPLES(winners_bad_samples),
+    LUC_BAD_SAMPLES(max_backward_bad_samples),
 };
 
 const lucid_op luc_op_max_pool2d_gather = {
@@ -334,9 +429,10 @@ const lucid_op luc_op_avg_pool2d_backward = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_pool2d_attrs),
-    .infer = sized_infer,
+    .infer = avg_backward_infer,
     .vjp = avg_backward_vjp,
     LUC_SAMPLES(avg_backward_samples),
+    LUC_BAD_SAMPLES(avg_backward_bad_samples),
 };
 
 const lucid_op luc_op_adaptive_avg_pool2d = {
@@ -360,7 +456,7 @@ const lucid_op luc_op_adaptive_avg_pool2d_backward = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_pool2d_attrs),
-    .infer = sized_infer,
+    .infer = adaptive_backward_infer,
     .vjp = adaptive_backward_vjp,
     LUC_SAMPLES(adaptive_backward_samples),
 };
@@ -382,26 +478,7 @@ static bool pool_attrs(int64_t kernel, const lucid_pool2d_options *o, const char
     };
     a->stride[0] = follows ? a->kernel[0] : o->stride;
     a->stride[1] = o->stride_w != LUCID_SAME ? o->stride_w : follows ? a->kernel[1] : o->stride;
-    const int64_t most = INT32_MAX; /* so that no product of two of them overflows */
-    for (int i = 0; i < 2; i++) {
-        if (a->kernel[i] < 1 || a->stride[i] < 1 || a->dilation[i] < 1 || a->kernel[i] > most ||
-            a->stride[i] > most || a->dilation[i] > most)
-            return luc_raise(LUCID_ERR_ARGUMENT, op,
-                             "kernel, stride, dilation: expected 1 to %lld, got %lld, %lld, %lld",
-                             (long long)most, (long long)a->kernel[i], (long long)a->stride[i],
-                             (long long)a->dilation[i]);
-        if (a->padding[i] < 0 || a->padding[i] > a->kernel[i] / 2)
-            return luc_raise(LUCID_ERR_ARGUMENT, op,
-                             "padding: expected 0 to half the window of "
-                             "%lld, got %lld",
-                             (long long)a->kernel[i], (long long)a->padding[i]);
-    }
-    if (a->divisor < 0)
-        return luc_raise(LUCID_ERR_ARGUMENT, op,
-                         "divisor_override: expected > 0, or 0 for none, "
-                         "got %lld",
-                         (long long)a->divisor);
-    return true;
+    return check_window(op, a);
 }
 
 /* [C,H,W] goes through as [1,C,H,W]. */

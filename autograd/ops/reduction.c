@@ -72,6 +72,10 @@ static bool infer_reduced(lucid_call *c, lucid_dtype dtype)
     const lucid_reduce_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view;
     lucid_meta *out = &c->out[0];
+    if (a->mask >> x->ndim)
+        return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                         "mask: expected dimensions of x %s, got bits %#x",
+                         luc_shape_text(c->in[0]).s, (unsigned)a->mask);
     out->dtype = dtype;
     out->ndim = 0;
     for (int d = 0; d < x->ndim; d++) {
@@ -218,7 +222,15 @@ static const lucid_sample sum_samples[] = {
     {.name = "scalar", .n_in = 1, .in = {LUC_IN0()}, .attrs = &none0},
     {.name = "empty", .n_in = 1, .in = {LUC_IN2(0, 3)}, .attrs = &rows},
 };
+static const lucid_reduce_attrs dim_5 = {.mask = 1u << 5};
+#define LUC_BAD_MASK                                                            \
+    {                                                                           \
+        .name = "dimension", .n_in = 1, .in = {LUC_IN2(3, 5)}, .attrs = &dim_5, \
+        .error = "mask: expected dimensions of x [3,5], got bits 0x20"          \
+    }
+static const lucid_sample sum_bad_samples[] = {LUC_BAD_MASK};
 static const lucid_sample mean_bad_samples[] = {
+    LUC_BAD_MASK,
     {.name = "integers",
      .n_in = 1,
      .in = {{.shape = {2, {3, 5}}, .dtype = LUCID_I64, .low = 0, .high = 9, .no_grad = true}},
@@ -226,6 +238,7 @@ static const lucid_sample mean_bad_samples[] = {
      .error = "x: expected a floating dtype"},
 };
 static const lucid_sample extreme_bad_samples[] = {
+    LUC_BAD_MASK,
     {.name = "nothing",
      .n_in = 1,
      .in = {LUC_IN2(0, 3)},
@@ -245,6 +258,7 @@ const lucid_op luc_op_sum = {
     .infer = infer_sum,
     .vjp = sum_vjp,
     LUC_SAMPLES(sum_samples),
+    LUC_BAD_SAMPLES(sum_bad_samples),
 };
 
 const lucid_op luc_op_mean = {

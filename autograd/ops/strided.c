@@ -39,7 +39,11 @@ const lucid_op luc_op_alias = {
 static bool as_strided_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
-    luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
+    if (!luc_infer_shape(c, &a->shape)) return false;
+    if (a->start != c->in[0]->offset)
+        return luc_raise(LUCID_ERR_ARGUMENT, "as_strided",
+                         "start: expected %lld, where x begins in its storage, got %lld",
+                         (long long)c->in[0]->offset, (long long)a->start);
     memcpy(c->out[0].strides, a->strides, (size_t)a->shape.ndim * sizeof *a->strides);
     c->out[0].offset = a->offset;
     return true;
@@ -103,9 +107,19 @@ static bool as_strided_vjp(lucid_vjp *v)
 static bool backward_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
-    luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
-    luc_contiguous_strides(a->shape.ndim, c->out[0].dims, c->out[0].strides);
-    return true;
+    const lucid_view *g = &c->in[0]->view;
+    if (!luc_infer_shape(c, &a->shape)) return false;
+    const int64_t room = lucid_shape_numel(&a->shape);
+    int64_t last = a->start, span;
+    bool ok = last >= 0;
+    for (int d = 0; ok && d < g->ndim; d++)
+        ok = a->strides[d] >= 0 &&
+             (g->dims[d] < 2 || (luc_mul_i64(g->dims[d] - 1, a->strides[d], &span) &&
+                                 !__builtin_add_overflow(last, span, &last)));
+    if ((ok && last < room) || c->in[0]->numel == 0) return true;
+    return luc_bad_input(c, 0, "expected a view of %lld elements from element %lld with strides %s",
+                         (long long)room, (long long)a->start,
+                         luc_dims_text(g->ndim, a->strides).s);
 }
 
 /* The view of z, contiguous memory as long as the input's, that the forward took of the input. */

@@ -36,7 +36,12 @@ static bool view_strides(const lucid_view *x, int ndim, const int64_t *dims, int
 static bool view_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
-    luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
+    if (!luc_infer_shape(c, &a->shape)) return false;
+    if (lucid_shape_numel(&a->shape) != c->in[0]->numel)
+        return luc_raise(LUCID_ERR_ARGUMENT, "view",
+                         "shape: expected %lld elements like x %s, got %s",
+                         (long long)c->in[0]->numel, luc_shape_text(c->in[0]).s,
+                         luc_dims_text(a->shape.ndim, a->shape.dims).s);
     c->out[0].offset = c->in[0]->offset;
     if (!view_strides(&c->in[0]->view, a->shape.ndim, a->shape.dims, c->out[0].strides))
         return luc_bad_input(c, 0, "expected strides that can be seen as %s without a copy",
@@ -176,11 +181,28 @@ lucid_tensor *lucid_unsqueeze(lucid_tensor *x, int dim)
 
 /* ---- permute ------------------------------------------------------------------------------------- */
 
+/* Is each of ndim dimensions there once? */
+static bool is_order(const lucid_shape *order, int ndim)
+{
+    uint32_t seen = 0;
+    bool ok = order->ndim == ndim;
+    for (int d = 0; ok && d < ndim; d++) {
+        const int64_t from = order->dims[d];
+        ok = from >= 0 && from < ndim && !(seen >> from & 1);
+        if (ok) seen |= 1u << from;
+    }
+    return ok;
+}
+
 static bool permute_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view;
     lucid_meta *out = &c->out[0];
+    if (!is_order(&a->shape, x->ndim))
+        return luc_raise(LUCID_ERR_ARGUMENT, "permute",
+                         "order: expected each dimension of %s once, got %s",
+                         luc_shape_text(c->in[0]).s, luc_dims_text(a->shape.ndim, a->shape.dims).s);
     out->dtype = x->dtype;
     out->ndim = x->ndim;
     out->offset = c->in[0]->offset;
@@ -223,20 +245,9 @@ const lucid_op luc_op_permute = {
 lucid_tensor *lucid_permute_opt(lucid_tensor *x, lucid_shape order)
 {
     if (!luc_given(x, "permute", "x")) return NULL;
-    lucid_view_attrs attrs = {.shape = {.ndim = order.ndim}};
-    uint32_t seen = 0;
-    bool ok = order.ndim == x->view.ndim;
-    for (int d = 0; ok && d < order.ndim; d++) {
-        int64_t from = order.dims[d] < 0 ? order.dims[d] + order.ndim : order.dims[d];
-        ok = from >= 0 && from < order.ndim && !(seen >> from & 1);
-        if (!ok) break;
-        seen |= 1u << from;
-        attrs.shape.dims[d] = from;
-    }
-    if (!ok)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "permute",
-                              "order: expected each dimension of %s once, got %s",
-                              luc_shape_text(x).s, luc_dims_text(order.ndim, order.dims).s);
+    lucid_view_attrs attrs = {.shape = order}; /* .infer refuses what is no order */
+    for (int d = 0; d < order.ndim && d < LUCID_MAX_DIMS; d++)
+        if (order.dims[d] < 0) attrs.shape.dims[d] = order.dims[d] + order.ndim;
     return luc_apply1(&luc_op_permute, x, &attrs);
 }
 
@@ -253,12 +264,28 @@ lucid_tensor *lucid_transpose(lucid_tensor *x, int dim0, int dim1)
 
 /* ---- expand -------------------------------------------------------------------------------------- */
 
+/* Is every size that of x, or one that x's size of 1 can become? */
+static bool stretches(const lucid_view *x, const lucid_shape *shape)
+{
+    const int lead = shape->ndim - x->ndim;
+    bool ok = lead >= 0 && shape->ndim <= LUCID_MAX_DIMS;
+    for (int d = 0; ok && d < shape->ndim; d++) {
+        const int64_t have = d < lead ? 1 : x->dims[d - lead];
+        ok = shape->dims[d] >= 0 && (shape->dims[d] == have || have == 1);
+    }
+    return ok;
+}
+
 static bool expand_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view;
     lucid_meta *out = &c->out[0];
-    luc_set_dims(c, 0, x->dtype, a->shape.ndim, a->shape.dims);
+    if (!luc_infer_shape(c, &a->shape)) return false;
+    if (!stretches(x, &a->shape))
+        return luc_raise(LUCID_ERR_ARGUMENT, "expand",
+                         "shape: expected sizes that %s stretches to, got %s",
+                         luc_shape_text(c->in[0]).s, luc_dims_text(a->shape.ndim, a->shape.dims).s);
     out->offset = c->in[0]->offset;
     int lead = a->shape.ndim - x->ndim;
     for (int d = 0; d < a->shape.ndim; d++) {
@@ -298,39 +325,65 @@ lucid_tensor *lucid_expand_opt(lucid_tensor *x, lucid_shape shape)
 {
     if (!luc_given(x, "expand", "x")) return NULL;
     lucid_view_attrs attrs = {.shape = shape};
-    int lead = shape.ndim - x->view.ndim;
-    bool ok = lead >= 0 && shape.ndim <= LUCID_MAX_DIMS;
-    bool same = lead == 0;
-    for (int d = 0; ok && d < shape.ndim; d++) {
-        int64_t have = d < lead ? 1 : x->view.dims[d - lead], want = shape.dims[d];
-        if (want == -1 && d >= lead) attrs.shape.dims[d] = want = have;
-        ok = want >= 0 && (want == have || have == 1);
-        same = same && want == have;
-    }
-    if (!ok)
+    const lucid_view *v = &x->view;
+    const int ndim = shape.ndim;
+    if (ndim >= v->ndim && ndim <= LUCID_MAX_DIMS)
+        for (int d = ndim - v->ndim; d < ndim; d++) /* -1: the size that x has */
+            if (shape.dims[d] == -1) attrs.shape.dims[d] = v->dims[d - (ndim - v->ndim)];
+    if (!stretches(v, &attrs.shape))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "expand",
                               "shape: expected sizes that %s stretches to, got %s",
                               luc_shape_text(x).s, luc_dims_text(shape.ndim, shape.dims).s);
-    return same ? x : luc_apply1(&luc_op_expand, x, &attrs);
+    return luc_dims_equal(ndim, attrs.shape.dims, v->ndim, v->dims)
+               ? x
+               : luc_apply1(&luc_op_expand, x, &attrs);
 }
 
 /* ---- slice and select ---------------------------------------------------------------------------- */
 
+/* Is `length` times `step`, from `start` on, inside a dimension of size n? */
+static bool check_range(const lucid_call *c, const lucid_view_attrs *a, int64_t length, int64_t n)
+{
+    int64_t span = 0;
+    bool ok = a->step >= 1 && a->start >= 0 && a->start <= n && length >= 0;
+    if (ok && length > 0)
+        ok = luc_mul_i64(length - 1, a->step, &span) && a->start < n && span < n - a->start;
+    return ok || luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                           "start, step: expected %lld elements inside [0,%lld) of dimension %d, "
+                           "got start %lld, step %lld",
+                           (long long)length, (long long)n, a->dim, (long long)a->start,
+                           (long long)a->step);
+}
+
 static bool slice_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
+    const lucid_view *x = &c->in[0]->view;
+    const int64_t length = a->shape.dims[0];
     lucid_meta *out = &c->out[0];
+    if (!luc_want_dim(c, a->dim, x->ndim) || !check_range(c, a, length, x->dims[a->dim]))
+        return false;
     luc_tensor_get_meta(c->in[0], out);
     out->offset += a->start * out->strides[a->dim];
-    out->dims[a->dim] = a->shape.dims[0];
-    out->strides[a->dim] *= a->step;
+    out->dims[a->dim] = length;
+    if (length > 1) out->strides[a->dim] *= a->step; /* else nobody steps, and it might overflow */
     return true;
+}
+
+static bool check_place(const lucid_call *c, const lucid_view_attrs *a, int64_t n)
+{
+    return (a->start >= 0 && a->start < n) ||
+           luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
+                     "index: expected [0,%lld) in dimension %d, got %lld", (long long)n, a->dim,
+                     (long long)a->start);
 }
 
 static bool select_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
+    const lucid_view *x = &c->in[0]->view;
     lucid_meta *out = &c->out[0];
+    if (!luc_want_dim(c, a->dim, x->ndim) || !check_place(c, a, x->dims[a->dim])) return false;
     luc_tensor_get_meta(c->in[0], out);
     out->offset += a->start * out->strides[a->dim];
     out->ndim--;
@@ -341,13 +394,34 @@ static bool select_infer(lucid_call *c)
     return true;
 }
 
-/* The backwards: zeros of the input's sizes with grad in the place that was seen. */
-static bool place_infer(lucid_call *c)
+/* The backwards: zeros of the input's sizes with grad in the place that was seen. Grad has these
+ * sizes, but along dim: `skip` is 1 where it has no such dimension (select), else 0. */
+static bool check_seen(const lucid_call *c, const lucid_view_attrs *a, int skip)
+{
+    const lucid_view *g = &c->in[0]->view;
+    const lucid_shape *to = &a->shape;
+    bool ok = g->ndim == to->ndim - skip;
+    for (int d = 0; ok && d < g->ndim; d++) {
+        const int at = d >= a->dim ? d + skip : d;
+        ok = (at == a->dim && !skip) || g->dims[d] == to->dims[at];
+    }
+    return ok || luc_bad_input(c, 0, "expected the sizes of %s but for dimension %d",
+                               luc_dims_text(to->ndim, to->dims).s, a->dim);
+}
+
+static bool slice_backward_infer(lucid_call *c)
 {
     const lucid_view_attrs *a = c->attrs;
-    luc_set_dims(c, 0, c->in[0]->view.dtype, a->shape.ndim, a->shape.dims);
-    luc_contiguous_strides(a->shape.ndim, c->out[0].dims, c->out[0].strides);
-    return true;
+    return luc_infer_shape(c, &a->shape) && luc_want_dim(c, a->dim, a->shape.ndim) &&
+           check_seen(c, a, 0) &&
+           check_range(c, a, c->in[0]->view.dims[a->dim], a->shape.dims[a->dim]);
+}
+
+static bool select_backward_infer(lucid_call *c)
+{
+    const lucid_view_attrs *a = c->attrs;
+    return luc_infer_shape(c, &a->shape) && luc_want_dim(c, a->dim, a->shape.ndim) &&
+           check_seen(c, a, 1) && check_place(c, a, a->shape.dims[a->dim]);
 }
 
 static lucid_tensor *zeros_like_out(const lucid_call *c)
@@ -468,7 +542,7 @@ const lucid_op luc_op_slice_backward = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_view_attrs),
-    .infer = place_infer,
+    .infer = slice_backward_infer,
     .compose = slice_backward_compose,
     .vjp = slice_backward_vjp,
     LUC_SAMPLES(slice_backward_samples),
@@ -482,7 +556,7 @@ const lucid_op luc_op_select_backward = {
     .n_in = 1,
     .n_out = 1,
     .attrs_size = sizeof(lucid_view_attrs),
-    .infer = place_infer,
+    .infer = select_backward_infer,
     .compose = select_backward_compose,
     .vjp = select_backward_vjp,
     LUC_SAMPLES(select_backward_samples),

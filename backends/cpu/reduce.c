@@ -96,11 +96,13 @@ static void split_dims(plan *p, const lucid_view *x, const lucid_view *y, uint32
     p->results = p->count = 1;
     for (int d = 0; d < x->ndim; d++) {
         bool reduced = mask >> d & 1;
-        int64_t in = x->strides[d] * (int64_t)p->x_size;
-        int64_t out = reduced ? 0 : y->strides[at] * (int64_t)p->y_size;
+        int here = at;
         if (!reduced || keepdim) at++;
+        if (x->dims[d] == 1) continue; /* nobody steps here: the stride may be any number */
+        int64_t in = x->strides[d] * (int64_t)p->x_size;
+        int64_t out = reduced ? 0 : y->strides[here] * (int64_t)p->y_size;
         *(reduced ? &p->count : &p->results) *= x->dims[d];
-        if (x->dims[d] != 1) add_dim(reduced ? &p->reduced : &p->kept, x->dims[d], in, out);
+        add_dim(reduced ? &p->reduced : &p->kept, x->dims[d], in, out);
     }
     tidy(&p->kept);
     tidy(&p->reduced);

@@ -72,6 +72,10 @@ static bool encode(writer *w, png_structp png, png_infop info, const lucid_image
 bool lucid_image_write_png(const lucid_image *image, const char *path)
 {
     if (!image) return luc_raise(LUCID_ERR_ARGUMENT, op, "image: got NULL");
+    if (!image->pixels || image->width < 1 || image->height < 1)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "image: expected pixels of at least 1x1, got %s of %dx%d",
+                         image->pixels ? "some" : "none", image->width, image->height);
     if (lucid_error_code() != LUCID_OK) return false;
     writer w = {.path = path};
     if (!luc_output_open(&w.out, path, op)) return false;
