@@ -93,14 +93,12 @@ static bool check_inputs(lucid_call *c)
     return true;
 }
 
-bool luc_check_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const char *function)
+bool luc_refuse_apply(const lucid_op *op, int n, const char *function)
 {
     if (!op) return luc_raise(LUCID_ERR_ARGUMENT, function, "op: expected an operator, got NULL");
     if (!op->name)
         return luc_raise(LUCID_ERR_ARGUMENT, function, "op: expected an operator with a name");
-    if (!inputs && n > 0)
-        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected %d tensors, got NULL", n);
-    return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected %d tensors, got NULL", n);
 }
 
 /* The numbers of inputs and outputs that the operator states, and the n inputs that were given. */
@@ -346,14 +344,9 @@ static bool apply_cast(const lucid_op *op, lucid_tensor *const *inputs, int n, c
     return ok;
 }
 
-bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
-                       lucid_tensor **outputs)
+static bool apply_any(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                      lucid_tensor **outputs)
 {
-    if (!luc_check_apply(op, inputs, n, "apply_multi")) return false;
-    if (!outputs)
-        return luc_raise(LUCID_ERR_ARGUMENT, op->name,
-                         "outputs: expected a place for them, "
-                         "got NULL");
     if (luc_autocast_is_on() && op->autocast && n >= 0 && n <= LUC_MAX_APPLY) {
         lucid_dtype dtype = luc_autocast_target(op, inputs, n);
         if (dtype != LUCID_DTYPE_COUNT) return apply_cast(op, inputs, n, attrs, dtype, outputs);
@@ -361,9 +354,19 @@ bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, c
     return apply(op, inputs, n, attrs, outputs);
 }
 
+bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                       lucid_tensor **outputs)
+{
+    if (!luc_check_apply(op, inputs, n, "apply_multi")) return false;
+    if (!outputs)
+        return luc_raise(LUCID_ERR_ARGUMENT, op->name, "outputs: expected room for %d, got NULL",
+                         op->n_out);
+    return apply_any(op, inputs, n, attrs, outputs);
+}
+
 lucid_tensor *lucid_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs)
 {
     lucid_tensor *outputs[LUCID_MAX_OUTPUTS];
     if (!luc_check_apply(op, inputs, n, "apply")) return NULL;
-    return lucid_apply_multi(op, inputs, n, attrs, outputs) ? outputs[0] : NULL;
+    return apply_any(op, inputs, n, attrs, outputs) ? outputs[0] : NULL;
 }

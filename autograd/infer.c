@@ -20,6 +20,27 @@ static void strides_like(lucid_meta *m, const lucid_tensor *t)
     }
 }
 
+/* Output i gets strides for its sizes, in the layout of input j. */
+static void set_strides(lucid_call *c, int i, int j)
+{
+    lucid_meta *m = &c->out[i];
+    m->offset = 0;
+    if (j >= 0 && j < c->n_in && c->in[j])
+        strides_like(m, c->in[j]);
+    else
+        luc_contiguous_strides(m->ndim, m->dims, m->strides);
+}
+
+static void set_like(lucid_call *c, int i, int j)
+{
+    lucid_meta *m = &c->out[i];
+    const lucid_view *v = &c->in[j]->view;
+    m->dtype = v->dtype;
+    m->ndim = v->ndim;
+    memcpy(m->dims, v->dims, (size_t)v->ndim * sizeof *m->dims);
+    set_strides(c, i, j);
+}
+
 /* Raises where c is NULL or has no output i. */
 static bool has_output(const lucid_call *c, int i, const char *function)
 {
@@ -32,28 +53,22 @@ static bool has_output(const lucid_call *c, int i, const char *function)
 void lucid_infer_strides(lucid_call *c, int i, int j)
 {
     if (!has_output(c, i, "infer_strides")) return;
-    lucid_meta *m = &c->out[i];
-    m->offset = 0;
-    if (j >= 0 && j < c->n_in && c->in[j])
-        strides_like(m, c->in[j]);
+    const int ndim = c->out[i].ndim;
+    if (ndim < 0 || ndim > LUCID_MAX_DIMS)
+        luc_raise(LUCID_ERR_ARGUMENT, "infer_strides",
+                  "c: expected an output of 0 to %d dimensions, got %d", LUCID_MAX_DIMS, ndim);
     else
-        luc_contiguous_strides(m->ndim, m->dims, m->strides);
+        set_strides(c, i, j);
 }
 
 void lucid_infer_like(lucid_call *c, int i, int j)
 {
     if (!has_output(c, i, "infer_like")) return;
-    if (j < 0 || j >= c->n_in || !c->in[j]) {
+    if (j < 0 || j >= c->n_in || !c->in[j])
         luc_raise(LUCID_ERR_ARGUMENT, "infer_like", "j: expected an input that was given, got %d",
                   j);
-        return;
-    }
-    lucid_meta *m = &c->out[i];
-    const lucid_view *v = &c->in[j]->view;
-    m->dtype = v->dtype;
-    m->ndim = v->ndim;
-    memcpy(m->dims, v->dims, (size_t)v->ndim * sizeof *m->dims);
-    lucid_infer_strides(c, i, j);
+    else
+        set_like(c, i, j);
 }
 
 /* Widens m to the broadcast of m and v; false where they do not fit. */
@@ -102,7 +117,7 @@ bool luc_infer_broadcast(lucid_call *c)
     if (first == c->n_in)
         return luc_raise(LUCID_ERR_ARGUMENT, c->op->name,
                          "inputs: an operator without .infer needs at least one");
-    lucid_infer_like(c, 0, first);
+    set_like(c, 0, first);
     bool same = luc_is_dense(m->ndim, m->dims, c->in[first]->view.strides);
     for (int i = first + 1; i < c->n_in; i++) {
         if (!c->in[i]) continue;
@@ -115,18 +130,21 @@ bool luc_infer_broadcast(lucid_call *c)
                              "%s: expected a shape that broadcasts with %s, got %s",
                              luc_argument_name(c->op, i).s, before.s, luc_shape_text(c->in[i]).s);
     }
-    if (!same) lucid_infer_strides(c, 0, layout_of(c));
+    if (!same) set_strides(c, 0, layout_of(c));
     return true;
 }
 
 /* ---- what .infer said -------------------------------------------------------------------------- */
 
-/* Sizes of 0 count as 1, so that no product of some of the sizes overflows either. */
-static inline bool fits(const lucid_meta *m)
+enum { LARGEST_ELEMENT = 8 }; /* bytes */
+
+/* A sufficient test that costs little: nearly every result is small. Sizes of 0 count as 1, so that no
+ * product of some of the sizes overflows either. */
+static inline bool surely_fits(const lucid_meta *m)
 {
-    if ((unsigned)m->ndim > LUCID_MAX_DIMS) return false;
-    int64_t bytes = (int64_t)lucid_dtype_size(m->dtype);
-    bool ok = bytes > 0;
+    if ((unsigned)m->ndim > LUCID_MAX_DIMS || (unsigned)m->dtype >= LUCID_DTYPE_COUNT) return false;
+    int64_t bytes = LARGEST_ELEMENT;
+    bool ok = true;
     for (int d = 0; d < m->ndim; d++) {
         const int64_t n = m->dims[d];
         ok &= n >= 0 && !__builtin_mul_overflow(bytes, n + (n == 0), &bytes);
@@ -134,7 +152,8 @@ static inline bool fits(const lucid_meta *m)
     return ok;
 }
 
-static bool raise_size(const lucid_call *c, const lucid_meta *m)
+/* The exact test. */
+static bool check_size(const lucid_call *c, const lucid_meta *m)
 {
     lucid_shape shape = {.ndim = m->ndim};
     for (int d = 0; d < m->ndim && d < LUCID_MAX_DIMS; d++) shape.dims[d] = m->dims[d];
@@ -175,7 +194,7 @@ static bool check_view(const lucid_call *c, lucid_meta *m)
 bool luc_check_outputs(lucid_call *c)
 {
     for (int i = 0; i < c->n_out; i++)
-        if (!fits(&c->out[i])) return raise_size(c, &c->out[i]);
+        if (!surely_fits(&c->out[i]) && !check_size(c, &c->out[i])) return false;
     if (c->op->flags & LUCID_OP_VIEW) return check_view(c, &c->out[0]);
     /* A result has memory of its own: an .infer need not say where it begins. */
     for (int i = 0; i < c->n_out; i++) c->out[i].offset = 0;

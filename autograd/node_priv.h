@@ -146,9 +146,16 @@ bool luc_vjp_call(luc_vjp_run *run);
 extern _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
 extern atomic_bool luc_anomaly;
 
+/* Raises what luc_check_apply found wrong. */
+bool luc_refuse_apply(const lucid_op *op, int n, const char *function);
 /* What an application must be given before anything of the operator can be read: an operator with a
- * name, and inputs. Raises under the name of the exported function. */
-bool luc_check_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const char *function);
+ * name, and inputs. Raises under the name of the exported function. Inline: the hot path comes here. */
+static inline bool luc_check_apply(const lucid_op *op, lucid_tensor *const *inputs, int n,
+                                   const char *function)
+{
+    if (__builtin_expect(op && op->name && (inputs || n <= 0), 1)) return true;
+    return luc_refuse_apply(op, n, function);
+}
 /* Checks inputs, finds c->needs, runs .infer and checks what it says. False after an error or for a
  * NULL input. */
 bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inputs, int n,

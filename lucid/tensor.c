@@ -100,29 +100,31 @@ static lucid_tensor *tensor_on(luc_storage *s, const lucid_meta *meta, const cha
     return luc_scope_add(t) ? t : NULL;
 }
 
-/* The number of elements from the first to the last, both included. -1 where it overflows or a stride
- * is negative. */
+/* The bytes from the first element to the last, both included; 0 where there is none. -1 where they
+ * overflow, or a size or a stride is negative. */
 static int64_t extent(const lucid_meta *meta)
 {
-    int64_t n = 1, span;
-    bool ok = true;
-    for (int d = 0; d < meta->ndim; d++)
-        ok = ok && meta->strides[d] >= 0 &&
-             luc_mul_i64(meta->dims[d] - 1, meta->strides[d], &span) &&
-             !__builtin_add_overflow(n, span, &n);
-    return ok ? n : -1;
+    int64_t n = 1, numel = 1, span;
+    bool ok = true, empty = false;
+    for (int d = 0; d < meta->ndim; d++) {
+        const int64_t size = meta->dims[d], stride = meta->strides[d];
+        empty |= size == 0;
+        ok &= (size | stride) >= 0;
+        ok &= !__builtin_mul_overflow(numel, size, &numel);
+        ok &= !__builtin_mul_overflow(size - 1, stride, &span);
+        ok &= !__builtin_add_overflow(n, span, &n);
+    }
+    ok &= !__builtin_mul_overflow(n, (int64_t)lucid_dtype_size(meta->dtype), &n);
+    return ok ? (empty ? 0 : n) : -1;
 }
 
 lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op)
 {
-    size_t bytes;
-    int64_t numel = luc_checked_numel(meta->ndim, meta->dims);
-    int64_t length = numel > 0 ? extent(meta) : numel;
-    if (length < 0 || !luc_mul_size((size_t)length, lucid_dtype_size(meta->dtype), &bytes) ||
-        bytes > PTRDIFF_MAX)
+    const int64_t bytes = extent(meta);
+    if (bytes < 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "shape: the size of %s overflows",
                               luc_dims_text(meta->ndim, meta->dims).s);
-    luc_storage *s = luc_storage_new(device, bytes, op);
+    luc_storage *s = luc_storage_new(device, (size_t)bytes, op);
     if (!s) return NULL;
     lucid_tensor *t = tensor_on(s, meta, op);
     if (t && meta->offset != 0) {

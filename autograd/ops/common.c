@@ -179,9 +179,8 @@ bool luc_want_like(const lucid_call *c, int i, int j)
                          luc_argument_name(c->op, j).s);
 }
 
-bool luc_want_dim(const lucid_call *c, int dim, int ndim)
+bool luc_bad_dim(const lucid_call *c, int dim, int ndim)
 {
-    if (dim >= 0 && dim < ndim) return true;
     return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "dim: expected [0,%d), got %d", ndim, dim);
 }
 

@@ -93,7 +93,11 @@ bool luc_want_floating(const lucid_call *c, int i);
 bool luc_want_ndim(const lucid_call *c, int i, int ndim, const char *shape);
 /* Input i has the sizes of input j; and an attribute `dim` is one of ndim dimensions. */
 bool luc_want_like(const lucid_call *c, int i, int j);
-bool luc_want_dim(const lucid_call *c, int dim, int ndim);
+bool luc_bad_dim(const lucid_call *c, int dim, int ndim);
+static inline bool luc_want_dim(const lucid_call *c, int dim, int ndim)
+{
+    return (dim >= 0 && dim < ndim) || luc_bad_dim(c, dim, ndim);
+}
 /* Output 0 is contiguous with the sizes in the attributes, which anything may have written. */
 bool luc_infer_shape(lucid_call *c, const lucid_shape *shape);
 
