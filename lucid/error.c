@@ -190,7 +190,8 @@ bool lucid_raise(lucid_code code, const char *op, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    raise_va(code == LUCID_OK ? LUCID_ERR_INTERNAL : code, op ? op : "lucid", fmt, args);
+    raise_va(code == LUCID_OK ? LUCID_ERR_INTERNAL : code, op ? op : "lucid",
+             fmt ? fmt : "an error without a message", args);
     va_end(args);
     return false;
 }

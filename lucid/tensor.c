@@ -69,7 +69,9 @@ void luc_tensor_set_meta(lucid_tensor *t, const lucid_meta *meta)
         t->numel *= meta->dims[d];
     }
     t->offset = meta->offset;
-    t->view.data = (char *)t->storage->data + meta->offset * (int64_t)lucid_dtype_size(meta->dtype);
+    t->view.data = t->storage->data; /* NULL is legal where there are no elements */
+    if (meta->offset)
+        t->view.data = (char *)t->view.data + meta->offset * (int64_t)lucid_dtype_size(meta->dtype);
 }
 
 void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta)

@@ -94,7 +94,7 @@ const lucid_op luc_op_cat = {
     LUC_BAD_SAMPLES(cat_bad_samples),
 };
 
-/* An application takes so many; more are joined in groups first. */
+/* An application takes this many; where there are more, they are joined in groups first. */
 enum { CAT_GROUP = LUCID_MAX_INPUTS };
 
 static lucid_tensor *cat_some(lucid_tensor *const *tensors, size_t n, int dim)
@@ -102,7 +102,7 @@ static lucid_tensor *cat_some(lucid_tensor *const *tensors, size_t n, int dim)
     lucid_dim_attrs attrs = {.dim = dim};
     if (n <= CAT_GROUP) return lucid_apply(&luc_op_cat, tensors, (int)n, &attrs);
     lucid_tensor *groups[CAT_GROUP];
-    size_t count = 0, each = (n + CAT_GROUP - 1) / CAT_GROUP;
+    size_t count = 0, each = n / CAT_GROUP + (n % CAT_GROUP != 0);
     for (size_t at = 0; at < n; at += each)
         groups[count++] = cat_some(tensors + at, n - at < each ? n - at : each, dim);
     return cat_some(groups, count, dim);
@@ -112,9 +112,6 @@ static bool check_list(lucid_tensor *const *tensors, size_t n, const char *op)
 {
     if (!tensors || n == 0)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "tensors: expected at least one, got none");
-    if (n > LUCID_MAX_CAT)
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "tensors: expected at most %d, got %zu",
-                         LUCID_MAX_CAT, n);
     for (size_t i = 0; i < n; i++)
         if (!tensors[i])
             return luc_raise(LUCID_ERR_ARGUMENT, op,
@@ -122,6 +119,22 @@ static bool check_list(lucid_tensor *const *tensors, size_t n, const char *op)
                              "tensor %zu",
                              n, i);
     return true;
+}
+
+/* A list of n tensors: `few`, if it has the room, or memory of its own. NULL after an error. */
+enum { FEW = 32 };
+static lucid_tensor **list_of(lucid_tensor **few, size_t n, const char *op)
+{
+    if (n <= FEW) return few;
+    size_t bytes;
+    if (!luc_mul_size(n, sizeof *few, &bytes))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "tensors: expected fewer than %zu", n);
+    return luc_alloc(bytes, op);
+}
+
+static void list_free(lucid_tensor **list, lucid_tensor *const *few)
+{
+    if (list != few) luc_free(list);
 }
 
 lucid_tensor *lucid_cat(lucid_tensor *const *tensors, size_t n, int dim)
@@ -133,28 +146,37 @@ lucid_tensor *lucid_cat(lucid_tensor *const *tensors, size_t n, int dim)
     int d = luc_wrap_dim(dim, tensors[0]->view.ndim, "cat", "dim");
     if (d < 0) return NULL;
     lucid_dtype dtype = luc_result_type(tensors, n);
-    lucid_tensor *like[LUCID_MAX_CAT];
-    for (size_t i = 0; i < n; i++)
-        if (!(like[i] = lucid_cast(tensors[i], dtype))) return NULL;
-    return cat_some(like, n, d);
+    lucid_tensor *few[FEW], **like = list_of(few, n, "cat"), *y = NULL;
+    if (!like) return NULL;
+    size_t cast = 0;
+    while (cast < n && (like[cast] = lucid_cast(tensors[cast], dtype))) cast++;
+    if (cast == n) y = cat_some(like, n, d);
+    list_free(like, few);
+    return y;
 }
 
 lucid_tensor *lucid_stack(lucid_tensor *const *tensors, size_t n, int dim)
 {
     if (!check_list(tensors, n, "stack")) return NULL;
-    lucid_tensor *raised[LUCID_MAX_CAT];
     const lucid_view *first = &tensors[0]->view;
     int d = luc_wrap_dim(dim, first->ndim + 1, "stack", "dim");
     if (d < 0) return NULL;
-    for (size_t i = 0; i < n; i++) {
+    lucid_tensor *few[FEW], **raised = list_of(few, n, "stack"), *y = NULL;
+    if (!raised) return NULL;
+    size_t i = 0;
+    for (; i < n; i++) {
         const lucid_view *t = &tensors[i]->view;
-        if (!luc_dims_equal(t->ndim, t->dims, first->ndim, first->dims))
-            return luc_raise_null(LUCID_ERR_ARGUMENT, "stack",
-                                  "tensors: expected %s like tensor 0, got %s for tensor %zu",
-                                  luc_shape_text(tensors[0]).s, luc_shape_text(tensors[i]).s, i);
-        raised[i] = lucid_unsqueeze(tensors[i], d);
+        if (!luc_dims_equal(t->ndim, t->dims, first->ndim, first->dims)) {
+            luc_raise(LUCID_ERR_ARGUMENT, "stack",
+                      "tensors: expected %s like tensor 0, got %s for tensor %zu",
+                      luc_shape_text(tensors[0]).s, luc_shape_text(tensors[i]).s, i);
+            break;
+        }
+        if (!(raised[i] = lucid_unsqueeze(tensors[i], d))) break;
     }
-    return lucid_cat(raised, n, d);
+    if (i == n) y = lucid_cat(raised, n, d);
+    list_free(raised, few);
+    return y;
 }
 
 /* ---- index_select: (x, index) and its gradient index_add: (grad, index) -> zeros with rows added --- */

@@ -9,9 +9,8 @@
 
 LUCID_BEGIN_DECLS
 
-#define LUCID_MAX_CAT 64 /* how many tensors cat and stack take */
-
-/* Joins n >= 1 tensors along dim; the other sizes must agree. Dtypes are promoted. */
+/* Joins n >= 1 tensors, as many as one likes, along dim; the other sizes must agree. Dtypes are
+ * promoted. Up to 8 are copied once, up to 64 twice, up to 512 three times, and so on. */
 LUCID_API lucid_tensor *lucid_cat(lucid_tensor *const *tensors, size_t n, int dim);
 /* Joins n tensors of equal sizes along a new dimension. */
 LUCID_API lucid_tensor *lucid_stack(lucid_tensor *const *tensors, size_t n, int dim);

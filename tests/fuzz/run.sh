@@ -1,5 +1,6 @@
 #!/bin/sh
-# run.sh idx|safetensors SECONDS|FILE: builds lucid for fuzzing in build/fuzz and runs one target.
+# run.sh idx|safetensors SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
+# and runs one target.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 target=$1
@@ -15,6 +16,17 @@ checks=-fsanitize=address,undefined
     -Dtests=disabled -Dexamples=false -Db_sanitize=address,undefined -Db_lundef=false \
     "-Dc_args=-O1 -fno-sanitize-recover=all -fno-omit-frame-pointer -fsanitize=fuzzer-no-link"
 ninja -C "$build" -j 2 liblucid.a
+if [ "$target" = api ]; then
+    mkdir -p "$build/api"
+    sh "$root/tests/fuzz/api_calls.sh" >"$build/api/api_calls.h"
+    # shellcheck disable=SC2046 # a list of options
+    clang -g -O1 -std=c11 $checks -fsanitize=fuzzer-no-link -fno-sanitize-recover=all -I"$build/api" -I"$root" \
+        "$root/tests/fuzz/fuzz_api.c" "$build/liblucid.a" -o "$build/fuzz_api" \
+        $(pkg-config --libs libpng zlib jansson) -lm -ldl -lpthread
+    cd "$build/api"
+    "$build/fuzz_api" null
+    exec "$build/fuzz_api" "$length" "${3:-1}"
+fi
 # shellcheck disable=SC2046 # a list of options
 clang -g -O1 -D_GNU_SOURCE $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
     "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid.a" -o "$build/fuzz_$target" \
