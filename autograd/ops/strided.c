@@ -131,24 +131,33 @@ static lucid_tensor *seen_in(lucid_tensor *z, lucid_shape shape, const lucid_vie
     return lucid_as_strided_opt(z, shape, strides, z->offset + a->start);
 }
 
-/* Adds g to place element by element: what is seen more than once collects the sum. */
-static bool add_overlapping(lucid_tensor *place, lucid_tensor *g)
+/* The place in memory of each element of the view, row-major, on the device: int64 [numel]. */
+static lucid_tensor *positions_of(const lucid_tensor *view, int64_t start)
 {
-    lucid_shape scalar = {.ndim = 0};
-    for (int64_t k = 0; k < g->numel; k++) {
-        int64_t rest = k, to = place->offset, from = g->offset;
-        for (int d = g->view.ndim - 1; d >= 0; d--) {
-            to += rest % g->view.dims[d] * place->view.strides[d];
-            from += rest % g->view.dims[d] * g->view.strides[d];
-            rest /= g->view.dims[d];
+    lucid_tensor_options o = lucid_tensor_defaults;
+    o.dtype = LUCID_I64;
+    lucid_tensor *index = lucid_empty_opt(LUCID_SHAPE(view->numel), &o);
+    int64_t *to = lucid_mutable_data(index);
+    for (int64_t k = 0; to && k < view->numel; k++) {
+        int64_t rest = k, at = start;
+        for (int d = view->view.ndim - 1; d >= 0; d--) {
+            at += rest % view->view.dims[d] * view->view.strides[d];
+            rest /= view->view.dims[d];
         }
-        size_t depth = lucid_scope_begin();
-        bool ok = lucid_add_(lucid_as_strided_opt(place, scalar, scalar, to),
-                             lucid_as_strided_opt(g, scalar, scalar, from)) != NULL;
-        lucid_scope_end(depth);
-        if (!ok) return false;
+        to[k] = at;
     }
-    return true;
+    return lucid_tensor_to(index, view->storage->device);
+}
+
+/* What is seen more than once collects the sum: rounded once, as index_add's are. z is the memory. */
+static lucid_tensor *add_overlapping(const lucid_tensor *z, const lucid_tensor *place,
+                                     lucid_tensor *g)
+{
+    const lucid_dim_attrs into = {.dim = 0, .size = z->numel};
+    lucid_tensor *index = positions_of(place, place->offset - z->offset);
+    lucid_tensor *flat = lucid_reshape_opt(g, LUCID_SHAPE(g->numel));
+    lucid_tensor *sum = luc_apply2(&luc_op_index_add, flat, index, &into);
+    return sum ? lucid_view_opt(sum, lucid_tensor_shape(z)) : NULL;
 }
 
 static bool backward_compose(const lucid_call *c, lucid_tensor **out)
@@ -160,7 +169,7 @@ static bool backward_compose(const lucid_call *c, lucid_tensor **out)
     out[0] = z;
     if (!place) return false;
     if (may_overlap(place->view.ndim, place->view.dims, place->view.strides))
-        return add_overlapping(place, g);
+        return (out[0] = add_overlapping(z, place, g)) != NULL;
     return luc_copy_data(place, g, "as_strided_backward");
 }
 

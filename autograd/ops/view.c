@@ -267,8 +267,9 @@ lucid_tensor *lucid_transpose(lucid_tensor *x, int dim0, int dim1)
 /* Is every size that of x, or one that x's size of 1 can become? */
 static bool stretches(const lucid_view *x, const lucid_shape *shape)
 {
+    if (shape->ndim < x->ndim || shape->ndim > LUCID_MAX_DIMS) return false;
     const int lead = shape->ndim - x->ndim;
-    bool ok = lead >= 0 && shape->ndim <= LUCID_MAX_DIMS;
+    bool ok = true;
     for (int d = 0; ok && d < shape->ndim; d++) {
         const int64_t have = d < lead ? 1 : x->dims[d - lead];
         ok = shape->dims[d] >= 0 && (shape->dims[d] == have || have == 1);

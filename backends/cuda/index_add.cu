@@ -6,7 +6,10 @@
  * sum once: every place is written by one thread.
  *
  * scatter_add, where every element has an index of its own: where there are few places, each looks
- * through its whole line of indices; else each line is added up by one thread, in order. */
+ * through its whole line of indices; else each line is added up by one thread, in order.
+ *
+ * Each sum is rounded to the element type once, and long ones are taken in parts, as on the CPU: a
+ * place that is named thousands of times neither stalls in 16 bits nor loses float's digits. */
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/index.h"
 
@@ -31,6 +34,44 @@ template <> __device__ inline uint8_t plus<boolean>(uint8_t a, uint8_t b)
 {
     return a | b;
 }
+
+/* A sum of many numbers: runs in the type that is computed in, and the runs' sums in double. */
+template <class T> struct long_sum {
+    enum { run_length = 16 };
+    compute_t<T> run = 0;
+    double total = 0;
+    int64_t n = 0;
+    __device__ void add(compute_t<T> x)
+    {
+        run = n % run_length ? plus<T>(run, x) : x;
+        if (++n % run_length == 0) total += (double)run;
+    }
+    __device__ compute_t<T> result() const
+    {
+        if (n <= run_length) return run;
+        return (compute_t<T>)(total + (n % run_length ? (double)run : 0.0));
+    }
+};
+/* Integers are exact, and wrap around. */
+template <class T> struct exact_sum {
+    compute_t<T> run = 0;
+    __device__ void add(compute_t<T> x)
+    {
+        run = plus<T>(run, x);
+    }
+    __device__ compute_t<T> result() const
+    {
+        return run;
+    }
+};
+template <> struct long_sum<int64_t> : exact_sum<int64_t> {
+};
+template <> struct long_sum<int32_t> : exact_sum<int32_t> {
+};
+template <> struct long_sum<uint8_t> : exact_sum<uint8_t> {
+};
+template <> struct long_sum<boolean> : exact_sum<boolean> {
+};
 
 /* ---- chains ------------------------------------------------------------------------------------ */
 
@@ -84,13 +125,13 @@ __global__ void __launch_bounds__(add_threads) add_chains(T *y, const T *g, chai
         if (next >= 0) continue;
         const T *from = g + (at[0] - at[2] * p.from_stride) * W;
         pack<T, W> in = *reinterpret_cast<const pack<T, W> *>(from + at[2] * p.from_stride * W);
-        compute_t<T> sum[W];
-        for (int w = 0; w < W; w++) sum[w] = widen(in.v[w]);
+        long_sum<T> sum[W];
+        for (int w = 0; w < W; w++) sum[w].add(widen(in.v[w]));
         for (next = ~next; next < p.count; next = p.next[next]) {
             in = *reinterpret_cast<const pack<T, W> *>(from + next * p.from_stride * W);
-            for (int w = 0; w < W; w++) sum[w] = plus<T>(sum[w], widen(in.v[w]));
+            for (int w = 0; w < W; w++) sum[w].add(widen(in.v[w]));
         }
-        for (int w = 0; w < W; w++) in.v[w] = narrow<T>(sum[w]);
+        for (int w = 0; w < W; w++) in.v[w] = narrow<T>(sum[w].result());
         int64_t to = at[1] + p.index.read(at[2] * p.index_stride) * p.to_stride;
         *reinterpret_cast<pack<T, W> *>(y + to * W) = in;
     }
@@ -98,14 +139,15 @@ __global__ void __launch_bounds__(add_threads) add_chains(T *y, const T *g, chai
 
 static const lucid_backend *table;
 
-static bool fill_zero(const lucid_kernel_args *args)
+static bool fill_zero(const lucid_kernel_args *args, const lucid_view *y)
 {
     lucid_scalar_attrs zero = {0};
     lucid_kernel_args fill = *args;
     fill.op = LUCID_OP_fill;
     fill.n_in = 0;
+    fill.out = &y;
     fill.attrs = &zero;
-    return table->kernels[LUCID_OP_fill][args->out[0]->dtype](&fill);
+    return table->kernels[LUCID_OP_fill][y->dtype](&fill);
 }
 
 static int64_t count_of(const lucid_view *v)
@@ -159,7 +201,7 @@ template <class T> static bool index_add(const lucid_kernel_args *args)
 {
     call c(args);
     const lucid_view *index = c.in(1);
-    if (!has_index_dtype(c, index) || !fill_zero(args)) return false;
+    if (!has_index_dtype(c, index) || !fill_zero(args, args->out[0])) return false;
     return add_by_chains<T>(c, c.attrs<lucid_dim_attrs>()->dim, count_of(index),
                             index->ndim ? index->strides[0] : 0);
 }
@@ -174,9 +216,23 @@ struct scatter_plan {
     checker check;
 };
 
-/* A thread for each line: y is zero before. */
-template <class T>
-__global__ void __launch_bounds__(add_threads) scatter_lines(T *y, const T *g, scatter_plan p)
+/* The type of the sums that lie in memory while they grow. */
+template <class T> struct sums_in {
+    typedef T type;
+};
+template <> struct sums_in<float> {
+    typedef double type;
+};
+template <> struct sums_in<f16> {
+    typedef float type;
+};
+template <> struct sums_in<bf16> {
+    typedef float type;
+};
+
+/* A thread for each line: y, of T or of its wider type, is zero before. */
+template <class T, class S>
+__global__ void __launch_bounds__(add_threads) scatter_lines(S *y, const T *g, scatter_plan p)
 {
     int64_t step = (int64_t)gridDim.x * add_threads;
     for (int64_t i = (int64_t)blockIdx.x * add_threads + threadIdx.x; i < p.lines.n; i += step) {
@@ -185,8 +241,8 @@ __global__ void __launch_bounds__(add_threads) scatter_lines(T *y, const T *g, s
         for (int64_t k = 0; k < p.count; k++) {
             int64_t place = at[1] + k * p.index_stride, j = p.index.read(place);
             if (!p.check.accepts(j, place)) continue;
-            T *to = y + at[2] + j * p.y_stride;
-            *to = narrow<T>(plus<T>(widen(*to), widen(g[at[0] + k * p.grad_stride])));
+            S *to = y + at[2] + j * p.y_stride;
+            *to = narrow<S>(plus<S>(widen(*to), widen(g[at[0] + k * p.grad_stride])));
         }
     }
 }
@@ -201,13 +257,13 @@ __global__ void __launch_bounds__(add_threads) scatter_places(T *y, const T *g, 
     int64_t line = place / p.size, j = place % p.size, at[3];
     bool mine = line < p.lines.n;
     p.lines.offsets(mine ? line : 0, at);
-    compute_t<T> sum = 0;
+    long_sum<T> sum;
     for (int64_t k = lane; k < (mine ? p.count : 0); k += p.group) {
         int64_t from = at[1] + k * p.index_stride, i = p.index.read(from);
-        if (i == j) sum = plus<T>(sum, widen(g[at[0] + k * p.grad_stride]));
+        if (i == j) sum.add(widen(g[at[0] + k * p.grad_stride]));
         if (j == 0) p.check.accepts(i, from);
     }
-    sums[threadIdx.x] = sum;
+    sums[threadIdx.x] = sum.result();
     for (int half = p.group / 2; half > 0; half /= 2) {
         __syncthreads();
         if (lane < half) sums[threadIdx.x] = plus<T>(sums[threadIdx.x], sums[threadIdx.x + half]);
@@ -215,12 +271,48 @@ __global__ void __launch_bounds__(add_threads) scatter_places(T *y, const T *g, 
     if (lane == 0 && mine) y[at[2] + j * p.y_stride] = narrow<T>(sums[threadIdx.x]);
 }
 
+/* y while it grows: itself, or memory of the sums' type in the workspace, row-major. */
+template <class S> static lucid_view sums_of(const lucid_view *y, S *workspace)
+{
+    lucid_view v = *y;
+    if (y->dtype == (lucid_dtype)dtype_of<S>::value) return v;
+    int64_t stride = 1;
+    v.data = workspace;
+    v.dtype = (lucid_dtype)dtype_of<S>::value;
+    for (int d = y->ndim - 1; d >= 0; stride *= y->dims[d--]) v.strides[d] = stride;
+    return v;
+}
+
+static bool round_sums(const lucid_kernel_args *args, const lucid_view *sums)
+{
+    lucid_kernel_args cast = *args;
+    if (sums->dtype == args->out[0]->dtype) return true;
+    cast.op = LUCID_OP_cast;
+    cast.n_in = 1;
+    cast.in = &sums;
+    cast.attrs = NULL;
+    return table->kernels[LUCID_OP_cast][sums->dtype](&cast);
+}
+
+/* Many places, of many lines. */
+static bool sums_in_memory(const lucid_view *index, const lucid_view *y, int dim)
+{
+    int64_t lines = 1, size = y->ndim ? y->dims[dim] : 1;
+    for (int d = 0; d < index->ndim; d++)
+        if (d != dim) lines *= index->dims[d];
+    return lines > 1 && size > 0 && lines >= ceil_div(few_places, size);
+}
+
 template <class T> static bool scatter_add(const lucid_kernel_args *args)
 {
+    typedef typename sums_in<T>::type S;
     call c(args);
-    const lucid_view *index = c.in(1), *views[3] = {c.in(0), index, c.out(0)};
     int dim = c.attrs<lucid_dim_attrs>()->dim;
-    if (!has_index_dtype(c, index) || !fill_zero(args)) return false;
+    const lucid_view *index = c.in(1), *y_view = c.out(0);
+    const bool in_memory = sums_in_memory(index, y_view, dim);
+    const lucid_view grown = in_memory ? sums_of<S>(y_view, c.workspace<S>()) : *y_view;
+    const lucid_view *views[3] = {c.in(0), index, &grown};
+    if (!has_index_dtype(c, index) || !fill_zero(args, &grown)) return false;
     int64_t steps[3] = {0, 0, 0}, count = index->ndim ? index->dims[dim] : 1;
     lucid_view lines[3] = {};
     for (int k = 0; k < 3; k++) {
@@ -242,15 +334,18 @@ template <class T> static bool scatter_add(const lucid_kernel_args *args)
                       c.out(0)->ndim ? c.out(0)->dims[dim] : 1,
                       1,
                       checker(c, c.out(0)->ndim ? c.out(0)->dims[dim] : 1)};
-    if (p.lines.n == 0 || count == 0) return true;
+    if (p.lines.n == 0 || count == 0) return round_sums(args, &grown);
     T *y = static_cast<T *>(c.out(0)->data);
     const T *g = static_cast<const T *>(c.in(0)->data);
     int64_t places = p.lines.n * p.size;
-    if (places == 0 || places >= few_places)
-        return p.lines.n == 1 && places
-                   ? add_by_chains<T>(c, dim, count, steps[1])
-                   : c.launch(scatter_lines<T>, c.blocks_for(p.lines.n, add_threads), add_threads,
-                              0, y, g, p);
+    if (in_memory)
+        return c.launch(scatter_lines<T, S>, c.blocks_for(p.lines.n, add_threads), add_threads, 0,
+                        static_cast<S *>(grown.data), g, p) &&
+               round_sums(args, &grown);
+    if (places == 0) /* every index is wrong */
+        return c.launch(scatter_lines<T, T>, c.blocks_for(p.lines.n, add_threads), add_threads, 0,
+                        y, g, p);
+    if (places >= few_places) return add_by_chains<T>(c, dim, count, steps[1]);
     while (p.group < add_threads && p.group * 16 < count && places * p.group < few_places)
         p.group *= 2;
     return c.launch(scatter_places<T>, (unsigned)ceil_div(places, add_threads / p.group),
@@ -263,6 +358,9 @@ static size_t workspace(const lucid_kernel_args *args)
     int64_t n = count_of(index);
     if (args->op == LUCID_OP_scatter_add) { /* chains are for a single line */
         int dim = static_cast<const lucid_dim_attrs *>(args->attrs)->dim;
+        const lucid_view *y = args->out[0];
+        if (sums_in_memory(index, y, dim))
+            return (size_t)count_of(y) * (y->dtype == LUCID_F32 ? sizeof(double) : sizeof(float));
         if (index->ndim && n != index->dims[dim]) return 0;
     }
     return (size_t)n * sizeof(int32_t);

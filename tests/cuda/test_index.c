@@ -4,8 +4,7 @@
 
 CUDA_SUITE(index);
 
-/* Small whole numbers for the 16-bit types, whose sums are then exact: the CPU rounds them at every
- * step, the device once. */
+/* Small whole numbers for the 16-bit types, whose sums are then exact. */
 static lucid_tensor *values(lucid_shape shape, lucid_dtype dtype, uint64_t seed)
 {
     double low = dtype == LUCID_U8 || dtype == LUCID_BOOL ? 0 : -5;
@@ -136,6 +135,32 @@ Test(index, joined)
                                     .dtype = any_dtype[d],
                                     .what = "cat"});
             }
+    }
+}
+
+/* Thousands of ones at one place, in each way that the kernels have: nothing stalls, and everything is
+ * rounded once. The last one has more places than a thread each would look for. */
+Test(index, long_sums_do_not_stall)
+{
+    static const lucid_dtype dtypes[] = {LUCID_BF16, LUCID_F16, LUCID_F32};
+    static const double want[] = {4992, 5000, 5000};
+    enum { MANY = 5000 };
+    const lucid_device device = lucid_cuda(0);
+    for (int d = 0; d < 3; d++) {
+        LUCID_SCOPE;
+        lucid_tensor *ones = lucid_ones((MANY), .dtype = dtypes[d], .device = device);
+        lucid_tensor *zeros = lucid_zeros((MANY), .dtype = LUCID_I64, .device = device);
+        scatter_attrs one = {{.dim = 0, .size = 2}, {1, {2}}};
+        lucid_tensor *in[] = {ones, zeros};
+        lucid_tensor *y = lucid_apply(luc_op_table[LUCID_OP_index_add], in, 2, &one);
+        cr_expect_eq(lucid_at(y, LUCID_SHAPE(0)), want[d], "%s", lucid_dtype_name(dtypes[d]));
+        y = lucid_apply(luc_op_table[LUCID_OP_scatter_add], in, 2, &one);
+        cr_expect_eq(lucid_at(y, LUCID_SHAPE(0)), want[d], "%s", lucid_dtype_name(dtypes[d]));
+        scatter_attrs lines = {{.dim = 1, .size = 1 << 19}, {2, {2, 1 << 19}}};
+        in[0] = lucid_expand(ones, (2, MANY));
+        in[1] = lucid_expand(zeros, (2, MANY));
+        y = lucid_apply(luc_op_table[LUCID_OP_scatter_add], in, 2, &lines);
+        cr_expect_eq(lucid_at(y, LUCID_SHAPE(1, 0)), want[d], "%s", lucid_dtype_name(dtypes[d]));
     }
 }
 
