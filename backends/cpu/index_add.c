@@ -159,6 +159,7 @@ typedef struct {
     const lucid_view *g, *y;
     int dim;
     int64_t rows, inner, pieces; /* of y's dimension; of a row; of a row */
+    int64_t g_step;              /* bytes from one slice of g to the next */
     bool dense;
     int64_t *begin, *order;
 } plan;
@@ -174,32 +175,47 @@ static void sort_positions(plan *p, const lucid_view *index, int64_t count)
         p->order[p->begin[luc_index_read(index, k * step) + 1]++] = k;
 }
 
-/* A unit is a piece of a row of one outer position. */
+/* Elements [from, from + n) of a row of y and of all that is added to it. */
+static void add_to_row(const plan *p, char *y, const char *g, int64_t row, int64_t from, int64_t n)
+{
+    const lucid_dtype type = p->y->dtype;
+    const int64_t size = (int64_t)luc_elem_size(type);
+    const int ndim = p->y->ndim;
+    terms t = {.order = p->order + p->begin[row],
+               .n = p->begin[row + 1] - p->begin[row],
+               .step = p->g_step};
+    if (p->dense) {
+        t.at = g + from * size;
+        if (n > 1)
+            sum_piece(y + from * size, &t, n, type);
+        else
+            sum_number(y + from * size, &t, type);
+        return;
+    }
+    for (int64_t k = from; k < from + n; k++) {
+        t.at = g + luc_index_offset(p->g, p->dim + 1, ndim, k);
+        sum_number(y + luc_index_offset(p->y, p->dim + 1, ndim, k), &t, type);
+    }
+}
+
+/* A unit is a piece of a row of one outer position; the pieces of a row are neighbours. */
 static void add_units(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *p = ctx;
-    const lucid_dtype type = p->y->dtype;
-    const int64_t size = (int64_t)luc_elem_size(type), y_step = luc_index_stride(p->y, p->dim);
-    const int ndim = p->y->ndim;
+    const int64_t y_step = luc_index_stride(p->y, p->dim);
+    int64_t piece = begin % p->pieces, row = begin / p->pieces % p->rows;
+    int64_t outer = begin / p->pieces / p->rows;
     (void)thread;
-    for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t row = unit / p->pieces % p->rows, outer = unit / p->pieces / p->rows;
-        const int64_t from = unit % p->pieces * PIECE;
-        const int64_t n = p->inner - from < PIECE ? p->inner - from : PIECE;
-        char *y = (char *)p->y->data + luc_index_offset(p->y, 0, p->dim, outer) + row * y_step;
+    while (begin < end) {
+        char *y = (char *)p->y->data + luc_index_offset(p->y, 0, p->dim, outer);
         const char *g = (const char *)p->g->data + luc_index_offset(p->g, 0, p->dim, outer);
-        terms t = {.order = p->order + p->begin[row],
-                   .n = p->begin[row + 1] - p->begin[row],
-                   .step = luc_index_stride(p->g, p->dim)};
-        if (p->dense && n > 1) {
-            t.at = g + from * size;
-            sum_piece(y + from * size, &t, n, type);
-            continue;
-        }
-        for (int64_t j = from; j < from + n; j++) {
-            t.at = g + luc_index_offset(p->g, p->dim + 1, ndim, j);
-            sum_number(y + luc_index_offset(p->y, p->dim + 1, ndim, j), &t, type);
-        }
+        for (; row < p->rows && begin < end; row++, piece = 0)
+            for (; piece < p->pieces && begin < end; piece++, begin++) {
+                const int64_t from = piece * PIECE, left = p->inner - from;
+                add_to_row(p, y + row * y_step, g, row, from, left < PIECE ? left : PIECE);
+            }
+        row = 0;
+        outer++;
     }
 }
 
@@ -223,6 +239,7 @@ static bool index_add(const lucid_kernel_args *args)
     p.inner = luc_index_product(y, dim + 1, y->ndim);
     p.pieces = (p.inner - 1) / PIECE + 1;
     p.dense = luc_index_inner_dense(g, dim) && luc_index_inner_dense(y, dim);
+    p.g_step = luc_index_stride(g, dim);
     p.begin = args->workspace;
     p.order = p.begin + p.rows + 2;
     sort_positions(&p, index, count);
@@ -234,11 +251,12 @@ static bool index_add(const lucid_kernel_args *args)
 
 /* ---- scatter_add: an index for every element ------------------------------------------------------ */
 
-/* The dtype of the sums before they are rounded. */
-static lucid_dtype sum_type(lucid_dtype type)
+/* The dtype of the sums before they are rounded. No place has more terms than a line has indices: a
+ * few in float32 are a run. */
+static lucid_dtype sum_type(lucid_dtype type, const lucid_view *index, int dim)
 {
     if (type == LUCID_F16 || type == LUCID_BF16) return LUCID_F32;
-    return type == LUCID_F32 ? LUCID_F64 : type;
+    return type == LUCID_F32 && index->ndim && index->dims[dim] > RUN ? LUCID_F64 : type;
 }
 
 typedef struct {
@@ -246,12 +264,15 @@ typedef struct {
     int dim;
 } elements;
 
-/* *y of sum_type(type) += *x of type */
-static void add_number(char *y, const char *x, lucid_dtype type)
+/* *y += *x of type; y's type is sum_type's: `wider` or the same */
+static void add_number(char *y, const char *x, lucid_dtype type, bool wider)
 {
     switch (type) {
     case LUCID_F32:
-        *(double *)(void *)y += (double)*(const float *)(const void *)x;
+        if (wider)
+            *(double *)(void *)y += (double)*(const float *)(const void *)x;
+        else
+            *(float *)(void *)y += *(const float *)(const void *)x;
         return;
     case LUCID_F64:
         *(double *)(void *)y += *(const double *)(const void *)x;
@@ -285,6 +306,7 @@ static void add_lines(void *ctx, int64_t begin, int64_t end, int thread)
     const int64_t inner = luc_index_product(e->index, dim + 1, ndim);
     const int64_t n = ndim ? e->index->dims[dim] : 1, sums_step = luc_index_stride(e->sums, dim);
     const int64_t step = luc_index_stride(e->g, dim), index_step = luc_index_stride(e->index, dim);
+    const bool wider = e->sums->dtype != e->g->dtype;
     (void)thread;
     for (int64_t line = begin; line < end; line++) {
         /* The other dimensions' positions are the index's, in all three views. */
@@ -301,7 +323,7 @@ static void add_lines(void *ctx, int64_t begin, int64_t end, int thread)
         char *sums = (char *)e->sums->data + at[2];
         for (int64_t k = 0; k < n; k++) {
             const int64_t where = luc_index_read(e->index, at[1] + k * index_step);
-            add_number(sums + where * sums_step, g + k * step, e->g->dtype);
+            add_number(sums + where * sums_step, g + k * step, e->g->dtype, wider);
         }
     }
 }
@@ -309,7 +331,8 @@ static void add_lines(void *ctx, int64_t begin, int64_t end, int thread)
 static size_t scatter_add_workspace(const lucid_kernel_args *args)
 {
     const lucid_view *y = args->out[0];
-    const lucid_dtype wide = sum_type(y->dtype);
+    const int dim = ((const lucid_dim_attrs *)args->attrs)->dim;
+    const lucid_dtype wide = sum_type(y->dtype, args->in[1], dim);
     return wide == y->dtype ? 0 : (size_t)luc_view_numel(y) * luc_elem_size(wide);
 }
 
@@ -328,7 +351,7 @@ static bool scatter_add(const lucid_kernel_args *args)
     const lucid_scalar_attrs zero = {0};
     lucid_view sums = *y;
     if (!luc_index_check("scatter_add", index, y->ndim ? y->dims[dim] : 1)) return false;
-    sums.dtype = sum_type(y->dtype);
+    sums.dtype = sum_type(y->dtype, index, dim);
     if (sums.dtype != y->dtype) {
         int64_t stride = 1;
         sums.data = args->workspace;
