@@ -30,6 +30,13 @@ LUCID_API bool lucid_get_tf32(void);
 LUCID_API void lucid_set_deterministic(bool enabled);
 LUCID_API bool lucid_get_deterministic(void);
 
+/* On the CPU, float32 convolutions of 3x3 with stride 1 go through Winograd's transform where the shape
+ * makes it faster. Its error is a small multiple of direct summation's: about 9e-7 of the outputs' root
+ * mean square with 64 channels, against 4e-7 (the points 0, +-sqrt(1/2), +-sqrt(2) and infinity are the
+ * best that cost no more). A NaN or an infinity in the input reaches all 4x4 outputs that are computed
+ * together, as NaN, where PyTorch's direct engines touch 3x3. LUCID_WINOGRAD=0 in the environment, read
+ * when the first convolution runs, turns the transform off. */
+
 /* The first convolution of each shape measures the algorithms that there are, and later ones of the
  * shape take the fastest: worth it where sizes repeat. */
 LUCID_API void lucid_set_benchmark(bool enabled);

@@ -62,8 +62,7 @@ static bool check_window(const char *op, const lucid_pool2d_attrs *a)
 static bool pool_infer(lucid_call *c, int64_t *size)
 {
     const lucid_pool2d_attrs *a = c->attrs;
-    if (!check_window(c->op->name, a)) return false;
-    if (!luc_want_floating(c, 0) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]")) return false;
+    if (!check_window(c->op->name, a) || !luc_want_ndim(c, 0, 4, "[N,C,H,W]")) return false;
     const lucid_view *x = &c->in[0]->view;
     for (int i = 0; i < 2; i++) size[i] = pooled_size(x->dims[2 + i], a, i);
     if (size[0] < 1 || size[1] < 1)
@@ -81,6 +80,7 @@ static bool max_infer(lucid_call *c)
     const lucid_pool2d_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view;
     int64_t size[2], none = 0;
+    if (x->dtype == LUCID_BOOL) return luc_bad_input(c, 0, "expected numbers");
     if (!pool_infer(c, size)) return false;
     bool wide = x->dims[3] > 0 && x->dims[2] > INT32_MAX / x->dims[3];
     lucid_dtype dtype = wide ? LUCID_I64 : LUCID_I32;
@@ -94,7 +94,7 @@ static bool max_infer(lucid_call *c)
 static bool avg_infer(lucid_call *c)
 {
     int64_t size[2];
-    return pool_infer(c, size);
+    return luc_want_floating(c, 0) && pool_infer(c, size);
 }
 
 /* The backwards, gather and adaptive pooling: H and W are in the attributes. */

@@ -24,7 +24,8 @@ typedef struct lucid_pool2d_options {
     .count_include_pad = true, .divisor_override = 0
 LUCID_API extern const lucid_pool2d_options lucid_pool2d_defaults;
 
-/* The largest of each window (a NaN wins); the gradient goes to the first largest. */
+/* The largest of each window (a NaN wins); the gradient goes to the first largest. Takes integers, too,
+ * as PyTorch does; only bool is refused. */
 LUCID_API lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, int64_t kernel,
                                              const lucid_pool2d_options *options);
 LUCID_API lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, int64_t kernel,

@@ -111,7 +111,9 @@ static bool infer_extreme(lucid_call *c)
     const lucid_reduce_attrs *a = c->attrs;
     const lucid_view *x = &c->in[0]->view;
     if (reduced_count(a->mask, x->ndim, x->dims) == 0)
-        return luc_bad_input(c, 0, "expected at least one element to reduce");
+        return luc_bad_input(c, 0,
+                             "expected at least one element to reduce, for nothing has no largest "
+                             "or smallest (lucid_cat a value to x, or ask lucid_size first)");
     return infer_reduced(c, x->dtype);
 }
 

@@ -77,7 +77,10 @@ static luc_pool_plan make_plan(const lucid_kernel_args *args, const lucid_view *
 static bool max_pool2d(const lucid_kernel_args *args)
 {
     luc_pool_plan p = make_plan(args, args->in[0], args->out[0], args->out[1], false);
-    luc_pool_get()->max[args->in[0]->dtype](&p);
+    if (lucid_dtype_is_floating(args->in[0]->dtype))
+        luc_pool_get()->max[args->in[0]->dtype](&p);
+    else
+        luc_max_pool_int(&p, args->in[0]->dtype);
     return true;
 }
 
@@ -137,6 +140,8 @@ static bool avg_pool2d_backward(const lucid_kernel_args *args)
 
 void luc_cpu_register_pool(lucid_backend *b)
 {
+    static const lucid_dtype integers[] = {LUCID_I64, LUCID_I32, LUCID_U8};
+    for (int i = 0; i < 3; i++) b->kernels[LUCID_OP_max_pool2d][integers[i]] = max_pool2d;
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
         b->kernels[LUCID_OP_max_pool2d][dtype] = max_pool2d;
         b->kernels[LUCID_OP_max_pool2d_backward][dtype] = max_pool2d_backward;

@@ -87,4 +87,7 @@ typedef struct luc_pool_table {
 } luc_pool_table;
 LUC_DECLARE_TABLES(luc_pool_table, luc_pool)
 
+/* Max pooling of int64, int32 or uint8. */
+void luc_max_pool_int(const luc_pool_plan *p, lucid_dtype type);
+
 #endif

@@ -63,8 +63,26 @@ template <> struct winner_of<0, 1> {
     typedef int64_t type;
 };
 
+/* What no number of the type is below. */
+template <class C> __device__ inline C least()
+{
+    return (C)-HUGE_VAL;
+}
+template <> __device__ inline int64_t least<int64_t>()
+{
+    return INT64_MIN;
+}
+template <> __device__ inline int32_t least<int32_t>()
+{
+    return INT32_MIN;
+}
+template <> __device__ inline uint8_t least<uint8_t>()
+{
+    return 0;
+}
+
 /* K: the window is K x K without dilation, and all its taps are loaded at once; 0: any. The first
- * largest wins, and a NaN over all: a tap outside counts as -inf, which never wins. */
+ * largest wins, and a NaN over all: a tap outside counts as the least, which never wins. */
 template <class T, int K, int W>
 __global__ void __launch_bounds__(pool_threads) max_forward(pool_plan p)
 {
@@ -78,7 +96,7 @@ __global__ void __launch_bounds__(pool_threads) max_forward(pool_plan p)
         I columns = p.axis[1].size, winner[W];
         C best[W];
         for (int w = 0; w < W; w++) {
-            best[w] = (C)-HUGE_VAL;
+            best[w] = least<C>();
             winner[w] = wy.begin * columns + wx.begin;
         }
         if (K > 0) {
@@ -94,7 +112,7 @@ __global__ void __launch_bounds__(pool_threads) max_forward(pool_plan p)
                     taps[k] = load_pack<T, W>(p.big.data,
                                               x + r * p.big.strides[2] + c * p.big.strides[3]);
                 } else {
-                    for (int w = 0; w < W; w++) taps[k].v[w] = narrow<T>((C)-HUGE_VAL);
+                    for (int w = 0; w < W; w++) taps[k].v[w] = narrow<T>(least<C>());
                 }
             }
 #pragma unroll
@@ -228,6 +246,7 @@ template <class T> static bool max_pool2d_gather(const lucid_kernel_args *args)
 void register_pool_max(lucid_backend *b)
 {
     LUC_FLOATS(b, max_pool2d, max_pool2d);
+    LUC_INTEGERS(b, max_pool2d, max_pool2d); /* without a gradient */
     LUC_FLOATS(b, max_pool2d_backward, max_pool2d_backward);
     LUC_FLOATS(b, max_pool2d_gather, max_pool2d_gather);
 }
