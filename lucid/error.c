@@ -1,5 +1,6 @@
 /* error.c: the birthplace of errors. */
 #include "lucid/error_priv.h"
+#include "lucid/format_priv.h"
 #include "lucid/lock_priv.h"
 
 #include <pthread.h>
@@ -135,7 +136,7 @@ static void write_message(const char *op, const char *fmt, va_list args)
     int n = snprintf(text, MESSAGE_SIZE, "%s: ", op);
     if (n < 0) n = 0;
     if (n < MESSAGE_SIZE) {
-        int m = vsnprintf(text + n, MESSAGE_SIZE - (size_t)n, fmt, args);
+        int m = luc_vsnprintf(text + n, MESSAGE_SIZE - (size_t)n, fmt, args);
         n += m > 0 ? m : 0;
     }
     if (module_frame && n < MESSAGE_SIZE) {

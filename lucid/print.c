@@ -1,6 +1,7 @@
 /* print.c: tensors as text, character for character as PyTorch writes them. */
 #include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
+#include "lucid/format_priv.h"
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
@@ -113,9 +114,9 @@ static int format_element(const printer *p, int64_t offset, char *s)
     double x = luc_element_to_double(t, offset);
     if (isnan(x)) return snprintf(s, ELEMENT_MAX, "nan"); /* whatever its sign */
     if (isinf(x)) return snprintf(s, ELEMENT_MAX, x < 0 ? "-inf" : "inf");
-    if (p->scientific) return snprintf(s, ELEMENT_MAX, "%.*e", p->o.precision, x);
-    if (p->whole) return snprintf(s, ELEMENT_MAX, "%.0f.", x);
-    return snprintf(s, ELEMENT_MAX, "%.*f", p->o.precision, x);
+    if (p->scientific) return luc_snprintf(s, ELEMENT_MAX, "%.*e", p->o.precision, x);
+    if (p->whole) return luc_snprintf(s, ELEMENT_MAX, "%.0f.", x);
+    return luc_snprintf(s, ELEMENT_MAX, "%.*f", p->o.precision, x);
 }
 
 /* How many of n items are shown at the begin before the dots, or n where there are none. */

@@ -1,46 +1,59 @@
 /* files.c: state dicts as safetensors files. The versions of the modules are one text of the file's
  * metadata, in the form of PyTorch's state_dict._metadata: {"": {"version": 1}, "1": {...}}. */
+#include "lucid/io/json_priv.h"
 #include "lucid/io/safetensors.h"
+#include "lucid/io/safetensors_priv.h"
 #include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
 
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define VERSIONS_KEY "_metadata"
 
 /* ---- versions as text ------------------------------------------------------------------------ */
 
-static char *versions_text(const lucid_state_dict *s)
+/* False, with an error raised, when memory is out or a name is not UTF-8. */
+static bool put_versions(luc_string *out, const lucid_state_dict *s)
 {
-    json_t *root = json_object();
-    bool ok = root != NULL;
+    bool ok = luc_string_add(out, "{", 1);
     for (size_t i = 0; ok && i < s->versions.count; i++) {
         const luc_state_item *item = &s->versions.items[i];
-        json_t *entry = json_pack("{s:I}", "version", (json_int_t)item->number);
-        ok = entry && json_object_set_new(root, item->name, entry) == 0;
+        ok = (!i || luc_string_add(out, ",", 1)) && luc_json_put_string(out, item->name) &&
+             luc_string_printf(out, ":{\"version\":%lld}", (long long)item->number);
+        if (!ok && !out->failed)
+            luc_raise(LUCID_ERR_ARGUMENT, "save", "versions: \"%s\" is not UTF-8", item->name);
     }
-    char *text = ok ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    if (!text) luc_raise(LUCID_ERR_MEMORY, "save", "the versions of the modules cannot be written");
-    return text;
+    return ok && luc_string_add(out, "}", 1);
+}
+
+/* {"version": 1}, and whatever else; -1 where there is no version. */
+static int64_t read_version(luc_json *j, char *name)
+{
+    int64_t version = -1, number;
+    bool first = true;
+    if (luc_json_peek(j) != '{') return luc_json_skip(j), -1;
+    luc_json_open(j, '{');
+    while (luc_json_member(j, '}', &first) && luc_json_name(j, name, NULL)) {
+        luc_json value = *j;
+        if (strcmp(name, "version") == 0 && luc_json_integer(&value, &number)) version = number;
+        luc_json_skip(j);
+    }
+    return version;
 }
 
 /* A text that is not of this form says nothing about versions: that is allowed. */
 static bool read_versions(lucid_state_dict *s, const char *text)
 {
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    const char *path;
-    json_t *entry;
-    bool ok = true;
-    json_object_foreach(root, path, entry)
-    {
-        const json_t *version = json_object_get(entry, "version");
-        if (!json_is_integer(version) || json_integer_value(version) < 0) continue;
-        ok = ok && lucid_state_dict_set_version(s, path, json_integer_value(version));
+    size_t size = strlen(text);
+    luc_json j = luc_json_begin(text, size), whole = j;
+    if (luc_json_peek(&j) != '{' || !luc_json_skip(&whole) || !luc_json_finish(&whole)) return true;
+    char *path = luc_alloc(2 * size, "load"), *name = path ? path + size : NULL;
+    bool first = true, ok = path && luc_json_open(&j, '{');
+    while (ok && luc_json_member(&j, '}', &first) && luc_json_name(&j, path, NULL)) {
+        int64_t version = read_version(&j, name);
+        if (version >= 0) ok = lucid_state_dict_set_version(s, path, version);
     }
-    json_decref(root);
+    luc_free(path);
     return ok;
 }
 
@@ -79,9 +92,10 @@ bool lucid_state_dict_save(const lucid_state_dict *s, const char *path)
 {
     LUC_CALLED_AS("state_dict_save");
     if (!luc_check_state(s, "save") || lucid_error_code() != LUCID_OK) return false;
-    char *versions = versions_text(s);
-    bool ok = versions && write_file(s, versions, path);
-    free(versions);
+    luc_string versions = {0};
+    bool ok = luc_state_is_whole(s, "save") && put_versions(&versions, s) &&
+              write_file(s, versions.s, path);
+    luc_string_free(&versions);
     return ok;
 }
 
@@ -97,13 +111,21 @@ bool lucid_save(lucid_module *m, const char *path)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* A tensor that lucid cannot hold is an error of whoever asks for it, not of the whole file. */
+static bool read_tensor(lucid_state_dict *s, const lucid_safetensors *file, int64_t i)
+{
+    char why[512];
+    const char *name = lucid_safetensors_name(file, i);
+    lucid_code code = luc_safetensors_refusal(file, i, why, sizeof why);
+    if (code != LUCID_OK) return luc_state_set_foreign(s, name, code, why);
+    LUCID_SCOPE;
+    return lucid_state_dict_set(s, name, lucid_safetensors_view(file, i));
+}
+
 static bool read_file(lucid_state_dict *s, const lucid_safetensors *file)
 {
-    LUCID_SCOPE;
     bool ok = true;
-    for (int64_t i = 0; ok && i < lucid_safetensors_count(file); i++)
-        ok = lucid_state_dict_set(s, lucid_safetensors_name(file, i),
-                                  lucid_safetensors_view(file, i));
+    for (int64_t i = 0; ok && i < lucid_safetensors_count(file); i++) ok = read_tensor(s, file, i);
     for (int64_t i = 0; ok && i < lucid_safetensors_metadata_count(file); i++) {
         const char *key = lucid_safetensors_metadata_key(file, i);
         const char *value = lucid_safetensors_metadata(file, key);

@@ -33,6 +33,27 @@ static bool note_name(luc_string *list, const char *name)
     return luc_string_printf(list, "%s%s", list->length ? ", " : "", name);
 }
 
+/* Two names of one parameter (tied weights): the same elements of the same memory. */
+static bool is_same(const lucid_tensor *a, const lucid_tensor *b)
+{
+    return a->storage == b->storage && a->view.data == b->view.data &&
+           a->view.dtype == b->view.dtype &&
+           luc_dims_equal(a->view.ndim, a->view.dims, b->view.ndim, b->view.dims) &&
+           luc_dims_equal(a->view.ndim, a->view.strides, b->view.ndim, b->view.strides);
+}
+
+/* Whether a tensor that the state lacks comes under another name: safetensors.torch.save_model
+ * writes one of the names only. */
+static bool comes_as_another(const load *l, size_t i)
+{
+    const luc_state_item *items = l->wanted->tensors.items;
+    for (size_t k = 0; k < l->wanted->tensors.count; k++)
+        if (k != i && is_same(items[k].tensor, items[i].tensor) &&
+            luc_state_find(&l->state->tensors, items[k].name))
+            return true;
+    return false;
+}
+
 /* Finds the source of every wanted tensor, converted to where and what it will be. */
 static bool match(load *l)
 {
@@ -42,8 +63,10 @@ static bool match(load *l)
     for (size_t i = 0; ok && i < n; i++) {
         lucid_named_tensor w = lucid_state_dict_at(l->wanted, i);
         lucid_tensor *t = lucid_state_dict_get(l->state, w.name);
-        if (!t) {
-            ok = note_name(&l->missing, w.name);
+        if (!t && luc_state_find(&l->state->foreign, w.name)) {
+            ok = false; /* lucid cannot hold it, which is raised */
+        } else if (!t) {
+            ok = comes_as_another(l, i) || note_name(&l->missing, w.name);
         } else if (!luc_dims_equal(t->view.ndim, t->view.dims, w.tensor->view.ndim,
                                    w.tensor->view.dims)) {
             ok = luc_string_printf(&l->sizes, "%s%s: expected %s, got %s",
@@ -59,6 +82,8 @@ static bool match(load *l)
         const char *name = lucid_state_dict_at(l->state, i).name;
         if (!lucid_state_dict_get(l->wanted, name)) ok = note_name(&l->unexpected, name);
     }
+    for (size_t i = 0; ok && i < l->state->foreign.count; i++) /* no wanted one is left here */
+        ok = note_name(&l->unexpected, l->state->foreign.items[i].name);
     return ok;
 }
 

@@ -7,7 +7,7 @@
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 #include "nn/module.h"
-#include "nn/text_priv.h"
+#include "lucid/text_priv.h"
 
 /* ---- the registry ---------------------------------------------------------------------------- */
 

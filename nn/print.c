@@ -1,4 +1,5 @@
 /* print.c: modules as PyTorch prints them. */
+#include "lucid/format_priv.h"
 #include "nn/module_priv.h"
 #include "lucid/stack_priv.h"
 
@@ -16,14 +17,14 @@ luc_text luc_float_text(double value)
     if (isinf(value)) return snprintf(t.s, sizeof t.s, value < 0 ? "-inf" : "inf"), t;
     int digits = 1;
     for (; digits < 17; digits++) {
-        snprintf(t.s, sizeof t.s, "%.*e", digits - 1, value);
-        if (strtod(t.s, NULL) == value) break;
+        luc_snprintf(t.s, sizeof t.s, "%.*e", digits - 1, value);
+        if (luc_strtod(t.s, NULL) == value) break;
     }
-    snprintf(t.s, sizeof t.s, "%.*e", digits - 1, value);
+    luc_snprintf(t.s, sizeof t.s, "%.*e", digits - 1, value);
     int exponent = atoi(strchr(t.s, 'e') + 1);
     if (exponent < -4 || exponent >= 16) return t; /* C's form: "1e-05", as Python's */
     int decimals = digits - 1 - exponent;
-    snprintf(t.s, sizeof t.s, "%.*f", decimals > 0 ? decimals : 1, value);
+    luc_snprintf(t.s, sizeof t.s, "%.*f", decimals > 0 ? decimals : 1, value);
     return t;
 }
 
@@ -42,7 +43,11 @@ static bool print(const lucid_module *m, luc_string *out, int depth)
     if (!luc_stack_check("module_to_string")) return false;
     char extra[1024] = "";
     const lucid_module_class *c = luc_class_with(m, extra_repr);
-    if (c) c->extra_repr(m, extra, sizeof extra);
+    if (c) { /* a user's own may write numbers with snprintf */
+        locale_t before = luc_c_locale_begin();
+        c->extra_repr(m, extra, sizeof extra);
+        luc_c_locale_end(before);
+    }
     size_t children = 0;
     for (size_t i = 0; i < m->state->n_entries; i++)
         children += m->state->entries[i].kind == LUC_CHILD;

@@ -18,32 +18,61 @@ static uint64_t hash_of(const char *name)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static luc_state_item *find(const luc_state_table *table, const char *name)
+/* The slot of a name, or the empty one where it belongs. Half of the slots are empty at least. */
+static size_t *slot_of(const luc_state_table *table, const char *name, uint64_t hash)
 {
-    uint64_t hash = hash_of(name);
-    for (size_t i = 0; i < table->count; i++) {
-        luc_state_item *item = &table->items[i];
-        if (item->hash == hash && strcmp(item->name, name) == 0) return item;
+    size_t mask = 2 * table->capacity - 1, at = (size_t)hash & mask;
+    for (; table->slots[at]; at = (at + 1) & mask) {
+        const luc_state_item *item = &table->items[table->slots[at] - 1];
+        if (item->hash == hash && strcmp(item->name, name) == 0) break;
     }
-    return NULL;
+    return &table->slots[at];
+}
+
+luc_state_item *luc_state_find(const luc_state_table *table, const char *name)
+{
+    if (!table->count) return NULL;
+    size_t slot = *slot_of(table, name, hash_of(name));
+    return slot ? &table->items[slot - 1] : NULL;
+}
+
+static void fill_slots(luc_state_table *table)
+{
+    memset(table->slots, 0, 2 * table->capacity * sizeof *table->slots);
+    for (size_t i = 0; i < table->count; i++)
+        *slot_of(table, table->items[i].name, table->items[i].hash) = i + 1;
+}
+
+/* Makes room for one more. */
+static bool grow(luc_state_table *table)
+{
+    size_t n = table->capacity ? 2 * table->capacity : 16;
+    size_t *slots = luc_calloc(2 * n, sizeof *slots, "state_dict");
+    luc_state_item *items =
+        slots ? luc_realloc(table->items, n * sizeof *items, "state_dict") : NULL;
+    if (!items) {
+        luc_free(slots);
+        return false;
+    }
+    luc_free(table->slots);
+    table->slots = slots;
+    table->items = items;
+    table->capacity = n;
+    fill_slots(table);
+    return true;
 }
 
 /* The item of a name, made where there is none. */
 static luc_state_item *find_or_add(luc_state_table *table, const char *name)
 {
-    luc_state_item *item = find(table, name);
+    luc_state_item *item = luc_state_find(table, name);
     if (item) return item;
-    if (table->count == table->capacity) {
-        size_t n = table->capacity ? 2 * table->capacity : 16;
-        luc_state_item *items = luc_realloc(table->items, n * sizeof *items, "state_dict");
-        if (!items) return NULL;
-        table->items = items;
-        table->capacity = n;
-    }
+    if (table->count == table->capacity && !grow(table)) return NULL;
     char *copy = luc_strdup(name, "state_dict");
     if (!copy) return NULL;
-    item = &table->items[table->count++];
+    item = &table->items[table->count];
     *item = (luc_state_item){.name = copy, .hash = hash_of(name)};
+    *slot_of(table, name, item->hash) = ++table->count;
     return item;
 }
 
@@ -60,12 +89,22 @@ static void table_remove(luc_state_table *table, luc_state_item *item)
     size_t after = (size_t)(table->items + table->count - (item + 1));
     memmove(item, item + 1, after * sizeof *item);
     table->count--;
+    fill_slots(table);
+}
+
+/* Nothing where there is none of that name. */
+static bool remove_name(luc_state_table *table, const char *name)
+{
+    luc_state_item *item = luc_state_find(table, name);
+    if (item) table_remove(table, item);
+    return item != NULL;
 }
 
 static void table_free(luc_state_table *table)
 {
     for (size_t i = 0; i < table->count; i++) item_clear(&table->items[i]);
     luc_free(table->items);
+    luc_free(table->slots);
 }
 
 /* ---- state dicts ----------------------------------------------------------------------------- */
@@ -83,6 +122,7 @@ void lucid_state_dict_free(lucid_state_dict *s)
     table_free(&s->tensors);
     table_free(&s->versions);
     table_free(&s->notes);
+    table_free(&s->foreign);
     luc_free(s);
     luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
@@ -108,6 +148,10 @@ static bool copy_notes(const lucid_state_dict *from, lucid_state_dict *s)
                                           from->versions.items[i].number);
     for (size_t i = 0; ok && i < from->notes.count; i++)
         ok = lucid_state_dict_set_note(s, from->notes.items[i].name, from->notes.items[i].text);
+    for (size_t i = 0; ok && i < from->foreign.count; i++) {
+        const luc_state_item *item = &from->foreign.items[i];
+        ok = luc_state_set_foreign(s, item->name, (lucid_code)item->number, item->text);
+    }
     return ok;
 }
 
@@ -170,8 +214,11 @@ lucid_named_tensor lucid_state_dict_at(const lucid_state_dict *s, size_t i)
 
 lucid_tensor *lucid_state_dict_get(const lucid_state_dict *s, const char *name)
 {
-    luc_state_item *item = s && name ? find(&s->tensors, name) : NULL;
-    return item ? item->tensor : NULL;
+    luc_state_item *item = s && name ? luc_state_find(&s->tensors, name) : NULL;
+    if (item) return item->tensor;
+    item = s && name ? luc_state_find(&s->foreign, name) : NULL;
+    return item ? luc_raise_null((lucid_code)item->number, "state_dict_get", "%s", item->text)
+                : NULL;
 }
 
 bool lucid_state_dict_set(lucid_state_dict *s, const char *name, lucid_tensor *tensor)
@@ -183,20 +230,19 @@ bool lucid_state_dict_set(lucid_state_dict *s, const char *name, lucid_tensor *t
     lucid_retain(tensor);
     lucid_release(item->tensor);
     item->tensor = tensor;
+    remove_name(&s->foreign, name);
     return true;
 }
 
 bool lucid_state_dict_remove(lucid_state_dict *s, const char *name)
 {
     if (!check_key(s, name, "state_dict_remove")) return false;
-    luc_state_item *item = find(&s->tensors, name);
-    if (item) table_remove(&s->tensors, item);
-    return item != NULL;
+    return remove_name(&s->tensors, name) || remove_name(&s->foreign, name);
 }
 
 int64_t lucid_state_dict_version(const lucid_state_dict *s, const char *path)
 {
-    luc_state_item *item = s && path ? find(&s->versions, path) : NULL;
+    luc_state_item *item = s && path ? luc_state_find(&s->versions, path) : NULL;
     return item ? item->number : -1;
 }
 
@@ -206,17 +252,18 @@ bool lucid_state_dict_set_version(lucid_state_dict *s, const char *path, int64_t
     if (version < -1)
         return luc_raise(LUCID_ERR_ARGUMENT, "state_dict_set_version",
                          "version: expected at least -1, got %lld", (long long)version);
-    luc_state_item *item = version < 0 ? find(&s->versions, path) : find_or_add(&s->versions, path);
-    if (version < 0 && item)
-        table_remove(&s->versions, item);
-    else if (item)
-        item->number = version;
-    return item || version < 0;
+    if (version < 0) {
+        remove_name(&s->versions, path);
+        return true;
+    }
+    luc_state_item *item = find_or_add(&s->versions, path);
+    if (item) item->number = version;
+    return item != NULL;
 }
 
 const char *lucid_state_dict_note(const lucid_state_dict *s, const char *key)
 {
-    luc_state_item *item = s && key ? find(&s->notes, key) : NULL;
+    luc_state_item *item = s && key ? luc_state_find(&s->notes, key) : NULL;
     return item ? item->text : NULL;
 }
 
@@ -224,8 +271,7 @@ bool lucid_state_dict_set_note(lucid_state_dict *s, const char *key, const char 
 {
     if (!check_key(s, key, "state_dict_set_note")) return false;
     if (!value) {
-        luc_state_item *old = find(&s->notes, key);
-        if (old) table_remove(&s->notes, old);
+        remove_name(&s->notes, key);
         return true;
     }
     char *copy = luc_strdup(value, "state_dict");
@@ -237,6 +283,30 @@ bool lucid_state_dict_set_note(lucid_state_dict *s, const char *key, const char 
     luc_free(item->text);
     item->text = copy;
     return true;
+}
+
+/* ---- tensors that lucid cannot hold ---------------------------------------------------------- */
+
+bool luc_state_set_foreign(lucid_state_dict *s, const char *name, lucid_code code, const char *why)
+{
+    char *copy = luc_strdup(why, "state_dict");
+    luc_state_item *item = copy ? find_or_add(&s->foreign, name) : NULL;
+    if (!item) {
+        luc_free(copy);
+        return false;
+    }
+    luc_free(item->text);
+    item->text = copy;
+    item->number = (int64_t)code;
+    return true;
+}
+
+bool luc_state_is_whole(const lucid_state_dict *s, const char *op)
+{
+    if (!s->foreign.count) return true;
+    const luc_state_item *item = &s->foreign.items[0];
+    return luc_raise((lucid_code)item->number, op,
+                     "state: %s; lucid_state_dict_remove takes \"%s\" out", item->text, item->name);
 }
 
 /* ---- of a module ----------------------------------------------------------------------------- */

@@ -14,15 +14,24 @@ typedef struct luc_state_item {
 } luc_state_item;
 
 typedef struct luc_state_table {
-    luc_state_item *items;
+    luc_state_item *items; /* in the order in which they came */
     size_t count, capacity;
+    size_t *slots; /* by hash: an item's index + 1, or 0; twice the capacity, a power of two */
 } luc_state_table;
 
 struct lucid_state_dict {
     luc_state_table tensors, versions, notes;
+    luc_state_table foreign; /* tensors of a file that lucid cannot hold: text says why */
 };
 
 /* As luc_check_module. */
 bool luc_check_state(const lucid_state_dict *s, const char *op);
+
+/* The item of a name, or NULL (nothing raised). */
+luc_state_item *luc_state_find(const luc_state_table *table, const char *name);
+/* Adds a name whose tensor lucid cannot hold, with the error that asking for it is. */
+bool luc_state_set_foreign(lucid_state_dict *s, const char *name, lucid_code code, const char *why);
+/* False, with an error raised, where there are such names: for what needs every tensor. */
+bool luc_state_is_whole(const lucid_state_dict *s, const char *op);
 
 #endif

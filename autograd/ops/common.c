@@ -1,6 +1,7 @@
 /* common.c: type promotion, broadcasting and messages, for all operators. */
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/format_priv.h"
 
 #include <float.h>
 #include <math.h>
@@ -150,7 +151,7 @@ bool luc_bad_input(const lucid_call *c, int i, const char *fmt, ...)
     char expected[256];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(expected, sizeof expected, fmt, args);
+    luc_vsnprintf(expected, sizeof expected, fmt, args);
     va_end(args);
     const lucid_tensor *t = c->in[i];
     return luc_raise(LUCID_ERR_ARGUMENT, c->op->name, "%s: %s, got %s%s%s",

@@ -216,6 +216,7 @@ bool lucid_image_text(lucid_image *image, double x, double y, double height, uin
                       const char *text)
 {
     if (!image || !text) return false;
+    if (!isfinite(x) || !isfinite(y) || !(height > 0) || isinf(height)) return true;
     lettering l = {.unit = height / 70, .width = fmax(1.1, height * 0.125)};
     double room = height * 0.5 + 2;
     if (!luc_mask_begin(&l.mask, image, x - room, y - height - room,

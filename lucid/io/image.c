@@ -80,27 +80,39 @@ void lucid_image_rect(lucid_image *image, int x, int y, int width, int height, u
 void lucid_image_gray(lucid_image *image, int x, int y, int scale, const uint8_t *gray, int width,
                       int height)
 {
-    if (!image || !gray) return;
-    for (int row = 0; row < height; row++)
+    if (!image || !gray || scale < 1) return;
+    for (int row = 0; row < height; row++) {
+        int64_t top = y + (int64_t)row * scale;
+        if (top >= image->height) break;
+        if (top + scale <= 0) continue;
         for (int column = 0; column < width; column++) {
+            int64_t left = x + (int64_t)column * scale;
+            if (left >= image->width) break;
+            if (left + scale <= 0) continue; /* what is left begins above -scale: an int holds it */
             uint32_t level = gray[(size_t)row * (size_t)width + (size_t)column];
-            lucid_image_rect(image, x + column * scale, y + row * scale, scale, scale,
-                             level * 0x010101u, 1);
+            lucid_image_rect(image, (int)left, (int)top, scale, scale, level * 0x010101u, 1);
         }
+    }
 }
 
 /* ---- strokes --------------------------------------------------------------------------------- */
+
+/* As an int from 0 to most, also where an int cannot hold the value; NaN is 0. */
+static int limit(double value, int most)
+{
+    return value >= most ? most : value > 0 ? (int)value : 0;
+}
 
 bool luc_mask_begin(luc_mask *mask, const lucid_image *image, double x0, double y0, double x1,
                     double y1)
 {
     *mask = (luc_mask){0};
-    mask->x = (int)fmax(0, floor(x0));
-    mask->y = (int)fmax(0, floor(y0));
-    double right = fmin(image->width, ceil(x1)), bottom = fmin(image->height, ceil(y1));
-    if (!(right > mask->x) || !(bottom > mask->y)) return true; /* nothing to be seen */
-    mask->width = (int)right - mask->x;
-    mask->height = (int)bottom - mask->y;
+    mask->x = limit(floor(x0), image->width);
+    mask->y = limit(floor(y0), image->height);
+    int right = limit(ceil(x1), image->width), bottom = limit(ceil(y1), image->height);
+    if (right <= mask->x || bottom <= mask->y) return true; /* nothing to be seen */
+    mask->width = right - mask->x;
+    mask->height = bottom - mask->y;
     mask->coverage = luc_calloc((size_t)mask->width, (size_t)mask->height, "image_line");
     return mask->coverage != NULL;
 }
@@ -113,14 +125,40 @@ static inline double distance(double px, double py, double dx, double dy, double
     return sqrt((px - t * dx) * (px - t * dx) + (py - t * dy) * (py - t * dy));
 }
 
-static int limit(double value, int most)
+/* Cuts a line off where coordinate `axis` is outside of [low, high]; false: nothing is left. */
+static bool cut_axis(double p[2], double q[2], int axis, double low, double high)
 {
-    return value < 0 ? 0 : value > most ? most : (int)value;
+    double *ends[2] = {p, q};
+    if ((p[axis] < low && q[axis] < low) || (p[axis] > high && q[axis] > high)) return false;
+    for (int k = 0; k < 2; k++) {
+        double *end = ends[k], *other = ends[1 - k];
+        double bound = end[axis] < low ? low : end[axis] > high ? high : end[axis];
+        if (bound == end[axis]) continue;
+        /* In halves: the difference of two doubles may be more than a double can hold. */
+        double share = (bound / 2 - end[axis] / 2) / (other[axis] / 2 - end[axis] / 2);
+        end[1 - axis] += 2 * (share * (other[1 - axis] / 2 - end[1 - axis] / 2));
+        end[axis] = bound;
+    }
+    return true;
+}
+
+/* Keeps of a line that leads far away what can be seen, `reach` around the mask included: distances
+ * to points far away are no numbers that pixels can be made of. */
+static bool cut_line(const luc_mask *mask, double p[2], double q[2], double reach)
+{
+    const double far = 1e6;
+    if (fabs(p[0]) < far && fabs(p[1]) < far && fabs(q[0]) < far && fabs(q[1]) < far) return true;
+    if (!isfinite(p[0]) || !isfinite(p[1]) || !isfinite(q[0]) || !isfinite(q[1])) return false;
+    reach = fmin(reach, 1e12) + 2;
+    return cut_axis(p, q, 0, mask->x - reach, mask->x + mask->width + reach) &&
+           cut_axis(p, q, 1, mask->y - reach, mask->y + mask->height + reach);
 }
 
 void luc_mask_line(luc_mask *mask, double x0, double y0, double x1, double y1, double width)
 {
-    if (!mask->coverage) return;
+    double p[2] = {x0, y0}, q[2] = {x1, y1};
+    if (!mask->coverage || !(width > 0) || !cut_line(mask, p, q, width / 2 + 1)) return;
+    x0 = p[0], y0 = p[1], x1 = q[0], y1 = q[1];
     double r = width / 2, reach = r + 1, dx = x1 - x0, dy = y1 - y0, length2 = dx * dx + dy * dy;
     int left = limit(floor(fmin(x0, x1) - reach) - mask->x, mask->width);
     int right = limit(ceil(fmax(x0, x1) + reach) - mask->x, mask->width);
@@ -155,6 +193,7 @@ bool lucid_image_line(lucid_image *image, const double *points, int64_t n, doubl
                       uint32_t color, double opacity)
 {
     if (!image || !points) return false;
+    if (!(width > 0)) return true;
     double x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY, reach = width / 2 + 1;
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(points[2 * i]) || !isfinite(points[2 * i + 1])) continue;

@@ -44,11 +44,11 @@ bool luc_input_open(luc_input *in, const char *path, const char *op, luc_sha256 
     in->z.zalloc = z_alloc;
     in->z.zfree = z_free;
     in->z.opaque = (void *)(uintptr_t)op;
-    if (inflateInit2(&in->z, 15 + 16) != Z_OK) {
-        in->z.state = NULL;
-        return luc_raise(LUCID_ERR_MEMORY, op, "%s: zlib cannot be started", path);
-    }
-    return true;
+    int result = inflateInit2(&in->z, 15 + 16);
+    if (result == Z_OK) return true;
+    in->z.state = NULL;
+    return luc_raise(result == Z_MEM_ERROR ? LUCID_ERR_MEMORY : LUCID_ERR_INTERNAL, op,
+                     "%s: zlib cannot be started: %s", path, zError(result));
 }
 
 /* -1, with an error raised, when the system says no. */
@@ -75,14 +75,13 @@ static ssize_t read_plain(luc_input *in, unsigned char *data, size_t size)
     return (ssize_t)done;
 }
 
-static void inflate_failed(luc_input *in, int result)
+/* False. */
+static bool inflate_failed(luc_input *in, int result)
 {
-    if (result == Z_MEM_ERROR) {
-        luc_raise(LUCID_ERR_MEMORY, in->op, "%s: zlib is out of memory", in->path);
-        return;
-    }
+    if (result == Z_MEM_ERROR)
+        return luc_raise(LUCID_ERR_MEMORY, in->op, "%s: zlib is out of memory", in->path);
     const char *why = in->z.msg ? in->z.msg : "bad compressed data";
-    luc_raise(LUCID_ERR_FORMAT, in->op, "%s: the gzip data is damaged: %s", in->path, why);
+    return luc_raise(LUCID_ERR_FORMAT, in->op, "%s: the gzip data is damaged: %s", in->path, why);
 }
 
 /* Puts compressed bytes into the buffer when it is empty. False after an error. */
@@ -96,21 +95,40 @@ static bool refill(luc_input *in)
     return true;
 }
 
+/* What may follow a gzip member: zeros, up to the end or to another member (tapes and archives are
+ * padded with them), or that member at once. False after an error; *more: a member begins. */
+static bool begin_next_member(luc_input *in, bool *more)
+{
+    for (;;) {
+        if (!refill(in)) return false;
+        *more = in->z.avail_in != 0;
+        if (!*more || *in->z.next_in) break;
+        in->z.next_in++;
+        in->z.avail_in--;
+    }
+    if (!*more) return true;
+    if (*in->z.next_in != 0x1f)
+        return luc_raise(LUCID_ERR_FORMAT, in->op,
+                         "%s: the gzip data is damaged: something else follows its end", in->path);
+    int result = inflateReset(&in->z);
+    if (result != Z_OK) return inflate_failed(in, result);
+    in->member_ended = false;
+    return true;
+}
+
 static ssize_t read_gz(luc_input *in, unsigned char *data, size_t size)
 {
     in->z.next_out = data;
     in->z.avail_out = (unsigned)size;
     while (in->z.avail_out) {
+        bool more = true;
+        if (in->member_ended && !begin_next_member(in, &more)) return -1;
+        if (!more) break;
         if (!refill(in)) return -1;
         if (!in->z.avail_in) {
-            if (in->member_ended) break;
             luc_raise(LUCID_ERR_FORMAT, in->op, "%s: the gzip data ends early: the file is cut off",
                       in->path);
             return -1;
-        }
-        if (in->member_ended) { /* gzip files may follow one another; anything else is damage */
-            inflateReset(&in->z);
-            in->member_ended = false;
         }
         int result = inflate(&in->z, Z_NO_FLUSH);
         if (result == Z_STREAM_END)

@@ -1,26 +1,53 @@
-/* output_priv.h: writing a file so that a crash never costs the one that was there. */
+/* output_priv.h: writing a file so that a crash never costs the one that was there.
+ *
+ *     luc_output out;
+ *     if (!luc_output_open(&out, path, op)) return false;
+ *     bool ok = luc_output_write(&out, data, size) && luc_output_check(&out) && right(out.fd);
+ *     return luc_output_close(&out, ok);
+ *
+ * The file is written beside `path` under a name of lucid's own, read back, and renamed. A process
+ * that is killed leaves that temporary file, locked no longer: the next luc_output_open in the same
+ * folder removes it (leftovers.c). */
 #ifndef LUCID_IO_OUTPUT_PRIV_H
 #define LUCID_IO_OUTPUT_PRIV_H
 
 #include "lucid/api.h"
+#include "lucid/io/leftovers_priv.h"
 
-#include <stdio.h>
+#include <sys/stat.h>
 
-/* A temporary file beside `path`, which takes its place when everything is written. */
+/* A checksum of bytes that come in pieces of any sizes: Fletcher's, over words of 8 bytes. It takes a
+ * small part of the time of writing, which a CRC does not. */
+typedef struct luc_checksum {
+    uint64_t size, first, second, word;
+} luc_checksum;
+
 typedef struct luc_output {
-    const char *op; /* for messages; borrowed */
-    char *path;     /* of the file to replace, symbolic links followed */
-    char *temporary;
-    FILE *file;
+    const char *op;   /* for messages; borrowed */
+    char *path;       /* of the file to replace, symbolic links followed */
+    const char *name; /* its last part */
+    char temporary[LUC_LEFTOVER_SIZE];
+    int folder, fd; /* fd: the temporary file, locked */
+    bool replaces;
+    struct stat old; /* what is replaced */
+    char *buffer;
+    size_t used;
+    luc_checksum written;
 } luc_output;
 
-/* False, with an error raised and nothing left behind, when the file cannot be made. */
+/* False, with an error raised and nothing left over, when the file cannot be made: also where the
+ * one to replace is write-protected. */
 bool luc_output_open(luc_output *out, const char *path, const char *op);
 /* False, with an error raised, when not all could be written. */
 bool luc_output_write(luc_output *out, const void *data, size_t size);
-/* Puts the file in place: flush, fsync, rename. `ok` false (or a failure here, which raises an
- * error) removes the temporary file instead and leaves the old one as it was. Returns whether the
- * new file is in place. Call it exactly once after a successful open. */
+/* As printf, by the rules of C whatever the locale. */
+bool luc_output_printf(luc_output *out, const char *fmt, ...) LUCID_PRINTF(2, 3);
+/* Forces everything to the disk, reads it back and compares size and checksum. Afterwards the
+ * format's own check may read out->fd (pread, mmap). */
+bool luc_output_check(luc_output *out);
+/* Puts the file in place. `ok` false (or a failure here, which raises an error) removes the
+ * temporary file instead and leaves the old one as it was. Returns whether the new file is in
+ * place. Call it exactly once after a successful open, with true only after luc_output_check. */
 bool luc_output_close(luc_output *out, bool ok);
 
 #endif

@@ -3,6 +3,7 @@
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ const lucid_plot_options lucid_plot_defaults = {LUCID_PLOT_DEFAULTS};
 static const uint32_t palette[8] = {0x2563eb, 0xea580c, 0x059669, 0xc026d3,
                                     0x0891b2, 0xca8a04, 0xdc2626, 0x57534e};
 
-enum { TEXT = 15, TITLE = 20, HEAD = 17, MARGIN = 28 };
+enum { TEXT = 15, TITLE = 20, HEAD = 17, MARGIN = 28, SERIES_MAX = 1000 };
 
 /* A panel's place, and what it is drawn with. */
 typedef struct frame {
@@ -96,8 +97,17 @@ static bool draw_axes(const frame *f)
 /* A value's pixel, kept near the field so that a range given by the user cuts the curve. */
 static double pixel_y(const frame *f, double y)
 {
-    double p = luc_axis_pixel(&f->axis_y, y);
-    return isfinite(p) ? fmin(fmax(p, f->y - 4), f->y + f->height + 4) : NAN;
+    double p = isfinite(y) ? luc_axis_pixel(&f->axis_y, y) : NAN;
+    return isnan(p) ? NAN : fmin(fmax(p, f->y - 4), f->y + f->height + 4);
+}
+
+/* What values are multiplied by before they are summed, so that their sum is a number. */
+static double sum_scale(const frame *f, const lucid_series *s)
+{
+    double most = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        if (can_show(f->panel, x_of(s, i), s->y[i])) most = fmax(most, fabs(s->y[i]));
+    return most > DBL_MAX / ((double)s->n + 1) ? 1 / ((double)s->n + 1) : 1;
 }
 
 /* Replaces the pixels by those of the mean over a window around each value. */
@@ -106,16 +116,17 @@ static bool smooth_points(const frame *f, const lucid_series *s, double *points)
     int64_t reach = (int64_t)(fmin(s->smooth, 1) * (double)s->n / 2);
     double *sum = luc_calloc((size_t)s->n + 1, 2 * sizeof *sum, op); /* of values, of how many */
     if (!sum) return false;
+    double scale = sum_scale(f, s);
     for (int64_t i = 0; i < s->n; i++) {
         bool shown = can_show(f->panel, x_of(s, i), s->y[i]);
-        sum[2 * i + 2] = sum[2 * i] + (shown ? s->y[i] : 0);
+        sum[2 * i + 2] = sum[2 * i] + (shown ? s->y[i] * scale : 0);
         sum[2 * i + 3] = sum[2 * i + 1] + (shown ? 1 : 0);
     }
     for (int64_t i = 0; i < s->n; i++) {
         /* A smaller window at the begin, where curves are steep. */
         int64_t half = i < reach ? i : reach, end = half < s->n - i ? i + half + 1 : s->n;
         double n = sum[2 * end + 1] - sum[2 * (i - half) + 1];
-        double mean = n > 0 ? (sum[2 * end] - sum[2 * (i - half)]) / n : NAN;
+        double mean = n > 0 ? (sum[2 * end] - sum[2 * (i - half)]) / n / scale : NAN;
         points[2 * i + 1] = pixel_y(f, mean);
     }
     luc_free(sum);
@@ -177,7 +188,7 @@ static bool draw_legend(const frame *f)
         widest = fmax(widest, lucid_image_text_width(TEXT, name));
     }
     if (!rows) return true;
-    int width = (int)widest + SAMPLE + 3 * PAD, height = rows * ROW + PAD;
+    int width = (int)fmin(widest, LUCID_IMAGE_MAX) + SAMPLE + 3 * PAD, height = rows * ROW + PAD;
     int best_x = 0, best_y = 0;
     int64_t fewest = INT64_MAX;
     for (int corner = 0; corner < 4;
@@ -205,6 +216,17 @@ static bool draw_legend(const frame *f)
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
+/* The range that the user gave. A logarithm cannot begin at 0, which y_min is where it is not given:
+ * then the least value is where it begins, or the third power of ten below y_max. */
+static void fix_range(const lucid_panel *panel, double range[4])
+{
+    range[3] = panel->y_max;
+    if (!panel->log_y || panel->y_min > 0)
+        range[2] = panel->y_min;
+    else if (!(range[2] < panel->y_max))
+        range[2] = panel->y_max / 1000;
+}
+
 static bool draw_panel(lucid_image *image, const lucid_panel *panel, int x, int y, int width,
                        int height)
 {
@@ -214,7 +236,7 @@ static bool draw_panel(lucid_image *image, const lucid_panel *panel, int x, int 
     bool whole;
     find_range(panel, range, &whole);
     if (range[0] > 0 && range[0] < 0.02 * range[1]) range[0] = 0; /* steps counted from one */
-    if (fixed) range[2] = panel->y_min, range[3] = panel->y_max;
+    if (fixed) fix_range(panel, range);
     f.y = y + (panel->title ? HEAD + 26 : 12);
     f.height = height - (f.y - y) - (panel->x_label ? 46 + 2 * TEXT : 24 + TEXT);
     if (f.height < 20) f.height = 20;
@@ -234,18 +256,30 @@ static bool draw_panel(lucid_image *image, const lucid_panel *panel, int x, int 
     return ok && draw_legend(&f);
 }
 
+static bool check_range(const lucid_panel *panel, int p)
+{
+    double low = panel->y_min, high = panel->y_max;
+    if (isfinite(low) && isfinite(high) && low <= high && !(panel->log_y && low < 0)) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op,
+                     "panels[%d]: y_min, y_max: expected finite numbers, %sy_min <= y_max, got %g, "
+                     "%g",
+                     p, panel->log_y ? "0 <= " : "", low, high);
+}
+
 static bool check_panels(const lucid_panel *panels, int count)
 {
     if (!panels || count < 1 || count > 8)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "panels: expected 1 to 8, got %d",
                          panels ? count : 0);
     for (int p = 0; p < count; p++) {
-        if (panels[p].count < 0 || (panels[p].count && !panels[p].series))
+        int n = panels[p].count;
+        if (n < 0 || n > SERIES_MAX)
+            return luc_raise(LUCID_ERR_ARGUMENT, op, "panels[%d].count: expected 0 to %d, got %d",
+                             p, SERIES_MAX, n);
+        if (n && !panels[p].series)
             return luc_raise(LUCID_ERR_ARGUMENT, op, "panels[%d]: no series", p);
-        if (panels[p].y_min > panels[p].y_max || (panels[p].log_y && panels[p].y_min < 0))
-            return luc_raise(LUCID_ERR_ARGUMENT, op, "panels[%d]: y_min, y_max: got %g, %g", p,
-                             panels[p].y_min, panels[p].y_max);
-        for (int k = 0; k < panels[p].count; k++) {
+        if (!check_range(&panels[p], p)) return false;
+        for (int k = 0; k < n; k++) {
             const lucid_series *s = &panels[p].series[k];
             if (s->n < 0 || (s->n && !s->y))
                 return luc_raise(LUCID_ERR_ARGUMENT, op, "panels[%d].series[%d]: no values", p, k);

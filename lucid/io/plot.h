@@ -33,9 +33,11 @@ typedef struct lucid_panel {
     const char *title;          /* above it, such as what y is; NULL: none */
     const char *x_label;        /* below it; NULL: none */
     const lucid_series *series; /* at most 8 have colours of their own */
-    int count;
-    bool log_y;          /* logarithmic; values <= 0 leave a gap */
-    double y_min, y_max; /* the range of y; both 0: what the values need */
+    int count;                  /* of series: 0 to 1000 */
+    bool log_y;                 /* logarithmic; values <= 0 leave a gap */
+    /* The range of y, finite; both 0: what the values need. With log_y and y_max alone, the axis
+     * begins at the least value (or at y_max / 1000, where all are above y_max). */
+    double y_min, y_max;
 } lucid_panel;
 
 typedef struct lucid_plot_options {

@@ -23,9 +23,13 @@ typedef struct grid {
 
 static bool check_options(const lucid_grid_options *o, const char *op)
 {
-    if (o->columns >= 1 && o->scale >= 1 && o->scale <= 1000) return true;
-    return luc_raise(LUCID_ERR_ARGUMENT, op, "columns, scale: expected >= 1, got %d, %d",
-                     o->columns, o->scale);
+    if (o->columns < 1 || o->scale < 1 || o->scale > 1000)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "columns, scale: expected >= 1, and a scale up to 1000, got %d, %d",
+                         o->columns, o->scale);
+    if (isfinite(o->low) && isfinite(o->high)) return true;
+    return luc_raise(LUCID_ERR_ARGUMENT, op, "low, high: expected finite numbers, got %g, %g",
+                     o->low, o->high);
 }
 
 static bool read_values(grid *g, const lucid_tensor *t, const char *op)
@@ -98,7 +102,8 @@ static void find_range(const grid *g, double *low, double *high)
 
 static uint32_t gray_of(double value, double low, double high)
 {
-    double share = high > low ? (value - low) / (high - low) : 0;
+    /* In halves: from -1e308 to 1e308 is more than a double can hold. */
+    double share = high > low ? (value / 2 - low / 2) / (high / 2 - low / 2) : 0;
     uint32_t level = share >= 1 ? 255 : share > 0 ? (uint32_t)lround(share * 255) : 0;
     return level * 0x010101u;
 }
@@ -203,8 +208,9 @@ lucid_image *lucid_plot_filters(const lucid_tensor *weight, const lucid_grid_opt
     if (s.ndim != 4)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "weight: expected [O,I,kH,kW], got %s",
                               luc_shape_text(weight).s);
-    g.n = s.dims[0] * s.dims[1], g.height = s.dims[2], g.width = s.dims[3];
+    g.height = s.dims[2], g.width = s.dims[3];
     if (!check_options(g.options, op)) return NULL;
+    if (!luc_mul_i64(s.dims[0], s.dims[1], &g.n)) g.n = 0; /* of filters without a value */
     lucid_image *image = lay_out(&g, BAR + MARGIN, op);
     bool ok = image && read_values(&g, weight, op);
     double most = 0;

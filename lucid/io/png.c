@@ -5,6 +5,8 @@
 #include "lucid/memory_priv.h"
 
 #include <png.h>
+#include <string.h>
+#include <unistd.h>
 
 static const char op[] = "image_write_png";
 
@@ -12,13 +14,15 @@ static const char op[] = "image_write_png";
 typedef struct writer {
     luc_output out;
     const char *path;
+    uint64_t at;   /* where the reading back is */
+    png_bytep row; /* that was read back */
     bool failed;
 } writer;
 
 static void on_error(png_structp png, png_const_charp message)
 {
     writer *w = png_get_error_ptr(png);
-    if (!w->failed) luc_raise(LUCID_ERR_IO, op, "%s: %s", w->path, message);
+    if (!w->failed) luc_raise(LUCID_ERR_IO, op, "%s: cannot write: %s", w->path, message);
     w->failed = true;
     png_longjmp(png, 1);
 }
@@ -31,8 +35,10 @@ static void on_warning(png_structp png, png_const_charp message)
 
 static png_voidp on_alloc(png_structp png, png_alloc_size_t size)
 {
-    (void)png;
-    return luc_alloc(size, op);
+    writer *w = png_get_mem_ptr(png);
+    png_voidp p = luc_alloc(size, op);
+    if (!p) w->failed = true; /* libpng says no more than "zlib error" then, or nothing */
+    return p;
 }
 
 static void on_free(png_structp png, png_voidp p)
@@ -69,6 +75,64 @@ static bool encode(writer *w, png_structp png, png_infop info, const lucid_image
     return true;
 }
 
+/* ---- reading back ---------------------------------------------------------------------------- */
+
+static void on_read(png_structp png, png_bytep data, size_t size)
+{
+    writer *w = png_get_io_ptr(png);
+    ssize_t n = pread(w->out.fd, data, size, (off_t)w->at);
+    if (n < 0 || (size_t)n != size) png_error(png, "the file that was written ends early");
+    w->at += size;
+}
+
+/* As encode; the pixels must be those of the picture. */
+static bool decode(writer *w, png_structp png, png_infop info, const lucid_image *image)
+{
+    if (setjmp(png_jmpbuf(png))) return false;
+    png_set_read_fn(png, w, on_read);
+    png_read_info(png, info);
+    size_t bytes = (size_t)image->width * 3;
+    if (png_get_image_width(png, info) != (png_uint_32)image->width ||
+        png_get_image_height(png, info) != (png_uint_32)image->height ||
+        png_get_rowbytes(png, info) != bytes)
+        png_error(png, "what was read back has other sizes");
+    for (int y = 0; y < image->height; y++) {
+        png_read_row(png, w->row, NULL);
+        if (memcmp(w->row, image->pixels + (size_t)y * bytes, bytes) != 0)
+            png_error(png, "what was read back has other pixels");
+    }
+    png_read_end(png, NULL);
+    return true;
+}
+
+static bool is_right(writer *w, const lucid_image *image)
+{
+    png_infop info = NULL;
+    png_structp png = NULL;
+    w->row = luc_alloc((size_t)image->width * 3, op);
+    if (w->row)
+        png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, w, on_error, on_warning, w, on_alloc,
+                                       on_free);
+    if (png) info = png_create_info_struct(png);
+    bool ok = info && decode(w, png, info, image);
+    if (!info) luc_raise(LUCID_ERR_MEMORY, op, "%s: no memory for libpng", w->path);
+    png_destroy_read_struct(&png, &info, NULL);
+    luc_free(w->row);
+    return ok;
+}
+
+static bool write_picture(writer *w, const lucid_image *image)
+{
+    png_infop info = NULL;
+    png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, w, on_error, on_warning, w,
+                                                on_alloc, on_free);
+    if (png) info = png_create_info_struct(png);
+    bool ok = info && encode(w, png, info, image);
+    if (!info) luc_raise(LUCID_ERR_MEMORY, op, "%s: no memory for libpng", w->path);
+    png_destroy_write_struct(&png, &info);
+    return ok && !w->failed;
+}
+
 bool lucid_image_write_png(const lucid_image *image, const char *path)
 {
     if (!image) return luc_raise(LUCID_ERR_ARGUMENT, op, "image: got NULL");
@@ -79,12 +143,6 @@ bool lucid_image_write_png(const lucid_image *image, const char *path)
     if (lucid_error_code() != LUCID_OK) return false;
     writer w = {.path = path};
     if (!luc_output_open(&w.out, path, op)) return false;
-    png_infop info = NULL;
-    png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &w, on_error, on_warning,
-                                                NULL, on_alloc, on_free);
-    if (png) info = png_create_info_struct(png);
-    bool ok = info && encode(&w, png, info, image);
-    if (!info) luc_raise(LUCID_ERR_MEMORY, op, "%s: no memory for libpng", path);
-    png_destroy_write_struct(&png, &info);
+    bool ok = write_picture(&w, image) && luc_output_check(&w.out) && is_right(&w, image);
     return luc_output_close(&w.out, ok);
 }

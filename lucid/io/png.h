@@ -6,7 +6,7 @@
  *     lucid_image_free(image);
  *
  * Colours are 0xRRGGBB. Coordinates are pixels from the top left corner of the picture; what lies
- * outside is cut off. Every function accepts a NULL image, which comes from an earlier error, and
+ * outside is cut off, however far away it is. Every function accepts a NULL image, which comes from an earlier error, and
  * does nothing then. One thread at a time may draw on a picture. */
 #ifndef LUCID_IO_PNG_H
 #define LUCID_IO_PNG_H
@@ -31,21 +31,24 @@ LUCID_API void lucid_image_free(lucid_image *image);
 LUCID_API void lucid_image_rect(lucid_image *image, int x, int y, int width, int height,
                                 uint32_t color, double opacity);
 /* A smooth (anti-aliased) line through n points (x0, y0, x1, y1, ...) with round ends and corners.
- * Point (0.5, 0.5) is the middle of the first pixel. A point that is not finite leaves a gap. False
- * after an error (memory). */
+ * Point (0.5, 0.5) is the middle of the first pixel. A point that is not finite leaves a gap; a
+ * width that is not above 0 draws nothing. False after an error (memory). */
 LUCID_API bool lucid_image_line(lucid_image *image, const double *points, int64_t n, double width,
                                 uint32_t color, double opacity);
 /* Text, ASCII, that begins at x on the base line y; `height` is that of a capital letter. Other
- * characters are drawn as a small box. False after an error (memory). */
+ * characters are drawn as a small box. Nothing is drawn where x, y or height is not finite or the
+ * height is not above 0. False after an error (memory). */
 LUCID_API bool lucid_image_text(lucid_image *image, double x, double y, double height,
                                 uint32_t color, const char *text);
 /* How many pixels a text is wide. */
 LUCID_API double lucid_image_text_width(double height, const char *text);
-/* A small gray picture, [height][width], each of its pixels `scale` x `scale` large. */
+/* A small gray picture, [height][width], each of its pixels `scale` x `scale` large, scale >= 1. */
 LUCID_API void lucid_image_gray(lucid_image *image, int x, int y, int scale, const uint8_t *gray,
                                 int width, int height);
 
-/* Writes a PNG file, beside `path` first and then in its place. False after an error. */
+/* Writes a PNG file, beside `path` first and, when it has been read back, in its place. A file that
+ * is there stays as it was on an error; one that is write-protected is not replaced; a symbolic link
+ * stays one. False after an error: LUCID_ERR_IO, LUCID_ERR_MEMORY, or LUCID_ERR_ARGUMENT for a NULL. */
 LUCID_API bool lucid_image_write_png(const lucid_image *image, const char *path);
 
 LUCID_END_DECLS

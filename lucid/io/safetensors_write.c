@@ -1,12 +1,13 @@
 #include "lucid/io/safetensors.h"
 
 #include "lucid/error_priv.h"
+#include "lucid/io/json_priv.h"
 #include "lucid/io/output_priv.h"
 #include "lucid/io/safetensors_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
-#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char op[] = "safetensors_write";
@@ -49,52 +50,35 @@ static bool check_request(const request *r)
     return true;
 }
 
+/* ---- no name twice --------------------------------------------------------------------------- */
+
+static int compare_names(const void *a, const void *b, void *names)
+{
+    int64_t i = *(const int64_t *)a, j = *(const int64_t *)b;
+    int order = strcmp(((const char *const *)names)[i], ((const char *const *)names)[j]);
+    return order ? order : (i > j) - (i < j);
+}
+
+static bool check_unique(const char *const *names, int64_t n, const char *argument)
+{
+    int64_t *order = luc_calloc((size_t)n, sizeof *order, op);
+    if (!order) return false;
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    qsort_r(order, (size_t)n, sizeof *order, compare_names, (void *)names);
+    bool ok = true;
+    for (int64_t i = 1; ok && i < n; i++)
+        if (strcmp(names[order[i - 1]], names[order[i]]) == 0)
+            ok = luc_raise(LUCID_ERR_ARGUMENT, op, "%s[%lld]: \"%s\" is given twice", argument,
+                           (long long)order[i], names[order[i]]);
+    luc_free(order);
+    return ok;
+}
+
+/* ---- where the data lie ---------------------------------------------------------------------- */
+
 static size_t tensor_bytes(const lucid_tensor *t)
 {
     return (size_t)lucid_numel(t) * lucid_dtype_size(lucid_tensor_dtype(t));
-}
-
-/* Puts a member (stolen) into a JSON object under a name that it does not have yet. */
-static bool add_member(json_t *object, const char *argument, int64_t i, const char *name,
-                       json_t *member)
-{
-    if (json_object_get(object, name)) {
-        json_decref(member);
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s[%lld]: \"%s\" is given twice", argument,
-                         (long long)i, name);
-    }
-    if (member && json_object_set_new(object, name, member) == 0) return true;
-    /* jansson refuses a text that is not UTF-8, and says the same when memory is out. */
-    json_t *text = json_string(name);
-    json_decref(text);
-    return text ? luc_raise(LUCID_ERR_MEMORY, op, "no memory for the header")
-                : luc_raise(LUCID_ERR_ARGUMENT, op, "%s[%lld]: \"%s\" is not UTF-8", argument,
-                            (long long)i, name);
-}
-
-static bool add_metadata(json_t *header, const request *r)
-{
-    if (!r->m) return true;
-    json_t *map = json_object();
-    if (!add_member(header, "keys", 0, LUC_SAFETENSORS_METADATA, map)) return false;
-    for (int64_t i = 0; i < r->m; i++) {
-        json_t *value = json_string(r->values[i]);
-        if (!value)
-            return luc_raise(LUCID_ERR_ARGUMENT, op, "values[%lld] (of \"%s\"): is not UTF-8",
-                             (long long)i, r->keys[i]);
-        if (!add_member(map, "keys", i, r->keys[i], value)) return false;
-    }
-    return true;
-}
-
-static json_t *describe(const lucid_tensor *t, size_t begin)
-{
-    json_t *shape = json_array();
-    for (int d = 0; d < lucid_ndim(t); d++)
-        json_array_append_new(shape, json_integer(lucid_size(t, d)));
-    return json_pack("{s:s, s:o, s:[I,I]}", "dtype",
-                     luc_safetensors_by_dtype(lucid_tensor_dtype(t))->name, "shape", shape,
-                     "data_offsets", (json_int_t)begin, (json_int_t)(begin + tensor_bytes(t)));
 }
 
 /* The data goes from the widest elements to the narrowest, so that each tensor lies aligned; within
@@ -116,30 +100,61 @@ static bool lay_out(const request *r, size_t *begin)
     return true;
 }
 
-/* The header as text, to be freed with free(): jansson's. NULL after an error. */
-static char *make_header(const request *r, const size_t *begin)
+/* ---- the header ------------------------------------------------------------------------------ */
+
+/* Appends a string of the caller's; what it is is said where it cannot be written. */
+static bool put_string(luc_string *out, const char *text, const char *argument, int64_t i)
 {
-    json_t *header = json_object();
-    char *text = NULL;
-    bool ok = header && add_metadata(header, r);
-    for (int64_t i = 0; ok && i < r->n; i++)
-        ok = add_member(header, "names", i, r->names[i], describe(r->tensors[i], begin[i]));
-    if (ok) text = json_dumps(header, JSON_COMPACT);
-    json_decref(header);
-    if (!text) return luc_raise_null(LUCID_ERR_MEMORY, op, "no memory for the header");
-    if (strlen(text) <= LUC_SAFETENSORS_HEADER_MAX - 8) return text;
-    luc_raise(LUCID_ERR_ARGUMENT, op, "names, keys, values: more than the format's 100 MB");
-    free(text);
-    return NULL;
+    if (luc_json_put_string(out, text)) return true;
+    return !out->failed && luc_raise(LUCID_ERR_ARGUMENT, op, "%s[%lld]: \"%s\" is not UTF-8",
+                                     argument, (long long)i, text);
 }
 
-static bool write_header(luc_output *out, const char *text)
+static bool put_metadata(luc_string *out, const request *r)
 {
-    static const char spaces[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
-    size_t size = strlen(text), padding = (8 - size % 8) % 8;
-    uint64_t whole = size + padding;
-    return luc_output_write(out, &whole, sizeof whole) && luc_output_write(out, text, size) &&
-           luc_output_write(out, spaces, padding);
+    if (!r->m) return true;
+    bool ok = luc_string_printf(out, "\"%s\":{", LUC_SAFETENSORS_METADATA);
+    for (int64_t i = 0; ok && i < r->m; i++) {
+        ok = (!i || luc_string_add(out, ",", 1)) && put_string(out, r->keys[i], "keys", i) &&
+             luc_string_add(out, ":", 1);
+        if (ok && !luc_json_put_string(out, r->values[i]))
+            return !out->failed &&
+                   luc_raise(LUCID_ERR_ARGUMENT, op, "values[%lld] (of \"%s\"): is not UTF-8",
+                             (long long)i, r->keys[i]);
+    }
+    return ok && luc_string_add(out, r->n ? "}," : "}", r->n ? 2 : 1);
+}
+
+static bool put_tensor(luc_string *out, const lucid_tensor *t, size_t begin)
+{
+    bool ok = luc_string_printf(out, ":{\"dtype\":\"%s\",\"shape\":[",
+                                luc_safetensors_by_dtype(lucid_tensor_dtype(t))->name);
+    for (int d = 0; ok && d < lucid_ndim(t); d++)
+        ok = luc_string_printf(out, d ? ",%lld" : "%lld", (long long)lucid_size(t, d));
+    return ok &&
+           luc_string_printf(out, "],\"data_offsets\":[%zu,%zu]}", begin, begin + tensor_bytes(t));
+}
+
+/* The header as text, padded with spaces so that the data lie aligned. False after an error. */
+static bool make_header(luc_string *out, const request *r, const size_t *begin)
+{
+    bool ok = luc_string_add(out, "{", 1) && put_metadata(out, r);
+    for (int64_t i = 0; ok && i < r->n; i++)
+        ok = (!i || luc_string_add(out, ",", 1)) && put_string(out, r->names[i], "names", i) &&
+             put_tensor(out, r->tensors[i], begin[i]);
+    ok = ok && luc_string_add(out, "}", 1);
+    if (ok) ok = luc_string_add(out, "       ", (8 - out->length % 8) % 8);
+    if (!ok || out->length <= LUC_SAFETENSORS_HEADER_MAX) return ok;
+    return luc_raise(LUCID_ERR_ARGUMENT, op, "names, keys, values: more than the format's 100 MB");
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static bool write_header(luc_output *out, const luc_string *header)
+{
+    uint64_t size = header->length;
+    return luc_output_write(out, &size, sizeof size) &&
+           luc_output_write(out, header->s, header->length);
 }
 
 static bool write_tensor(luc_output *out, const lucid_tensor *t)
@@ -163,22 +178,46 @@ static bool write_data(luc_output *out, const request *r)
     return true;
 }
 
+/* What was written must say what was asked for, to the reader that will open it one day. */
+static bool is_right(const luc_output *out, const request *r, const size_t *begin)
+{
+    lucid_safetensors *f = luc_safetensors_read(out->fd, out->path, op);
+    if (!f) return false;
+    bool same = lucid_safetensors_count(f) == r->n && lucid_safetensors_metadata_count(f) == r->m;
+    for (int64_t i = 0; same && i < r->n; i++)
+        same = luc_safetensors_is(f, i, r->names[i], r->tensors[i], begin[i]);
+    for (int64_t i = 0; same && i < r->m; i++) {
+        const char *value = lucid_safetensors_metadata(f, r->keys[i]);
+        same = value && strcmp(value, r->values[i]) == 0;
+    }
+    lucid_safetensors_close(f);
+    return same ||
+           luc_raise(LUCID_ERR_IO, op,
+                     "%s: cannot write: what was read back is not what was written", out->path);
+}
+
+static bool write_file(const char *path, const request *r, const size_t *begin,
+                       const luc_string *header)
+{
+    luc_output out;
+    if (!luc_output_open(&out, path, op)) return false;
+    bool ok = write_header(&out, header) && write_data(&out, r) && luc_output_check(&out) &&
+              is_right(&out, r, begin);
+    return luc_output_close(&out, ok);
+}
+
 bool lucid_safetensors_write(const char *path, const char *const *names,
                              lucid_tensor *const *tensors, int64_t n, const char *const *keys,
                              const char *const *values, int64_t m)
 {
     request r = {names, tensors, n, keys, values, m};
     if (lucid_error_code() != LUCID_OK || !check_request(&r)) return false;
-    luc_output out;
-    char *header = NULL;
-    bool ok = false;
+    if (!check_unique(names, n, "names") || !check_unique(keys, m, "keys")) return false;
+    luc_string header = {0};
     size_t *begin = luc_calloc((size_t)n, sizeof *begin, op);
-    if (begin && lay_out(&r, begin)) header = make_header(&r, begin);
-    if (header && luc_output_open(&out, path, op)) {
-        ok = write_header(&out, header) && write_data(&out, &r);
-        ok = luc_output_close(&out, ok);
-    }
-    free(header);
+    bool ok = begin && lay_out(&r, begin) && make_header(&header, &r, begin) &&
+              write_file(path, &r, begin, &header);
+    luc_string_free(&header);
     luc_free(begin);
     return ok;
 }

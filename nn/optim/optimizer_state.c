@@ -3,6 +3,7 @@
 #include "autograd/ops/view.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
+#include "nn/state_dict_priv.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -242,6 +243,7 @@ bool lucid_optimizer_load_state_dict(lucid_optimizer *opt, const lucid_state_dic
     if (!state)
         return lucid_error_code() == LUCID_OK &&
                luc_raise(LUCID_ERR_ARGUMENT, opt->kind->name, "state: expected one, got NULL");
+    if (!luc_state_is_whole(state, opt->kind->name)) return false;
     incoming in = {.opt = opt, .state = state};
     for (size_t g = 0; g < opt->n_groups; g++) in.n_params += opt->groups[g].n;
     in.groups = luc_calloc(opt->n_groups, sizeof *in.groups, opt->kind->name);

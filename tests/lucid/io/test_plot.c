@@ -187,7 +187,7 @@ Test(plot, arguments)
     EXPECT_ERROR(lucid_plot(&p, 0, NULL), LUCID_ERR_ARGUMENT, "panels: expected 1 to 8, got 0");
     EXPECT_ERROR(lucid_plot(&p, 9, NULL), LUCID_ERR_ARGUMENT, "panels: expected 1 to 8, got 9");
     p.y_min = 2, p.y_max = 1;
-    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "panels[0]: y_min, y_max: got 2, 1");
+    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "y_min <= y_max, got 2, 1");
     p = (lucid_panel){.series = &none, .count = 1};
     EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "panels[0].series[0]: no values");
     p = (lucid_panel){.count = 1};

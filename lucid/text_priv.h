@@ -1,6 +1,6 @@
 /* text_priv.h: texts that grow. */
-#ifndef LUCID_NN_TEXT_PRIV_H
-#define LUCID_NN_TEXT_PRIV_H
+#ifndef LUCID_TEXT_PRIV_H
+#define LUCID_TEXT_PRIV_H
 
 #include "lucid/api.h"
 

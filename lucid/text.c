@@ -1,5 +1,7 @@
 /* text.c: texts that grow. */
-#include "nn/text_priv.h"
+#include "lucid/text_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/format_priv.h"
 #include "lucid/memory_priv.h"
 
 #include <stdarg.h>
@@ -38,13 +40,16 @@ bool luc_string_printf(luc_string *t, const char *fmt, ...)
     va_list args, again;
     va_start(args, fmt);
     va_copy(again, args);
-    int n = vsnprintf(small, sizeof small, fmt, args);
+    int n = luc_vsnprintf(small, sizeof small, fmt, args);
     va_end(args);
-    bool ok = n >= 0;
-    if (ok && (size_t)n < sizeof small) {
+    bool ok = false;
+    if (n < 0) { /* the C library takes memory for long numbers */
+        t->failed = true;
+        luc_raise(LUCID_ERR_MEMORY, "text", "out of memory: a number cannot be written");
+    } else if ((size_t)n < sizeof small) {
         ok = luc_string_add(t, small, (size_t)n);
-    } else if (ok && (ok = reserve(t, (size_t)n))) {
-        vsnprintf(t->s + t->length, (size_t)n + 1, fmt, again);
+    } else if ((ok = reserve(t, (size_t)n))) {
+        luc_vsnprintf(t->s + t->length, (size_t)n + 1, fmt, again);
         t->length += (size_t)n;
     }
     va_end(again);
