@@ -128,16 +128,18 @@ static inline double distance(double px, double py, double dx, double dy, double
 /* Cuts a line off where coordinate `axis` is outside of [low, high]; false: nothing is left. */
 static bool cut_axis(double p[2], double q[2], int axis, double low, double high)
 {
-    double *ends[2] = {p, q};
+    int other = 1 - axis;
     if ((p[axis] < low && q[axis] < low) || (p[axis] > high && q[axis] > high)) return false;
+    double most = fmax(fmax(fabs(p[0]), fabs(p[1])), fmax(fabs(q[0]), fabs(q[1])));
+    /* The line's equation, in parts of the largest coordinate: that no product overflows. */
+    double px = p[axis] / most, py = p[other] / most, qx = q[axis] / most, qy = q[other] / most;
+    double slope = (qy - py) / (qx - px), at_zero = most * ((py * qx - qy * px) / (qx - px));
+    double *ends[2] = {p, q};
     for (int k = 0; k < 2; k++) {
-        double *end = ends[k], *other = ends[1 - k];
-        double bound = end[axis] < low ? low : end[axis] > high ? high : end[axis];
-        if (bound == end[axis]) continue;
-        /* In halves: the difference of two doubles may be more than a double can hold. */
-        double share = (bound / 2 - end[axis] / 2) / (other[axis] / 2 - end[axis] / 2);
-        end[1 - axis] += 2 * (share * (other[1 - axis] / 2 - end[1 - axis] / 2));
-        end[axis] = bound;
+        double at = ends[k][axis], bound = at < low ? low : at > high ? high : at;
+        if (bound == at) continue;
+        ends[k][axis] = bound;
+        ends[k][other] = at_zero + bound * slope;
     }
     return true;
 }

@@ -16,20 +16,85 @@ static bool skips(const char *text, size_t size)
 
 Test(json, what_is_json)
 {
-    static const char *const right[] = {
-        "0", "-0", "-1.5e+10", "0.1E-3", "true", "false", "null", "\"\"", "[]", "{}", " [ ] ", "[1]",
-        "[1,[2,{\"a\":[]}],\"x\"]", "{\"a\":1,\"b\":{\"c\":null}}", "\t\n\r 1 \t\n\r",
-        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00\"", "\"\x7f\"", "\"\xf0\x9f\x98\x80\"",
-        "{\"a\":1,\"a\":2}"};
+    static const char *const right[] = {"0",
+                                        "-0",
+                                        "-1.5e+10",
+                                        "0.1E-3",
+                                        "true",
+                                        "false",
+                                        "null",
+                                        "\"\"",
+                                        "[]",
+                                        "{}",
+                                        " [ ] ",
+                                        "[1]",
+                                        "[1,[2,{\"a\":[]}],\"x\"]",
+                                        "{\"a\":1,\"b\":{\"c\":null}}",
+                                        "\t\n\r 1 \t\n\r",
+                                        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00\"",
+                                        "\"\x7f\"",
+                                        "\"\xf0\x9f\x98\x80\"",
+                                        "{\"a\":1,\"a\":2}"};
     for (size_t i = 0; i < sizeof right / sizeof *right; i++)
         cr_expect(skips(right[i], strlen(right[i])), "%s", right[i]);
-    static const char *const wrong[] = {
-        "", " ", "01", "-", "+1", ".5", "1.", "1e", "1e+", "0x1", "NaN", "Infinity", "tru", "nul",
-        "True", "'a'", "\"", "\"a", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\ud800\"",
-        "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\\u0000\"", "\"\n\"", "\"\x1f\"", "\"\xff\"",
-        "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\"", "[", "]", "[1",
-        "[1,", "[1,]", "[,1]", "[1 2]", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}",
-        "{a:1}", "{1:1}", "{\"a\" 1}", "{,}", "[}", "{]", "1 2", "{}x", "[1]]", "/**/1", "\xef\xbb\xbf" "1"};
+    static const char *const wrong[] = {"",
+                                        " ",
+                                        "01",
+                                        "-",
+                                        "+1",
+                                        ".5",
+                                        "1.",
+                                        "1e",
+                                        "1e+",
+                                        "0x1",
+                                        "NaN",
+                                        "Infinity",
+                                        "tru",
+                                        "nul",
+                                        "True",
+                                        "'a'",
+                                        "\"",
+                                        "\"a",
+                                        "\"\\",
+                                        "\"\\x\"",
+                                        "\"\\u12\"",
+                                        "\"\\u12g4\"",
+                                        "\"\\ud800\"",
+                                        "\"\\udc00\"",
+                                        "\"\\ud800\\u0041\"",
+                                        "\"\\u0000\"",
+                                        "\"\n\"",
+                                        "\"\x1f\"",
+                                        "\"\xff\"",
+                                        "\"\xc0\x80\"",
+                                        "\"\xed\xa0\x80\"",
+                                        "\"\xf4\x90\x80\x80\"",
+                                        "\"\xe2\x82\"",
+                                        "[",
+                                        "]",
+                                        "[1",
+                                        "[1,",
+                                        "[1,]",
+                                        "[,1]",
+                                        "[1 2]",
+                                        "{",
+                                        "{\"a\"",
+                                        "{\"a\":",
+                                        "{\"a\":1",
+                                        "{\"a\":1,",
+                                        "{\"a\":1,}",
+                                        "{a:1}",
+                                        "{1:1}",
+                                        "{\"a\" 1}",
+                                        "{,}",
+                                        "[}",
+                                        "{]",
+                                        "1 2",
+                                        "{}x",
+                                        "[1]]",
+                                        "/**/1",
+                                        "\xef\xbb\xbf"
+                                        "1"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_expect(!skips(wrong[i], strlen(wrong[i])), "%s", wrong[i]);
     cr_expect(!skips("1\0", 2) && !skips("\"\0\"", 3), "NULs are no spaces and no text");
@@ -39,7 +104,8 @@ Test(json, what_is_json)
  * AddressSanitizer), and every beginning of a text is tried. */
 Test(json, every_beginning_of_a_text)
 {
-    static const char text[] = "{\"a\\u00e4\\ud83d\\ude00\xc3\xa4\":[1,-2.5e+3,true,false,null,{}]}";
+    static const char text[] =
+        "{\"a\\u00e4\\ud83d\\ude00\xc3\xa4\":[1,-2.5e+3,true,false,null,{}]}";
     for (size_t n = 0; n < sizeof text; n++) {
         char *copy = malloc(n ? n : 1);
         memcpy(copy, text, n);
@@ -115,8 +181,9 @@ static void round_trip(double value)
 
 Test(json, every_number_reads_back)
 {
-    const double values[] = {0,       -0.0,    0.1,      1,       -1,          1e-5,  1e22, 1.0 / 3,
-                             DBL_MAX, DBL_MIN, DBL_TRUE_MIN, 5e-324, 123456789.123, 1e300, 0.05};
+    const double values[] = {
+        0,      -0.0,          0.1,   1,   -1, 1e-5, 1e22, 1.0 / 3, DBL_MAX, DBL_MIN, DBL_TRUE_MIN,
+        5e-324, 123456789.123, 1e300, 0.05};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) round_trip(values[i]);
     uint64_t bits = 1;
     for (int i = 0; i < 20000; i++) {

@@ -61,7 +61,8 @@ Test(output, links_stay_links)
     cr_expect(write_text(files_path("third"), "2"), "%s", lucid_error());
     cr_expect(is_link(files_path("third")) && is_link(files_path("second")));
     expect_text(files_path("made"), "2");
-    cr_assert(symlink("here", files_path("there")) == 0 && symlink("there", files_path("here")) == 0);
+    cr_assert(symlink("here", files_path("there")) == 0 &&
+              symlink("there", files_path("here")) == 0);
     EXPECT_ERROR(write_text(files_path("here"), "3"), LUCID_ERR_IO,
                  "here: cannot write: Too many levels of symbolic links");
     cr_assert(symlink("no/such", files_path("nowhere")) == 0);
@@ -180,10 +181,15 @@ Test(output, only_files_that_are_lucids_own_are_removed)
     char name[256], other[600];
     snprintf(name, sizeof name, "%.255s", leftover());
     cr_assert(luc_leftover_is_ours(name, true) && luc_leftover_is_ours(name, false), "%s", name);
-    static const char *const foreign[] = {
-        ".lucid-notes", ".lucid-0123456789abcdef-1-1.tmp.old", ".lucid-0123456789abcdef-1.tmp",
-        ".lucid-0123456789ABCDEF-1-1.tmp", "a.12-0.tmp", ".lucid-0123456789abcdef-1-1", ".lucid-",
-        ".lucid-0123456789abcdef--1.tmp", ".lucid-0123456789abcdef0-1-1.tmp"};
+    static const char *const foreign[] = {".lucid-notes",
+                                          ".lucid-0123456789abcdef-1-1.tmp.old",
+                                          ".lucid-0123456789abcdef-1.tmp",
+                                          ".lucid-0123456789ABCDEF-1-1.tmp",
+                                          "a.12-0.tmp",
+                                          ".lucid-0123456789abcdef-1-1",
+                                          ".lucid-",
+                                          ".lucid-0123456789abcdef--1.tmp",
+                                          ".lucid-0123456789abcdef0-1-1.tmp"};
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         cr_expect(!luc_leftover_is_ours(foreign[i], true), "%s", foreign[i]);
         files_write(foreign[i], "x", 1);

@@ -300,3 +300,96 @@ Test(plot, every_allocation_may_fail)
     }
     cr_assert_fail("never succeeded");
 }
+
+/* ---- ranges that doubles can barely hold, and a plot that must end ---------------------------- */
+
+Test(plot, any_range_ends, .timeout = 60)
+{
+    static const double numbers[] = {
+        0,     5e-324,    1e-310, 2.3e-308, 1e-300, 1e-45,      1,   5,        1e15,     1e300,
+        1e308, 1.797e308, -1,     -5e-324,  -1e308, -1.797e308, NAN, INFINITY, -INFINITY};
+    enum { N = sizeof numbers / sizeof *numbers };
+    int drawn = 0;
+    for (int i = 0; i < N * N; i++)
+        for (int k = 0; k < 4 * 9; k++) {
+            static const double ranges[9][2] = {
+                {0, 0},      {0, 5},         {0, 5e-324},
+                {1e-310, 1}, {0, 1.797e308}, {-1.797e308, 1.797e308},
+                {3, 3},      {1, 1 + 3e-16}, {-1e-320, 0}};
+            const double y[] = {numbers[i / N], numbers[i % N]};
+            lucid_series s = {.y = y, .x = k & 2 ? y : NULL, .n = 2, .smooth = k & 2 ? 1 : 0};
+            lucid_panel p = {.series = &s,
+                             .count = 1,
+                             .log_y = k & 1,
+                             .y_min = ranges[k / 4][0],
+                             .y_max = ranges[k / 4][1]};
+            const lucid_plot_options small = {.width = 200, .height = 120};
+            lucid_image *image = lucid_plot(&p, 1, &small);
+            cr_expect(image || (p.log_y && p.y_min < 0), "%g %g in %g %g: %s", y[0], y[1], p.y_min,
+                      p.y_max, lucid_error());
+            lucid_clear_error();
+            drawn += image != NULL;
+            lucid_image_free(image);
+        }
+    cr_expect(drawn > N * N * 20);
+}
+
+Test(plot, ranges_that_are_none)
+{
+    const double y[] = {1, 2}, bad[] = {NAN, INFINITY, -INFINITY};
+    lucid_series s = {.y = y, .n = 2};
+    for (int i = 0; i < 6; i++) {
+        lucid_panel p = {.series = &s, .count = 1, .log_y = i % 2};
+        *(i < 3 ? &p.y_min : &p.y_max) = bad[i % 3];
+        EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "expected finite numbers");
+    }
+    lucid_panel p = {.series = &s, .count = 1, .log_y = true, .y_min = -1, .y_max = 1};
+    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "0 <= y_min <= y_max, got -1, 1");
+    p = (lucid_panel){.series = &s, .count = 1 << 30};
+    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "count: expected 0 to 1000");
+    lucid_grid_options grid = lucid_grid_defaults;
+    grid.high = INFINITY;
+    LUCID_SCOPE;
+    EXPECT_ERROR(lucid_plot_images(lucid_zeros((1, 2, 2)), NULL, &grid), LUCID_ERR_ARGUMENT,
+                 "low, high: expected finite numbers");
+}
+
+/* The marks of an axis lie on it, in order, and there are some. */
+Test(plot, marks_of_extreme_axes)
+{
+    static const double ranges[][2] = {
+        {-1.797e308, 1.797e308}, {0, 1.797e308}, {1e-320, 1e-310}, {5e-324, 1},
+        {1e308, 1.7e308},        {-1e300, 5},    {1e-290, 1e-280}, {7, 7},
+        {1e15, 1e15 + 1}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        for (int log = 0; log < 2; log++)
+            for (int wanted = 1; wanted < 12; wanted += 5) {
+                if (log && ranges[i][0] <= 0) continue;
+                luc_axis a = {.log = log, .from = 100, .to = 0};
+                luc_axis_init(&a, ranges[i][0], ranges[i][1], wanted);
+                cr_expect(a.low < a.high && isfinite(a.low) && isfinite(a.high), "%g %g", a.low,
+                          a.high);
+                cr_expect(a.count > 0 || log || wanted == 1, "no mark from %g to %g", a.low,
+                          a.high);
+                for (int k = 0; k < a.count; k++) {
+                    double p = luc_axis_pixel(&a, a.ticks[k]);
+                    cr_expect(p > -1 && p < 101, "%g of %g to %g lies at %g", a.ticks[k], a.low,
+                              a.high, p);
+                    cr_expect(k == 0 || a.ticks[k] > a.ticks[k - 1]);
+                }
+            }
+}
+
+/* A logarithmic range that only ends somewhere begins at the least value. */
+Test(plot, a_logarithm_with_an_upper_end_only)
+{
+    const double y[] = {0.01, 2};
+    lucid_series s = {.y = y, .n = 2};
+    lucid_panel given = {.series = &s, .count = 1, .log_y = true, .y_min = 0.01, .y_max = 5};
+    lucid_panel half = {.series = &s, .count = 1, .log_y = true, .y_max = 5};
+    lucid_image *a = lucid_plot(&given, 1, NULL), *b = lucid_plot(&half, 1, NULL);
+    cr_assert(a && b);
+    cr_expect(memcmp(a->pixels, b->pixels, (size_t)a->width * (size_t)a->height * 3) == 0);
+    lucid_image_free(a);
+    lucid_image_free(b);
+}

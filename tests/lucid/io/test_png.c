@@ -4,6 +4,7 @@
 #include "lucid/io/png.h"
 #include "lucid/memory.h"
 
+#include <limits.h>
 #include <png.h>
 
 TestSuite(png, .init = files_begin, .fini = files_end);
@@ -191,4 +192,63 @@ Test(png, every_allocation_may_fail)
         if (!reached) return;
     }
     cr_assert_fail("never succeeded");
+}
+
+/* ---- far away -------------------------------------------------------------------------------- */
+
+static int painted(const lucid_image *image)
+{
+    int n = 0;
+    for (int i = 0; i < image->width * image->height; i++) n += image->pixels[3 * i] != 255;
+    return n;
+}
+
+/* A line that leads from far outside to far outside paints what a short one across the picture does. */
+Test(png, lines_through_the_picture_from_far_away)
+{
+    for (double far = 100; far < 1e308; far *= 17) {
+        const double lines[][4] = {{-far, 5.5, far, 5.5},
+                                   {5.5, far, 5.5, -far},
+                                   {-far, -far, far, far},
+                                   {5.5, 5.5, far, 5.5}};
+        const double near[][4] = {
+            {-50, 5.5, 50, 5.5}, {5.5, 50, 5.5, -50}, {-50, -50, 50, 50}, {5.5, 5.5, 50, 5.5}};
+        for (int k = 0; k < 4; k++) {
+            lucid_image *a = lucid_image_new(20, 12, 0xffffff),
+                        *b = lucid_image_new(20, 12, 0xffffff);
+            cr_expect(lucid_image_line(a, lines[k], 2, 2, 0, 1), "%g: %s", far, lucid_error());
+            lucid_image_line(b, near[k], 2, 2, 0, 1);
+            cr_expect(painted(b) > 10);
+            cr_expect(memcmp(a->pixels, b->pixels, 20 * 12 * 3) == 0,
+                      "line %d to %g: %d of %d pixels", k, far, painted(a), painted(b));
+            lucid_image_free(a);
+            lucid_image_free(b);
+        }
+    }
+}
+
+Test(png, any_coordinate_and_size)
+{
+    static const double d[] = {
+        0,    1,     -1,    12.5,   1e6, 2147483647.0, 2147483648.0, -2147483649.0,
+        1e18, -1e19, 1e308, -1e308, NAN, INFINITY,     -INFINITY,    5e-324};
+    static const int n[] = {0, 1, -1, 7, 16384, INT_MAX, INT_MIN, INT_MAX - 3, INT_MIN + 3};
+    enum { D = sizeof d / sizeof *d, N = sizeof n / sizeof *n };
+    lucid_image *image = lucid_image_new(20, 12, 0xffffff);
+    for (int i = 0; i < D * D * D; i++) {
+        double a = d[i % D], b = d[i / D % D], c = d[i / D / D];
+        const double line[] = {a, b, b, c};
+        cr_assert(lucid_image_line(image, line, 2, c, 0, a), "%g %g %g: %s", a, b, c,
+                  lucid_error());
+        cr_assert(lucid_image_text(image, a, b, c, 0, "aB"), "%g %g %g: %s", a, b, c,
+                  lucid_error());
+    }
+    const uint8_t gray[4] = {0, 1, 2, 3};
+    for (int i = 0; i < N * N * N; i++) {
+        int a = n[i % N], b = n[i / N % N], c = n[i / N / N];
+        lucid_image_rect(image, a, b, c, a, 0, d[i % D]);
+        lucid_image_gray(image, a, b, c, gray, 2, 2);
+    }
+    cr_expect_eq(lucid_error_code(), LUCID_OK);
+    lucid_image_free(image);
 }

@@ -97,11 +97,13 @@ Test(safetensors_memory, nonsense)
 
 Test(safetensors_memory, headers_that_are_right)
 {
-    expect_small("{\"a\":{\"dtype\":\"F32\",\"shape\":[", "0,", "0],\"data_offsets\":[0,0]}}", true);
+    expect_small("{\"a\":{\"dtype\":\"F32\",\"shape\":[", "0,", "0],\"data_offsets\":[0,0]}}",
+                 true);
     expect_small("{\"__metadata__\":{", "\"#\":\"\",", "\"a\":\"\"}}", true);
     expect_small("{", "\"tensor.#\":{\"dtype\":\"I8\",\"shape\":[0],\"data_offsets\":[0,0]},",
                  "\"a\":" U8 "}", true);
     /* The versions of modules are a text of JSON of their own. */
-    expect_small("{\"__metadata__\":{\"_metadata\":\"{", "\\\"#\\\":{},", "\\\"a\\\":{}}\"}}", true);
+    expect_small("{\"__metadata__\":{\"_metadata\":\"{", "\\\"#\\\":{},", "\\\"a\\\":{}}\"}}",
+                 true);
     expect_small("{\"__metadata__\":{\"_metadata\":\"[", "[],", "0]\"}}", true);
 }
