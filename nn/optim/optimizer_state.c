@@ -1,13 +1,13 @@
 /* optimizer_state.c: what training needs to go on: options, step counts and moments. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
+#include "lucid/io/json_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
 #include "nn/state_dict_priv.h"
 
-#include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #define KIND_NOTE   "optimizer"
@@ -15,63 +15,124 @@
 
 /* ---- options as text: every double reads back exactly ---------------------------------------- */
 
+/* The members of a group's object, in the order in which they are written. */
+static const struct {
+    const char *name;
+    size_t at; /* in lucid_optim_options */
+    bool is_bool;
+} members[] = {
+    {"lr", offsetof(lucid_optim_options, lr), false},
+    {"weight_decay", offsetof(lucid_optim_options, weight_decay), false},
+    {"maximize", offsetof(lucid_optim_options, maximize), true},
+    {"momentum", offsetof(lucid_optim_options, momentum), false},
+    {"dampening", offsetof(lucid_optim_options, dampening), false},
+    {"nesterov", offsetof(lucid_optim_options, nesterov), true},
+    {"beta1", offsetof(lucid_optim_options, beta1), false},
+    {"beta2", offsetof(lucid_optim_options, beta2), false},
+    {"eps", offsetof(lucid_optim_options, eps), false},
+    {"amsgrad", offsetof(lucid_optim_options, amsgrad), true},
+    {"rho", offsetof(lucid_optim_options, rho), false},
+};
+enum { MEMBERS = sizeof members / sizeof *members };
+
 /* "initial_lr" is null where no schedule has begun. Files of older versions have none. */
-static json_t *group_to_json(const luc_optim_group *g)
+static bool put_initial(luc_string *out, const luc_optim_group *g, const char *op)
 {
-    const lucid_optim_options *o = &g->options;
-    return json_pack("{s:I, s:f, s:f, s:b, s:f, s:f, s:b, s:f, s:f, s:f, s:b, s:f, s:o, s:I}",
-                     "params", (json_int_t)g->n, "lr", o->lr, "weight_decay", o->weight_decay,
-                     "maximize", (int)o->maximize, "momentum", o->momentum, "dampening",
-                     o->dampening, "nesterov", (int)o->nesterov, "beta1", o->beta1, "beta2",
-                     o->beta2, "eps", o->eps, "amsgrad", (int)o->amsgrad, "rho", o->rho,
-                     "initial_lr", g->scheduled ? json_real(g->initial_lr) : json_null(),
-                     "initial_step", (json_int_t)g->initial_step);
+    if (g->scheduled && !isfinite(g->initial_lr))
+        return luc_raise(LUCID_ERR_STATE, op, "initial_lr: expected a finite number, got %g",
+                         g->initial_lr);
+    return luc_string_printf(out, ",\"initial_lr\":") &&
+           (g->scheduled ? luc_json_put_number(out, g->initial_lr)
+                         : luc_string_printf(out, "null")) &&
+           luc_string_printf(out, ",\"initial_step\":%lld", (long long)g->initial_step);
 }
 
-/* The initial rate into `g`, which holds what the group has now: that stays where there is none. */
-static bool initial_from_json(json_t *json, luc_optim_group *g)
+/* False, with an error raised, when memory is out or a number is none that JSON has. */
+static bool put_group(luc_string *out, const luc_optim_group *g, const char *op)
 {
-    json_t *rate = json_object_get(json, "initial_lr"),
-           *step = json_object_get(json, "initial_step");
-    g->scheduled = !json_is_null(rate);
-    if (!rate) return true;
-    g->initial_lr = g->scheduled ? json_number_value(rate) : g->options.lr;
-    g->initial_step = json_integer_value(step);
-    return (!g->scheduled || json_is_number(rate)) && isfinite(g->initial_lr) &&
-           g->initial_lr >= 0 && (!step || json_is_integer(step)) && g->initial_step >= 0;
-}
-
-static bool group_from_json(json_t *json, luc_optim_group *g, size_t *n)
-{
-    lucid_optim_options *o = &g->options;
-    json_int_t params;
-    int maximize, nesterov, amsgrad;
-    *o = (lucid_optim_options){0};
-    if (json_unpack(json, "{s:I, s:F, s:F, s:b, s:F, s:F, s:b, s:F, s:F, s:F, s:b, s:F}", "params",
-                    &params, "lr", &o->lr, "weight_decay", &o->weight_decay, "maximize", &maximize,
-                    "momentum", &o->momentum, "dampening", &o->dampening, "nesterov", &nesterov,
-                    "beta1", &o->beta1, "beta2", &o->beta2, "eps", &o->eps, "amsgrad", &amsgrad,
-                    "rho", &o->rho) != 0)
-        return false;
-    o->maximize = maximize;
-    o->nesterov = nesterov;
-    o->amsgrad = amsgrad;
-    *n = (size_t)params;
-    return initial_from_json(json, g);
+    const char *options = (const char *)&g->options;
+    bool ok = luc_string_printf(out, "{\"params\":%zu", g->n);
+    for (size_t i = 0; ok && i < MEMBERS; i++) {
+        ok = luc_string_printf(out, ",\"%s\":", members[i].name);
+        if (ok && members[i].is_bool) {
+            bool value = *(const bool *)(options + members[i].at);
+            ok = luc_string_printf(out, value ? "true" : "false");
+        } else if (ok) {
+            double value = *(const double *)(options + members[i].at);
+            if (!isfinite(value))
+                return luc_raise(LUCID_ERR_STATE, op, "%s: expected a finite number, got %g",
+                                 members[i].name, value);
+            ok = luc_json_put_number(out, value);
+        }
+    }
+    return ok && put_initial(out, g, op) && luc_string_add(out, "}", 1);
 }
 
 static bool note_groups(const lucid_optimizer *opt, lucid_state_dict *s)
 {
-    json_t *list = json_array();
-    bool ok = list != NULL;
+    luc_string text = {0};
+    bool ok = luc_string_add(&text, "[", 1);
     for (size_t g = 0; ok && g < opt->n_groups; g++)
-        ok = json_array_append_new(list, group_to_json(&opt->groups[g])) == 0;
-    char *text = ok ? json_dumps(list, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    json_decref(list);
-    if (!text) return luc_raise(LUCID_ERR_MEMORY, opt->kind->name, "out of memory: options");
-    ok = lucid_state_dict_set_note(s, GROUPS_NOTE, text);
-    free(text);
+        ok = (!g || luc_string_add(&text, ",", 1)) &&
+             put_group(&text, &opt->groups[g], opt->kind->name);
+    ok = ok && luc_string_add(&text, "]", 1) && lucid_state_dict_set_note(s, GROUPS_NOTE, text.s);
+    luc_string_free(&text);
     return ok;
+}
+
+/* The initial rate into `g`, which holds what the group has now: that stays where there is none. */
+static bool read_initial(luc_json *j, const char *name, luc_optim_group *g)
+{
+    if (strcmp(name, "initial_step") == 0)
+        return luc_json_integer(j, &g->initial_step) && g->initial_step >= 0;
+    if (strcmp(name, "initial_lr") != 0) return luc_json_skip(j);
+    g->scheduled = luc_json_peek(j) != 'n';
+    if (!g->scheduled) return luc_json_skip(j);
+    return luc_json_number(j, &g->initial_lr) && g->initial_lr >= 0;
+}
+
+/* One member of a group's object; `seen` has a bit for each that was read, the last for "params".
+ * A name that is not known is passed over. */
+static bool read_member(luc_json *j, const char *name, luc_optim_group *g, size_t *n,
+                        unsigned *seen)
+{
+    size_t i = 0;
+    while (i < MEMBERS && strcmp(name, members[i].name) != 0) i++;
+    if (i == MEMBERS && strcmp(name, "params") != 0) return read_initial(j, name, g);
+    if (*seen & 1u << i) return false;
+    *seen |= 1u << i;
+    if (i == MEMBERS) {
+        int64_t params;
+        if (!luc_json_integer(j, &params) || params < 0) return false;
+        *n = (size_t)params;
+        return true;
+    }
+    char *at = (char *)&g->options + members[i].at;
+    return members[i].is_bool ? luc_json_bool(j, (bool *)at) : luc_json_number(j, (double *)at);
+}
+
+/* `name` has room for every string of the text. */
+static bool read_group(luc_json *j, char *name, luc_optim_group *g, size_t *n)
+{
+    unsigned seen = 0;
+    bool first = true;
+    g->options = (lucid_optim_options){0};
+    g->scheduled = true; /* also where there is no initial rate: the group keeps its own */
+    if (luc_json_peek(j) != '{' || !luc_json_open(j, '{')) return false;
+    while (luc_json_member(j, '}', &first))
+        if (!luc_json_name(j, name, NULL) || !read_member(j, name, g, n, &seen)) return false;
+    return !j->error && seen == (1u << (MEMBERS + 1)) - 1;
+}
+
+/* How many members a list has; false where the text is no list. */
+static bool count_list(luc_json j, size_t *count)
+{
+    bool first = true;
+    *count = 0;
+    if (luc_json_peek(&j) != '[') return false;
+    luc_json_open(&j, '[');
+    while (luc_json_member(&j, ']', &first) && luc_json_skip(&j)) ++*count;
+    return luc_json_finish(&j);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -130,31 +191,46 @@ static bool refuse(const incoming *in, const char *what, const char *expected, c
                      expected, got);
 }
 
+/* Reads the options of every group from a list that has as many. */
+static bool read_options(incoming *in, luc_json *j, char *name)
+{
+    char expected[32], got[32];
+    bool first = true;
+    luc_json_open(j, '[');
+    for (size_t g = 0; luc_json_member(j, ']', &first); g++) {
+        size_t n = 0;
+        in->groups[g] = in->opt->groups[g];
+        if (!read_group(j, name, &in->groups[g], &n))
+            return refuse(in, "groups", "the options of each", "something else");
+        if (n != in->opt->groups[g].n) {
+            snprintf(expected, sizeof expected, "%zu", in->opt->groups[g].n);
+            snprintf(got, sizeof got, "%zu", n);
+            return refuse(in, "parameters of a group", expected, got);
+        }
+        if (!luc_optim_check_options(in->opt->kind, &in->groups[g].options)) return false;
+    }
+    return true;
+}
+
 static bool read_groups(incoming *in)
 {
     const char *kind = lucid_state_dict_note(in->state, KIND_NOTE);
     const char *text = lucid_state_dict_note(in->state, GROUPS_NOTE);
     if (!kind || strcmp(kind, in->opt->kind->name) != 0)
         return refuse(in, "optimizer", in->opt->kind->name, kind ? kind : "none");
-    json_t *list = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    char expected[32], got[32];
-    snprintf(expected, sizeof expected, "%zu", in->opt->n_groups);
-    snprintf(got, sizeof got, "%zu", json_array_size(list));
-    bool ok = json_array_size(list) == in->opt->n_groups || refuse(in, "groups", expected, got);
-    for (size_t g = 0; ok && g < in->opt->n_groups; g++) {
-        size_t n = 0;
-        in->groups[g] = in->opt->groups[g];
-        if (!group_from_json(json_array_get(list, g), &in->groups[g], &n))
-            ok = refuse(in, "groups", "the options of each", "something else");
-        else if (n != in->opt->groups[g].n) {
-            snprintf(expected, sizeof expected, "%zu", in->opt->groups[g].n);
-            snprintf(got, sizeof got, "%zu", n);
-            ok = refuse(in, "parameters of a group", expected, got);
-        } else {
-            ok = luc_optim_check_options(in->opt->kind, &in->groups[g].options);
-        }
+    if (!text) return refuse(in, "groups", "a list", "none");
+    size_t size = strlen(text), count;
+    luc_json j = luc_json_begin(text, size);
+    if (!count_list(j, &count)) return refuse(in, "groups", "a list", "something else");
+    if (count != in->opt->n_groups) {
+        char expected[32], got[32];
+        snprintf(expected, sizeof expected, "%zu", in->opt->n_groups);
+        snprintf(got, sizeof got, "%zu", count);
+        return refuse(in, "groups", expected, got);
     }
-    json_decref(list);
+    char *name = luc_alloc(size, in->opt->kind->name);
+    bool ok = name && read_options(in, &j, name);
+    luc_free(name);
     return ok;
 }
 

@@ -188,3 +188,46 @@ Test(idx, every_allocation_may_fail)
     }
     cr_assert_fail("never succeeded");
 }
+
+/* gzip files that were padded with zeros, as tapes and some archives do, are whole. */
+Test(idx, zeros_after_a_gzip_member)
+{
+    const unsigned char bytes[] = {0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3};
+    static const struct {
+        size_t zeros;
+        int members; /* that the content is cut into */
+        const char *more, *error;
+    } cases[] = {{1, 1, "", NULL},
+                 {512, 1, "", NULL},
+                 {200000, 1, "", NULL},
+                 {300, 2, "", NULL},
+                 {200000, 2, "", NULL},
+                 {0, 2, "", NULL},
+                 {0, 1, "x", "else follows"},
+                 {70000, 1, "x", "else follows"},
+                 {3, 1, "\x1f", "cut off"},
+                 {3, 1, "\x1f\x8c", "damaged"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        LUCID_SCOPE;
+        char *content = calloc(1, 500000);
+        size_t at = 0, cut = cases[i].members == 2 ? 5 : sizeof bytes;
+        for (int m = 0; m < cases[i].members; m++) {
+            size_t size, begin = m ? cut : 0, n = m ? sizeof bytes - cut : cut;
+            char *part = files_read(files_write_gz("part", bytes + begin, n), &size);
+            memcpy(content + at, part, size);
+            at += size + cases[i].zeros;
+            free(part);
+        }
+        memcpy(content + at, cases[i].more, strlen(cases[i].more));
+        const char *path = files_write("z", content, at + strlen(cases[i].more));
+        if (cases[i].error) {
+            EXPECT_ERROR(lucid_idx_read(path), LUCID_ERR_FORMAT, cases[i].error);
+        } else {
+            lucid_tensor *t = lucid_idx_read(path);
+            cr_assert(t, "%zu zeros, %d members: %s", cases[i].zeros, cases[i].members,
+                      lucid_error());
+            EXPECT_VALUES(t, 0, 0, {1, 2, 3});
+        }
+        free(content);
+    }
+}
