@@ -58,8 +58,9 @@ LUCID_API bool lucid_profiler_at(size_t i, lucid_profile_entry *entry);
 /* A table, the largest self time first: a line an operator, or, by_module, an operator and module.
  * False after an error. */
 LUCID_API bool lucid_profiler_print(FILE *file, bool by_module);
-/* Every call as a file for chrome://tracing or ui.perfetto.dev. Needs .trace; false, with an error,
- * without, and where the file cannot be written. */
+/* Every call as a file for chrome://tracing or ui.perfetto.dev, which takes the place of the one at
+ * `path` when it has been written and read back. Needs .trace; false, with an error, without, where the
+ * file cannot be written (LUCID_ERR_IO, with the system's reason), and while an error is pending. */
 LUCID_API bool lucid_profiler_write_trace(const char *path);
 
 LUCID_API void lucid_profiler_cleanup(bool *started);

@@ -31,7 +31,9 @@ LUCID_API void lucid_state_dict_free(lucid_state_dict *state);
 LUCID_API size_t lucid_state_dict_size(const lucid_state_dict *state);
 /* Entry i < size: borrowed from the state dict. NULL name or tensor where i is out of range. */
 LUCID_API lucid_named_tensor lucid_state_dict_at(const lucid_state_dict *state, size_t i);
-/* The tensor of a name, borrowed, or NULL (nothing raised). */
+/* The tensor of a name, borrowed, or NULL (nothing raised). A name whose tensor lucid cannot hold, in
+ * a state dict that was read from a file, raises why: LUCID_ERR_UNSUPPORTED (a dtype such as int8, or
+ * more than LUCID_MAX_DIMS dimensions) or LUCID_ERR_FORMAT (a bool that is neither 0 nor 1). */
 LUCID_API lucid_tensor *lucid_state_dict_get(const lucid_state_dict *state, const char *name);
 /* Adds an entry, or replaces the tensor of one; takes a reference. */
 LUCID_API bool lucid_state_dict_set(lucid_state_dict *state, const char *name,
@@ -60,19 +62,24 @@ LUCID_API extern const lucid_load_options lucid_load_defaults;
 /* Copies the tensors of a state dict into the module's parameters and buffers, converting dtypes and
  * devices. Sizes must be equal. All or nothing: where it is refused, nothing has changed. Errors name
  * every missing name, every unexpected one and every one with other sizes. Without .strict only
- * other sizes are errors. */
+ * other sizes are errors. A parameter that the module has under several names (tied weights) is not
+ * missing where the state has one of them, as in safetensors.torch.load_model. A tensor that lucid
+ * cannot hold is an error where the module wants it, and an unexpected name where it does not. */
 LUCID_API bool lucid_load_state_dict_opt(lucid_module *module, const lucid_state_dict *state,
                                          const lucid_load_options *options);
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Writes a module's state as safetensors: to a temporary file that then takes the place of the old
- * one. Refused while an error is pending. */
+/* Writes a module's state as safetensors, as lucid_safetensors_write does: the file is read back
+ * before it takes the place of the old one, which stays as it was on any error. Refused while an
+ * error is pending. */
 LUCID_API bool lucid_save(lucid_module *module, const char *path);
 /* Reads a file of lucid_save, or any safetensors file with the right names and sizes. */
 LUCID_API bool lucid_load_opt(lucid_module *module, const char *path,
                               const lucid_load_options *options);
-/* The same for a state dict alone. Tensors that were read lie on the CPU. */
+/* The same for a state dict alone. Tensors that were read lie on the CPU. Those that lucid cannot
+ * hold are not among the entries; asking for one is an error (lucid_state_dict_get), and so is
+ * saving the state dict until lucid_state_dict_remove has taken their names out. */
 LUCID_API bool lucid_state_dict_save(const lucid_state_dict *state, const char *path);
 LUCID_API lucid_state_dict *lucid_state_dict_load(const char *path);
 

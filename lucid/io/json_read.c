@@ -3,6 +3,7 @@
 
 #include "lucid/format_priv.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool fail(luc_json *j, const char *what)
@@ -262,7 +263,7 @@ bool luc_json_number(luc_json *j, double *value)
     memcpy(text, begin, n);
     text[n] = '\0';
     *value = luc_strtod(text, NULL);
-    return true;
+    return !isinf(*value) || fail(j, "a number does not fit a double");
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */

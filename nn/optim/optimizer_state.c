@@ -121,6 +121,7 @@ static bool read_group(luc_json *j, char *name, luc_optim_group *g, size_t *n)
     if (luc_json_peek(j) != '{' || !luc_json_open(j, '{')) return false;
     while (luc_json_member(j, '}', &first))
         if (!luc_json_name(j, name, NULL) || !read_member(j, name, g, n, &seen)) return false;
+    if (!g->scheduled) g->initial_lr = g->options.lr;
     return !j->error && seen == (1u << (MEMBERS + 1)) - 1;
 }
 

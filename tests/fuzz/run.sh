@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh idx|safetensors SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
+# run.sh idx|safetensors|drawing SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
 # and runs one target.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -30,7 +30,7 @@ fi
 # shellcheck disable=SC2046 # a list of options
 clang -g -O1 -D_GNU_SOURCE $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
     "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid.a" -o "$build/fuzz_$target" \
-    $(pkg-config --libs libpng zlib jansson) -lm -ldl -lpthread
+    $(pkg-config --libs libpng zlib) -lm -ldl -lpthread
 
 mkdir -p "$corpus"
 case $target in
@@ -40,13 +40,17 @@ idx)
     gzip -c "$corpus/bytes" >"$corpus/packed"
     cat "$corpus/packed" "$corpus/packed" >"$corpus/members"
     ;;
+drawing)
+    printf '\1\377\4' >"$corpus/plot"
+    printf '\2\50\50\0\1\2\3\4\5\6\7\10\3\1\1\2\1' >"$corpus/shapes"
+    ;;
 safetensors)
     text='{"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
     text=$text'"b":{"dtype":"BOOL","shape":[1,2],"data_offsets":[8,10]}}'
     { printf '\12%s' "$text" && printf '\0\0\0\0\0\0\0\0\1\0'; } >"$corpus/two"
     printf '\377\2\0\0\0\0\0\0\0{}' >"$corpus/none"
     for word in '"dtype"' '"shape"' '"data_offsets"' '"__metadata__"' '"F32"' '"F64"' '"BF16"' '"I8"' \
-        '"F4"' '"BOOL"' '[0,0]' '9223372036854775807' '4611686018427387904' '\u0000' '\ud83d\udd25'; do
+        '"F4"' '"BOOL"' '[0,0]' '9223372036854775807' '4611686018427387904' '\u0000' '\ud83d\udd25' '"F8_NEW"' '"q":{},' '[[[[[[[[' '\\' '1e400' 'null' 'true'; do
         printf '"%s"\n' "$(printf %s "$word" | sed 's/\\/\\\\/g; s/"/\\"/g')"
     done >"$build/words"
     dictionary=-dict=$build/words

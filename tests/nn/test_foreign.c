@@ -54,7 +54,7 @@ Test(foreign, a_tensor_that_nobody_asks_for_blocks_nothing)
         EXPECT_ERROR(lucid_state_dict_get(s, "q"), unknown[i].code, unknown[i].why);
         /* It is never lost without a word. */
         EXPECT_ERROR(lucid_state_dict_save(s, files_path("g")), unknown[i].code, unknown[i].why);
-        lucid_state_dict *copy = lucid_state_dict_copy(s);
+        lucid_state_dict *copy = lucid_state_dict_shallow_copy(s);
         EXPECT_ERROR(lucid_state_dict_get(copy, "q"), unknown[i].code, unknown[i].why);
         lucid_state_dict_free(copy);
         cr_expect(lucid_state_dict_remove(s, "q") && !lucid_state_dict_remove(s, "q"));
