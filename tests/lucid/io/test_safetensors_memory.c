@@ -1,8 +1,7 @@
 /* A hostile header takes no more memory than a small multiple of its size. */
 #include "tests/lucid/io/files.h"
 
-#include "lucid/io/safetensors.h"
-#include "nn/state_dict.h"
+#include "lucid/lucid.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -106,4 +105,22 @@ Test(safetensors_memory, headers_that_are_right)
     expect_small("{\"__metadata__\":{\"_metadata\":\"{", "\\\"#\\\":{},", "\\\"a\\\":{}}\"}}",
                  true);
     expect_small("{\"__metadata__\":{\"_metadata\":\"[", "[],", "0]\"}}", true);
+}
+
+static bool loads_optimizer(const char *path)
+{
+    lucid_optimizer *opt = optim_SGD(nn_Linear(2, 2), .lr = 0.1);
+    return lucid_optimizer_load(opt, path);
+}
+
+Test(safetensors_memory, options_of_an_optimizer)
+{
+    static const char *const units[] = {"{},", "[],", "0,", "{\\\"lr\\\":[]},"};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        bool done;
+        const char *begin = "{\"__metadata__\":{\"optimizer\":\"SGD\",\"param_groups\":\"[";
+        long mb = growth(loads_optimizer, make(begin, units[i], "0]\"}}"), &done);
+        cr_expect(mb <= 6 * (HEADER >> 20), "'%s' took %ld MB", units[i], mb);
+        cr_expect(!done);
+    }
 }
