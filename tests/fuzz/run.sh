@@ -22,7 +22,7 @@ if [ "$target" = api ]; then
     # shellcheck disable=SC2046 # a list of options
     clang -g -O1 -std=c11 $checks -fsanitize=fuzzer-no-link -fno-sanitize-recover=all -I"$build/api" -I"$root" \
         "$root/tests/fuzz/fuzz_api.c" "$build/liblucid.a" -o "$build/fuzz_api" \
-        $(pkg-config --libs libpng zlib jansson) -lm -ldl -lpthread
+        $(pkg-config --libs libpng zlib) -lm -ldl -lpthread
     cd "$build/api"
     "$build/fuzz_api" null
     exec "$build/fuzz_api" "$length" "${3:-1}"

@@ -26,7 +26,7 @@ static bool lstm_forward(lucid_module *m, lucid_tensor *const *in, int n_in, luc
 {
     (void)n_in, (void)n_out;
     LSTM *l = lucid_self(m, LSTM);
-    lucid_tensor *x = in[0], *h = in[1], *c = in[2], *y[LUCID_MAX_CAT];
+    lucid_tensor *x = in[0], *h = in[1], *c = in[2], *y[64];
     int64_t steps = lucid_size(x, 0), n = lucid_size(x, 1);
     if (!h) h = lucid_zeros((n, l->hidden), .dtype = lucid_tensor_dtype(x));
     if (!c) c = lucid_zeros((n, l->hidden), .dtype = lucid_tensor_dtype(x));
