@@ -26,7 +26,7 @@ static bool has_nan(lucid_tensor *g)
 {
     bool grad_mode = lucid_set_grad_enabled(false);
     size_t scope = lucid_scope_begin();
-    bool found = lucid_item(lucid_sum_opt(lucid_isnan(g), NULL)) > 0;
+    bool found = lucid_item(lucid_sum_opt(lucid_nan_mask(g), LUCID_ALL, NULL)) > 0;
     lucid_scope_end(scope);
     lucid_set_grad_enabled(grad_mode);
     return found;

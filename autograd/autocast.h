@@ -19,8 +19,9 @@
 #ifndef LUCID_AUTOGRAD_AUTOCAST_H
 #define LUCID_AUTOGRAD_AUTOCAST_H
 
-#include "lucid/api.h"
-#include "lucid/dtype.h"
+#include "../lucid/api.h"
+#include "../lucid/options.h"
+#include "../lucid/dtype.h"
 
 LUCID_BEGIN_DECLS
 
@@ -48,13 +49,11 @@ LUCID_API lucid_dtype lucid_autocast_dtype(void);
 
 LUCID_API void lucid_autocast_cleanup(size_t *scope);
 
-#ifndef __cplusplus
 /* A declaration: from here to the closing brace operators compute in mixed precision; return, break,
  * continue and goto out of the block are safe. LUCID_AUTOCAST(LUCID_AUTOCAST_OFF) switches it off. */
 #define LUCID_AUTOCAST(dtype)                                                  \
     __attribute__((cleanup(lucid_autocast_cleanup), unused)) size_t LUCID_CAT( \
         lucid_autocast_, __COUNTER__) = lucid_autocast_begin(dtype)
-#endif
 
 LUCID_END_DECLS
 #endif

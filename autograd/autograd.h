@@ -7,8 +7,8 @@
 #ifndef LUCID_AUTOGRAD_AUTOGRAD_H
 #define LUCID_AUTOGRAD_AUTOGRAD_H
 
-#include "lucid/api.h"
-#include "lucid/tensor.h"
+#include "../lucid/api.h"
+#include "../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
@@ -19,14 +19,12 @@ LUCID_API bool lucid_is_grad_enabled(void);
 LUCID_API bool lucid_set_grad_enabled(bool enabled);
 LUCID_API void lucid_grad_mode_cleanup(bool *previous);
 
-#ifndef __cplusplus
 #define LUC_GRAD_MODE(mode)                                                   \
     __attribute__((cleanup(lucid_grad_mode_cleanup), unused)) bool LUCID_CAT( \
         lucid_grad_mode_, __COUNTER__) = lucid_set_grad_enabled(mode)
 /* Declarations: from here to the closing brace nothing / everything is recorded. */
 #define LUCID_NO_GRAD     LUC_GRAD_MODE(false)
 #define LUCID_ENABLE_GRAD LUC_GRAD_MODE(true)
-#endif
 
 /* ---- tensors in the graph -------------------------------------------------------------------- */
 
@@ -49,17 +47,20 @@ LUCID_API const char *lucid_grad_fn_name(const lucid_tensor *tensor);
 /* ---- backward -------------------------------------------------------------------------------- */
 
 typedef struct lucid_backward_options {
-    lucid_tensor *gradient; /* d(final)/d(root); needed unless the root has one element */
-    bool retain_graph;      /* keep saved tensors for another backward; create_graph implies it */
+    LUCID_OPTIONS_SIZE(lucid_backward_options);
+    /* d(final)/d(root); needed unless the root has one element */
+    lucid_tensor *gradient LUCID_DEFAULT(NULL);
+    /* Keep saved tensors for another backward; create_graph implies it. */
+    bool retain_graph LUCID_DEFAULT(false);
     /* Record the backward itself, for higher derivatives. A leaf's .grad then leads back to the leaf:
      * to be freed, it must be removed (lucid_zero_grad, lucid_set_grad). lucid_grad leaves none. */
-    bool create_graph;
-    lucid_tensor *const *inputs; /* accumulate into these only; NULL: into all leaves */
-    size_t n_inputs;
+    bool create_graph LUCID_DEFAULT(false);
+    /* Accumulate into these only; NULL: into all leaves. */
+    lucid_tensor *const *inputs LUCID_DEFAULT(NULL);
+    size_t n_inputs LUCID_DEFAULT(0);
 } lucid_backward_options;
-#define LUCID_BACKWARD_DEFAULTS \
-    .gradient = NULL, .retain_graph = false, .create_graph = false, .inputs = NULL, .n_inputs = 0
-LUCID_API extern const lucid_backward_options lucid_backward_defaults;
+LUCID_DEFAULTS(lucid_backward, .gradient = NULL, .retain_graph = false, .create_graph = false,
+               .inputs = NULL, .n_inputs = 0);
 
 /* Adds d(root)/d(leaf) to the .grad of every leaf that root depends on. Errors: root requires no
  * gradient; root has several elements and no gradient is given; the graph was released; a saved
@@ -71,13 +72,15 @@ LUCID_API bool lucid_backward_multi(lucid_tensor *const *roots, lucid_tensor *co
                                     size_t n, const lucid_backward_options *options);
 
 typedef struct lucid_grad_options {
-    lucid_tensor *const *gradients; /* per output; NULL entries for one-element outputs */
-    bool retain_graph, create_graph;
-    bool allow_unused; /* an input that the outputs do not depend on gives NULL, not an error */
+    LUCID_OPTIONS_SIZE(lucid_grad_options);
+    /* Per output; NULL entries for one-element outputs. */
+    lucid_tensor *const *gradients LUCID_DEFAULT(NULL);
+    bool retain_graph LUCID_DEFAULT(false), create_graph LUCID_DEFAULT(false);
+    /* An input that the outputs do not depend on gives NULL, not an error. */
+    bool allow_unused LUCID_DEFAULT(false);
 } lucid_grad_options;
-#define LUCID_GRAD_DEFAULTS \
-    .gradients = NULL, .retain_graph = false, .create_graph = false, .allow_unused = false
-LUCID_API extern const lucid_grad_options lucid_grad_defaults;
+LUCID_DEFAULTS(lucid_grad, .gradients = NULL, .retain_graph = false, .create_graph = false,
+               .allow_unused = false);
 
 /* Computes the gradients of the outputs with respect to the inputs (leaves or results) into
  * grads[n_inputs], and touches no .grad. */
@@ -85,18 +88,12 @@ LUCID_API bool lucid_grad_opt(lucid_tensor *const *outputs, size_t n_outputs,
                               lucid_tensor *const *inputs, size_t n_inputs, lucid_tensor **grads,
                               const lucid_grad_options *options);
 
-#ifndef __cplusplus
 /* lucid_backward(loss);  lucid_backward(y, .gradient = g, .retain_graph = true) */
-#define lucid_backward(...)                                                                \
-    LUCID_CALL(bool, lucid_backward_opt(LUCID_HEAD(__VA_ARGS__),                           \
-                                        &(lucid_backward_options){LUCID_BACKWARD_DEFAULTS, \
-                                                                  LUCID_TAIL(__VA_ARGS__)}))
+#define lucid_backward(...) LUCID_CALL1(lucid_backward_opt, lucid_backward, LUCID_ASIS, __VA_ARGS__)
 /* lucid_grad(outputs, n_outputs, inputs, n_inputs, grads, .create_graph = true) */
-#define lucid_grad(outputs, n_outputs, inputs, n_inputs, ...)                               \
-    LUCID_CALL(                                                                             \
-        bool, lucid_grad_opt(outputs, n_outputs, inputs, n_inputs, LUCID_HEAD(__VA_ARGS__), \
-                             &(lucid_grad_options){LUCID_GRAD_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define lucid_grad(...)                                                                     \
+    LUCID_CALL5(lucid_grad_opt, lucid_grad, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, \
+                LUCID_ASIS, __VA_ARGS__)
 
 /* ---- hooks ----------------------------------------------------------------------------------- */
 
@@ -112,18 +109,19 @@ LUCID_API bool lucid_remove_hook(lucid_tensor *tensor, uint64_t handle);
 
 /* Anomaly mode (all threads): backward checks every gradient for NaN and names the forward operator,
  * its module and its inputs' sizes where the first one arose. Slow. */
-LUCID_API void lucid_set_detect_anomaly(bool enabled);
+LUCID_API bool lucid_set_detect_anomaly(bool enabled);
 LUCID_API bool lucid_is_anomaly_enabled(void);
 
 /* A function to check: fills outputs[*n_outputs] (at most LUCID_MAX_OUTPUTS) from inputs. */
 typedef bool (*lucid_check_fn)(lucid_tensor *const *inputs, size_t n_inputs, lucid_tensor **outputs,
                                size_t *n_outputs, void *user);
 typedef struct lucid_gradcheck_options {
-    double eps, atol, rtol;
-    double nondet_tol; /* two backwards may differ by this */
+    LUCID_OPTIONS_SIZE(lucid_gradcheck_options);
+    double eps LUCID_DEFAULT(1e-6), atol LUCID_DEFAULT(1e-5), rtol LUCID_DEFAULT(1e-3);
+    double nondet_tol LUCID_DEFAULT(0); /* two backwards may differ by this */
 } lucid_gradcheck_options;
-#define LUCID_GRADCHECK_DEFAULTS .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3, .nondet_tol = 0
-LUCID_API extern const lucid_gradcheck_options lucid_gradcheck_defaults;
+LUCID_DEFAULTS(lucid_gradcheck, .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3, .nondet_tol = 0);
+
 /* Compares the gradients of float64 inputs that require them with central differences. True when
  * they agree; otherwise raises an error with the input, the index and both numbers. */
 LUCID_API bool lucid_gradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inputs,

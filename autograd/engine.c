@@ -5,9 +5,7 @@
  * first, so the order, and with it every sum, is the same in each run. A node's gradients are
  * dropped when its vjp has run, its saved tensors too unless the graph is retained. */
 #include "autograd/run_priv.h"
-
-const lucid_backward_options lucid_backward_defaults = {LUCID_BACKWARD_DEFAULTS};
-const lucid_grad_options lucid_grad_defaults = {LUCID_GRAD_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- the walk ---------------------------------------------------------------------------------- */
 
@@ -290,7 +288,8 @@ static void release_edges(luc_edge *edges, size_t n)
 bool lucid_backward_multi(lucid_tensor *const *roots, lucid_tensor *const *gradients, size_t n,
                           const lucid_backward_options *options)
 {
-    const lucid_backward_options *o = options ? options : &lucid_backward_defaults;
+    const lucid_backward_options *o = LUC_OPTIONS(lucid_backward, options, "backward");
+    if (!o) return false;
     luc_run run = {
         .create_graph = o->create_graph,
         .retain_graph = o->retain_graph || o->create_graph,
@@ -319,10 +318,11 @@ bool lucid_backward_multi(lucid_tensor *const *roots, lucid_tensor *const *gradi
 
 bool lucid_backward_opt(lucid_tensor *root, const lucid_backward_options *options)
 {
-    if (!options) return lucid_backward_multi(&root, NULL, 1, NULL);
+    options = LUC_OPTIONS(lucid_backward, options, "backward");
+    if (!options) return false;
     lucid_backward_options o = *options;
     o.gradient = NULL;
-    return lucid_backward_multi(&root, &options->gradient, 1, &o);
+    return lucid_backward_multi(&root, options->gradient ? &options->gradient : NULL, 1, &o);
 }
 
 /* Hands what was captured to the caller's scope. */
@@ -345,7 +345,8 @@ static bool give_out(luc_run *run, lucid_tensor **grads, bool allow_unused)
 bool lucid_grad_opt(lucid_tensor *const *outputs, size_t n_outputs, lucid_tensor *const *inputs,
                     size_t n_inputs, lucid_tensor **grads, const lucid_grad_options *options)
 {
-    const lucid_grad_options *o = options ? options : &lucid_grad_defaults;
+    const lucid_grad_options *o = LUC_OPTIONS(lucid_grad, options, "grad");
+    if (!o) return false;
     luc_run run = {
         .create_graph = o->create_graph,
         .retain_graph = o->retain_graph || o->create_graph,

@@ -21,9 +21,9 @@ void lucid_grad_mode_cleanup(bool *previous)
     if (previous) luc_grad_off = !*previous;
 }
 
-void lucid_set_detect_anomaly(bool enabled)
+bool lucid_set_detect_anomaly(bool enabled)
 {
-    atomic_store_explicit(&luc_anomaly, enabled, memory_order_relaxed);
+    return atomic_exchange_explicit(&luc_anomaly, enabled, memory_order_relaxed);
 }
 
 bool lucid_is_anomaly_enabled(void)

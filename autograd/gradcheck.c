@@ -4,11 +4,10 @@
  * differences are the numeric column of the Jacobian. Backward from each element of each output, with
  * a one there and zeros elsewhere, gives the analytic row. */
 #include "autograd/node_priv.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
 #include <string.h>
-
-const lucid_gradcheck_options lucid_gradcheck_defaults = {LUCID_GRADCHECK_DEFAULTS};
 
 /* A second derivative has as many outputs as the function has inputs. */
 enum { MAX_OUTPUTS = LUC_MAX_APPLY };
@@ -281,8 +280,9 @@ static bool check_all(const check *c)
 bool lucid_gradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inputs, size_t n_inputs,
                      const lucid_gradcheck_options *options)
 {
-    check c = {"gradcheck", fn,       user,
-               inputs,      n_inputs, options ? *options : lucid_gradcheck_defaults};
+    const lucid_gradcheck_options *o = LUC_OPTIONS(lucid_gradcheck, options, "gradcheck");
+    if (!o) return false;
+    check c = {"gradcheck", fn, user, inputs, n_inputs, *o};
     return check_all(&c);
 }
 
@@ -343,8 +343,9 @@ bool lucid_gradgradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inp
     LUCID_ENABLE_GRAD;
     lucid_tensor *all[LUC_MAX_APPLY], *outputs[MAX_OUTPUTS];
     size_t n = 0;
-    check c = {"gradgradcheck", fn,       user,
-               inputs,          n_inputs, options ? *options : lucid_gradcheck_defaults};
+    const lucid_gradcheck_options *o = LUC_OPTIONS(lucid_gradcheck, options, "gradgradcheck");
+    if (!o) return false;
+    check c = {"gradgradcheck", fn, user, inputs, n_inputs, *o};
     if (n_inputs > LUC_MAX_APPLY)
         return luc_raise(LUCID_ERR_ARGUMENT, c.name, "inputs: expected at most %d, got %zu",
                          LUC_MAX_APPLY, n_inputs);

@@ -13,11 +13,11 @@
 #ifndef LUCID_AUTOGRAD_OP_H
 #define LUCID_AUTOGRAD_OP_H
 
-#include "autograd/autocast.h"
-#include "lucid/api.h"
-#include "lucid/backend.h"
-#include "lucid/error.h"
-#include "lucid/tensor.h"
+#include "autocast.h"
+#include "../lucid/api.h"
+#include "../lucid/backend.h"
+#include "../lucid/error.h"
+#include "../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -2,15 +2,16 @@
 #ifndef LUCID_AUTOGRAD_OPS_H
 #define LUCID_AUTOGRAD_OPS_H
 
-#include "autograd/ops/convolution.h"
-#include "autograd/ops/elementwise.h"
-#include "autograd/ops/indexing.h"
-#include "autograd/ops/loss.h"
-#include "autograd/ops/matmul.h"
-#include "autograd/ops/normalization.h"
-#include "autograd/ops/pooling.h"
-#include "autograd/ops/reduction.h"
-#include "autograd/ops/sorting.h"
-#include "autograd/ops/view.h"
+#include "ops/convolution.h"
+#include "ops/elementwise.h"
+#include "ops/indexing.h"
+#include "ops/loss.h"
+#include "ops/matmul.h"
+#include "ops/normalization.h"
+#include "ops/numbers.h"
+#include "ops/pooling.h"
+#include "ops/reduction.h"
+#include "ops/sorting.h"
+#include "ops/view.h"
 
 #endif

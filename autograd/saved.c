@@ -2,6 +2,7 @@
 #include "autograd/node_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/options_priv.h"
 
 #include <string.h>
 
@@ -166,11 +167,12 @@ lucid_tensor *lucid_sum_to_input(lucid_vjp *v, int i, lucid_tensor *grad)
     if (!m || !grad) return NULL;
     const int ndim = grad->view.ndim, lead = ndim - m->ndim;
     if (luc_dims_equal(ndim, grad->view.dims, m->ndim, m->dims)) return grad;
-    lucid_reduce_options o = {.keepdim = true, .correction = 1};
+    lucid_shape dims = {.ndim = 0};
     for (int d = 0; d < ndim; d++)
-        if (d < lead || (m->dims[d - lead] == 1 && grad->view.dims[d] != 1)) o.dims[o.n_dims++] = d;
-    /* n_dims 0 would mean all of them; then only leading sizes of 1 differ. */
-    if (o.n_dims) grad = lucid_sum_opt(grad, &o);
+        if (d < lead || (m->dims[d - lead] == 1 && grad->view.dims[d] != 1))
+            dims.dims[dims.ndim++] = d;
+    /* An empty list would mean all of them; then only leading sizes of 1 differ. */
+    if (dims.ndim) grad = lucid_sum_opt(grad, dims, LUC_WITH(lucid_reduce, .keepdim = true));
     lucid_shape shape = {.ndim = m->ndim};
     memcpy(shape.dims, m->dims, (size_t)m->ndim * sizeof *m->dims);
     return lead ? lucid_reshape_opt(grad, shape) : grad;

@@ -3,9 +3,10 @@
 #ifndef LUCID_ATTRS_H
 #define LUCID_ATTRS_H
 
-#include "lucid/api.h"
-#include "lucid/backend.h"
-#include "lucid/shape.h"
+#include "api.h"
+#include "backend.h"
+#include "reduction.h"
+#include "shape.h"
 
 LUCID_BEGIN_DECLS
 
@@ -109,7 +110,6 @@ typedef struct lucid_batch_norm_attrs {
 
 /* nll_loss: inputs (log_probs [N,C] or [N,C,...], target i64 [N] or [N,...], weight? [C]), outputs
  * (loss, total_weight). */
-enum { LUCID_REDUCTION_NONE = 0, LUCID_REDUCTION_MEAN = 1, LUCID_REDUCTION_SUM = 2 };
 typedef struct lucid_nll_attrs {
     int reduction;
     int64_t ignore_index;

@@ -84,18 +84,19 @@ static void install(lucid_device_type type, const lucid_backend *b)
     atomic_store(&backends[type], b);
 }
 
-static void set_switch(lucid_switch which, bool enabled)
+static bool set_switch(lucid_switch which, bool enabled)
 {
     luc_lock(LUC_LOCK_BACKENDS);
-    atomic_store(&switches[which], enabled);
+    bool old = atomic_exchange(&switches[which], enabled);
     for (int type = 0; type < LUCID_DEVICE_TYPE_COUNT; type++)
         tell(atomic_load(&backends[type]), which);
     luc_unlock(LUC_LOCK_BACKENDS);
+    return old;
 }
 
-void lucid_set_tf32(bool enabled)
+bool lucid_set_tf32(bool enabled)
 {
-    set_switch(LUCID_SWITCH_TF32, enabled);
+    return set_switch(LUCID_SWITCH_TF32, enabled);
 }
 
 bool lucid_get_tf32(void)
@@ -103,9 +104,9 @@ bool lucid_get_tf32(void)
     return atomic_load(&switches[LUCID_SWITCH_TF32]);
 }
 
-void lucid_set_deterministic(bool enabled)
+bool lucid_set_deterministic(bool enabled)
 {
-    set_switch(LUCID_SWITCH_DETERMINISTIC, enabled);
+    return set_switch(LUCID_SWITCH_DETERMINISTIC, enabled);
 }
 
 bool lucid_get_deterministic(void)
@@ -113,9 +114,9 @@ bool lucid_get_deterministic(void)
     return atomic_load(&switches[LUCID_SWITCH_DETERMINISTIC]);
 }
 
-void lucid_set_benchmark(bool enabled)
+bool lucid_set_benchmark(bool enabled)
 {
-    set_switch(LUCID_SWITCH_BENCHMARK, enabled);
+    return set_switch(LUCID_SWITCH_BENCHMARK, enabled);
 }
 
 bool lucid_get_benchmark(void)

@@ -6,12 +6,12 @@
 #ifndef LUCID_BACKEND_H
 #define LUCID_BACKEND_H
 
-#include "lucid/api.h"
-#include "lucid/device.h"
-#include "lucid/dtype.h"
-#include "lucid/memory.h"
-#include "lucid/shape.h"
-#include "lucid/switches.h"
+#include "api.h"
+#include "device.h"
+#include "dtype.h"
+#include "memory.h"
+#include "shape.h"
+#include "switches.h"
 
 LUCID_BEGIN_DECLS
 
@@ -19,7 +19,7 @@ LUCID_BEGIN_DECLS
 typedef enum lucid_op_id {
 #define LUC_OP(name)     LUCID_OP_##name,
 #define LUC_KERNEL(name) LUCID_OP_##name,
-#include "lucid/ops.def"
+#include "ops.def"
 #undef LUC_OP
 #undef LUC_KERNEL
     LUCID_OP_COUNT,

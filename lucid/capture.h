@@ -39,8 +39,8 @@
 #ifndef LUCID_CAPTURE_H
 #define LUCID_CAPTURE_H
 
-#include "lucid/api.h"
-#include "lucid/device.h"
+#include "api.h"
+#include "device.h"
 
 LUCID_BEGIN_DECLS
 

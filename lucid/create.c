@@ -3,17 +3,28 @@
 #include "lucid/capture_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
+#include "lucid/options_priv.h"
 #include "lucid/tensor_priv.h"
 
 #include <math.h>
 #include <string.h>
 
-const lucid_tensor_options lucid_tensor_defaults = {LUCID_TENSOR_DEFAULTS};
-const lucid_tensor_options lucid_index_defaults = {LUCID_INDEX_DEFAULTS};
+/* The options of functions that make integers, as those of all others. */
+static bool index_options(const lucid_index_options *options, lucid_tensor_options *out,
+                          const char *op)
+{
+    const lucid_index_options *o = LUC_OPTIONS(lucid_index, options, op);
+    if (!o) return false;
+    *out = *LUC_WITH(lucid_tensor, .dtype = o->dtype, .device = o->device,
+                     .memory_format = o->memory_format, .requires_grad = o->requires_grad);
+    return true;
+}
 
 /* An uninitialised tensor, all options checked. */
-static lucid_tensor *make(lucid_shape shape, const lucid_tensor_options *o, const char *op)
+static lucid_tensor *make(lucid_shape shape, const lucid_tensor_options *options, const char *op)
 {
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, op);
+    if (!o) return NULL;
     if (!luc_check_shape(&shape, o->dtype, op) || !luc_check_memory_format(o->memory_format, op))
         return NULL;
     if (o->requires_grad && !lucid_dtype_is_floating(o->dtype))
@@ -81,13 +92,14 @@ static lucid_tensor *generate(lucid_tensor *t, lucid_op_id op, const void *attrs
 
 lucid_tensor *lucid_empty_opt(lucid_shape shape, const lucid_tensor_options *options)
 {
-    return make(shape, options ? options : &lucid_tensor_defaults, "empty");
+    return make(shape, options, "empty");
 }
 
 static lucid_tensor *full(lucid_shape shape, double value, const lucid_tensor_options *options,
                           const char *op)
 {
-    const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, op);
+    if (!o) return NULL;
     lucid_scalar_attrs attrs = {value};
     lucid_tensor *t = make(shape, o, op);
     if (!t || !luc_check_value(o->dtype, value, op)) return NULL;
@@ -115,9 +127,10 @@ static bool is_integer(double x)
 }
 
 lucid_tensor *lucid_arange_opt(double start, double end, double step,
-                               const lucid_tensor_options *options)
+                               const lucid_index_options *options)
 {
-    const lucid_tensor_options *o = options ? options : &lucid_index_defaults;
+    lucid_tensor_options filled, *o = &filled;
+    if (!index_options(options, o, "arange")) return NULL;
     if (!isfinite(start) || !isfinite(end) || !isfinite(step) || step == 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "arange",
                               "step: expected finite numbers and a step other than 0, got "
@@ -156,15 +169,13 @@ lucid_tensor *lucid_linspace_opt(double start, double end, int64_t steps,
     lucid_range_attrs attrs = {.start = start, .end = end, .linspace = true};
     attrs.step = steps > 1 ? (end - start) / (double)(steps - 1) : 0;
     lucid_shape shape = {1, {steps}};
-    return generate(make(shape, options ? options : &lucid_tensor_defaults, "linspace"),
-                    LUCID_OP_arange, &attrs);
+    return generate(make(shape, options, "linspace"), LUCID_OP_arange, &attrs);
 }
 
 lucid_tensor *lucid_eye_opt(int64_t n, int64_t m, const lucid_tensor_options *options)
 {
     lucid_shape shape = {2, {n, m}};
-    return generate(make(shape, options ? options : &lucid_tensor_defaults, "eye"), LUCID_OP_eye,
-                    NULL);
+    return generate(make(shape, options, "eye"), LUCID_OP_eye, NULL);
 }
 
 /* ---- from the caller's numbers --------------------------------------------------------------- */
@@ -233,15 +244,27 @@ lucid_tensor *lucid_from_data_opt(lucid_shape shape, const void *data,
                                   const lucid_tensor_options *options)
 {
     LUC_CALLED_AS("from_data");
-    const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "from_data");
+    if (!o) return NULL;
     return from_host(shape, o->dtype, data, o, "from_data");
+}
+
+lucid_tensor *lucid_from_typed_data(lucid_shape shape, const void *data, lucid_dtype from,
+                                    const lucid_tensor_options *options)
+{
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "from_data");
+    if (!o) return NULL;
+    lucid_tensor_options as_it_is = *o;
+    if (!options) as_it_is.dtype = from;
+    return from_host(shape, from, data, &as_it_is, "from_data");
 }
 
 lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *values, size_t count,
                                      const lucid_tensor_options *options)
 {
     LUC_CALLED_AS("from_doubles");
-    const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "from_doubles");
+    if (!o) return NULL;
     if (!luc_check_shape(&shape, o->dtype, "from_doubles")) return NULL;
     int64_t n = lucid_shape_numel(&shape);
     if ((size_t)n != count)
@@ -300,20 +323,23 @@ static bool floating(const lucid_tensor_options *o, const char *op)
 
 lucid_tensor *lucid_randn_opt(lucid_shape shape, const lucid_tensor_options *options)
 {
-    const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "randn");
+    if (!o) return NULL;
     return floating(o, "randn") ? luc_fill_normal(make(shape, o, "randn"), 0, 1) : NULL;
 }
 
 lucid_tensor *lucid_rand_opt(lucid_shape shape, const lucid_tensor_options *options)
 {
-    const lucid_tensor_options *o = options ? options : &lucid_tensor_defaults;
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "rand");
+    if (!o) return NULL;
     return floating(o, "rand") ? luc_fill_uniform(make(shape, o, "rand"), 0, 1) : NULL;
 }
 
 lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
-                                const lucid_tensor_options *options)
+                                const lucid_index_options *options)
 {
-    const lucid_tensor_options *o = options ? options : &lucid_index_defaults;
+    lucid_tensor_options filled, *o = &filled;
+    if (!index_options(options, o, "randint")) return NULL;
     if (low >= high)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "randint",
                               "high: expected > low, got low %lld, "
@@ -332,13 +358,14 @@ lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p, const lucid_tenso
 {
     if (!(p >= 0 && p <= 1))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "bernoulli", "p: expected [0,1], got %g", p);
-    return random(make(shape, options ? options : &lucid_tensor_defaults, "bernoulli"),
-                  LUCID_OP_bernoulli, 1, (lucid_random_attrs){.a = p});
+    return random(make(shape, options, "bernoulli"), LUCID_OP_bernoulli, 1,
+                  (lucid_random_attrs){.a = p});
 }
 
-lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_tensor_options *options)
+lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_index_options *options)
 {
-    const lucid_tensor_options *o = options ? options : &lucid_index_defaults;
+    lucid_tensor_options filled, *o = &filled;
+    if (!index_options(options, o, "randperm")) return NULL;
     lucid_shape shape = {1, {n}};
     if (!luc_check_shape(&shape, LUCID_I64, "randperm") ||
         !luc_check_shape(&shape, o->dtype, "randperm"))

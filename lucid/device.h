@@ -2,7 +2,7 @@
 #ifndef LUCID_DEVICE_H
 #define LUCID_DEVICE_H
 
-#include "lucid/api.h"
+#include "api.h"
 
 LUCID_BEGIN_DECLS
 
@@ -32,8 +32,8 @@ LUCID_API bool lucid_synchronize(lucid_device device);
  * CPUQuota). One line on stderr says so where OMP_NUM_THREADS is not a number from 1 to 256, and is
  * ignored. Results do not depend on it, to the last bit. n >= 1; more than 256 counts as 256.
  * Thread-safe: an operation that another thread has already begun keeps the number that it began
- * with. */
-LUCID_API void lucid_set_num_threads(int n);
+ * with. Returns the number before. */
+LUCID_API int lucid_set_num_threads(int n);
 LUCID_API int lucid_get_num_threads(void);
 /* Whether the CPU's arithmetic takes subnormal numbers (below 1.2e-38 in float32) for 0, in the
  * calling thread and in the helpers while they work for it. Many CPUs compute with such numbers 50

@@ -2,7 +2,7 @@
 #ifndef LUCID_DTYPE_H
 #define LUCID_DTYPE_H
 
-#include "lucid/api.h"
+#include "api.h"
 
 LUCID_BEGIN_DECLS
 

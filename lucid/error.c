@@ -46,9 +46,9 @@ const char *lucid_code_name(lucid_code code)
     return code_names[code];
 }
 
-void lucid_set_error_mode(lucid_error_mode mode)
+lucid_error_mode lucid_set_error_mode(lucid_error_mode mode)
 {
-    atomic_store(&error_mode, mode);
+    return (lucid_error_mode)atomic_exchange(&error_mode, mode);
 }
 
 lucid_error_mode lucid_get_error_mode(void)

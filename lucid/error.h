@@ -13,7 +13,7 @@
 #ifndef LUCID_ERROR_H
 #define LUCID_ERROR_H
 
-#include "lucid/api.h"
+#include "api.h"
 
 LUCID_BEGIN_DECLS
 
@@ -35,7 +35,7 @@ typedef enum lucid_error_mode {
 } lucid_error_mode;
 
 /* Sets what happens on an error, for all threads. Thread-safe. Default: LUCID_ERRORS_STOP. */
-LUCID_API void lucid_set_error_mode(lucid_error_mode mode);
+LUCID_API lucid_error_mode lucid_set_error_mode(lucid_error_mode mode);
 LUCID_API lucid_error_mode lucid_get_error_mode(void);
 
 /* Called with every first error of a thread, in both modes, in the thread where it happened,

@@ -113,7 +113,7 @@ bool luc_keep_begin(lucid_keep *keep, const lucid_tensor *t)
 {
     if (t->storage->foreign) return false; /* its owner may change it without a word */
     keep->storage = t->storage;
-    keep->version = lucid_version(t);
+    keep->version = lucid_tensor_version(t);
     keep->input = t->view.data;
     return true;
 }

@@ -2,7 +2,7 @@
  *
  * Convolutions read their weights in an order of their own. To bring them into it takes as long as
  * several images' worth of arithmetic in some layers, so in inference it is done once: the result
- * stays beside the weights' memory until they change (by their version, lucid_version) or go. On the
+ * stays beside the weights' memory until they change (by lucid_tensor_version) or go. On the
  * CPU a recorded call keeps nothing and drops what was kept, for training changes the weights. On
  * other devices it keeps what it makes, which is as large as the weights there, for the backward.
  *
@@ -14,7 +14,7 @@
 #ifndef LUCID_KEEP_H
 #define LUCID_KEEP_H
 
-#include "lucid/backend.h"
+#include "backend.h"
 
 LUCID_BEGIN_DECLS
 

@@ -2,8 +2,8 @@
 #ifndef LUCID_MEMORY_H
 #define LUCID_MEMORY_H
 
-#include "lucid/api.h"
-#include "lucid/device.h"
+#include "api.h"
+#include "device.h"
 
 LUCID_BEGIN_DECLS
 

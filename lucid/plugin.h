@@ -5,10 +5,10 @@
 #ifndef LUCID_PLUGIN_H
 #define LUCID_PLUGIN_H
 
-#include "lucid/api.h"
-#include "lucid/backend.h"
-#include "lucid/error.h"
-#include "lucid/keep.h"
+#include "api.h"
+#include "backend.h"
+#include "error.h"
+#include "keep.h"
 
 LUCID_BEGIN_DECLS
 

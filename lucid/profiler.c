@@ -4,11 +4,11 @@
 #include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
+#include "lucid/options_priv.h"
 
 #include <string.h>
 #include <time.h>
 
-const lucid_profiler_options lucid_profiler_defaults = {LUCID_PROFILER_DEFAULTS};
 atomic_bool luc_profiling;
 
 static struct {
@@ -163,7 +163,8 @@ bool luc_span_end(luc_span *span, const char *op, double bytes, double flops)
 
 bool lucid_profiler_start_opt(const lucid_profiler_options *options)
 {
-    const lucid_profiler_options *o = options ? options : &lucid_profiler_defaults;
+    const lucid_profiler_options *o = LUC_OPTIONS(lucid_profiler, options, "profiler_start");
+    if (!o) return false;
     luc_lock(LUC_LOCK_PROFILER);
     const bool on = luc_profiler_is_on();
     if (!on) {

@@ -16,17 +16,18 @@
 #ifndef LUCID_PROFILER_H
 #define LUCID_PROFILER_H
 
-#include "lucid/api.h"
+#include "options.h"
 
 #include <stdio.h>
 
 LUCID_BEGIN_DECLS
 
 typedef struct lucid_profiler_options {
-    bool trace; /* also keep every single call, for lucid_profiler_write_trace: 24 bytes each */
+    LUCID_OPTIONS_SIZE(lucid_profiler_options);
+    /* Also keep every single call, for lucid_profiler_write_trace: 24 bytes each. */
+    bool trace LUCID_DEFAULT(false);
 } lucid_profiler_options;
-#define LUCID_PROFILER_DEFAULTS .trace = false
-LUCID_API extern const lucid_profiler_options lucid_profiler_defaults;
+LUCID_DEFAULTS(lucid_profiler, .trace = false);
 
 /* Forgets what was recorded before and records from here on. NULL options: the defaults. False,
  * with an error, where it already records. */
@@ -65,16 +66,12 @@ LUCID_API bool lucid_profiler_write_trace(const char *path);
 
 LUCID_API void lucid_profiler_cleanup(bool *started);
 
-#ifndef __cplusplus
 /* lucid_profiler_start(.trace = true) */
-#define lucid_profiler_start(...)              \
-    LUCID_CALL(bool, lucid_profiler_start_opt( \
-                         &(lucid_profiler_options){LUCID_PROFILER_DEFAULTS, __VA_ARGS__}))
+#define lucid_profiler_start(...) LUCID_CALL0(lucid_profiler_start_opt, lucid_profiler, __VA_ARGS__)
 /* A declaration: records until the closing brace. */
 #define LUCID_PROFILE                                                        \
     __attribute__((cleanup(lucid_profiler_cleanup), unused)) bool LUCID_CAT( \
         lucid_profile_, __COUNTER__) = lucid_profiler_start_opt(NULL)
-#endif
 
 LUCID_END_DECLS
 #endif

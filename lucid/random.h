@@ -4,7 +4,7 @@
 #ifndef LUCID_RANDOM_H
 #define LUCID_RANDOM_H
 
-#include "lucid/api.h"
+#include "api.h"
 
 LUCID_BEGIN_DECLS
 

@@ -9,7 +9,8 @@
 #ifndef LUCID_SCOPE_H
 #define LUCID_SCOPE_H
 
-#include "lucid/api.h"
+#include "api.h"
+#include "options.h"
 
 LUCID_BEGIN_DECLS
 
@@ -41,13 +42,11 @@ LUCID_API void lucid_scope_cleanup(size_t *depth);
 #define lucid_scope_begin() lucid_scope_begin_at(__FILE__, __LINE__)
 #endif
 
-#ifndef __cplusplus
 /* A declaration: from here to the closing brace, results live in this scope. return, break,
  * continue and goto out of the block are safe. */
 #define LUCID_SCOPE                                                         \
     __attribute__((cleanup(lucid_scope_cleanup), unused)) size_t LUCID_CAT( \
         lucid_scope_, __COUNTER__) = lucid_scope_begin_at(__FILE__, __LINE__)
-#endif
 
 LUCID_END_DECLS
 #endif

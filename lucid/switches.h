@@ -1,13 +1,15 @@
 /* switches.h: how exact, repeatable and tuned a device's kernels are.
  *
- * Three switches of the whole process, all off at first. A backend is told of a change at once, and
- * of all three when it is loaded later; the CPU's results are exact and repeatable whatever they say.
- * All functions are thread-safe; an operation that another thread has already begun keeps the
- * setting it began with. */
+ * Switches of the whole process, off at first unless they say otherwise. Each set returns what the
+ * switch was, so that it can be set back; so do lucid_set_fusion, lucid_set_detect_anomaly,
+ * lucid_set_grad_enabled, lucid_set_error_mode and lucid_set_num_threads. A backend is told of a
+ * change at once, and of all switches when it is loaded later. The CPU's results are exact and
+ * repeatable whatever the first three say. All functions are thread-safe; an operation that another
+ * thread has already begun keeps the setting it began with. */
 #ifndef LUCID_SWITCHES_H
 #define LUCID_SWITCHES_H
 
-#include "lucid/api.h"
+#include "api.h"
 
 LUCID_BEGIN_DECLS
 
@@ -21,13 +23,13 @@ typedef enum lucid_switch {
 
 /* float32 matrix products and convolutions may round their inputs to TF32 (10 bits behind the point
  * instead of 23), which tensor cores multiply several times faster. Sums stay float32. */
-LUCID_API void lucid_set_tf32(bool enabled);
+LUCID_API bool lucid_set_tf32(bool enabled);
 LUCID_API bool lucid_get_tf32(void);
 
 /* Only algorithms that give the same bits in every run. An operator that has no such form (its flag
  * LUCID_OP_NONDETERMINISTIC, op.h) is then refused: LUCID_ERR_STATE, naming it. All of lucid's own
  * have one. */
-LUCID_API void lucid_set_deterministic(bool enabled);
+LUCID_API bool lucid_set_deterministic(bool enabled);
 LUCID_API bool lucid_get_deterministic(void);
 
 /* On the CPU, float32 convolutions of 3x3 with stride 1 go through Winograd's transform where the shape
@@ -39,8 +41,14 @@ LUCID_API bool lucid_get_deterministic(void);
 
 /* The first convolution of each shape measures the algorithms that there are, and later ones of the
  * shape take the fastest: worth it where sizes repeat. */
-LUCID_API void lucid_set_benchmark(bool enabled);
+LUCID_API bool lucid_set_benchmark(bool enabled);
 LUCID_API bool lucid_get_benchmark(void);
+
+/* The CPU's 3x3 convolutions of stride 1 may use Winograd's transform where it is faster: fewer
+ * multiplications, and rounding that is a few times that of the direct sum. On at first, unless the
+ * environment says LUCID_WINOGRAD=0. */
+LUCID_API bool lucid_set_winograd(bool enabled);
+LUCID_API bool lucid_get_winograd(void);
 
 LUCID_END_DECLS
 #endif

@@ -259,7 +259,7 @@ bool lucid_shares_storage(const lucid_tensor *a, const lucid_tensor *b)
            luc_is_living(b, "shares_storage", "b") && a->storage == b->storage;
 }
 
-uint64_t lucid_version(const lucid_tensor *t)
+uint64_t lucid_tensor_version(const lucid_tensor *t)
 {
     if (!t || !luc_is_living(t, "version", "tensor")) return 0;
     return atomic_load_explicit(&t->storage->version, memory_order_relaxed);

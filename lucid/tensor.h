@@ -9,11 +9,11 @@
 #ifndef LUCID_TENSOR_H
 #define LUCID_TENSOR_H
 
-#include "lucid/api.h"
-#include "lucid/device.h"
-#include "lucid/dtype.h"
-#include "lucid/scope.h"
-#include "lucid/shape.h"
+#include "api.h"
+#include "device.h"
+#include "dtype.h"
+#include "scope.h"
+#include "shape.h"
 
 #include <stdio.h>
 
@@ -22,21 +22,28 @@ LUCID_BEGIN_DECLS
 /* ---- creation ------------------------------------------------------------------------------- */
 
 typedef struct lucid_tensor_options {
-    lucid_dtype dtype;
-    lucid_device device;
-    lucid_memory_format memory_format; /* LUCID_CHANNELS_LAST needs 4 or 5 dimensions */
-    bool requires_grad;                /* floating dtypes only */
+    LUCID_OPTIONS_SIZE(lucid_tensor_options);
+    lucid_dtype dtype LUCID_DEFAULT(LUCID_F32);
+    lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
+    /* LUCID_CHANNELS_LAST needs 4 or 5 dimensions */
+    lucid_memory_format memory_format LUCID_DEFAULT(LUCID_CONTIGUOUS);
+    bool requires_grad LUCID_DEFAULT(false); /* floating dtypes only */
 } lucid_tensor_options;
-#define LUCID_TENSOR_DEFAULTS                                                        \
-    .dtype = LUCID_F32, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS, \
-    .requires_grad = false
-#define LUCID_INDEX_DEFAULTS                                                         \
-    .dtype = LUCID_I64, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS, \
-    .requires_grad = false
-LUCID_API extern const lucid_tensor_options lucid_tensor_defaults; /* float32 on the CPU */
-LUCID_API extern const lucid_tensor_options lucid_index_defaults;  /* int64 on the CPU */
+LUCID_DEFAULTS(lucid_tensor, .dtype = LUCID_F32, .device = {LUCID_CPU, 0},
+               .memory_format = LUCID_CONTIGUOUS, .requires_grad = false);
 
-/* The functions. options may be NULL: the defaults (int64 for arange, randint and randperm).
+/* The same where integers are made: int64 by default. */
+typedef struct lucid_index_options {
+    LUCID_OPTIONS_SIZE(lucid_index_options);
+    lucid_dtype dtype LUCID_DEFAULT(LUCID_I64);
+    lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
+    lucid_memory_format memory_format LUCID_DEFAULT(LUCID_CONTIGUOUS);
+    bool requires_grad LUCID_DEFAULT(false);
+} lucid_index_options;
+LUCID_DEFAULTS(lucid_index, .dtype = LUCID_I64, .device = {LUCID_CPU, 0},
+               .memory_format = LUCID_CONTIGUOUS, .requires_grad = false);
+
+/* The functions. options may be NULL: the defaults.
  * Sizes must be >= 0 and their product, in bytes, must fit in size_t. */
 LUCID_API lucid_tensor *lucid_empty_opt(lucid_shape shape, const lucid_tensor_options *options);
 LUCID_API lucid_tensor *lucid_zeros_opt(lucid_shape shape, const lucid_tensor_options *options);
@@ -47,7 +54,7 @@ LUCID_API lucid_tensor *lucid_full_opt(lucid_shape shape, double value,
 /* [start, end) in steps: ceil((end - start) / step) elements. With an integer dtype all three must
  * be integers that it holds. */
 LUCID_API lucid_tensor *lucid_arange_opt(double start, double end, double step,
-                                         const lucid_tensor_options *options);
+                                         const lucid_index_options *options);
 /* `steps` values from start to end, both included. */
 LUCID_API lucid_tensor *lucid_linspace_opt(double start, double end, int64_t steps,
                                            const lucid_tensor_options *options);
@@ -56,6 +63,10 @@ LUCID_API lucid_tensor *lucid_eye_opt(int64_t n, int64_t m, const lucid_tensor_o
 /* Copies data: numel elements of options->dtype, row-major. */
 LUCID_API lucid_tensor *lucid_from_data_opt(lucid_shape shape, const void *data,
                                             const lucid_tensor_options *options);
+/* Copies data: numel elements of the dtype `from`, row-major, converted to options->dtype (with
+ * options NULL: as they are). */
+LUCID_API lucid_tensor *lucid_from_typed_data(lucid_shape shape, const void *data, lucid_dtype from,
+                                              const lucid_tensor_options *options);
 /* Converts count doubles, row-major, to options->dtype. count must be the shape's product. */
 LUCID_API lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *values,
                                                size_t count, const lucid_tensor_options *options);
@@ -73,56 +84,104 @@ LUCID_API lucid_tensor *lucid_randn_opt(lucid_shape shape, const lucid_tensor_op
 LUCID_API lucid_tensor *lucid_rand_opt(lucid_shape shape, const lucid_tensor_options *options);
 /* Integers in [low, high), which the dtype must hold. */
 LUCID_API lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
-                                          const lucid_tensor_options *options);
+                                          const lucid_index_options *options);
 /* A permutation of 0..n-1. */
-LUCID_API lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_tensor_options *options);
+LUCID_API lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_index_options *options);
 /* 1 with probability p, else 0. */
 LUCID_API lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p,
                                             const lucid_tensor_options *options);
 
-#ifndef __cplusplus
-/* The same with a parenthesised shape and named options:
- *     lucid_randn((8, 64, 32, 32), .device = dev)      lucid_full((3), 0.5, .dtype = LUCID_F64) */
-#define LUC_TENSOR_OPTIONS(...) (&(lucid_tensor_options){LUCID_TENSOR_DEFAULTS, __VA_ARGS__})
-#define LUC_INDEX_OPTIONS(...)  (&(lucid_tensor_options){LUCID_INDEX_DEFAULTS, __VA_ARGS__})
-#define LUC_CREATE(fn, ...)                                                \
-    LUCID_CALL(lucid_tensor *, fn(LUCID_SHAPE_OF(LUCID_HEAD(__VA_ARGS__)), \
-                                  LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_empty(...) LUC_CREATE(lucid_empty_opt, __VA_ARGS__)
-#define lucid_zeros(...) LUC_CREATE(lucid_zeros_opt, __VA_ARGS__)
-#define lucid_ones(...)  LUC_CREATE(lucid_ones_opt, __VA_ARGS__)
-#define lucid_randn(...) LUC_CREATE(lucid_randn_opt, __VA_ARGS__)
-#define lucid_rand(...)  LUC_CREATE(lucid_rand_opt, __VA_ARGS__)
-/* lucid_full(shape, value, ...), lucid_from_data(shape, pointer, ...), lucid_bernoulli(shape, p,...) */
-#define lucid_full(shape, ...)                                                                \
-    LUCID_CALL(lucid_tensor *, lucid_full_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
-                                              LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_from_data(shape, ...)                                                                \
-    LUCID_CALL(lucid_tensor *, lucid_from_data_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
-                                                   LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_bernoulli(shape, ...)                                                                \
-    LUCID_CALL(lucid_tensor *, lucid_bernoulli_opt(LUCID_SHAPE_OF(shape), LUCID_HEAD(__VA_ARGS__), \
-                                                   LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+/* The same with named options. A shape is a list in parentheses, one number, or a lucid_shape:
+ *     lucid_randn((8, 64, 32, 32), .device = dev)      lucid_ones(3)      lucid_zeros(()): a scalar */
+#define lucid_empty(...) LUCID_CALL1(lucid_empty_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
+#define lucid_zeros(...) LUCID_CALL1(lucid_zeros_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
+#define lucid_ones(...)  LUCID_CALL1(lucid_ones_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
+#define lucid_randn(...) LUCID_CALL1(lucid_randn_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
+#define lucid_rand(...)  LUCID_CALL1(lucid_rand_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
+/* lucid_full((2, 3), 0.5);  lucid_bernoulli(8, 0.25) */
+#define lucid_full(...) \
+    LUCID_CALL2(lucid_full_opt, lucid_tensor, LUCID_SHAPE_OF, LUCID_ASIS, __VA_ARGS__)
+#define lucid_bernoulli(...) \
+    LUCID_CALL2(lucid_bernoulli_opt, lucid_tensor, LUCID_SHAPE_OF, LUCID_ASIS, __VA_ARGS__)
+/* lucid_arange(5);  lucid_arange(0, 5);  lucid_arange(0, 5, 0.5, .dtype = LUCID_F32): options need
+ * all three numbers. */
+#define lucid_arange(...)        LUCID_CAT(LUC_ARANGE_, LUC_THREE(__VA_ARGS__))(__VA_ARGS__)
+#define LUC_ARANGE_1(end)        LUC_ARANGE_MORE(0, end, 1)
+#define LUC_ARANGE_2(start, end) LUC_ARANGE_MORE(start, end, 1)
+#define LUC_ARANGE_3(...)        LUC_ARANGE_MORE(__VA_ARGS__)
+#define LUC_ARANGE_MORE(...) \
+    LUCID_CALL3(lucid_arange_opt, lucid_index, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
+/* lucid_linspace(0, 1, 11) */
+#define lucid_linspace(...) \
+    LUCID_CALL3(lucid_linspace_opt, lucid_tensor, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
+/* lucid_eye(3);  lucid_eye(3, 4);  lucid_eye(3, 3, .dtype = LUCID_F64) */
+#define lucid_eye(...) LUCID_CAT(LUC_EYE_, LUC_ONE(__VA_ARGS__))(__VA_ARGS__)
+#define LUC_EYE_1(n)   luc_eye_square(n)
+static inline lucid_tensor *luc_eye_square(int64_t n)
+{
+    return lucid_eye_opt(n, n, NULL);
+}
+#define LUC_EYE_MORE(...) \
+    LUCID_CALL2(lucid_eye_opt, lucid_tensor, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
+/* lucid_randint((2, 3), 0, 10);  lucid_randperm(5) */
+#define lucid_randint(...) \
+    LUCID_CALL3(lucid_randint_opt, lucid_index, LUCID_SHAPE_OF, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
+#define lucid_randperm(...) LUCID_CALL1(lucid_randperm_opt, lucid_index, LUCID_ASIS, __VA_ARGS__)
+/* lucid_from_data((2, 3), numbers): the dtype is that of the pointer, float *, double *, int64_t *,
+ * int32_t *, uint8_t * or bool *; other pointers do not compile (lucid_from_data_opt takes them).
+ * .dtype converts: lucid_from_data((2, 3), numbers, .dtype = LUCID_BF16) */
+#define lucid_from_data(...) LUC_FROM_DATA(LUC_NEW_NAME, __VA_ARGS__, LUC_SIZE(lucid_tensor))
+#define LUC_FROM_DATA(o, shape, data, ...)                                   \
+    LUC_CALL(o, lucid_tensor, (o, .dtype = LUC_DTYPE_OF(data), __VA_ARGS__), \
+             lucid_from_typed_data(LUCID_SHAPE_OF(shape), data, LUC_DTYPE_OF(data), &o))
 /* lucid_values((2, 2), 1, 2, 3, 4): float32 from a list of numbers. */
+#ifdef __cplusplus
+#define lucid_values(shape, ...) luc_values(LUCID_SHAPE_OF(shape), __VA_ARGS__)
+#define LUC_DTYPE_OF(data)       luc_dtype_of(data)
+extern "C++" {
+template <class... N> static inline lucid_tensor *luc_values(lucid_shape shape, N... values)
+{
+    const double list[] = {static_cast<double>(values)...};
+    return lucid_from_doubles_opt(shape, list, sizeof...(N), NULL);
+}
+static inline lucid_dtype luc_dtype_of(const float *)
+{
+    return LUCID_F32;
+}
+static inline lucid_dtype luc_dtype_of(const double *)
+{
+    return LUCID_F64;
+}
+static inline lucid_dtype luc_dtype_of(const int64_t *)
+{
+    return LUCID_I64;
+}
+static inline lucid_dtype luc_dtype_of(const int32_t *)
+{
+    return LUCID_I32;
+}
+static inline lucid_dtype luc_dtype_of(const uint8_t *)
+{
+    return LUCID_U8;
+}
+static inline lucid_dtype luc_dtype_of(const bool *)
+{
+    return LUCID_BOOL;
+}
+}
+#else
 #define lucid_values(shape, ...)                                                 \
     lucid_from_doubles_opt(LUCID_SHAPE_OF(shape), (const double[]){__VA_ARGS__}, \
                            sizeof((const double[]){__VA_ARGS__}) / sizeof(double), NULL)
-#define lucid_arange(start, end, ...)                                                \
-    LUCID_CALL(lucid_tensor *, lucid_arange_opt(start, end, LUCID_HEAD(__VA_ARGS__), \
-                                                LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_linspace(start, end, ...)                                                \
-    LUCID_CALL(lucid_tensor *, lucid_linspace_opt(start, end, LUCID_HEAD(__VA_ARGS__), \
-                                                  LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_eye(n, ...)                                                \
-    LUCID_CALL(lucid_tensor *, lucid_eye_opt(n, LUCID_HEAD(__VA_ARGS__), \
-                                             LUC_TENSOR_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_randint(shape, low, ...)                                                \
-    LUCID_CALL(lucid_tensor *,                                                        \
-               lucid_randint_opt(LUCID_SHAPE_OF(shape), low, LUCID_HEAD(__VA_ARGS__), \
-                                 LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_randperm(...)                                                \
-    LUCID_CALL(lucid_tensor *, lucid_randperm_opt(LUCID_HEAD(__VA_ARGS__), \
-                                                  LUC_INDEX_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
+/* clang-format off */
+#define LUC_DTYPE_OF(data)                                                                         \
+    _Generic((data), float *: LUCID_F32, const float *: LUCID_F32,                                 \
+             double *: LUCID_F64, const double *: LUCID_F64,                                       \
+             int64_t *: LUCID_I64, const int64_t *: LUCID_I64,                                     \
+             int32_t *: LUCID_I32, const int32_t *: LUCID_I32,                                     \
+             uint8_t *: LUCID_U8, const uint8_t *: LUCID_U8,                                       \
+             _Bool *: LUCID_BOOL, const _Bool *: LUCID_BOOL)
+/* clang-format on */
 #endif
 
 /* ---- ownership ------------------------------------------------------------------------------- */
@@ -148,7 +207,7 @@ LUCID_API bool lucid_is_contiguous(const lucid_tensor *tensor, lucid_memory_form
 /* True when the two share storage (views of one another). */
 LUCID_API bool lucid_shares_storage(const lucid_tensor *a, const lucid_tensor *b);
 /* Counts the in-place changes of the storage, of all its views together. */
-LUCID_API uint64_t lucid_version(const lucid_tensor *tensor);
+LUCID_API uint64_t lucid_tensor_version(const lucid_tensor *tensor);
 /* A name for messages and printed graphs; copied. NULL removes it. */
 LUCID_API bool lucid_set_name(lucid_tensor *tensor, const char *name);
 LUCID_API const char *lucid_name(const lucid_tensor *tensor); /* "" when unset */

@@ -151,7 +151,7 @@ static bool record(segment *s, lucid_tensor *const *inputs, lucid_tensor **outpu
             in[n++] = outputs[i];
         }
     const int given = s->given, made = s->made;
-    lucid_tensor_options options = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options options = lucid_tensor_defaults;
     options.device = lucid_tensor_device(in[given + 2]);
     options.requires_grad = true;
     lucid_tensor *token = in[given] = luc_token(s, segment_free);

@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_CHECKPOINT_H
 #define LUCID_NN_CHECKPOINT_H
 
-#include "nn/module.h"
+#include "module.h"
 
 LUCID_BEGIN_DECLS
 

@@ -44,7 +44,7 @@ static bool convert(lucid_module *m, const target *to)
     return ok;
 }
 
-bool lucid_to(lucid_module *m, lucid_device device)
+bool lucid_module_to(lucid_module *m, lucid_device device)
 {
     return luc_check_module(m, "to") &&
            convert(m, &(target){.change_device = true, .device = device});

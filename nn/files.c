@@ -99,7 +99,7 @@ bool lucid_state_dict_save(const lucid_state_dict *s, const char *path)
     return ok;
 }
 
-bool lucid_save(lucid_module *m, const char *path)
+bool lucid_module_save(lucid_module *m, const char *path)
 {
     LUC_CALLED_AS("save");
     if (!luc_check_module(m, "save") || lucid_error_code() != LUCID_OK) return false;

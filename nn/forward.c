@@ -234,6 +234,11 @@ bool lucid_set_fusion(bool enabled)
     return atomic_exchange(&fusion, enabled);
 }
 
+bool lucid_get_fusion(void)
+{
+    return atomic_load(&fusion);
+}
+
 bool luc_may_fuse(const lucid_module *m)
 {
     return m->state->n_hooks == 0 && atomic_load_explicit(&fusion, memory_order_relaxed);

@@ -3,7 +3,7 @@
 #ifndef LUCID_NN_FORWARD_MACROS_H
 #define LUCID_NN_FORWARD_MACROS_H
 
-#include "lucid/tensor.h"
+#include "../lucid/tensor.h"
 
 #ifdef __cplusplus
 #define LUC_STATIC_ASSERT(condition, message) static_assert(condition, message)
@@ -34,12 +34,13 @@
 /* fn, lucid_forward_many or one that takes the same, with a list of inputs and one output. */
 #define LUC_FORWARD_LIST_(fn, in, out, module, ...)                          \
     __extension__({                                                          \
+        LUC_STRICT_BEGIN                                                     \
         lucid_tensor *const in[] = {__VA_ARGS__};                            \
         LUC_STATIC_ASSERT(sizeof in / sizeof *in <= LUCID_MODULE_MAX_INPUTS, \
                           "expected at most 8 inputs of a module");          \
         lucid_tensor *out = NULL;                                            \
         (void)fn(module, in, (int)(sizeof in / sizeof *in), &out, 1);        \
-        out;                                                                 \
+        LUC_STRICT_RESULT(out)                                               \
     })
 #define LUC_FORWARD_LIST(...) \
     LUC_FORWARD_LIST_(lucid_forward_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
@@ -48,6 +49,7 @@
  * set, for a variable may be both. */
 #define LUC_FORWARD_INTO_(in, to, out, i, ok, fn, module, inputs, outputs)                     \
     __extension__({                                                                            \
+        LUC_STRICT_BEGIN                                                                       \
         lucid_tensor *const in[] = LUC_LIST_IN_PARENTHESES inputs;                             \
         lucid_tensor **const to[] = LUC_LIST_IN_PARENTHESES outputs;                           \
         LUC_STATIC_ASSERT(sizeof in / sizeof *in <= LUCID_MODULE_MAX_INPUTS,                   \
@@ -58,7 +60,7 @@
         const bool ok =                                                                        \
             fn(module, in, (int)(sizeof in / sizeof *in), out, (int)(sizeof to / sizeof *to)); \
         for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = out[i];                   \
-        ok;                                                                                    \
+        LUC_STRICT_RESULT(ok)                                                                  \
     })
 #define LUC_FORWARD_INTO(...)                                                         \
     LUC_FORWARD_INTO_(LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_to_), LUC_UNIQUE(luc_out_), \

@@ -3,10 +3,9 @@
 #include "autograd/autograd.h"
 #include "autograd/ops/elementwise.h"
 #include "nn/module_priv.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
-
-const lucid_kaiming_options lucid_kaiming_defaults = {LUCID_KAIMING_DEFAULTS};
 
 lucid_tensor *lucid_init_uniform(lucid_tensor *t, double low, double high)
 {
@@ -65,12 +64,12 @@ bool lucid_init_fans(const lucid_tensor *weight, int64_t *fan_in, int64_t *fan_o
 }
 
 /* The standard deviation that Kaiming's rule gives; negative after an error. */
-static double kaiming_std(const lucid_tensor *weight, const lucid_kaiming_options *o,
+static double kaiming_std(const lucid_tensor *weight, const lucid_kaiming_options *options,
                           const char *op)
 {
     int64_t in, out;
-    if (!o) o = &lucid_kaiming_defaults;
-    if (!fans(weight, op, &in, &out)) return -1;
+    const lucid_kaiming_options *o = LUC_OPTIONS(lucid_kaiming, options, op);
+    if (!o || !fans(weight, op, &in, &out)) return -1;
     int64_t fan = o->fan_out ? out : in;
     return fan > 0 ? lucid_init_gain(o->nonlinearity, o->a) / sqrt((double)fan) : 0;
 }

@@ -3,8 +3,8 @@
 #ifndef LUCID_NN_INIT_H
 #define LUCID_NN_INIT_H
 
-#include "lucid/api.h"
-#include "lucid/tensor.h"
+#include "../lucid/api.h"
+#include "../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
@@ -28,12 +28,14 @@ LUCID_API double lucid_init_gain(lucid_nonlinearity nonlinearity, double a);
 LUCID_API bool lucid_init_fans(const lucid_tensor *weight, int64_t *fan_in, int64_t *fan_out);
 
 typedef struct lucid_kaiming_options {
-    double a;                        /* the slope of a leaky ReLU */
-    bool fan_out;                    /* keep the variance of the backward instead of the forward */
-    lucid_nonlinearity nonlinearity; /* what comes after the layer */
+    LUCID_OPTIONS_SIZE(lucid_kaiming_options);
+    double a LUCID_DEFAULT(0); /* the slope of a leaky ReLU */
+    /* Keep the variance of the backward instead of the forward. */
+    bool fan_out LUCID_DEFAULT(false);
+    /* What comes after the layer. */
+    lucid_nonlinearity nonlinearity LUCID_DEFAULT(LUCID_LEAKY_RELU);
 } lucid_kaiming_options;
-#define LUCID_KAIMING_DEFAULTS .a = 0, .fan_out = false, .nonlinearity = LUCID_LEAKY_RELU
-LUCID_API extern const lucid_kaiming_options lucid_kaiming_defaults;
+LUCID_DEFAULTS(lucid_kaiming, .a = 0, .fan_out = false, .nonlinearity = LUCID_LEAKY_RELU);
 
 /* He et al., 2015: uniform in +-gain * sqrt(3 / fan), or normal with std gain / sqrt(fan). The
  * layers' own default is kaiming_uniform with a = sqrt(5), that is +-1/sqrt(fan_in). */
@@ -45,15 +47,11 @@ LUCID_API lucid_tensor *lucid_init_kaiming_normal_opt(lucid_tensor *weight,
 LUCID_API lucid_tensor *lucid_init_xavier_uniform(lucid_tensor *weight, double gain);
 LUCID_API lucid_tensor *lucid_init_xavier_normal(lucid_tensor *weight, double gain);
 
-#ifndef __cplusplus
-#define LUC_KAIMING(fn, ...)               \
-    LUCID_CALL(lucid_tensor *,             \
-               fn(LUCID_HEAD(__VA_ARGS__), \
-                  &(lucid_kaiming_options){LUCID_KAIMING_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
 /* lucid_init_kaiming_normal(conv->weight, .fan_out = true, .nonlinearity = LUCID_RELU) */
-#define lucid_init_kaiming_uniform(...) LUC_KAIMING(lucid_init_kaiming_uniform_opt, __VA_ARGS__)
-#define lucid_init_kaiming_normal(...)  LUC_KAIMING(lucid_init_kaiming_normal_opt, __VA_ARGS__)
-#endif
+#define lucid_init_kaiming_uniform(...) \
+    LUCID_CALL1(lucid_init_kaiming_uniform_opt, lucid_kaiming, LUCID_ASIS, __VA_ARGS__)
+#define lucid_init_kaiming_normal(...) \
+    LUCID_CALL1(lucid_init_kaiming_normal_opt, lucid_kaiming, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

@@ -3,10 +3,9 @@
 #include "autograd/ops/view.h"
 #include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
+#include "lucid/options_priv.h"
 
 #include <string.h>
-
-const lucid_load_options lucid_load_defaults = {LUCID_LOAD_DEFAULTS};
 
 /* What is to be copied where, and what does not fit. */
 typedef struct load {
@@ -120,13 +119,13 @@ bool lucid_load_state_dict_opt(lucid_module *m, const lucid_state_dict *state,
 {
     LUCID_SCOPE;
     LUCID_NO_GRAD;
-    bool strict = (options ? options : &lucid_load_defaults)->strict;
-    if (!luc_check_module(m, "load_state_dict") || !luc_check_state(state, "load_state_dict"))
+    const lucid_load_options *o = LUC_OPTIONS(lucid_load, options, "load_state_dict");
+    if (!o || !luc_check_module(m, "load_state_dict") || !luc_check_state(state, "load_state_dict"))
         return false;
     load l = {0};
     bool ok = (l.state = lucid_state_dict_shallow_copy(state)) &&
               luc_module_walk(m, false, call_hook, &l) && (l.wanted = lucid_module_state_dict(m)) &&
-              match(&l) && refuse(&l, m, strict) && copy_all(&l);
+              match(&l) && refuse(&l, m, o->strict) && copy_all(&l);
     lucid_state_dict_free(l.state);
     lucid_state_dict_free(l.wanted);
     luc_free(l.source);

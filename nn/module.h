@@ -17,11 +17,12 @@
 #ifndef LUCID_NN_MODULE_H
 #define LUCID_NN_MODULE_H
 
-#include "lucid/api.h"
-#include "lucid/device.h"
-#include "lucid/dtype.h"
-#include "lucid/tensor.h"
-#include "nn/forward_macros.h"
+#include "../lucid/api.h"
+#include "../lucid/device.h"
+#include "../lucid/dtype.h"
+#include "../lucid/tensor.h"
+#include "../autograd/ops/view.h"
+#include "forward_macros.h"
 
 LUCID_BEGIN_DECLS
 
@@ -113,10 +114,8 @@ LUCID_API void lucid_module_free(lucid_module *module);
 LUCID_API void *lucid_module_cast(const lucid_module *module, const char *class_name);
 /* The same question, without an error. */
 LUCID_API bool lucid_module_is(const lucid_module *module, const char *class_name);
-#ifndef __cplusplus
 /* SEBlock *se = lucid_self(m, SEBlock);   nn_BatchNorm2d *bn = lucid_self(m, nn_BatchNorm2d); */
 #define lucid_self(module, type) ((type *)lucid_module_cast(module, #type))
-#endif
 
 /* ---- registration ---------------------------------------------------------------------------- */
 
@@ -131,20 +130,17 @@ LUCID_API bool lucid_register_parameter(lucid_module *self, const char *name, lu
                                         lucid_tensor *value);
 
 typedef struct lucid_buffer_options {
-    bool persistent; /* part of the state dict */
+    LUCID_OPTIONS_SIZE(lucid_buffer_options);
+    bool persistent LUCID_DEFAULT(true); /* part of the state dict */
 } lucid_buffer_options;
-#define LUCID_BUFFER_DEFAULTS .persistent = true
-LUCID_API extern const lucid_buffer_options lucid_buffer_defaults;
+LUCID_DEFAULTS(lucid_buffer, .persistent = true);
 /* A tensor that is state but no parameter (running statistics): takes a reference. */
 LUCID_API bool lucid_register_buffer_opt(lucid_module *self, const char *name, lucid_tensor **field,
                                          lucid_tensor *value, const lucid_buffer_options *options);
-#ifndef __cplusplus
 /* lucid_register_buffer(m, "mask", &my->mask, mask, .persistent = false) */
-#define lucid_register_buffer(self, name, field, ...)                \
-    LUCID_CALL(bool, lucid_register_buffer_opt(                      \
-                         self, name, field, LUCID_HEAD(__VA_ARGS__), \
-                         &(lucid_buffer_options){LUCID_BUFFER_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define lucid_register_buffer(...)                                                           \
+    LUCID_CALL4(lucid_register_buffer_opt, lucid_buffer, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, \
+                LUCID_ASIS, __VA_ARGS__)
 /* A child. It becomes self's; where it is refused and nobody else has it, it is freed. Refused:
  * a module that would contain itself (it stays the caller's). */
 LUCID_API bool lucid_register_module(lucid_module *self, const char *name, lucid_module **field,
@@ -183,6 +179,7 @@ LUCID_API bool lucid_forward_many(lucid_module *module, lucid_tensor *const *inp
  * recorded, also a convolution with the BatchNorm behind it, with the same numbers but for rounding.
  * On by default, and for all threads; modules with hooks never do. Returns what it was. */
 LUCID_API bool lucid_set_fusion(bool enabled);
+LUCID_API bool lucid_get_fusion(void);
 
 /* Sets the mode of the module and of all below it. */
 LUCID_API bool lucid_train(lucid_module *module);
@@ -196,7 +193,26 @@ LUCID_API bool lucid_module_set_name(lucid_module *module, const char *name);
 
 /* Moves parameters, gradients and buffers to a device. The tensors stay the same ones, so that
  * optimizers need not know. Nothing changes where it fails. */
-LUCID_API bool lucid_to(lucid_module *module, lucid_device device);
+LUCID_API bool lucid_module_to(lucid_module *module, lucid_device device);
+/* lucid_to(net, device) moves a module; x = lucid_to(x, device) gives a tensor, moved. */
+#ifdef __cplusplus
+extern "C++" {
+static inline bool luc_to(lucid_module *module, lucid_device device)
+{
+    return lucid_module_to(module, device);
+}
+static inline lucid_tensor *luc_to(lucid_tensor *tensor, lucid_device device)
+{
+    return lucid_tensor_to(tensor, device);
+}
+}
+#define lucid_to(target, device) luc_to(target, device)
+#else
+#define lucid_to(target, device)               \
+    _Generic((target), lucid_module *          \
+             : lucid_module_to, lucid_tensor * \
+             : lucid_tensor_to)(target, device)
+#endif
 /* Converts floating parameters, gradients and buffers; integer buffers stay as they are. */
 LUCID_API bool lucid_to_dtype(lucid_module *module, lucid_dtype dtype);
 /* Sets requires_grad of every parameter: false freezes the module. */

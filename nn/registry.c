@@ -1,10 +1,9 @@
 /* registry.c: parameters, buffers and children of a module, by name. */
 #include "nn/module_priv.h"
 #include "autograd/autograd.h"
+#include "lucid/options_priv.h"
 
 #include <string.h>
-
-const lucid_buffer_options lucid_buffer_defaults = {LUCID_BUFFER_DEFAULTS};
 
 lucid_tensor *luc_entry_tensor(const luc_entry *e)
 {
@@ -94,12 +93,13 @@ bool lucid_register_buffer_opt(lucid_module *self, const char *name, lucid_tenso
                                lucid_tensor *value, const lucid_buffer_options *options)
 {
     const char *op = "register_buffer";
+    const lucid_buffer_options *o = LUC_OPTIONS(lucid_buffer, options, op);
     if (field) *field = NULL;
-    if (!luc_check_module(self, op) || !check_value(value) || !check_name(self, name, op))
+    if (!o || !luc_check_module(self, op) || !check_value(value) || !check_name(self, name, op))
         return false;
     luc_entry *e = add_tensor(self, name, LUC_BUFFER, field, value);
     if (!e) return false;
-    e->persistent = (options ? options : &lucid_buffer_defaults)->persistent;
+    e->persistent = o->persistent;
     return true;
 }
 

@@ -11,7 +11,7 @@
 #ifndef LUCID_NN_STATE_DICT_H
 #define LUCID_NN_STATE_DICT_H
 
-#include "nn/module.h"
+#include "module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -54,10 +54,10 @@ LUCID_API bool lucid_state_dict_set_note(lucid_state_dict *state, const char *ke
 /* ---- loading --------------------------------------------------------------------------------- */
 
 typedef struct lucid_load_options {
-    bool strict; /* missing and unexpected names are an error */
+    LUCID_OPTIONS_SIZE(lucid_load_options);
+    bool strict LUCID_DEFAULT(true); /* missing and unexpected names are an error */
 } lucid_load_options;
-#define LUCID_LOAD_DEFAULTS .strict = true
-LUCID_API extern const lucid_load_options lucid_load_defaults;
+LUCID_DEFAULTS(lucid_load, .strict = true);
 
 /* Copies the tensors of a state dict into the module's parameters and buffers, converting dtypes and
  * devices. Sizes must be equal. All or nothing: where it is refused, nothing has changed. Errors name
@@ -73,8 +73,8 @@ LUCID_API bool lucid_load_state_dict_opt(lucid_module *module, const lucid_state
 /* Writes a module's state as safetensors, as lucid_safetensors_write does: the file is read back
  * before it takes the place of the old one, which stays as it was on any error. Refused while an
  * error is pending. */
-LUCID_API bool lucid_save(lucid_module *module, const char *path);
-/* Reads a file of lucid_save, or any safetensors file with the right names and sizes. */
+LUCID_API bool lucid_module_save(lucid_module *module, const char *path);
+/* Reads a file of lucid_module_save, or any safetensors file with the right names and sizes. */
 LUCID_API bool lucid_load_opt(lucid_module *module, const char *path,
                               const lucid_load_options *options);
 /* The same for a state dict alone. Tensors that were read lie on the CPU. Those that lucid cannot
@@ -83,14 +83,10 @@ LUCID_API bool lucid_load_opt(lucid_module *module, const char *path,
 LUCID_API bool lucid_state_dict_save(const lucid_state_dict *state, const char *path);
 LUCID_API lucid_state_dict *lucid_state_dict_load(const char *path);
 
-#ifndef __cplusplus
-#define LUC_LOAD(fn, module, ...)                        \
-    LUCID_CALL(bool, fn(module, LUCID_HEAD(__VA_ARGS__), \
-                        &(lucid_load_options){LUCID_LOAD_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
 /* lucid_load_state_dict(net, state, .strict = false);  lucid_load(net, "mnist.safetensors") */
-#define lucid_load_state_dict(module, ...) LUC_LOAD(lucid_load_state_dict_opt, module, __VA_ARGS__)
-#define lucid_load(module, ...)            LUC_LOAD(lucid_load_opt, module, __VA_ARGS__)
-#endif
+#define lucid_load_state_dict(...) LUC_LOAD(lucid_load_state_dict_opt, __VA_ARGS__)
+#define lucid_load(...)            LUC_LOAD(lucid_load_opt, __VA_ARGS__)
+#define LUC_LOAD(fn, ...)          LUCID_CALL2(fn, lucid_load, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

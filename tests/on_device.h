@@ -37,7 +37,7 @@ static inline lucid_tensor *to_test_device(lucid_tensor *t)
 
 #include "tests/cuda/cuda_testing.h"
 
-#define TEST_SUITE_ON_DEVICE(name)   CUDA_SUITE(name)
+#define TEST_SUITE_ON_DEVICE(name) CUDA_SUITE(name)
 
 static inline lucid_device test_device(void)
 {
@@ -55,46 +55,42 @@ static inline lucid_tensor *to_test_device(lucid_tensor *t)
 
 /* ---- what options are when none are given ---- */
 
-static inline lucid_tensor_options test_tensor_defaults(void)
-{
-    lucid_tensor_options o = lucid_tensor_defaults;
-    o.device = test_device();
-    return o;
-}
-static inline lucid_tensor_options test_index_defaults(void)
-{
-    lucid_tensor_options o = lucid_index_defaults;
-    o.device = test_device();
-    return o;
-}
-static inline lucid_nn_batch_norm_options test_batch_norm_defaults(void)
-{
-    lucid_nn_batch_norm_options o = lucid_nn_batch_norm_defaults;
-    o.device = test_device();
-    return o;
-}
+/* The engine of named options (lucid/options.h) reads lucid_..._defaults, and so these. */
+#define TEST_DEFAULTS_ON_DEVICE(name)                                 \
+    static inline lucid_##name##_options test_##name##_defaults(void) \
+    {                                                                 \
+        lucid_##name##_options o = lucid_##name##_defaults;           \
+        o.device = test_device();                                     \
+        return o;                                                     \
+    }
+TEST_DEFAULTS_ON_DEVICE(tensor)
+TEST_DEFAULTS_ON_DEVICE(index)
+TEST_DEFAULTS_ON_DEVICE(nn_batch_norm)
+TEST_DEFAULTS_ON_DEVICE(nn_conv2d)
+TEST_DEFAULTS_ON_DEVICE(nn_linear)
 #define lucid_tensor_defaults        test_tensor_defaults()
 #define lucid_index_defaults         test_index_defaults()
-#define lucid_nn_batch_norm_defaults test_batch_norm_defaults()
+#define lucid_nn_batch_norm_defaults test_nn_batch_norm_defaults()
+#define lucid_nn_conv2d_defaults     test_nn_conv2d_defaults()
+#define lucid_nn_linear_defaults     test_nn_linear_defaults()
 
 /* The functions that take options: NULL means the device's. */
-#define TEST_ON_DEVICE(name, other, parameters, ...)                             \
-    static inline lucid_tensor *test_##name(TEST_PARAMETERS parameters,          \
-                                            const lucid_tensor_options *options) \
-    {                                                                            \
-        lucid_tensor_options here = other;                                       \
-        return lucid_##name##_opt(__VA_ARGS__, options ? options : &here);       \
+#define TEST_ON_DEVICE(name, kind, parameters, ...)                                \
+    static inline lucid_tensor *test_##name(TEST_PARAMETERS parameters,            \
+                                            const lucid_##kind##_options *options) \
+    {                                                                              \
+        lucid_##kind##_options here = test_##kind##_defaults();                    \
+        return lucid_##name##_opt(__VA_ARGS__, options ? options : &here);         \
     }
 #define TEST_PARAMETERS(...)        __VA_ARGS__
-TEST_ON_DEVICE(empty, lucid_tensor_defaults, (lucid_shape s), s)
-TEST_ON_DEVICE(zeros, lucid_tensor_defaults, (lucid_shape s), s)
-TEST_ON_DEVICE(ones, lucid_tensor_defaults, (lucid_shape s), s)
-TEST_ON_DEVICE(full, lucid_tensor_defaults, (lucid_shape s, double v), s, v)
-TEST_ON_DEVICE(eye, lucid_tensor_defaults, (int64_t n, int64_t m), n, m)
-TEST_ON_DEVICE(arange, lucid_index_defaults, (double a, double b, double c), a, b, c)
-TEST_ON_DEVICE(from_data, lucid_tensor_defaults, (lucid_shape s, const void *p), s, p)
-TEST_ON_DEVICE(from_doubles, lucid_tensor_defaults, (lucid_shape s, const double *p, size_t n), s,
-               p, n)
+TEST_ON_DEVICE(empty, tensor, (lucid_shape s), s)
+TEST_ON_DEVICE(zeros, tensor, (lucid_shape s), s)
+TEST_ON_DEVICE(ones, tensor, (lucid_shape s), s)
+TEST_ON_DEVICE(full, tensor, (lucid_shape s, double v), s, v)
+TEST_ON_DEVICE(eye, tensor, (int64_t n, int64_t m), n, m)
+TEST_ON_DEVICE(arange, index, (double a, double b, double c), a, b, c)
+TEST_ON_DEVICE(from_data, tensor, (lucid_shape s, const void *p), s, p)
+TEST_ON_DEVICE(from_doubles, tensor, (lucid_shape s, const double *p, size_t n), s, p, n)
 
 /* Random numbers are drawn on the CPU: the tests of random numbers are elsewhere. */
 static inline lucid_tensor *test_drawn(lucid_tensor *(*draw)(lucid_shape,
@@ -121,7 +117,9 @@ static inline lucid_tensor *test_rand(lucid_shape s, const lucid_tensor_options 
 static inline lucid_tensor *test_fill_drawn(lucid_tensor *(*draw)(lucid_tensor *, double, double),
                                             lucid_tensor *t, double a, double b)
 {
-    lucid_tensor_options o = {.dtype = lucid_tensor_dtype(t)};
+    lucid_tensor_options o = test_tensor_defaults();
+    o.dtype = lucid_tensor_dtype(t);
+    o.device = lucid_cpu();
     lucid_tensor *here = draw((lucid_empty_opt)(lucid_tensor_shape(t), &o), a, b);
     LUCID_NO_GRAD;
     return lucid_copy_(t, to_test_device(here));
@@ -139,27 +137,8 @@ static inline lucid_tensor *test_fill_drawn(lucid_tensor *(*draw)(lucid_tensor *
 #define lucid_from_data_opt(...)    test_from_data(__VA_ARGS__)
 #define lucid_from_doubles_opt(...) test_from_doubles(__VA_ARGS__)
 
-/* The forms with named options begin with these. */
-#undef LUCID_TENSOR_DEFAULTS
-#undef LUCID_INDEX_DEFAULTS
-#undef LUCID_NN_BATCH_NORM_DEFAULTS
-#undef LUCID_NN_CONV2D_DEFAULTS
-#undef LUCID_NN_LINEAR_DEFAULTS
-#define LUCID_TENSOR_DEFAULTS \
-    .dtype = LUCID_F32, .device = test_device(), .memory_format = LUCID_CONTIGUOUS
-#define LUCID_INDEX_DEFAULTS \
-    .dtype = LUCID_I64, .device = test_device(), .memory_format = LUCID_CONTIGUOUS
-#define LUCID_NN_BATCH_NORM_DEFAULTS                                           \
-    .eps = 1e-5, .momentum = 0.1, .affine = true, .track_running_stats = true, \
-    .device = test_device(), .dtype = LUCID_F32
-#define LUCID_NN_CONV2D_DEFAULTS                                                                 \
-    .kernel_w = LUCID_SAME, .stride = 1, .stride_w = LUCID_SAME, .padding = 0,                   \
-    .padding_w = LUCID_SAME, .dilation = 1, .dilation_w = LUCID_SAME, .groups = 1, .bias = true, \
-    .device = test_device(), .dtype = LUCID_F32
-#define LUCID_NN_LINEAR_DEFAULTS .bias = true, .device = test_device(), .dtype = LUCID_F32
-
 /* Stored tensors come from files, on the CPU. */
-#define vectors_tensor(...)      to_test_device(vectors_tensor(__VA_ARGS__))
+#define vectors_tensor(...)         to_test_device(vectors_tensor(__VA_ARGS__))
 
 #endif
 #endif

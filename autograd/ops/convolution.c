@@ -4,8 +4,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
-
-const lucid_conv2d_options lucid_conv2d_defaults = {LUCID_CONV2D_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- attributes -------------------------------------------------------------------------------- */
 
@@ -178,8 +177,7 @@ bool luc_conv2d_gradients(lucid_vjp *v, lucid_tensor *g)
         v->grad_in[1] =
             weight_grad(g, lucid_saved_input(v, 0), v->attrs, lucid_input_meta(v, 1)->dims);
     if (luc_needs(v, 2)) {
-        lucid_reduce_options o = {.dims = {0, 2, 3}, .n_dims = 3};
-        v->grad_in[2] = lucid_sum_opt(g, &o);
+        v->grad_in[2] = lucid_sum_opt(g, LUCID_SHAPE(0, 2, 3), NULL);
     }
     return true;
 }
@@ -443,14 +441,14 @@ const lucid_op luc_op_conv2d_backward_weight = {
 
 /* ---- the function -------------------------------------------------------------------------------- */
 
-bool luc_conv2d_attrs(const lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a)
+bool luc_conv2d_attrs(const lucid_conv2d_options *options, const char *op, lucid_conv2d_attrs *a)
 {
-    *a = (lucid_conv2d_attrs){
-        .stride = {o->stride, o->stride_w == LUCID_SAME ? o->stride : o->stride_w},
-        .padding = {o->padding, o->padding_w == LUCID_SAME ? o->padding : o->padding_w},
-        .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
-        .groups = o->groups,
-    };
+    const lucid_conv2d_options *o = LUC_OPTIONS(lucid_conv2d, options, op);
+    if (!o) return false;
+    *a = (lucid_conv2d_attrs){.groups = o->groups};
+    lucid_extent_get(o->stride, a->stride);
+    lucid_extent_get(o->padding, a->padding);
+    lucid_extent_get(o->dilation, a->dilation);
     return check_attrs(op, a);
 }
 
@@ -458,7 +456,6 @@ lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tens
                                const lucid_conv2d_options *o)
 {
     if (!luc_given(x, "conv2d", "x") || !luc_given(weight, "conv2d", "weight")) return NULL;
-    if (!o) o = &lucid_conv2d_defaults;
     lucid_conv2d_attrs a;
     if (!luc_conv2d_attrs(o, "conv2d", &a)) return NULL;
     bool single = x->view.ndim == 3;

@@ -2,22 +2,19 @@
 #ifndef LUCID_AUTOGRAD_OPS_CONVOLUTION_H
 #define LUCID_AUTOGRAD_OPS_CONVOLUTION_H
 
-#include "autograd/op.h"
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
-#define LUCID_SAME INT64_MIN /* a width that is the same as the height */
-
+/* Extents: one number for both directions, or lucid_pair(height, width). */
 typedef struct lucid_conv2d_options {
-    int64_t stride, stride_w;     /* both directions, unless the width's is given; >= 1 */
-    int64_t padding, padding_w;   /* zeros around the image; >= 0 */
-    int64_t dilation, dilation_w; /* distance between kernel elements; >= 1 */
-    int64_t groups;               /* divides C and O; >= 1 */
+    LUCID_OPTIONS_SIZE(lucid_conv2d_options);
+    lucid_extent stride LUCID_DEFAULT(1);   /* >= 1 */
+    lucid_extent padding LUCID_DEFAULT(0);  /* zeros around the image; >= 0 */
+    lucid_extent dilation LUCID_DEFAULT(1); /* distance between kernel elements; >= 1 */
+    int64_t groups LUCID_DEFAULT(1);        /* divides C and O; >= 1 */
 } lucid_conv2d_options;
-#define LUCID_CONV2D_DEFAULTS                                                                  \
-    .stride = 1, .stride_w = LUCID_SAME, .padding = 0, .padding_w = LUCID_SAME, .dilation = 1, \
-    .dilation_w = LUCID_SAME, .groups = 1
-LUCID_API extern const lucid_conv2d_options lucid_conv2d_defaults;
+LUCID_DEFAULTS(lucid_conv2d, .stride = 1, .padding = 0, .dilation = 1, .groups = 1);
 
 /* x [N,C,H,W] or [C,H,W], weight [O,C/groups,kH,kW], bias [O] or NULL: [N,O,H',W'] with
  * H' = (H + 2 padding - dilation (kH - 1) - 1) / stride + 1. A kernel larger than the padded image
@@ -37,18 +34,25 @@ LUCID_API lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tenso
                                                     const lucid_conv2d_options *options);
 
 typedef struct lucid_conv2d_batch_norm_options {
-    lucid_conv2d_options conv;
-    lucid_tensor *bias;                       /* the convolution's, [O] or NULL */
-    lucid_tensor *norm_weight, *norm_bias;    /* [O] or NULL: 1 and 0 */
-    lucid_tensor *running_mean, *running_var; /* [O] */
-    double eps;
-    lucid_tensor *residual; /* of the result's shape and dtype, or NULL: added at the end */
-    bool relu;              /* then ReLU */
+    LUCID_OPTIONS_SIZE(lucid_conv2d_batch_norm_options);
+    lucid_conv2d_options conv LUCID_DEFAULT({});
+    lucid_tensor *bias LUCID_DEFAULT(NULL);        /* the convolution's, [O] or NULL */
+    lucid_tensor *norm_weight LUCID_DEFAULT(NULL); /* [O] or NULL: 1 */
+    lucid_tensor *norm_bias LUCID_DEFAULT(NULL);   /* [O] or NULL: 0 */
+    lucid_tensor *running_mean LUCID_DEFAULT(NULL), *running_var LUCID_DEFAULT(NULL); /* [O] */
+    double eps LUCID_DEFAULT(1e-5);
+    /* Of the result's shape and dtype, or NULL: added at the end. */
+    lucid_tensor *residual LUCID_DEFAULT(NULL);
+    bool relu LUCID_DEFAULT(false); /* then ReLU */
 } lucid_conv2d_batch_norm_options;
-#define LUCID_CONV2D_BATCH_NORM_DEFAULTS                                                   \
-    .conv = {LUCID_CONV2D_DEFAULTS}, .bias = NULL, .norm_weight = NULL, .norm_bias = NULL, \
-    .running_mean = NULL, .running_var = NULL, .eps = 1e-5, .residual = NULL, .relu = false
-LUCID_API extern const lucid_conv2d_batch_norm_options lucid_conv2d_batch_norm_defaults;
+LUCID_DEFAULTS(lucid_conv2d_batch_norm,
+               .conv = {.struct_size = sizeof(lucid_conv2d_options),
+                        .stride = 1,
+                        .padding = 0,
+                        .dilation = 1,
+                        .groups = 1},
+               .bias = NULL, .norm_weight = NULL, .norm_bias = NULL, .running_mean = NULL,
+               .running_var = NULL, .eps = 1e-5, .residual = NULL, .relu = false);
 
 /* For inference: batch normalisation with running statistics of a convolution,
  *     max(0, batch_norm(conv2d(x, weight, bias)) + residual),
@@ -58,25 +62,21 @@ LUCID_API extern const lucid_conv2d_batch_norm_options lucid_conv2d_batch_norm_d
 LUCID_API lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tensor *weight,
                                                     const lucid_conv2d_batch_norm_options *options);
 
-#ifndef __cplusplus
 /* lucid_conv2d_batch_norm(x, weight, .conv.padding = 1, .running_mean = m, .running_var = v) */
-#define lucid_conv2d_batch_norm(x, ...)                                                          \
-    LUCID_CALL(lucid_tensor *, lucid_conv2d_batch_norm_opt(x, LUCID_HEAD(__VA_ARGS__),           \
-                                                           &(lucid_conv2d_batch_norm_options){   \
-                                                               LUCID_CONV2D_BATCH_NORM_DEFAULTS, \
-                                                               LUCID_TAIL(__VA_ARGS__)}))
+#define lucid_conv2d_batch_norm(...)                                                          \
+    LUCID_CALL2(lucid_conv2d_batch_norm_opt, lucid_conv2d_batch_norm, LUCID_ASIS, LUCID_ASIS, \
+                __VA_ARGS__)
 /* lucid_conv2d_statistics(x, weight, bias, &mean, &var, .padding = 1) */
-#define lucid_conv2d_statistics(x, weight, bias, mean, ...)        \
-    LUCID_CALL(lucid_tensor *,                                     \
-               lucid_conv2d_statistics_opt(                        \
-                   x, weight, bias, mean, LUCID_HEAD(__VA_ARGS__), \
-                   &(lucid_conv2d_options){LUCID_CONV2D_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
-/* lucid_conv2d(x, weight, bias, .padding = 1) */
-#define lucid_conv2d(x, weight, ...)                                                           \
-    LUCID_CALL(lucid_tensor *, lucid_conv2d_opt(x, weight, LUCID_HEAD(__VA_ARGS__),            \
-                                                &(lucid_conv2d_options){LUCID_CONV2D_DEFAULTS, \
-                                                                        LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define lucid_conv2d_statistics(...)                                                           \
+    LUCID_CALL5(lucid_conv2d_statistics_opt, lucid_conv2d, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, \
+                LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
+/* lucid_conv2d(x, weight);  lucid_conv2d(x, weight, bias, .stride = 2, .padding = 1): options
+ * need the bias before them, or NULL. */
+#define lucid_conv2d(...)  LUCID_CAT(LUC_CONV2D_, LUC_TWO(__VA_ARGS__))(__VA_ARGS__)
+#define LUC_CONV2D_1(x)    lucid_conv2d_needs_x_and_weight
+#define LUC_CONV2D_2(x, w) LUC_CONV2D_MORE(x, w, NULL)
+#define LUC_CONV2D_MORE(...) \
+    LUCID_CALL3(lucid_conv2d_opt, lucid_conv2d, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

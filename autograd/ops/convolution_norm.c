@@ -5,9 +5,7 @@
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"
-
-const lucid_conv2d_batch_norm_options lucid_conv2d_batch_norm_defaults = {
-    LUCID_CONV2D_BATCH_NORM_DEFAULTS};
+#include "lucid/options_priv.h"
 
 enum { X, WEIGHT, BIAS, NORM_WEIGHT, NORM_BIAS, MEAN, VAR, RESIDUAL, INPUTS };
 
@@ -174,6 +172,7 @@ static lucid_tensor *in_steps(lucid_tensor *x, lucid_tensor *weight,
                               const lucid_conv2d_batch_norm_options *o)
 {
     const lucid_batch_norm_options norm = {
+        .struct_size = sizeof norm,
         .weight = o->norm_weight,
         .bias = o->norm_bias,
         .running_mean = o->running_mean,
@@ -195,11 +194,11 @@ static bool cast_as_conv2d(lucid_tensor **in)
 }
 
 lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tensor *weight,
-                                          const lucid_conv2d_batch_norm_options *o)
+                                          const lucid_conv2d_batch_norm_options *options)
 {
     static const char op[] = "conv2d_batch_norm";
-    if (!o) o = &lucid_conv2d_batch_norm_defaults;
-    if (!luc_given(x, op, "x") || !luc_given(weight, op, "weight") ||
+    const lucid_conv2d_batch_norm_options *o = LUC_OPTIONS(lucid_conv2d_batch_norm, options, op);
+    if (!o || !luc_given(x, op, "x") || !luc_given(weight, op, "weight") ||
         !luc_given(o->running_mean, op, "running_mean") ||
         !luc_given(o->running_var, op, "running_var"))
         return NULL;

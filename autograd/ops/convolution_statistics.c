@@ -6,6 +6,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/options_priv.h"
 
 /* ---- conv2d_statistics: (x, weight, bias?) -> (y, mean [O], var [O]) ------------------------------- */
 
@@ -21,14 +22,14 @@ static bool infer(lucid_call *c)
     return true;
 }
 
-static const lucid_reduce_options pixels = {.dims = {0, 2, 3}, .n_dims = 3, .correction = 0};
+static const lucid_shape pixels = {3, {0, 2, 3}};
 
 static bool compose(const lucid_call *c, lucid_tensor **out)
 {
     out[Y] = lucid_apply(&luc_op_conv2d, c->in, 3, c->attrs);
     lucid_tensor *wide = lucid_cast(out[Y], LUCID_F64);
-    out[MEAN] = lucid_mean_opt(wide, &pixels);
-    out[VAR] = lucid_var_opt(wide, &pixels);
+    out[MEAN] = lucid_mean_opt(wide, pixels, NULL);
+    out[VAR] = lucid_var_opt(wide, pixels, LUC_WITH(lucid_var, .correction = 0));
     return out[MEAN] && out[VAR];
 }
 
@@ -112,7 +113,7 @@ lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tensor *weight,
         return lucid_conv2d_opt(x, weight, bias, o);
     lucid_conv2d_attrs a;
     lucid_tensor *out[3];
-    if (!luc_conv2d_attrs(o ? o : &lucid_conv2d_defaults, op, &a) ||
+    if (!luc_conv2d_attrs(o, op, &a) ||
         !lucid_apply_multi(&luc_op_conv2d_statistics, (lucid_tensor *[]){x, weight, bias}, 3, &a,
                            out))
         return NULL;

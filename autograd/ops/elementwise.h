@@ -4,11 +4,11 @@
 #ifndef LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 #define LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 
-#include "autograd/op.h"
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
-/* ---- two tensors (lucid_scalar(v) stands for a number) ---- */
+/* ---- two tensors, or a tensor and a number: lucid_mul(x, 2) (numbers.h) ---- */
 LUCID_API lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b);
 LUCID_API lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b); /* bools are refused */
 LUCID_API lucid_tensor *lucid_mul(lucid_tensor *a, lucid_tensor *b);
@@ -54,7 +54,12 @@ LUCID_API lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation);
 /* min and max may be -INFINITY and INFINITY; derivative 1 inside, 0 on the bounds. NaN stays.
  * Integers with a bound that has a fraction give float32. */
 LUCID_API lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max);
-LUCID_API lucid_tensor *lucid_isnan(lucid_tensor *x);
+/* Where x is NaN, element by element: a bool tensor. lucid_has_nan says whether any is. */
+LUCID_API lucid_tensor *lucid_nan_mask(lucid_tensor *x);
+/* Whether an element is NaN, as a C value; waits for the device. False for NULL. Both are called in
+ * full, because a tensor is a pointer: `if (lucid_isnan(loss))` would always be true. */
+LUCID_API bool lucid_has_nan(lucid_tensor *x);
+#define lucid_isnan(x) lucid_isnan_is_lucid_nan_mask_for_a_tensor_or_lucid_has_nan_for_a_condition
 
 /* ---- in place: the result is written into the first argument, which is returned ---- */
 /* Refused for a leaf that requires a gradient while recording, and where the result's sizes or

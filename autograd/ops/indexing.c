@@ -137,7 +137,7 @@ static void list_free(lucid_tensor **list, lucid_tensor *const *few)
     if (list != few) luc_free(list);
 }
 
-lucid_tensor *lucid_cat(lucid_tensor *const *tensors, size_t n, int dim)
+lucid_tensor *lucid_cat_list(lucid_tensor *const *tensors, size_t n, int dim)
 {
     if (!check_list(tensors, n, "cat")) return NULL;
     if (tensors[0]->view.ndim == 0)
@@ -155,7 +155,7 @@ lucid_tensor *lucid_cat(lucid_tensor *const *tensors, size_t n, int dim)
     return y;
 }
 
-lucid_tensor *lucid_stack(lucid_tensor *const *tensors, size_t n, int dim)
+lucid_tensor *lucid_stack_list(lucid_tensor *const *tensors, size_t n, int dim)
 {
     if (!check_list(tensors, n, "stack")) return NULL;
     const lucid_view *first = &tensors[0]->view;
@@ -174,7 +174,7 @@ lucid_tensor *lucid_stack(lucid_tensor *const *tensors, size_t n, int dim)
         }
         if (!(raised[i] = lucid_unsqueeze(tensors[i], d))) break;
     }
-    if (i == n) y = lucid_cat(raised, n, d);
+    if (i == n) y = lucid_cat_list(raised, n, d);
     list_free(raised, few);
     return y;
 }
@@ -507,7 +507,7 @@ lucid_tensor *lucid_one_hot(lucid_tensor *index, int64_t num_classes)
     if (num_classes < 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "one_hot", "num_classes: expected >= 1, got %lld",
                               (long long)num_classes);
-    lucid_tensor_options o = lucid_index_defaults;
+    lucid_index_options o = lucid_index_defaults;
     o.device = index->storage->device;
     lucid_tensor *classes = lucid_arange_opt(0, (double)num_classes, 1, &o);
     lucid_tensor *wide = lucid_unsqueeze(as_index(index), -1);
@@ -516,8 +516,8 @@ lucid_tensor *lucid_one_hot(lucid_tensor *index, int64_t num_classes)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "one_hot", "index: expected int64, got %s",
                               lucid_dtype_name(wide->view.dtype));
     if (wide->numel > 0) {
-        double low = lucid_item(lucid_min_opt(wide, NULL));
-        double high = lucid_item(lucid_max_opt(wide, NULL));
+        double low = lucid_item(lucid_min_opt(wide, LUCID_ALL, NULL));
+        double high = lucid_item(lucid_max_opt(wide, LUCID_ALL, NULL));
         if (low < 0 || high >= (double)num_classes)
             return luc_raise_null(LUCID_ERR_ARGUMENT, "one_hot",
                                   "index: expected classes in [0,%lld), got %lld",

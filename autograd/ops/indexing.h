@@ -5,15 +5,31 @@
 #ifndef LUCID_AUTOGRAD_OPS_INDEXING_H
 #define LUCID_AUTOGRAD_OPS_INDEXING_H
 
-#include "autograd/op.h"
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
 /* Joins n >= 1 tensors, as many as one likes, along dim; the other sizes must agree. Dtypes are
  * promoted. Up to 8 are copied once, up to 64 twice, up to 512 three times, and so on. */
-LUCID_API lucid_tensor *lucid_cat(lucid_tensor *const *tensors, size_t n, int dim);
+LUCID_API lucid_tensor *lucid_cat_list(lucid_tensor *const *tensors, size_t n, int dim);
 /* Joins n tensors of equal sizes along a new dimension. */
-LUCID_API lucid_tensor *lucid_stack(lucid_tensor *const *tensors, size_t n, int dim);
+LUCID_API lucid_tensor *lucid_stack_list(lucid_tensor *const *tensors, size_t n, int dim);
+/* lucid_cat((a, b, c), 1);  lucid_stack((a, b)): dim is 0 where it is not given. */
+#define lucid_cat(...)          LUC_OF_LIST(lucid_cat_list, __VA_ARGS__)
+#define lucid_stack(...)        LUC_OF_LIST(lucid_stack_list, __VA_ARGS__)
+#define LUC_OF_LIST(fn, ...)    LUCID_CAT(LUC_OF_LIST_, LUC_TWO(__VA_ARGS__))(fn, __VA_ARGS__)
+#define LUC_OF_LIST_1(fn, list) LUC_OF_LIST_2(fn, list, 0)
+#define LUC_OF_LIST_2(fn, list, dim) \
+    LUCID_CAT(LUC_OF_LIST_LIST_, LUC_IS_PAREN(list))(LUC_NEW_NAME, fn, list, dim)
+#define LUC_OF_LIST_MORE(...) lucid_cat_and_stack_take_a_list_in_parentheses_and_a_dim
+#define LUC_OF_LIST_LIST_0(name, fn, list, dim) \
+    lucid_cat_and_stack_take_a_list_in_parentheses_and_a_dim
+#define LUC_OF_LIST_LIST_1(name, fn, list, dim)                      \
+    __extension__({                                                  \
+        LUC_STRICT_BEGIN                                             \
+        lucid_tensor *const name[] = {LUC_UNWRAP list};              \
+        LUC_STRICT_RESULT(fn(name, sizeof name / sizeof *name, dim)) \
+    })
 /* Rows of dimension dim, by a 1-d (or 0-d) index. */
 LUCID_API lucid_tensor *lucid_index_select(lucid_tensor *x, int dim, lucid_tensor *index);
 /* out[i][j] = x[index[i][j]][j] for dim 0, and so on: index has x's number of dimensions. */

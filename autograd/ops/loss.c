@@ -5,8 +5,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
-
-const lucid_loss_options lucid_loss_defaults = {LUCID_LOSS_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- softmax and log_softmax ----------------------------------------------------------------------- */
 
@@ -32,8 +31,7 @@ static uint32_t save_both(const lucid_call *c)
 
 static lucid_tensor *sum_dim(lucid_tensor *x, int dim)
 {
-    lucid_reduce_options o = {.dims = {dim}, .n_dims = 1, .keepdim = true};
-    return lucid_sum_opt(x, &o);
+    return lucid_sum_opt(x, LUCID_SHAPE(dim), LUC_WITH(lucid_reduce, .keepdim = true));
 }
 
 static bool softmax_vjp(lucid_vjp *v)
@@ -410,27 +408,34 @@ const lucid_op luc_op_nll_loss_backward = {
 
 /* ---- the functions --------------------------------------------------------------------------------- */
 
-static bool check_options(const lucid_loss_options *o, const char *op)
+/* What the losses of classes share; nll_loss has no smoothing. */
+typedef lucid_cross_entropy_options loss_options;
+
+static bool check_how(int reduction, const char *op)
 {
-    if (o->reduction < LUCID_REDUCTION_NONE || o->reduction > LUCID_REDUCTION_SUM)
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "reduction: expected none, mean or sum, got %d",
-                         o->reduction);
-    if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "label_smoothing: expected [0,1], got %g",
-                         o->label_smoothing);
-    return true;
+    return (reduction >= LUCID_REDUCTION_NONE && reduction <= LUCID_REDUCTION_SUM) ||
+           luc_raise(LUCID_ERR_ARGUMENT, op, "reduction: expected none, mean or sum, got %d",
+                     reduction);
+}
+
+static bool check_options(const loss_options *o, const char *op)
+{
+    if (!check_how(o->reduction, op)) return false;
+    return (o->label_smoothing >= 0 && o->label_smoothing <= 1) ||
+           luc_raise(LUCID_ERR_ARGUMENT, op, "label_smoothing: expected [0,1], got %g",
+                     o->label_smoothing);
 }
 
 /* The sum, the mean, or all of it. */
 static lucid_tensor *reduced(lucid_tensor *loss, int reduction)
 {
     if (reduction == LUCID_REDUCTION_NONE) return loss;
-    return reduction == LUCID_REDUCTION_MEAN ? lucid_mean_opt(loss, NULL)
-                                             : lucid_sum_opt(loss, NULL);
+    return reduction == LUCID_REDUCTION_MEAN ? lucid_mean_opt(loss, LUCID_ALL, NULL)
+                                             : lucid_sum_opt(loss, LUCID_ALL, NULL);
 }
 
 /* [C] with a 0-d class goes through as [1,C] with [1]. A NULL x comes from an earlier error. */
-static lucid_tensor *nll(lucid_tensor *x, lucid_tensor *target, const lucid_loss_options *o)
+static lucid_tensor *nll(lucid_tensor *x, lucid_tensor *target, const loss_options *o)
 {
     if (!x) return NULL;
     bool single = x->view.ndim == 1;
@@ -448,12 +453,15 @@ static lucid_tensor *nll(lucid_tensor *x, lucid_tensor *target, const lucid_loss
 }
 
 lucid_tensor *lucid_nll_loss_opt(lucid_tensor *log_probs, lucid_tensor *target,
-                                 const lucid_loss_options *o)
+                                 const lucid_nll_loss_options *options)
 {
-    if (!luc_given(log_probs, "nll_loss", "log_probs") || !luc_given(target, "nll_loss", "target"))
+    const lucid_nll_loss_options *o = LUC_OPTIONS(lucid_nll_loss, options, "nll_loss");
+    if (!o || !luc_given(log_probs, "nll_loss", "log_probs") ||
+        !luc_given(target, "nll_loss", "target") || !check_how(o->reduction, "nll_loss"))
         return NULL;
-    if (!o) o = &lucid_loss_defaults;
-    return check_options(o, "nll_loss") ? nll(log_probs, target, o) : NULL;
+    const loss_options shared = {
+        .weight = o->weight, .reduction = o->reduction, .ignore_index = o->ignore_index};
+    return nll(log_probs, target, &shared);
 }
 
 /* The weights as [1,C,1..] against log-probabilities. */
@@ -465,7 +473,7 @@ static lucid_tensor *class_row(lucid_tensor *weight, const lucid_tensor *logp, i
 }
 
 /* Against probabilities: -sum over classes of w p log q; the mean is over samples. */
-static lucid_tensor *soft_targets(lucid_tensor *logp, lucid_tensor *p, const lucid_loss_options *o)
+static lucid_tensor *soft_targets(lucid_tensor *logp, lucid_tensor *p, const loss_options *o)
 {
     int dim = logp->view.ndim == 1 ? 0 : 1;
     double classes = (double)logp->view.dims[dim];
@@ -474,22 +482,20 @@ static lucid_tensor *soft_targets(lucid_tensor *logp, lucid_tensor *p, const luc
                              o->label_smoothing / classes);
     lucid_tensor *terms = lucid_mul(logp, p);
     if (o->weight) terms = lucid_mul(terms, class_row(o->weight, logp, dim));
-    lucid_reduce_options over = {.dims = {dim}, .n_dims = 1};
-    return reduced(lucid_neg(lucid_sum_opt(terms, &over)), o->reduction);
+    return reduced(lucid_neg(lucid_sum_opt(terms, LUCID_SHAPE(dim), NULL)), o->reduction);
 }
 
 /* (1 - e) nll + e/C * sum over classes of -w log q, where classes that are ignored count nothing; the
  * mean divides both by the weights of the targets. */
-static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const lucid_loss_options *o)
+static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const loss_options *o)
 {
     int dim = logp->view.ndim == 1 ? 0 : 1;
     double e = o->label_smoothing, classes = (double)logp->view.dims[dim];
-    lucid_loss_options each = *o;
+    loss_options each = *o;
     each.reduction = LUCID_REDUCTION_NONE;
     lucid_tensor *hard = nll(logp, target, &each);
     lucid_tensor *terms = o->weight ? lucid_mul(logp, class_row(o->weight, logp, dim)) : logp;
-    lucid_reduce_options over = {.dims = {dim}, .n_dims = 1};
-    lucid_tensor *spread = lucid_neg(lucid_sum_opt(terms, &over));
+    lucid_tensor *spread = lucid_neg(lucid_sum_opt(terms, LUCID_SHAPE(dim), NULL));
     lucid_tensor *counts = lucid_ne(target, lucid_scalar((double)o->ignore_index));
     lucid_tensor *zero = luc_full_like(spread, 0);
     spread = lucid_where(counts, spread, zero);
@@ -502,7 +508,7 @@ static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const lu
         each.reduction = LUCID_REDUCTION_SUM;
         weights = nll(ones, target, &each);
     }
-    return lucid_div(lucid_sum_opt(loss, NULL), weights);
+    return lucid_div(lucid_sum_opt(loss, LUCID_ALL, NULL), weights);
 }
 
 /* Classes, or probabilities of the logits' shape? Raises where it is neither. */
@@ -533,13 +539,13 @@ static bool check_class_weight(const lucid_tensor *weight, int64_t classes, cons
 }
 
 lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target,
-                                      const lucid_loss_options *o)
+                                      const lucid_cross_entropy_options *options)
 {
     LUC_CALLED_AS("cross_entropy");
-    if (!luc_given(logits, "cross_entropy", "logits") ||
+    const loss_options *o = LUC_OPTIONS(lucid_cross_entropy, options, "cross_entropy");
+    if (!o || !luc_given(logits, "cross_entropy", "logits") ||
         !luc_given(target, "cross_entropy", "target"))
         return NULL;
-    if (!o) o = &lucid_loss_defaults;
     if (!check_options(o, "cross_entropy")) return NULL;
     if (logits->view.ndim == 0 || !lucid_dtype_is_floating(logits->view.dtype))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "cross_entropy",
@@ -557,13 +563,13 @@ lucid_tensor *lucid_cross_entropy_opt(lucid_tensor *logits, lucid_tensor *target
 }
 
 lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
-                                 const lucid_loss_options *o)
+                                 const lucid_mse_loss_options *options)
 {
     LUC_CALLED_AS("mse_loss");
-    if (!luc_given(input, "mse_loss", "input") || !luc_given(target, "mse_loss", "target"))
+    const lucid_mse_loss_options *o = LUC_OPTIONS(lucid_mse_loss, options, "mse_loss");
+    if (!o || !luc_given(input, "mse_loss", "input") || !luc_given(target, "mse_loss", "target") ||
+        !check_how(o->reduction, "mse_loss"))
         return NULL;
-    if (!o) o = &lucid_loss_defaults;
-    if (!check_options(o, "mse_loss")) return NULL;
     if (!luc_dims_equal(input->view.ndim, input->view.dims, target->view.ndim, target->view.dims))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "mse_loss",
                               "target: expected %s like input, got %s", luc_shape_text(input).s,

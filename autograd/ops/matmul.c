@@ -162,8 +162,7 @@ static bool linear_vjp(lucid_vjp *v)
         v->grad_in[1] = lucid_matmul(lucid_transpose(rows, 0, 1), x);
     }
     if (luc_needs(v, 2)) {
-        lucid_reduce_options o = {.dims = {0}, .n_dims = 1};
-        v->grad_in[2] = lucid_sum_opt(rows, &o);
+        v->grad_in[2] = lucid_sum_opt(rows, LUCID_SHAPE(0), NULL);
     }
     return true;
 }

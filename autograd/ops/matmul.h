@@ -2,7 +2,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_MATMUL_H
 #define LUCID_AUTOGRAD_OPS_MATMUL_H
 
-#include "autograd/op.h"
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 

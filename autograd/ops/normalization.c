@@ -5,8 +5,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
-
-const lucid_batch_norm_options lucid_batch_norm_defaults = {LUCID_BATCH_NORM_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- batch_norm: (x, weight?, bias?, running_mean?, running_var?, residual?, mean?, var?)
  *      -> (y, mean, invstd) --------------------------------------------------------------------------- */
@@ -95,9 +94,9 @@ static uint32_t bn_saves(const lucid_call *c)
 /* The gradient of the bias where nothing cuts g: its sums. */
 static lucid_tensor *bias_alone(lucid_vjp *v, lucid_tensor *g)
 {
-    lucid_reduce_options o = {.dims = {0}, .n_dims = 1};
-    for (int d = 2; d < g->view.ndim; d++) o.dims[o.n_dims++] = d;
-    return lucid_cast(lucid_sum_opt(g, &o), lucid_input_meta(v, BIAS)->dtype);
+    lucid_shape dims = {.ndim = 1}; /* dimension 0 */
+    for (int d = 2; d < g->view.ndim; d++) dims.dims[dims.ndim++] = d;
+    return lucid_cast(lucid_sum_opt(g, dims, NULL), lucid_input_meta(v, BIAS)->dtype);
 }
 
 /* batch_norm_backward with what was saved; `want` as there. */
@@ -258,24 +257,25 @@ static int64_t values_per_channel(const lucid_tensor *x)
     return n;
 }
 
-lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_options *o)
+lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_options *options)
 {
-    if (!luc_given(x, "batch_norm", "x")) return NULL;
-    if (!o) o = &lucid_batch_norm_defaults;
+    const lucid_batch_norm_options *o = LUC_OPTIONS(lucid_batch_norm, options, "batch_norm");
+    if (!o || !luc_given(x, "batch_norm", "x")) return NULL;
+    const char *name = o->name ? o->name : "batch_norm";
     bool batch = o->training || (!o->running_mean && !o->running_var);
     if (!batch && (!o->running_mean || !o->running_var))
-        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name,
+        return luc_raise_null(LUCID_ERR_ARGUMENT, name,
                               "%s: expected running statistics in eval mode, got nothing",
                               o->running_mean ? "running_var" : "running_mean");
     if (!(o->eps >= 0))
-        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name, "eps: expected >= 0, got %g", o->eps);
+        return luc_raise_null(LUCID_ERR_ARGUMENT, name, "eps: expected >= 0, got %g", o->eps);
     if (batch && x->view.ndim >= 2 && values_per_channel(x) == 1 && x->view.dims[1] > 0)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name,
+        return luc_raise_null(LUCID_ERR_ARGUMENT, name,
                               "input: expected more than 1 value per channel when training, got %s",
                               luc_shape_text(x).s);
     bool track = o->training && (o->running_mean || o->running_var);
     if (track && !(o->momentum >= 0 && o->momentum <= 1))
-        return luc_raise_null(LUCID_ERR_ARGUMENT, o->name, "momentum: expected [0,1], got %g",
+        return luc_raise_null(LUCID_ERR_ARGUMENT, name, "momentum: expected [0,1], got %g",
                               o->momentum);
     lucid_batch_norm_attrs attrs = {
         .eps = o->eps,

@@ -2,28 +2,31 @@
 #ifndef LUCID_AUTOGRAD_OPS_NORMALIZATION_H
 #define LUCID_AUTOGRAD_OPS_NORMALIZATION_H
 
-#include "autograd/op.h"
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
 typedef struct lucid_batch_norm_options {
-    lucid_tensor *weight, *bias;              /* [C] or NULL: 1 and 0 */
-    lucid_tensor *running_mean, *running_var; /* [C] or NULL */
-    bool training;   /* use the batch's statistics and, with momentum, update the running ones */
-    double momentum; /* new = (1 - momentum) old + momentum batch */
-    double eps;
-    lucid_tensor *residual; /* like x, or NULL: added to what was normalised */
-    bool relu;              /* then ReLU: y = max(0, batch_norm(x) + residual), in one pass */
+    LUCID_OPTIONS_SIZE(lucid_batch_norm_options);
+    lucid_tensor *weight LUCID_DEFAULT(NULL), *bias LUCID_DEFAULT(NULL); /* [C] or NULL: 1 and 0 */
+    lucid_tensor *running_mean LUCID_DEFAULT(NULL),
+        *running_var LUCID_DEFAULT(NULL); /* [C] or NULL */
+    /* Use the batch's statistics and, with momentum, update the running ones. */
+    bool training LUCID_DEFAULT(false);
+    double momentum LUCID_DEFAULT(0.1); /* new = (1 - momentum) old + momentum batch */
+    double eps LUCID_DEFAULT(1e-5);
+    /* Like x, or NULL: added to what was normalised. */
+    lucid_tensor *residual LUCID_DEFAULT(NULL);
+    /* Then ReLU: y = max(0, batch_norm(x) + residual), in one pass. */
+    bool relu LUCID_DEFAULT(false);
     /* Where the batch's statistics are used: x's own mean and biased variance per channel, [C] of
      * float64, if they are known (lucid_conv2d_statistics finds them). Both or neither. */
-    lucid_tensor *mean, *var;
-    const char *name; /* of the caller in error messages: "BatchNorm2d" */
+    lucid_tensor *mean LUCID_DEFAULT(NULL), *var LUCID_DEFAULT(NULL);
+    const char *name LUCID_DEFAULT(NULL); /* of the caller in error messages; NULL: batch_norm */
 } lucid_batch_norm_options;
-#define LUCID_BATCH_NORM_DEFAULTS                                                               \
-    .weight = NULL, .bias = NULL, .running_mean = NULL, .running_var = NULL, .training = false, \
-    .momentum = 0.1, .eps = 1e-5, .residual = NULL, .relu = false, .mean = NULL, .var = NULL,   \
-    .name = "batch_norm"
-LUCID_API extern const lucid_batch_norm_options lucid_batch_norm_defaults;
+LUCID_DEFAULTS(lucid_batch_norm, .weight = NULL, .bias = NULL, .running_mean = NULL,
+               .running_var = NULL, .training = false, .momentum = 0.1, .eps = 1e-5,
+               .residual = NULL, .relu = false, .mean = NULL, .var = NULL, .name = NULL);
 
 /* Batch normalisation (Ioffe and Szegedy, 2015) of x [N,C] or [N,C,...]:
  *     y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias,  Var biased, per channel
@@ -45,14 +48,9 @@ LUCID_API lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x,
  * al., 2014); returns x itself otherwise. p in [0, 1]. Uses the default generator. */
 LUCID_API lucid_tensor *lucid_dropout(lucid_tensor *x, double p, bool training);
 
-#ifndef __cplusplus
 /* lucid_batch_norm(x, .weight = w, .bias = b, .training = true) */
-#define lucid_batch_norm(...)                                                              \
-    LUCID_CALL(lucid_tensor *,                                                             \
-               lucid_batch_norm_opt(LUCID_HEAD(__VA_ARGS__),                               \
-                                    &(lucid_batch_norm_options){LUCID_BATCH_NORM_DEFAULTS, \
-                                                                LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define lucid_batch_norm(...) \
+    LUCID_CALL1(lucid_batch_norm_opt, lucid_batch_norm, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

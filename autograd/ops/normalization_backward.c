@@ -3,6 +3,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/options_priv.h"
 
 /* ---- batch_norm_backward: (g, x, weight?, mean, invstd, bias?, y?) -> (dx, dweight, dbias, dr) */
 
@@ -80,9 +81,9 @@ typedef struct second {
     lucid_tensor *u, *p, *q; /* what reached dx, dw and db, or NULL */
     bool needs_x, needs_w;
     lucid_dtype wide;
-    lucid_shape row; /* [1,C,1..] */
-    lucid_reduce_options over;
-    double n; /* values of a channel, and 1 where it has none: a mean of nothing is 0 */
+    lucid_shape row;  /* [1,C,1..] */
+    lucid_shape over; /* all dimensions but the channel */
+    double n;         /* values of a channel, and 1 where it has none: a mean of nothing is 0 */
 } second;
 
 /* What reaches g (as it is cut), x and w; NULL where nothing does. */
@@ -105,7 +106,8 @@ static lucid_tensor *as_row(const second *d, lucid_tensor *t)
 
 static lucid_tensor *mean_over(const second *d, lucid_tensor *t)
 {
-    return lucid_div_scalar(lucid_sum_opt(t, &d->over), d->n);
+    return lucid_div_scalar(lucid_sum_opt(t, d->over, LUC_WITH(lucid_reduce, .keepdim = true)),
+                            d->n);
 }
 
 /* Scopes let go of what is as large as x and no longer needed: memory that is still in the cache is
@@ -134,14 +136,12 @@ static lucid_tensor *weighted_sum(lucid_tensor *a, lucid_tensor *by_a, lucid_ten
 static void second_sizes(second *d, const lucid_tensor *x)
 {
     d->row = (lucid_shape){.ndim = x->view.ndim};
-    d->over = lucid_reduce_defaults;
-    d->over.keepdim = true;
-    d->over.n_dims = 0;
+    d->over = (lucid_shape){.ndim = 0};
     d->n = 1;
     for (int i = 0; i < x->view.ndim; i++) {
         d->row.dims[i] = i == 1 ? x->view.dims[1] : 1;
         if (i == 1) continue;
-        d->over.dims[d->over.n_dims++] = i;
+        d->over.dims[d->over.ndim++] = i;
         d->n *= (double)x->view.dims[i];
     }
     if (d->n < 1) d->n = 1;

@@ -3,8 +3,7 @@
 #include "autograd/ops/pooling.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-
-const lucid_pool2d_options lucid_pool2d_defaults = {LUCID_POOL2D_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- infer ------------------------------------------------------------------------------------- */
 
@@ -463,21 +462,13 @@ const lucid_op luc_op_adaptive_avg_pool2d_backward = {
 
 /* ---- the functions ------------------------------------------------------------------------------- */
 
-static bool pool_attrs(int64_t kernel, const lucid_pool2d_options *o, const char *op,
-                       lucid_pool2d_attrs *a)
+/* Fills kernel, stride and padding, and checks them and what else stands in a. */
+static bool pool_attrs(lucid_extent kernel, lucid_extent stride, lucid_extent padding,
+                       const char *op, lucid_pool2d_attrs *a)
 {
-    if (!o) o = &lucid_pool2d_defaults;
-    bool follows = o->stride == LUCID_KERNEL;
-    *a = (lucid_pool2d_attrs){
-        .kernel = {kernel, o->kernel_w == LUCID_SAME ? kernel : o->kernel_w},
-        .padding = {o->padding, o->padding_w == LUCID_SAME ? o->padding : o->padding_w},
-        .dilation = {o->dilation, o->dilation_w == LUCID_SAME ? o->dilation : o->dilation_w},
-        .ceil_mode = o->ceil_mode,
-        .count_include_pad = o->count_include_pad,
-        .divisor = o->divisor_override,
-    };
-    a->stride[0] = follows ? a->kernel[0] : o->stride;
-    a->stride[1] = o->stride_w != LUCID_SAME ? o->stride_w : follows ? a->kernel[1] : o->stride;
+    lucid_extent_get(kernel, a->kernel);
+    lucid_extent_get(stride == LUCID_KERNEL ? kernel : stride, a->stride);
+    lucid_extent_get(padding, a->padding);
     return check_window(op, a);
 }
 
@@ -490,32 +481,42 @@ static lucid_tensor *pool(const lucid_op *op, lucid_tensor *x, const lucid_pool2
     return single ? lucid_squeeze(y, 0) : y;
 }
 
-lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_pool2d_options *o)
+lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, lucid_extent kernel,
+                                   const lucid_max_pool2d_options *options)
 {
-    lucid_pool2d_attrs a;
-    if (!luc_given(x, "max_pool2d", "x") || !pool_attrs(kernel, o, "max_pool2d", &a)) return NULL;
+    const lucid_max_pool2d_options *o = LUC_OPTIONS(lucid_max_pool2d, options, "max_pool2d");
+    if (!o || !luc_given(x, "max_pool2d", "x")) return NULL;
+    lucid_pool2d_attrs a = {.ceil_mode = o->ceil_mode};
+    lucid_extent_get(o->dilation, a.dilation);
+    if (!pool_attrs(kernel, o->stride, o->padding, "max_pool2d", &a)) return NULL;
     a.no_index =
         !lucid_requires_grad(x) || !lucid_is_grad_enabled(); /* only a gradient asks for it */
     return pool(&luc_op_max_pool2d, x, &a);
 }
 
-lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, int64_t kernel, const lucid_pool2d_options *o)
+lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, lucid_extent kernel,
+                                   const lucid_avg_pool2d_options *options)
 {
-    lucid_pool2d_attrs a;
-    if (!luc_given(x, "avg_pool2d", "x") || !pool_attrs(kernel, o, "avg_pool2d", &a)) return NULL;
-    if (a.dilation[0] != 1 || a.dilation[1] != 1)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "avg_pool2d",
-                              "dilation: expected 1, got %lld,%lld", (long long)a.dilation[0],
-                              (long long)a.dilation[1]);
+    const lucid_avg_pool2d_options *o = LUC_OPTIONS(lucid_avg_pool2d, options, "avg_pool2d");
+    if (!o || !luc_given(x, "avg_pool2d", "x")) return NULL;
+    lucid_pool2d_attrs a = {
+        .dilation = {1, 1},
+        .ceil_mode = o->ceil_mode,
+        .count_include_pad = o->count_include_pad,
+        .divisor = o->divisor_override,
+    };
+    if (!pool_attrs(kernel, o->stride, o->padding, "avg_pool2d", &a)) return NULL;
     return pool(&luc_op_avg_pool2d, x, &a);
 }
 
-lucid_tensor *lucid_adaptive_avg_pool2d(lucid_tensor *x, int64_t h, int64_t w)
+lucid_tensor *lucid_adaptive_avg_pool2d_opt(lucid_tensor *x, lucid_extent size)
 {
     if (!luc_given(x, "adaptive_avg_pool2d", "x")) return NULL;
-    if (h < 1 || w < 1)
+    lucid_pool2d_attrs a = {.ceil_mode = false};
+    lucid_extent_get(size, a.size);
+    if (a.size[0] < 1 || a.size[1] < 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "adaptive_avg_pool2d",
-                              "h, w: expected >= 1, got %lld,%lld", (long long)h, (long long)w);
-    lucid_pool2d_attrs a = {.size = {h, w}};
+                              "size: expected >= 1, got %lld,%lld", (long long)a.size[0],
+                              (long long)a.size[1]);
     return pool(&luc_op_adaptive_avg_pool2d, x, &a);
 }

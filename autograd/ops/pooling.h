@@ -2,46 +2,50 @@
 #ifndef LUCID_AUTOGRAD_OPS_POOLING_H
 #define LUCID_AUTOGRAD_OPS_POOLING_H
 
-#include "autograd/op.h"
-#include "autograd/ops/convolution.h" /* LUCID_SAME */
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
 #define LUCID_KERNEL INT64_MIN /* a stride that is the same as the kernel's size */
 
-typedef struct lucid_pool2d_options {
-    int64_t kernel_w;             /* LUCID_SAME: the window is square */
-    int64_t stride, stride_w;     /* LUCID_KERNEL: as the window */
-    int64_t padding, padding_w;   /* at most half the window */
-    int64_t dilation, dilation_w; /* max pooling only */
-    bool ceil_mode;               /* round the output's size up */
-    bool count_include_pad;       /* average: padding counts as zeros */
-    int64_t divisor_override;     /* average: divide by this; 0: by the window */
-} lucid_pool2d_options;
-#define LUCID_POOL2D_DEFAULTS                                                             \
-    .kernel_w = LUCID_SAME, .stride = LUCID_KERNEL, .stride_w = LUCID_SAME, .padding = 0, \
-    .padding_w = LUCID_SAME, .dilation = 1, .dilation_w = LUCID_SAME, .ceil_mode = false, \
-    .count_include_pad = true, .divisor_override = 0
-LUCID_API extern const lucid_pool2d_options lucid_pool2d_defaults;
+/* Extents: one number for both directions, or lucid_pair(height, width). */
+typedef struct lucid_max_pool2d_options {
+    LUCID_OPTIONS_SIZE(lucid_max_pool2d_options);
+    lucid_extent stride LUCID_DEFAULT(LUCID_KERNEL); /* LUCID_KERNEL: as the window */
+    lucid_extent padding LUCID_DEFAULT(0);           /* at most half the window */
+    lucid_extent dilation LUCID_DEFAULT(1);          /* distance between the window's elements */
+    bool ceil_mode LUCID_DEFAULT(false);             /* round the output's size up */
+} lucid_max_pool2d_options;
+LUCID_DEFAULTS(lucid_max_pool2d, .stride = LUCID_KERNEL, .padding = 0, .dilation = 1,
+               .ceil_mode = false);
 
-/* The largest of each window (a NaN wins); the gradient goes to the first largest. Takes integers, too,
- * as PyTorch does; only bool is refused. */
-LUCID_API lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, int64_t kernel,
-                                             const lucid_pool2d_options *options);
-LUCID_API lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, int64_t kernel,
-                                             const lucid_pool2d_options *options);
+typedef struct lucid_avg_pool2d_options {
+    LUCID_OPTIONS_SIZE(lucid_avg_pool2d_options);
+    lucid_extent stride LUCID_DEFAULT(LUCID_KERNEL); /* LUCID_KERNEL: as the window */
+    lucid_extent padding LUCID_DEFAULT(0);           /* at most half the window */
+    bool ceil_mode LUCID_DEFAULT(false);             /* round the output's size up */
+    bool count_include_pad LUCID_DEFAULT(true);      /* padding counts as zeros */
+    int64_t divisor_override LUCID_DEFAULT(0);       /* divide by this; 0: by the window */
+} lucid_avg_pool2d_options;
+LUCID_DEFAULTS(lucid_avg_pool2d, .stride = LUCID_KERNEL, .padding = 0, .ceil_mode = false,
+               .count_include_pad = true, .divisor_override = 0);
+
+/* The largest of each window (a NaN wins); the gradient goes to the first largest. Takes integers,
+ * too, as PyTorch does; only bool is refused. */
+LUCID_API lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, lucid_extent kernel,
+                                             const lucid_max_pool2d_options *options);
+LUCID_API lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, lucid_extent kernel,
+                                             const lucid_avg_pool2d_options *options);
 /* Windows of i*H/h .. ceil((i+1)*H/h): the output is [N,C,h,w]. */
-LUCID_API lucid_tensor *lucid_adaptive_avg_pool2d(lucid_tensor *x, int64_t h, int64_t w);
-#ifndef __cplusplus
-#define LUC_POOL2D_OPTIONS(...) (&(lucid_pool2d_options){LUCID_POOL2D_DEFAULTS, __VA_ARGS__})
-/* lucid_max_pool2d(x, 2); lucid_avg_pool2d(x, 3, .stride = 2, .padding = 1) */
-#define lucid_max_pool2d(x, ...)                                                \
-    LUCID_CALL(lucid_tensor *, lucid_max_pool2d_opt(x, LUCID_HEAD(__VA_ARGS__), \
-                                                    LUC_POOL2D_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#define lucid_avg_pool2d(x, ...)                                                \
-    LUCID_CALL(lucid_tensor *, lucid_avg_pool2d_opt(x, LUCID_HEAD(__VA_ARGS__), \
-                                                    LUC_POOL2D_OPTIONS(LUCID_TAIL(__VA_ARGS__))))
-#endif
+LUCID_API lucid_tensor *lucid_adaptive_avg_pool2d_opt(lucid_tensor *x, lucid_extent size);
+/* lucid_max_pool2d(x, 2);  lucid_avg_pool2d(x, (3, 2), .stride = 2, .padding = 1) */
+#define lucid_max_pool2d(...) LUC_POOL2D(lucid_max_pool2d, __VA_ARGS__)
+#define lucid_avg_pool2d(...) LUC_POOL2D(lucid_avg_pool2d, __VA_ARGS__)
+#define LUC_POOL2D(name, ...) \
+    LUCID_CALL2(name##_opt, name, LUCID_ASIS, LUCID_EXTENT_OF, __VA_ARGS__)
+/* lucid_adaptive_avg_pool2d(x, 1);  lucid_adaptive_avg_pool2d(x, (4, 7)) */
+#define lucid_adaptive_avg_pool2d(x, size) \
+    LUCID_STRICT(lucid_adaptive_avg_pool2d_opt(x, LUCID_EXTENT_OF(size)))
 
 LUCID_END_DECLS
 #endif

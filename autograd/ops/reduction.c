@@ -3,66 +3,38 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-
-const lucid_reduce_options lucid_reduce_defaults = {LUCID_REDUCE_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- options ----------------------------------------------------------------------------------- */
 
-/* n_dims where .dims[i] was written: nobody can tell how many there are. */
-enum { DIMS_UNCLEAR = LUCID_DIMS_ALL - 1 };
-
-int lucid_count_dims(const char *text)
+/* A bit for each reduced dimension. */
+static bool reduce_mask(const lucid_tensor *x, const lucid_shape *dims, const char *op,
+                        uint32_t *mask)
 {
-    const char *p = text ? strstr(text, ".dims") : NULL;
-    while (p && (p[5] == '_' || (p[5] >= 'a' && p[5] <= 'z'))) p = strstr(p + 5, ".dims");
-    if (!p) return LUCID_DIMS_ALL;
-    for (p += 5; *p == ' ';) p++;
-    if (*p == '[') return DIMS_UNCLEAR;
-    p = strchr(p, '{');
-    if (!p) return LUCID_DIMS_ALL;
-    int depth = 1, count = 0;
-    bool item = false; /* something was written since the last comma */
-    for (p++; *p && depth > 0; p++) {
-        if (*p == '{' || *p == '(' || *p == '[') depth++;
-        if (*p == '}' || *p == ')' || *p == ']') depth--;
-        if (depth == 1 && *p == ',') {
-            count += item;
-            item = false;
-        } else if (depth > 0 && *p != ' ') {
-            item = true;
-        }
+    int ndim = x->view.ndim;
+    *mask = 0;
+    if (dims->ndim > LUCID_MAX_DIMS)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "dims: expected at most %d, got %d",
+                         LUCID_MAX_DIMS, dims->ndim);
+    if (dims->ndim <= 0) *mask = (1u << ndim) - 1;
+    for (int i = 0; i < dims->ndim; i++) {
+        int d = luc_wrap_dim(dims->dims[i], ndim, op, "dims");
+        if (d < 0) return false;
+        if (*mask >> d & 1)
+            return luc_raise(LUCID_ERR_ARGUMENT, op, "dims: dimension %d is named twice", d);
+        *mask |= 1u << d;
     }
-    count += item;
-    return count ? count : LUCID_DIMS_ALL;
+    if (ndim == 0) *mask = 0;
+    return true;
 }
 
-/* Options to attributes: a bit for each reduced dimension. */
-static bool reduce_attrs(const lucid_tensor *x, const lucid_reduce_options *o, const char *op,
-                         lucid_reduce_attrs *a)
+/* The dimensions of a mask as a list; one without entries for none. */
+static lucid_shape mask_dims(uint32_t mask)
 {
-    if (!o) o = &lucid_reduce_defaults;
-    int ndim = x->view.ndim;
-    *a = (lucid_reduce_attrs){.keepdim = o->keepdim, .correction = o->correction};
-    if (o->n_dims < LUCID_DIMS_ALL)
-        return luc_raise(LUCID_ERR_ARGUMENT, op,
-                         "dims: expected .dims = {..}, or .n_dims beside .dims[i], got n_dims %d",
-                         o->n_dims);
-    if (o->n_dims <= 0) {
-        a->mask = (1u << ndim) - 1;
-        return true;
-    }
-    if (o->n_dims > LUCID_MAX_DIMS)
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "dims: expected at most %d, got %d",
-                         LUCID_MAX_DIMS, o->n_dims);
-    for (int i = 0; i < o->n_dims; i++) {
-        int d = luc_wrap_dim(o->dims[i], ndim, op, "dims");
-        if (d < 0) return false;
-        if (a->mask >> d & 1)
-            return luc_raise(LUCID_ERR_ARGUMENT, op, "dims: dimension %d is named twice", d);
-        a->mask |= 1u << d;
-    }
-    if (ndim == 0) a->mask = 0;
-    return true;
+    lucid_shape dims = {.ndim = 0};
+    for (int d = 0; d < LUCID_MAX_DIMS; d++)
+        if (mask >> d & 1) dims.dims[dims.ndim++] = d;
+    return dims;
 }
 
 /* ---- infer ------------------------------------------------------------------------------------- */
@@ -164,14 +136,11 @@ static bool var_vjp(lucid_vjp *v)
     const lucid_reduce_attrs *a = v->attrs;
     lucid_tensor *x = lucid_saved_input(v, 0);
     if (!x) return false;
-    lucid_reduce_options o = lucid_reduce_defaults;
-    o.keepdim = true;
-    o.n_dims = 0;
-    for (int d = 0; d < x->view.ndim; d++)
-        if (a->mask >> d & 1) o.dims[o.n_dims++] = d;
+    const lucid_reduce_options *keep = LUC_WITH(lucid_reduce, .keepdim = true);
+    const lucid_shape dims = mask_dims(a->mask);
     /* Centred twice: the first mean is rounded to x's dtype, which shows where it is large. */
-    lucid_tensor *centred = lucid_sub(x, lucid_mean_opt(x, &o));
-    centred = lucid_sub(centred, lucid_mean_opt(centred, &o));
+    lucid_tensor *centred = lucid_sub(x, lucid_mean_opt(x, dims, keep));
+    centred = lucid_sub(centred, lucid_mean_opt(centred, dims, keep));
     double scale = 2 / (count_of(v) - (double)a->correction);
     lucid_tensor *g = with_kept_dims(v, v->grad_out[0]);
     v->grad_in[0] = lucid_mul(centred, lucid_mul_scalar(g, scale));
@@ -185,13 +154,10 @@ static bool extreme_vjp(lucid_vjp *v)
     lucid_tensor *x = lucid_saved_input(v, 0);
     if (!x) return false;
     lucid_tensor *y = with_kept_dims(v, lucid_saved_output(v, 0));
-    lucid_tensor *hit = lucid_where(lucid_isnan(y), lucid_isnan(x), lucid_eq(x, y));
-    lucid_reduce_options o = lucid_reduce_defaults;
-    o.keepdim = true;
-    o.n_dims = 0;
-    for (int d = 0; d < x->view.ndim; d++)
-        if (a->mask >> d & 1) o.dims[o.n_dims++] = d;
-    lucid_tensor *ties = lucid_cast(lucid_sum_opt(hit, &o), x->view.dtype);
+    lucid_tensor *hit = lucid_where(lucid_nan_mask(y), lucid_nan_mask(x), lucid_eq(x, y));
+    const lucid_reduce_options *keep = LUC_WITH(lucid_reduce, .keepdim = true);
+    const lucid_shape dims = mask_dims(a->mask);
+    lucid_tensor *ties = lucid_cast(lucid_sum_opt(hit, dims, keep), x->view.dtype);
     lucid_tensor *share = lucid_div(with_kept_dims(v, v->grad_out[0]), ties);
     v->grad_in[0] = lucid_mul(lucid_cast(hit, x->view.dtype), share);
     return v->grad_in[0] != NULL;
@@ -357,56 +323,81 @@ const lucid_op luc_op_argmin = {
 
 /* ---- the functions ------------------------------------------------------------------------------- */
 
-static lucid_tensor *reduce(const lucid_op *op, lucid_tensor *x, const lucid_reduce_options *o)
+static lucid_tensor *reduce(const lucid_op *op, lucid_tensor *x, const lucid_shape *dims,
+                            const lucid_reduce_options *options)
 {
-    lucid_reduce_attrs attrs;
-    if (!luc_given(x, op->name, "x") || !reduce_attrs(x, o, op->name, &attrs)) return NULL;
+    const lucid_reduce_options *o = LUC_OPTIONS(lucid_reduce, options, op->name);
+    lucid_reduce_attrs attrs = {.keepdim = o && o->keepdim, .correction = 1};
+    if (!o || !luc_given(x, op->name, "x") || !reduce_mask(x, dims, op->name, &attrs.mask))
+        return NULL;
     return luc_apply1(op, x, &attrs);
 }
 
-lucid_tensor *lucid_sum_opt(lucid_tensor *x, const lucid_reduce_options *options)
+lucid_tensor *lucid_sum_opt(lucid_tensor *x, lucid_shape dims, const lucid_reduce_options *options)
 {
-    return reduce(&luc_op_sum, x, options);
+    return reduce(&luc_op_sum, x, &dims, options);
 }
 
-lucid_tensor *lucid_mean_opt(lucid_tensor *x, const lucid_reduce_options *options)
+lucid_tensor *lucid_mean_opt(lucid_tensor *x, lucid_shape dims, const lucid_reduce_options *options)
 {
-    return reduce(&luc_op_mean, x, options);
+    return reduce(&luc_op_mean, x, &dims, options);
 }
 
-lucid_tensor *lucid_var_opt(lucid_tensor *x, const lucid_reduce_options *options)
+lucid_tensor *lucid_var_opt(lucid_tensor *x, lucid_shape dims, const lucid_var_options *options)
 {
-    return reduce(&luc_op_var, x, options);
+    const lucid_var_options *o = LUC_OPTIONS(lucid_var, options, "var");
+    if (!o) return NULL;
+    lucid_reduce_attrs attrs = {.keepdim = o->keepdim, .correction = o->correction};
+    if (!luc_given(x, "var", "x") || !reduce_mask(x, &dims, "var", &attrs.mask)) return NULL;
+    return luc_apply1(&luc_op_var, x, &attrs);
 }
 
-lucid_tensor *lucid_max_opt(lucid_tensor *x, const lucid_reduce_options *options)
+lucid_tensor *lucid_max_opt(lucid_tensor *x, lucid_shape dims, const lucid_reduce_options *options)
 {
     LUC_CALLED_AS("max");
-    return reduce(&luc_op_amax, x, options);
+    return reduce(&luc_op_amax, x, &dims, options);
 }
 
-lucid_tensor *lucid_min_opt(lucid_tensor *x, const lucid_reduce_options *options)
+lucid_tensor *lucid_min_opt(lucid_tensor *x, lucid_shape dims, const lucid_reduce_options *options)
 {
     LUC_CALLED_AS("min");
-    return reduce(&luc_op_amin, x, options);
+    return reduce(&luc_op_amin, x, &dims, options);
 }
 
-static lucid_tensor *arg_reduce(const lucid_op *op, lucid_tensor *x, int dim,
-                                const lucid_reduce_options *o)
+/* The index in all of x: that along the one dimension of x's elements in a row. */
+static lucid_tensor *arg_of_all(const lucid_op *op, lucid_tensor *x, bool keepdim)
 {
-    if (!luc_given(x, op->name, "x")) return NULL;
-    int d = luc_wrap_dim(dim, x->view.ndim, op->name, "dim");
-    if (d < 0) return NULL;
-    lucid_reduce_attrs attrs = {.mask = x->view.ndim ? 1u << d : 0, .keepdim = o && o->keepdim};
+    lucid_shape row = {1, {-1}}, ones = {.ndim = keepdim ? x->view.ndim : 0};
+    for (int d = 0; d < ones.ndim; d++) ones.dims[d] = 1;
+    if (x->numel == 0) row.dims[0] = 0;
+    lucid_reduce_attrs attrs = {.mask = 1};
+    x = lucid_reshape_opt(x, row);
+    return x ? lucid_reshape_opt(luc_apply1(op, x, &attrs), ones) : NULL;
+}
+
+static lucid_tensor *arg_reduce(const lucid_op *op, lucid_tensor *x, const lucid_shape *dims,
+                                const lucid_reduce_options *options)
+{
+    const lucid_reduce_options *o = LUC_OPTIONS(lucid_reduce, options, op->name);
+    if (!o || !luc_given(x, op->name, "x")) return NULL;
+    lucid_reduce_attrs attrs = {.keepdim = o->keepdim};
+    if (!reduce_mask(x, dims, op->name, &attrs.mask)) return NULL;
+    if (dims->ndim > 1)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op->name,
+                              "dims: expected one dimension, or all of them, got %s",
+                              luc_dims_text(dims->ndim, dims->dims).s);
+    if (dims->ndim <= 0 && x->view.ndim != 1) return arg_of_all(op, x, o->keepdim);
     return luc_apply1(op, x, &attrs);
 }
 
-lucid_tensor *lucid_argmax_opt(lucid_tensor *x, int dim, const lucid_reduce_options *options)
+lucid_tensor *lucid_argmax_opt(lucid_tensor *x, lucid_shape dims,
+                               const lucid_reduce_options *options)
 {
-    return arg_reduce(&luc_op_argmax, x, dim, options);
+    return arg_reduce(&luc_op_argmax, x, &dims, options);
 }
 
-lucid_tensor *lucid_argmin_opt(lucid_tensor *x, int dim, const lucid_reduce_options *options)
+lucid_tensor *lucid_argmin_opt(lucid_tensor *x, lucid_shape dims,
+                               const lucid_reduce_options *options)
 {
-    return arg_reduce(&luc_op_argmin, x, dim, options);
+    return arg_reduce(&luc_op_argmin, x, &dims, options);
 }

@@ -2,9 +2,7 @@
 #include "autograd/ops/sorting.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-
-const lucid_sort_options lucid_sort_defaults = {LUCID_SORT_DEFAULTS};
-const lucid_topk_options lucid_topk_defaults = {LUCID_TOPK_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- infer ------------------------------------------------------------------------------------- */
 
@@ -205,11 +203,12 @@ static lucid_sorted apply_sorted(const lucid_op *op, lucid_tensor *x, const luci
 }
 
 static lucid_sorted sort_along(const lucid_op *op, lucid_tensor *x, int dim,
-                               const lucid_sort_options *o)
+                               const lucid_sort_options *options)
 {
-    if (!luc_given(x, op->name, "x")) return (lucid_sorted){NULL, NULL};
+    const lucid_sort_options *o = LUC_OPTIONS(lucid_sort, options, op->name);
+    if (!o || !luc_given(x, op->name, "x")) return (lucid_sorted){NULL, NULL};
     lucid_sort_attrs a = {.dim = luc_wrap_dim(dim, x->view.ndim, op->name, "dim"),
-                          .descending = o && o->descending};
+                          .descending = o->descending};
     if (a.dim < 0) return (lucid_sorted){NULL, NULL};
     return apply_sorted(op, x, &a);
 }
@@ -226,9 +225,9 @@ lucid_tensor *lucid_argsort_opt(lucid_tensor *x, int dim, const lucid_sort_optio
 
 lucid_sorted lucid_topk_opt(lucid_tensor *x, int64_t k, const lucid_topk_options *options)
 {
-    const lucid_topk_options *o = options ? options : &lucid_topk_defaults;
+    const lucid_topk_options *o = LUC_OPTIONS(lucid_topk, options, "topk");
     const lucid_sorted failed = {NULL, NULL};
-    if (!luc_given(x, "topk", "x")) return failed;
+    if (!o || !luc_given(x, "topk", "x")) return failed;
     lucid_sort_attrs a = {
         .dim = luc_wrap_dim(o->dim, x->view.ndim, "topk", "dim"), .k = k, .descending = o->largest};
     if (a.dim < 0) return failed;

@@ -8,7 +8,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_SORTING_H
 #define LUCID_AUTOGRAD_OPS_SORTING_H
 
-#include "autograd/op.h"
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
@@ -18,18 +18,19 @@ typedef struct lucid_sorted {
 } lucid_sorted;
 
 typedef struct lucid_sort_options {
-    bool descending; /* the largest, NaN before it, comes first; equals stay in x's order even so */
+    LUCID_OPTIONS_SIZE(lucid_sort_options);
+    /* The largest, NaN before it, comes first; equals stay in x's order even so. */
+    bool descending LUCID_DEFAULT(false);
 } lucid_sort_options;
-#define LUCID_SORT_DEFAULTS .descending = false
-LUCID_API extern const lucid_sort_options lucid_sort_defaults;
+LUCID_DEFAULTS(lucid_sort, .descending = false);
 
 typedef struct lucid_topk_options {
-    int dim;      /* along which; negative ones count from the end */
-    bool largest; /* the k largest, NaN first; else the k smallest */
-    bool sorted;  /* false: any order will do. lucid's is sorted all the same */
+    LUCID_OPTIONS_SIZE(lucid_topk_options);
+    int dim LUCID_DEFAULT(-1);        /* along which; negative ones count from the end */
+    bool largest LUCID_DEFAULT(true); /* the k largest, NaN first; else the k smallest */
+    bool sorted LUCID_DEFAULT(true);  /* false: any order will do. lucid's is sorted all the same */
 } lucid_topk_options;
-#define LUCID_TOPK_DEFAULTS .dim = -1, .largest = true, .sorted = true
-LUCID_API extern const lucid_topk_options lucid_topk_defaults;
+LUCID_DEFAULTS(lucid_topk, .dim = -1, .largest = true, .sorted = true);
 
 /* x sorted along dim, and where its elements stood: values and indices have x's sizes and
  * values[i] = x[indices[i]] along dim. A tensor [] of one number is sorted (dim 0 or -1). Errors: dim out
@@ -44,22 +45,14 @@ LUCID_API lucid_tensor *lucid_argsort_opt(lucid_tensor *x, int dim,
 LUCID_API lucid_sorted lucid_topk_opt(lucid_tensor *x, int64_t k,
                                       const lucid_topk_options *options);
 
-#ifndef __cplusplus
-/* lucid_sort(x, -1).values; lucid_sort(x, 0, .descending = true).indices */
-#define lucid_sort(x, ...)                                                             \
-    LUCID_CALL(lucid_sorted, lucid_sort_opt(x, LUCID_HEAD(__VA_ARGS__),                \
-                                            &(lucid_sort_options){LUCID_SORT_DEFAULTS, \
-                                                                  LUCID_TAIL(__VA_ARGS__)}))
-#define lucid_argsort(x, ...)                                                               \
-    LUCID_CALL(lucid_tensor *, lucid_argsort_opt(x, LUCID_HEAD(__VA_ARGS__),                \
-                                                 &(lucid_sort_options){LUCID_SORT_DEFAULTS, \
-                                                                       LUCID_TAIL(__VA_ARGS__)}))
+/* lucid_sort(x).values, along the last dimension;  lucid_sort(x, 0, .descending = true).indices */
+#define lucid_sort(...)        LUC_SORT(lucid_sort_opt, __VA_ARGS__)
+#define lucid_argsort(...)     LUC_SORT(lucid_argsort_opt, __VA_ARGS__)
+#define LUC_SORT(fn, ...)      LUCID_CAT(LUC_SORT_, LUC_ONE(__VA_ARGS__))(fn, __VA_ARGS__)
+#define LUC_SORT_1(fn, x)      LUCID_CALL2(fn, lucid_sort, LUCID_ASIS, LUCID_ASIS, x, -1)
+#define LUC_SORT_MORE(fn, ...) LUCID_CALL2(fn, lucid_sort, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 /* lucid_topk(x, 5); lucid_topk(x, 3, .dim = 0, .largest = false) */
-#define lucid_topk(x, ...)                                                             \
-    LUCID_CALL(lucid_sorted, lucid_topk_opt(x, LUCID_HEAD(__VA_ARGS__),                \
-                                            &(lucid_topk_options){LUCID_TOPK_DEFAULTS, \
-                                                                  LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define lucid_topk(...) LUCID_CALL2(lucid_topk_opt, lucid_topk, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

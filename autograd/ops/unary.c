@@ -1,6 +1,7 @@
 /* unary.c: operators of one tensor, element by element (activations: activation.c). */
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
+#include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 
 /* ---- helpers --------------------------------------------------------------------------------- */
@@ -342,9 +343,17 @@ lucid_tensor *lucid_reciprocal(lucid_tensor *x)
     return floating(&luc_op_reciprocal, x);
 }
 
-lucid_tensor *lucid_isnan(lucid_tensor *x)
+lucid_tensor *lucid_nan_mask(lucid_tensor *x)
 {
     return luc_apply1(&luc_op_isnan, x, NULL);
+}
+
+bool lucid_has_nan(lucid_tensor *x)
+{
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
+    lucid_tensor *mask = lucid_nan_mask(x);
+    return mask && lucid_item(lucid_sum_opt(mask, LUCID_ALL, NULL)) > 0;
 }
 
 static lucid_tensor *with_number(const lucid_op *op, lucid_tensor *x, double value)

@@ -5,7 +5,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_VIEW_H
 #define LUCID_AUTOGRAD_OPS_VIEW_H
 
-#include "autograd/op.h"
+#include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
 
@@ -20,15 +20,14 @@ LUCID_API lucid_tensor *lucid_expand_opt(lucid_tensor *x, lucid_shape shape);
 /* Any view of the storage: offset in elements from its begin. Checked against the storage's size. */
 LUCID_API lucid_tensor *lucid_as_strided_opt(lucid_tensor *x, lucid_shape shape,
                                              lucid_shape strides, int64_t offset);
-#ifndef __cplusplus
-/* The same with parenthesised lists: lucid_reshape(x, (64, -1)), lucid_permute(x, (0, 2, 3, 1)). */
-#define lucid_reshape(x, shape) lucid_reshape_opt(x, LUCID_SHAPE_OF(shape))
-#define lucid_view(x, shape)    lucid_view_opt(x, LUCID_SHAPE_OF(shape))
-#define lucid_permute(x, order) lucid_permute_opt(x, LUCID_SHAPE_OF(order))
-#define lucid_expand(x, shape)  lucid_expand_opt(x, LUCID_SHAPE_OF(shape))
+/* The same with lists in parentheses or one number: lucid_reshape(x, (64, -1)),
+ * lucid_reshape(x, -1), lucid_permute(x, (0, 2, 3, 1)). */
+#define lucid_reshape(x, shape) LUCID_STRICT(lucid_reshape_opt(x, LUCID_SHAPE_OF(shape)))
+#define lucid_view(x, shape)    LUCID_STRICT(lucid_view_opt(x, LUCID_SHAPE_OF(shape)))
+#define lucid_permute(x, order) LUCID_STRICT(lucid_permute_opt(x, LUCID_SHAPE_OF(order)))
+#define lucid_expand(x, shape)  LUCID_STRICT(lucid_expand_opt(x, LUCID_SHAPE_OF(shape)))
 #define lucid_as_strided(x, shape, strides, offset) \
-    lucid_as_strided_opt(x, LUCID_SHAPE_OF(shape), LUCID_SHAPE_OF(strides), offset)
-#endif
+    LUCID_STRICT(lucid_as_strided_opt(x, LUCID_SHAPE_OF(shape), LUCID_SHAPE_OF(strides), offset))
 LUCID_API lucid_tensor *lucid_transpose(lucid_tensor *x, int dim0, int dim1);
 /* Removes dimension dim if its size is 1 (else returns a view as it is). */
 LUCID_API lucid_tensor *lucid_squeeze(lucid_tensor *x, int dim);

@@ -97,13 +97,14 @@ const lucid_backend *luc_cpu_backend(void)
     return &cpu;
 }
 
-void lucid_set_num_threads(int n)
+int lucid_set_num_threads(int n)
 {
-    if (n < 1) {
+    int old = luc_num_threads();
+    if (n < 1)
         luc_raise(LUCID_ERR_ARGUMENT, "set_num_threads", "n: expected at least 1, got %d", n);
-        return;
-    }
-    luc_set_num_threads(n);
+    else
+        luc_set_num_threads(n);
+    return old;
 }
 
 int lucid_get_num_threads(void)

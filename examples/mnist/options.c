@@ -79,7 +79,7 @@ static bool read_device(const char *text, lucid_device *device)
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     bool ok = lucid_device_parse(text, device);
     if (ok && lucid_device_count(device->type) <= device->index) {
-        lucid_backend_get(device->type); /* says why */
+        lucid_synchronize(*device); /* says why */
         ok = false;
         fprintf(stderr, "mnist: --device: %s cannot be used here%s%s\n", text,
                 lucid_error()[0] ? ": " : "", lucid_error());

@@ -214,7 +214,7 @@ static void draw_curves(const report *r)
         {.title = "loss", .x_label = "epoch", .series = loss, .count = 2, .log_y = true},
         accuracy_panel(&accuracy),
     };
-    save_picture(r, lucid_plot(panels, 2, NULL), "curves.png");
+    save_picture(r, lucid_plot(panels, 2), "curves.png");
     free(epoch);
 }
 
@@ -236,7 +236,7 @@ static void draw_wrong_answers(const report *r)
     o.columns = 8;
     o.title = "Wrong answers";
     lucid_tensor *images = lucid_from_data((r->wrong, 28, 28), r->pixels);
-    save_picture(r, lucid_plot_images(images, captions, &o),
+    save_picture(r, lucid_plot_images_opt(images, captions, &o),
                  r->o->eval_only ? "wrong-eval.png" : "wrong.png");
 }
 
@@ -247,7 +247,8 @@ static void draw_filters(const report *r, lucid_module *net)
     o.scale = 20;
     o.title = "Filters of the first layer";
     lucid_tensor *weight = lucid_get_parameter(net, "0.weight");
-    save_picture(r, lucid_plot_filters(lucid_tensor_to(weight, lucid_cpu()), &o), "filters.png");
+    save_picture(r, lucid_plot_filters_opt(lucid_tensor_to(weight, lucid_cpu()), &o),
+                 "filters.png");
 }
 
 void report_end(report *r, lucid_module *net, const score *s)

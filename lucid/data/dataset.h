@@ -20,9 +20,9 @@
 #ifndef LUCID_DATA_DATASET_H
 #define LUCID_DATA_DATASET_H
 
-#include "lucid/api.h"
-#include "lucid/random.h"
-#include "lucid/tensor.h"
+#include "../api.h"
+#include "../random.h"
+#include "../tensor.h"
 
 LUCID_BEGIN_DECLS
 
@@ -55,9 +55,8 @@ LUCID_API void lucid_dataset_free(lucid_dataset *dataset);
  * keeps both (a copy where one is not contiguous). NULL after an error. */
 LUCID_API lucid_dataset *lucid_data_tensors(lucid_tensor *x, lucid_tensor *y);
 
-#ifndef __cplusplus
-#define data_Tensors(x, y) lucid_data_tensors(x, y)
-#endif
+/* data_Tensors(x, y) */
+#define data_Tensors(x, y) LUCID_STRICT(lucid_data_tensors(x, y))
 
 LUCID_END_DECLS
 #endif

@@ -199,7 +199,8 @@ bool luc_feed_order(luc_feed *feed, const int64_t *order, int64_t n)
 {
     size_t scope = lucid_scope_begin();
     if (!scope) return false;
-    lucid_tensor_options options = lucid_index_defaults;
+    lucid_tensor_options options = lucid_tensor_defaults;
+    options.dtype = LUCID_I64;
     options.device = feed->device;
     lucid_release(feed->order);
     feed->order = lucid_retain(lucid_from_data_opt(LUCID_SHAPE(n), order, &options));

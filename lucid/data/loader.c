@@ -4,12 +4,11 @@
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
+#include "lucid/options_priv.h"
 
 #include <string.h>
 
 static const char op[] = "data_Loader";
-
-const lucid_loader_options lucid_loader_defaults = {LUCID_LOADER_DEFAULTS};
 
 struct lucid_loader {
     lucid_dataset *dataset;
@@ -99,9 +98,10 @@ static void count_batches(lucid_loader *loader)
 
 lucid_loader *lucid_loader_new(lucid_dataset *dataset, const lucid_loader_options *options)
 {
-    if (!options) options = &lucid_loader_defaults;
+    options = LUC_OPTIONS(lucid_loader, options, op);
     lucid_loader *loader = NULL;
-    if (!check_dataset(dataset, options->batch_size) || !check_options(options)) goto fail;
+    if (!options || !check_dataset(dataset, options->batch_size) || !check_options(options))
+        goto fail;
     loader = luc_calloc(1, sizeof *loader, op);
     if (!loader) goto fail;
     luc_live_add(LUC_LIVE_LOADERS, 1);

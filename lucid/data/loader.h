@@ -22,9 +22,9 @@
 #ifndef LUCID_DATA_LOADER_H
 #define LUCID_DATA_LOADER_H
 
-#include "lucid/api.h"
-#include "lucid/data/dataset.h"
-#include "lucid/device.h"
+#include "../api.h"
+#include "dataset.h"
+#include "../device.h"
 
 LUCID_BEGIN_DECLS
 
@@ -35,21 +35,23 @@ typedef struct lucid_loader lucid_loader;
 #define LUCID_SEED_DRAWN UINT64_MAX
 
 typedef struct lucid_loader_options {
-    int64_t batch_size; /* >= 1 */
-    bool shuffle;       /* a new order every epoch; false: 0, 1, 2, ... */
-    bool drop_last;     /* leave out the last batch of an epoch when it is not full */
-    int workers;        /* threads that make batches ahead; 0: made in lucid_next */
-    int prefetch;       /* batches made ahead for each worker, >= 1 */
-    uint64_t seed;
-    lucid_device device; /* where the batches go; copies to a GPU run beside its work */
+    LUCID_OPTIONS_SIZE(lucid_loader_options);
+    int64_t batch_size LUCID_DEFAULT(64); /* >= 1 */
+    bool shuffle LUCID_DEFAULT(false);    /* a new order every epoch; false: 0, 1, 2, ... */
+    bool drop_last
+        LUCID_DEFAULT(false);      /* leave out the last batch of an epoch when it is not full */
+    int workers LUCID_DEFAULT(0);  /* threads that make batches ahead; 0: made in lucid_next */
+    int prefetch LUCID_DEFAULT(2); /* batches made ahead for each worker, >= 1 */
+    uint64_t seed LUCID_DEFAULT(LUCID_SEED_DRAWN);
+    /* Where the batches go; copies to a GPU run beside its work. */
+    lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
     /* Make every sample once, keep all of them on the device, and gather the batches there: for data
      * sets that fit and do not draw (augmentation would be the same in every epoch). No workers. */
-    bool resident;
+    bool resident LUCID_DEFAULT(false);
 } lucid_loader_options;
-#define LUCID_LOADER_DEFAULTS                                                            \
-    .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0, .prefetch = 2, \
-    .seed = LUCID_SEED_DRAWN, .device = {LUCID_CPU, 0}, .resident = false
-LUCID_API extern const lucid_loader_options lucid_loader_defaults;
+LUCID_DEFAULTS(lucid_loader, .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0,
+               .prefetch = 2, .seed = LUCID_SEED_DRAWN, .device = {LUCID_CPU, 0},
+               .resident = false);
 
 /* The tensors belong to the loader until its next lucid_next, lucid_loader_reset or
  * lucid_loader_free; lucid_retain keeps one longer. */
@@ -86,13 +88,8 @@ LUCID_API int64_t lucid_loader_batches(const lucid_loader *loader);
 LUCID_API uint64_t lucid_loader_seed(const lucid_loader *loader);
 LUCID_API const lucid_dataset *lucid_loader_dataset(const lucid_loader *loader);
 
-#ifndef __cplusplus
 /* data_Loader(dataset, .batch_size = 64, .shuffle = true) */
-#define data_Loader(...)                                                                       \
-    LUCID_CALL(lucid_loader *, lucid_loader_new(LUCID_HEAD(__VA_ARGS__),                       \
-                                                &(lucid_loader_options){LUCID_LOADER_DEFAULTS, \
-                                                                        LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define data_Loader(...) LUCID_CALL1(lucid_loader_new, lucid_loader, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

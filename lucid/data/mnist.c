@@ -4,6 +4,7 @@
 #include "lucid/io/idx_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
+#include "lucid/options_priv.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,8 +14,6 @@
 static const char live_name[] = "data set"; /* in a report of what was never freed */
 
 static const char op[] = "data_MNIST";
-
-const lucid_mnist_options lucid_mnist_defaults = {LUCID_MNIST_DEFAULTS};
 
 typedef struct mnist_dataset {
     lucid_dataset base;
@@ -147,8 +146,8 @@ static bool check_options(const char *dir, lucid_split split, const lucid_mnist_
 lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
                                 const lucid_mnist_options *options)
 {
-    if (!options) options = &lucid_mnist_defaults;
-    if (!check_options(dir, split, options)) return NULL;
+    options = LUC_OPTIONS(lucid_mnist, options, op);
+    if (!options || !check_options(dir, split, options)) return NULL;
     mnist_dataset *d = luc_calloc(1, sizeof *d, op);
     if (!d) return NULL;
     luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);

@@ -2,22 +2,24 @@
 #ifndef LUCID_DATA_MNIST_H
 #define LUCID_DATA_MNIST_H
 
-#include "lucid/api.h"
-#include "lucid/data/dataset.h"
+#include "../api.h"
+#include "dataset.h"
 
 LUCID_BEGIN_DECLS
 
 typedef enum lucid_split { LUCID_TRAIN, LUCID_TEST } lucid_split;
 
 typedef struct lucid_mnist_options {
-    bool normalize;   /* (pixel / 255 - mean) / std; false: pixel / 255 */
-    double mean, std; /* of MNIST; Fashion-MNIST's own are 0.2860 and 0.3530 */
-    int64_t classes;  /* labels must be in [0, classes) */
-    bool verify;      /* check that the content is MNIST's or Fashion-MNIST's (SHA-256) */
+    LUCID_OPTIONS_SIZE(lucid_mnist_options);
+    bool normalize LUCID_DEFAULT(true); /* (pixel / 255 - mean) / std; false: pixel / 255 */
+    /* Of MNIST; Fashion-MNIST's own are 0.2860 and 0.3530. */
+    double mean LUCID_DEFAULT(0.1307), std LUCID_DEFAULT(0.3081);
+    int64_t classes LUCID_DEFAULT(10); /* labels must be in [0, classes) */
+    /* Check that the content is MNIST's or Fashion-MNIST's (SHA-256). */
+    bool verify LUCID_DEFAULT(true);
 } lucid_mnist_options;
-#define LUCID_MNIST_DEFAULTS \
-    .normalize = true, .mean = 0.1307, .std = 0.3081, .classes = 10, .verify = true
-LUCID_API extern const lucid_mnist_options lucid_mnist_defaults;
+LUCID_DEFAULTS(lucid_mnist, .normalize = true, .mean = 0.1307, .std = 0.3081, .classes = 10,
+               .verify = true);
 
 /* Reads images and labels of one split from the folder `dir`:
  * train-images-idx3-ubyte and train-labels-idx1-ubyte, or t10k-..., as they are or with .gz.
@@ -28,13 +30,9 @@ LUCID_API extern const lucid_mnist_options lucid_mnist_defaults;
 LUCID_API lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
                                           const lucid_mnist_options *options);
 
-#ifndef __cplusplus
 /* data_MNIST(dir, LUCID_TRAIN, .normalize = false) */
-#define data_MNIST(dir, ...)                                                                  \
-    LUCID_CALL(lucid_dataset *, lucid_data_mnist(dir, LUCID_HEAD(__VA_ARGS__),                \
-                                                 &(lucid_mnist_options){LUCID_MNIST_DEFAULTS, \
-                                                                        LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define data_MNIST(...) \
+    LUCID_CALL2(lucid_data_mnist, lucid_mnist, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

@@ -2,8 +2,8 @@
 #ifndef LUCID_IO_IDX_H
 #define LUCID_IO_IDX_H
 
-#include "lucid/api.h"
-#include "lucid/tensor.h"
+#include "../api.h"
+#include "../tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -2,14 +2,13 @@
 
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
+#include "lucid/options_priv.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
 static const char op[] = "plot";
-
-const lucid_plot_options lucid_plot_defaults = {LUCID_PLOT_DEFAULTS};
 
 static const uint32_t palette[8] = {0x2563eb, 0xea580c, 0x059669, 0xc026d3,
                                     0x0891b2, 0xca8a04, 0xdc2626, 0x57534e};
@@ -288,10 +287,10 @@ static bool check_panels(const lucid_panel *panels, int count)
     return true;
 }
 
-lucid_image *lucid_plot(const lucid_panel *panels, int count, const lucid_plot_options *options)
+lucid_image *lucid_plot_opt(const lucid_panel *panels, int count, const lucid_plot_options *options)
 {
-    if (!options) options = &lucid_plot_defaults;
-    if (!check_panels(panels, count)) return NULL;
+    options = LUC_OPTIONS(lucid_plot, options, "plot");
+    if (!options || !check_panels(panels, count)) return NULL;
     lucid_image *image = lucid_image_new(options->width, options->height, LUC_PAPER);
     if (!image) return NULL;
     int top = MARGIN, width = (options->width - MARGIN) / count;

@@ -3,11 +3,10 @@
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
 #include <string.h>
-
-const lucid_grid_options lucid_grid_defaults = {LUCID_GRID_DEFAULTS};
 
 enum { TEXT = 13, TITLE = 20, MARGIN = 28, GAP = 18, BAR = 14 };
 
@@ -129,11 +128,12 @@ static bool draw_caption(const grid *g, lucid_image *image, int64_t i)
                             TEXT, LUC_INK, g->captions[i]);
 }
 
-lucid_image *lucid_plot_images(const lucid_tensor *images, const char *const *captions,
-                               const lucid_grid_options *options)
+lucid_image *lucid_plot_images_opt(const lucid_tensor *images, const char *const *captions,
+                                   const lucid_grid_options *options)
 {
     static const char op[] = "plot_images";
-    grid g = {.options = options ? options : &lucid_grid_defaults, .captions = captions};
+    grid g = {.options = LUC_OPTIONS(lucid_grid, options, op), .captions = captions};
+    if (!g.options) return NULL;
     if (!images) return luc_raise_null(LUCID_ERR_ARGUMENT, op, "images: got NULL");
     lucid_shape s = lucid_tensor_shape(images);
     if (s.ndim != 3 && !(s.ndim == 4 && s.dims[1] == 1))
@@ -199,10 +199,11 @@ static bool draw_scale(lucid_image *image, double most)
            lucid_image_text(image, x + LENGTH + 12, y + BAR, TEXT, LUC_INK, high);
 }
 
-lucid_image *lucid_plot_filters(const lucid_tensor *weight, const lucid_grid_options *options)
+lucid_image *lucid_plot_filters_opt(const lucid_tensor *weight, const lucid_grid_options *options)
 {
     static const char op[] = "plot_filters";
-    grid g = {.options = options ? options : &lucid_grid_defaults};
+    grid g = {.options = LUC_OPTIONS(lucid_grid, options, op)};
+    if (!g.options) return NULL;
     if (!weight) return luc_raise_null(LUCID_ERR_ARGUMENT, op, "weight: got NULL");
     lucid_shape s = lucid_tensor_shape(weight);
     if (s.ndim != 4)

@@ -9,8 +9,8 @@
 #ifndef LUCID_IO_SAFETENSORS_H
 #define LUCID_IO_SAFETENSORS_H
 
-#include "lucid/api.h"
-#include "lucid/tensor.h"
+#include "../api.h"
+#include "../tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -1,13 +1,9 @@
 /* activation.c: activations as layers. */
 #include "nn/layers/activation.h"
 #include "nn/layers/layer_priv.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
-
-const lucid_nn_relu_options lucid_nn_relu_defaults = {LUCID_NN_RELU_DEFAULTS};
-const lucid_nn_gelu_options lucid_nn_gelu_defaults = {LUCID_NN_GELU_DEFAULTS};
-const lucid_nn_leaky_relu_options lucid_nn_leaky_relu_defaults = {LUCID_NN_LEAKY_RELU_DEFAULTS};
-const lucid_nn_elu_options lucid_nn_elu_defaults = {LUCID_NN_ELU_DEFAULTS};
 
 /* ---- ReLU ------------------------------------------------------------------------------------ */
 
@@ -36,9 +32,11 @@ bool luc_relu_fuses(const lucid_module *m)
 
 lucid_module *lucid_nn_relu(const lucid_nn_relu_options *options)
 {
+    const lucid_nn_relu_options *o = LUC_OPTIONS(lucid_nn_relu, options, "ReLU");
+    if (!o) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_relu_class);
     nn_ReLU *a = m ? lucid_self(m, nn_ReLU) : NULL;
-    if (a) a->inplace = (options ? options : &lucid_nn_relu_defaults)->inplace;
+    if (a) a->inplace = o->inplace;
     return m;
 }
 
@@ -121,10 +119,11 @@ const lucid_module_class lucid_nn_gelu_class = {
 
 lucid_module *lucid_nn_gelu(const lucid_nn_gelu_options *options)
 {
+    const lucid_nn_gelu_options *o = LUC_OPTIONS(lucid_nn_gelu, options, "GELU");
+    if (!o) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_gelu_class);
     nn_GELU *a = m ? lucid_self(m, nn_GELU) : NULL;
-    if (a)
-        a->tanh_approximation = (options ? options : &lucid_nn_gelu_defaults)->tanh_approximation;
+    if (a) a->tanh_approximation = o->tanh_approximation;
     return m;
 }
 
@@ -153,9 +152,11 @@ const lucid_module_class lucid_nn_leaky_relu_class = {
 
 lucid_module *lucid_nn_leaky_relu(const lucid_nn_leaky_relu_options *options)
 {
+    const lucid_nn_leaky_relu_options *o = LUC_OPTIONS(lucid_nn_leaky_relu, options, "LeakyReLU");
+    if (!o) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_leaky_relu_class);
     nn_LeakyReLU *a = m ? lucid_self(m, nn_LeakyReLU) : NULL;
-    if (a) a->negative_slope = (options ? options : &lucid_nn_leaky_relu_defaults)->negative_slope;
+    if (a) a->negative_slope = o->negative_slope;
     return m;
 }
 
@@ -183,9 +184,11 @@ const lucid_module_class lucid_nn_elu_class = {
 
 lucid_module *lucid_nn_elu(const lucid_nn_elu_options *options)
 {
+    const lucid_nn_elu_options *o = LUC_OPTIONS(lucid_nn_elu, options, "ELU");
+    if (!o) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_elu_class);
     nn_ELU *a = m ? lucid_self(m, nn_ELU) : NULL;
-    if (a) a->alpha = (options ? options : &lucid_nn_elu_defaults)->alpha;
+    if (a) a->alpha = o->alpha;
     return m;
 }
 

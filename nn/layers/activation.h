@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_LAYERS_ACTIVATION_H
 #define LUCID_NN_LAYERS_ACTIVATION_H
 
-#include "nn/module.h"
+#include "../module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -51,28 +51,29 @@ typedef struct nn_LogSoftmax {
 } nn_LogSoftmax;
 
 typedef struct lucid_nn_relu_options {
-    bool inplace; /* write the result into the input's memory */
+    LUCID_OPTIONS_SIZE(lucid_nn_relu_options);
+    bool inplace LUCID_DEFAULT(false); /* write the result into the input's memory */
 } lucid_nn_relu_options;
-#define LUCID_NN_RELU_DEFAULTS .inplace = false
-LUCID_API extern const lucid_nn_relu_options lucid_nn_relu_defaults;
+LUCID_DEFAULTS(lucid_nn_relu, .inplace = false);
 
 typedef struct lucid_nn_gelu_options {
-    bool tanh_approximation; /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    LUCID_OPTIONS_SIZE(lucid_nn_gelu_options);
+    /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    bool tanh_approximation LUCID_DEFAULT(false);
 } lucid_nn_gelu_options;
-#define LUCID_NN_GELU_DEFAULTS .tanh_approximation = false
-LUCID_API extern const lucid_nn_gelu_options lucid_nn_gelu_defaults;
+LUCID_DEFAULTS(lucid_nn_gelu, .tanh_approximation = false);
 
 typedef struct lucid_nn_leaky_relu_options {
-    double negative_slope;
+    LUCID_OPTIONS_SIZE(lucid_nn_leaky_relu_options);
+    double negative_slope LUCID_DEFAULT(0.01);
 } lucid_nn_leaky_relu_options;
-#define LUCID_NN_LEAKY_RELU_DEFAULTS .negative_slope = 0.01
-LUCID_API extern const lucid_nn_leaky_relu_options lucid_nn_leaky_relu_defaults;
+LUCID_DEFAULTS(lucid_nn_leaky_relu, .negative_slope = 0.01);
 
 typedef struct lucid_nn_elu_options {
-    double alpha;
+    LUCID_OPTIONS_SIZE(lucid_nn_elu_options);
+    double alpha LUCID_DEFAULT(1.0);
 } lucid_nn_elu_options;
-#define LUCID_NN_ELU_DEFAULTS .alpha = 1.0
-LUCID_API extern const lucid_nn_elu_options lucid_nn_elu_defaults;
+LUCID_DEFAULTS(lucid_nn_elu, .alpha = 1.0);
 
 /* max(x, 0).    nn_ReLU()    nn_ReLU(.inplace = true) */
 LUCID_API lucid_module *lucid_nn_relu(const lucid_nn_relu_options *options);
@@ -93,23 +94,15 @@ LUCID_API lucid_module *lucid_nn_softmax(int dim);
 /* Its logarithm, computed stably.    nn_LogSoftmax(-1) */
 LUCID_API lucid_module *lucid_nn_log_softmax(int dim);
 
-#ifndef __cplusplus
-#define LUC_ACTIVATION(fn, type, ...) LUCID_CALL(lucid_module *, fn(&(type){__VA_ARGS__}))
-#define nn_ReLU(...) \
-    LUC_ACTIVATION(lucid_nn_relu, lucid_nn_relu_options, LUCID_NN_RELU_DEFAULTS, __VA_ARGS__)
-#define nn_Sigmoid() lucid_nn_sigmoid()
-#define nn_Tanh()    lucid_nn_tanh()
-#define nn_GELU(...) \
-    LUC_ACTIVATION(lucid_nn_gelu, lucid_nn_gelu_options, LUCID_NN_GELU_DEFAULTS, __VA_ARGS__)
-#define nn_SiLU() lucid_nn_silu()
-#define nn_LeakyReLU(...)                                                                          \
-    LUC_ACTIVATION(lucid_nn_leaky_relu, lucid_nn_leaky_relu_options, LUCID_NN_LEAKY_RELU_DEFAULTS, \
-                   __VA_ARGS__)
-#define nn_ELU(...) \
-    LUC_ACTIVATION(lucid_nn_elu, lucid_nn_elu_options, LUCID_NN_ELU_DEFAULTS, __VA_ARGS__)
+#define nn_ReLU(...)       LUCID_CALL0(lucid_nn_relu, lucid_nn_relu, __VA_ARGS__)
+#define nn_Sigmoid()       lucid_nn_sigmoid()
+#define nn_Tanh()          lucid_nn_tanh()
+#define nn_GELU(...)       LUCID_CALL0(lucid_nn_gelu, lucid_nn_gelu, __VA_ARGS__)
+#define nn_SiLU()          lucid_nn_silu()
+#define nn_LeakyReLU(...)  LUCID_CALL0(lucid_nn_leaky_relu, lucid_nn_leaky_relu, __VA_ARGS__)
+#define nn_ELU(...)        LUCID_CALL0(lucid_nn_elu, lucid_nn_elu, __VA_ARGS__)
 #define nn_Softmax(dim)    lucid_nn_softmax(dim)
 #define nn_LogSoftmax(dim) lucid_nn_log_softmax(dim)
-#endif
 
 LUCID_END_DECLS
 #endif

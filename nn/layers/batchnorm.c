@@ -2,14 +2,12 @@
 #include "nn/layers/batchnorm.h"
 #include "nn/checkpoint.h"
 #include "nn/layers/convolution.h"
+#include "autograd/autocast.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/state_dict.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
-
-const lucid_nn_batch_norm_options lucid_nn_batch_norm_defaults = {LUCID_NN_BATCH_NORM_DEFAULTS};
-const lucid_batch_norm_forward_options lucid_batch_norm_forward_defaults = {
-    LUCID_BATCH_NORM_FORWARD_DEFAULTS};
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
@@ -49,6 +47,7 @@ static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const vo
     bool tracks = m->training && b->track_running_stats && !lucid_is_recomputing();
     bool buffers = tracks || !m->training;
     const lucid_batch_norm_options options = {
+        .struct_size = sizeof options,
         .weight = b->weight,
         .bias = b->bias,
         .running_mean = buffers ? b->running_mean : NULL,
@@ -81,7 +80,8 @@ lucid_tensor *lucid_batch_norm_forward_opt(lucid_module *m, lucid_tensor *x,
                                            const lucid_batch_norm_forward_options *options)
 {
     const lucid_batch_norm_forward_options *o =
-        options ? options : &lucid_batch_norm_forward_defaults;
+        LUC_OPTIONS(lucid_batch_norm_forward, options, "batch_norm_forward");
+    if (!o) return NULL;
     if (!luc_check_module(m, "batch_norm_forward")) return NULL;
     if (luc_batch_norm_fuses(m))
         return luc_forward_by(m, x, forward_and_more, &(forward_more){.then = o});
@@ -152,13 +152,15 @@ lucid_tensor *lucid_conv2d_batch_norm_forward_opt(lucid_module *conv, lucid_modu
                                                   const lucid_batch_norm_forward_options *options)
 {
     const lucid_batch_norm_forward_options *o =
-        options ? options : &lucid_batch_norm_forward_defaults;
+        LUC_OPTIONS(lucid_batch_norm_forward, options, "batch_norm_forward");
+    if (!o) return NULL;
     if (!luc_check_module(conv, "conv2d_batch_norm_forward") ||
         !luc_check_module(bn, "conv2d_batch_norm_forward"))
         return NULL;
     if (x && folds(conv, bn, x, o->residual)) {
         const nn_BatchNormBase *b = lucid_self(bn, nn_BatchNormBase);
         const lucid_conv2d_batch_norm_options norm = {
+            .struct_size = sizeof norm,
             .norm_weight = b->weight,
             .norm_bias = b->bias,
             .running_mean = b->running_mean,
@@ -262,10 +264,9 @@ static bool check_options(const char *layer, const lucid_nn_batch_norm_options *
 {
     if (!(o->eps >= 0 && isfinite(o->eps)))
         return luc_raise(LUCID_ERR_ARGUMENT, layer, "eps: expected a number >= 0, got %g", o->eps);
-    if (o->momentum != LUCID_MOMENTUM_NONE && !(o->momentum >= 0 && isfinite(o->momentum)))
+    if (o->momentum != LUCID_MOMENTUM_NONE && !(o->momentum >= 0 && o->momentum <= 1))
         return luc_raise(LUCID_ERR_ARGUMENT, layer,
-                         "momentum: expected a number >= 0 or LUCID_MOMENTUM_NONE, got %g",
-                         o->momentum);
+                         "momentum: expected [0,1] or LUCID_MOMENTUM_NONE, got %g", o->momentum);
     return true;
 }
 
@@ -282,10 +283,10 @@ static bool add_state(nn_BatchNormBase *b, const lucid_nn_batch_norm_options *o)
 {
     lucid_module *m = &b->base;
     lucid_shape shape = LUCID_SHAPE(b->num_features);
-    const lucid_tensor_options values = {
-        .dtype = o->dtype, .device = o->device, .memory_format = LUCID_CONTIGUOUS};
-    const lucid_tensor_options counter = {
-        .dtype = LUCID_I64, .device = o->device, .memory_format = LUCID_CONTIGUOUS};
+    lucid_tensor_options values = lucid_tensor_defaults, counter = lucid_tensor_defaults;
+    values.device = counter.device = o->device;
+    values.dtype = o->dtype;
+    counter.dtype = LUCID_I64;
     bool tracks = b->track_running_stats;
     return luc_layer_parameter(m, "weight", &b->weight, b->affine, shape, o->dtype, o->device) &&
            luc_layer_parameter(m, "bias", &b->bias, b->affine, shape, o->dtype, o->device) &&
@@ -298,7 +299,9 @@ static bool add_state(nn_BatchNormBase *b, const lucid_nn_batch_norm_options *o)
 lucid_module *lucid_nn_batch_norm_new(const lucid_module_class *cls, int64_t num_features,
                                       const lucid_nn_batch_norm_options *options)
 {
-    const lucid_nn_batch_norm_options *o = options ? options : &lucid_nn_batch_norm_defaults;
+    const lucid_nn_batch_norm_options *o =
+        LUC_OPTIONS(lucid_nn_batch_norm, options, cls ? cls->name : "batch_norm_new");
+    if (!o) return NULL;
     lucid_module *m = lucid_module_new(cls);
     nn_BatchNormBase *b = m ? lucid_self(m, nn_BatchNormBase) : NULL;
     if (!b) return m ? luc_layer_done(m, false) : NULL;

@@ -11,7 +11,7 @@
 #ifndef LUCID_NN_LAYERS_BATCHNORM_H
 #define LUCID_NN_LAYERS_BATCHNORM_H
 
-#include "nn/module.h"
+#include "../module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -46,17 +46,17 @@ typedef struct nn_BatchNorm3d {
 } nn_BatchNorm3d;
 
 typedef struct lucid_nn_batch_norm_options {
-    double eps;      /* added to the variance; >= 0 */
-    double momentum; /* of the running statistics: new = (1-m) old + m batch, or NONE */
-    bool affine;     /* learn weight and bias */
-    bool track_running_stats;
-    lucid_device device;
-    lucid_dtype dtype;
+    LUCID_OPTIONS_SIZE(lucid_nn_batch_norm_options);
+    double eps LUCID_DEFAULT(1e-5); /* added to the variance; >= 0 */
+    /* Of the running statistics, in [0, 1]: new = (1-m) old + m batch; or LUCID_MOMENTUM_NONE. */
+    double momentum LUCID_DEFAULT(0.1);
+    bool affine LUCID_DEFAULT(true); /* learn weight and bias */
+    bool track_running_stats LUCID_DEFAULT(true);
+    lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
+    lucid_dtype dtype LUCID_DEFAULT(LUCID_F32);
 } lucid_nn_batch_norm_options;
-#define LUCID_NN_BATCH_NORM_DEFAULTS                                           \
-    .eps = 1e-5, .momentum = 0.1, .affine = true, .track_running_stats = true, \
-    .device = {LUCID_CPU, 0}, .dtype = LUCID_F32
-LUCID_API extern const lucid_nn_batch_norm_options lucid_nn_batch_norm_defaults;
+LUCID_DEFAULTS(lucid_nn_batch_norm, .eps = 1e-5, .momentum = 0.1, .affine = true,
+               .track_running_stats = true, .device = {LUCID_CPU, 0}, .dtype = LUCID_F32);
 
 /* Shape: [N,C] or [N,C,L], and the same comes out. C = num_features >= 0.
  *
@@ -83,11 +83,13 @@ LUCID_API lucid_module *lucid_nn_batch_norm_new(const lucid_module_class *cls, i
 LUCID_API bool lucid_batch_norm_reset_running_stats(lucid_module *batch_norm);
 
 typedef struct lucid_batch_norm_forward_options {
-    lucid_tensor *residual; /* of the input's shape and dtype, or NULL: none */
-    bool relu;
+    LUCID_OPTIONS_SIZE(lucid_batch_norm_forward_options);
+    /* Of the input's shape and dtype, or NULL: none. */
+    lucid_tensor *residual LUCID_DEFAULT(NULL);
+    bool relu LUCID_DEFAULT(false);
 } lucid_batch_norm_forward_options;
-#define LUCID_BATCH_NORM_FORWARD_DEFAULTS .residual = NULL, .relu = false
-LUCID_API extern const lucid_batch_norm_forward_options lucid_batch_norm_forward_defaults;
+LUCID_DEFAULTS(lucid_batch_norm_forward, .residual = NULL, .relu = false);
+
 /* max(0, lucid_forward(batch_norm, x) + residual) in one pass, for the end of a residual block. Where
  * the module has hooks, is another's class with a forward of its own (any module may stand here), or
  * fusion is off (lucid_set_fusion), the same is done in three steps. Sequential needs none of this:
@@ -105,28 +107,18 @@ LUCID_API lucid_tensor *lucid_conv2d_batch_norm_forward_opt(
     lucid_module *conv, lucid_module *batch_norm, lucid_tensor *x,
     const lucid_batch_norm_forward_options *options);
 
-#ifndef __cplusplus
 /* lucid_conv2d_batch_norm_forward(conv, bn, x, .relu = true, .residual = shortcut) */
-#define lucid_conv2d_batch_norm_forward(conv, batch_norm, ...)                            \
-    LUCID_CALL(lucid_tensor *,                                                            \
-               lucid_conv2d_batch_norm_forward_opt(                                       \
-                   conv, batch_norm, LUCID_HEAD(__VA_ARGS__),                             \
-                   &(lucid_batch_norm_forward_options){LUCID_BATCH_NORM_FORWARD_DEFAULTS, \
-                                                       LUCID_TAIL(__VA_ARGS__)}))
+#define lucid_conv2d_batch_norm_forward(...)                                               \
+    LUCID_CALL3(lucid_conv2d_batch_norm_forward_opt, lucid_batch_norm_forward, LUCID_ASIS, \
+                LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 /* lucid_batch_norm_forward(bn, x, .relu = true, .residual = shortcut) */
-#define lucid_batch_norm_forward(batch_norm, ...)                                                  \
-    LUCID_CALL(lucid_tensor *, lucid_batch_norm_forward_opt(batch_norm, LUCID_HEAD(__VA_ARGS__),   \
-                                                            &(lucid_batch_norm_forward_options){   \
-                                                                LUCID_BATCH_NORM_FORWARD_DEFAULTS, \
-                                                                LUCID_TAIL(__VA_ARGS__)}))
-#define LUC_BATCH_NORM(fn, ...)                                                                \
-    LUCID_CALL(lucid_module *, fn(LUCID_HEAD(__VA_ARGS__),                                     \
-                                  &(lucid_nn_batch_norm_options){LUCID_NN_BATCH_NORM_DEFAULTS, \
-                                                                 LUCID_TAIL(__VA_ARGS__)}))
-#define nn_BatchNorm1d(...) LUC_BATCH_NORM(lucid_nn_batch_norm1d, __VA_ARGS__)
-#define nn_BatchNorm2d(...) LUC_BATCH_NORM(lucid_nn_batch_norm2d, __VA_ARGS__)
-#define nn_BatchNorm3d(...) LUC_BATCH_NORM(lucid_nn_batch_norm3d, __VA_ARGS__)
-#endif
+#define lucid_batch_norm_forward(...)                                                           \
+    LUCID_CALL2(lucid_batch_norm_forward_opt, lucid_batch_norm_forward, LUCID_ASIS, LUCID_ASIS, \
+                __VA_ARGS__)
+#define nn_BatchNorm1d(...)     LUC_BATCH_NORM(lucid_nn_batch_norm1d, __VA_ARGS__)
+#define nn_BatchNorm2d(...)     LUC_BATCH_NORM(lucid_nn_batch_norm2d, __VA_ARGS__)
+#define nn_BatchNorm3d(...)     LUC_BATCH_NORM(lucid_nn_batch_norm3d, __VA_ARGS__)
+#define LUC_BATCH_NORM(fn, ...) LUCID_CALL1(fn, lucid_nn_batch_norm, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

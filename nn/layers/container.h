@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_LAYERS_CONTAINER_H
 #define LUCID_NN_LAYERS_CONTAINER_H
 
-#include "nn/module.h"
+#include "../module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -32,15 +32,14 @@ LUCID_API bool lucid_sequential_append(lucid_module *sequential, lucid_module *m
 /* The output is the input. Shape: any. Useful in the place of a layer that is not wanted. */
 LUCID_API lucid_module *lucid_nn_identity(void);
 
-#ifndef __cplusplus
-#define LUC_SEQUENTIAL(list, ...)                                      \
-    __extension__({                                                    \
-        lucid_module *const list[] = {NULL, __VA_ARGS__};              \
-        lucid_nn_sequential(list + 1, sizeof list / sizeof *list - 1); \
-    })
 #define nn_Sequential(...) LUC_SEQUENTIAL(LUCID_CAT(luc_modules_, __COUNTER__), __VA_ARGS__)
-#define nn_Identity()      lucid_nn_identity()
-#endif
+#define LUC_SEQUENTIAL(list, ...)                                                        \
+    __extension__({                                                                      \
+        LUC_STRICT_BEGIN                                                                 \
+        lucid_module *const list[] = {NULL, __VA_ARGS__};                                \
+        LUC_STRICT_RESULT(lucid_nn_sequential(list + 1, sizeof list / sizeof *list - 1)) \
+    })
+#define nn_Identity() lucid_nn_identity()
 
 LUCID_END_DECLS
 #endif

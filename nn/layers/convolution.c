@@ -1,20 +1,13 @@
 /* convolution.c: convolution layers. */
 #include "nn/layers/convolution.h"
 #include "nn/layers/layer_priv.h"
-
-const lucid_nn_conv2d_options lucid_nn_conv2d_defaults = {LUCID_NN_CONV2D_DEFAULTS};
+#include "lucid/options_priv.h"
 
 static lucid_conv2d_options options_of(const nn_Conv2d *c)
 {
-    return (lucid_conv2d_options){
-        .stride = c->stride[0],
-        .stride_w = c->stride[1],
-        .padding = c->padding[0],
-        .padding_w = c->padding[1],
-        .dilation = c->dilation[0],
-        .dilation_w = c->dilation[1],
-        .groups = c->groups,
-    };
+    return *LUC_WITH(lucid_conv2d, .stride = lucid_pair(c->stride[0], c->stride[1]),
+                     .padding = lucid_pair(c->padding[0], c->padding[1]),
+                     .dilation = lucid_pair(c->dilation[0], c->dilation[1]), .groups = c->groups);
 }
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
@@ -117,21 +110,18 @@ const lucid_module_class lucid_nn_conv2d_class = {
     .extra_repr = extra_repr,
 };
 
-/* The pair [H,W] of two options. */
-static bool set_pair(int64_t pair[2], const char *argument, int64_t h, int64_t w, int64_t least)
+static bool set_pair(int64_t pair[2], const char *argument, lucid_extent extent, int64_t least)
 {
-    pair[0] = h;
-    pair[1] = w == LUCID_SAME ? h : w;
+    lucid_extent_get(extent, pair);
     return luc_layer_at_least("Conv2d", argument, pair[0], least) &&
            luc_layer_at_least("Conv2d", argument, pair[1], least);
 }
 
-static bool set_sizes(nn_Conv2d *c, int64_t kernel, const lucid_nn_conv2d_options *o)
+static bool set_sizes(nn_Conv2d *c, lucid_extent kernel, const lucid_nn_conv2d_options *o)
 {
-    if (!set_pair(c->kernel, "kernel", kernel, o->kernel_w, 1) ||
-        !set_pair(c->stride, "stride", o->stride, o->stride_w, 1) ||
-        !set_pair(c->padding, "padding", o->padding, o->padding_w, 0) ||
-        !set_pair(c->dilation, "dilation", o->dilation, o->dilation_w, 1) ||
+    if (!set_pair(c->kernel, "kernel", kernel, 1) || !set_pair(c->stride, "stride", o->stride, 1) ||
+        !set_pair(c->padding, "padding", o->padding, 0) ||
+        !set_pair(c->dilation, "dilation", o->dilation, 1) ||
         !luc_layer_at_least("Conv2d", "in_channels", c->in_channels, 0) ||
         !luc_layer_at_least("Conv2d", "out_channels", c->out_channels, 0) ||
         !luc_layer_at_least("Conv2d", "groups", o->groups, 1))
@@ -144,10 +134,11 @@ static bool set_sizes(nn_Conv2d *c, int64_t kernel, const lucid_nn_conv2d_option
         (long long)c->in_channels, (long long)c->out_channels, (long long)o->groups);
 }
 
-lucid_module *lucid_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel,
+lucid_module *lucid_nn_conv2d(int64_t in_channels, int64_t out_channels, lucid_extent kernel,
                               const lucid_nn_conv2d_options *options)
 {
-    const lucid_nn_conv2d_options *o = options ? options : &lucid_nn_conv2d_defaults;
+    const lucid_nn_conv2d_options *o = LUC_OPTIONS(lucid_nn_conv2d, options, "Conv2d");
+    if (!o) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_conv2d_class);
     nn_Conv2d *c = m ? lucid_self(m, nn_Conv2d) : NULL;
     if (!c) return NULL;

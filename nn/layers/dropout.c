@@ -1,8 +1,7 @@
 /* dropout.c: dropout. */
 #include "nn/layers/dropout.h"
 #include "nn/layers/layer_priv.h"
-
-const lucid_nn_dropout_options lucid_nn_dropout_defaults = {LUCID_NN_DROPOUT_DEFAULTS};
+#include "lucid/options_priv.h"
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
@@ -26,7 +25,8 @@ const lucid_module_class lucid_nn_dropout_class = {
 
 lucid_module *lucid_nn_dropout(const lucid_nn_dropout_options *options)
 {
-    const lucid_nn_dropout_options *o = options ? options : &lucid_nn_dropout_defaults;
+    const lucid_nn_dropout_options *o = LUC_OPTIONS(lucid_nn_dropout, options, "Dropout");
+    if (!o) return NULL;
     if (!(o->p >= 0 && o->p <= 1))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "Dropout", "p: expected [0, 1], got %g", o->p);
     lucid_module *m = lucid_module_new(&lucid_nn_dropout_class);

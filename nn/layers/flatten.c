@@ -1,8 +1,7 @@
 /* flatten.c: joining dimensions. */
 #include "nn/layers/flatten.h"
 #include "nn/layers/layer_priv.h"
-
-const lucid_nn_flatten_options lucid_nn_flatten_defaults = {LUCID_NN_FLATTEN_DEFAULTS};
+#include "lucid/options_priv.h"
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
@@ -26,7 +25,8 @@ const lucid_module_class lucid_nn_flatten_class = {
 
 lucid_module *lucid_nn_flatten(const lucid_nn_flatten_options *options)
 {
-    const lucid_nn_flatten_options *o = options ? options : &lucid_nn_flatten_defaults;
+    const lucid_nn_flatten_options *o = LUC_OPTIONS(lucid_nn_flatten, options, "Flatten");
+    if (!o) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_flatten_class);
     nn_Flatten *f = m ? lucid_self(m, nn_Flatten) : NULL;
     if (!f) return NULL;

@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_LAYERS_FLATTEN_H
 #define LUCID_NN_LAYERS_FLATTEN_H
 
-#include "nn/module.h"
+#include "../module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -14,21 +14,18 @@ typedef struct nn_Flatten {
 } nn_Flatten;
 
 typedef struct lucid_nn_flatten_options {
-    int start_dim, end_dim; /* negative ones count from the end */
+    LUCID_OPTIONS_SIZE(lucid_nn_flatten_options);
+    int start_dim LUCID_DEFAULT(1), end_dim
+        LUCID_DEFAULT(-1); /* negative ones count from the end */
 } lucid_nn_flatten_options;
-#define LUCID_NN_FLATTEN_DEFAULTS .start_dim = 1, .end_dim = -1
-LUCID_API extern const lucid_nn_flatten_options lucid_nn_flatten_defaults;
+LUCID_DEFAULTS(lucid_nn_flatten, .start_dim = 1, .end_dim = -1);
 
 /* Joins dimensions start_dim to end_dim into one. Shape: [N,C,H,W] gives [N,C*H*W] by default.
  *
  *     lucid_module *flat = nn_Flatten();
  *     lucid_tensor *y = lucid_forward(flat, lucid_randn((64, 8, 7, 7)));    // [64,392] */
 LUCID_API lucid_module *lucid_nn_flatten(const lucid_nn_flatten_options *options);
-#ifndef __cplusplus
-#define nn_Flatten(...)                                                      \
-    LUCID_CALL(lucid_module *, lucid_nn_flatten(&(lucid_nn_flatten_options){ \
-                                   LUCID_NN_FLATTEN_DEFAULTS, __VA_ARGS__}))
-#endif
+#define nn_Flatten(...) LUCID_CALL0(lucid_nn_flatten, lucid_nn_flatten, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

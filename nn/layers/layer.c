@@ -1,5 +1,4 @@
 /* layer.c: what the layers share. */
-#include "autograd/ops/convolution.h"
 #include "nn/layers/layer_priv.h"
 
 #include <math.h>
@@ -8,7 +7,7 @@ bool luc_layer_parameter(lucid_module *m, const char *name, lucid_tensor **field
                          lucid_shape shape, lucid_dtype dtype, lucid_device device)
 {
     LUCID_SCOPE;
-    lucid_tensor_options options = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options options = lucid_tensor_defaults;
     options.dtype = dtype;
     options.device = device;
     lucid_tensor *value = wanted ? lucid_zeros_opt(shape, &options) : NULL;
@@ -25,7 +24,8 @@ bool luc_layer_at_least(const char *layer, const char *argument, int64_t value, 
 
 bool luc_layer_reset(lucid_tensor *weight, lucid_tensor *bias)
 {
-    const lucid_kaiming_options options = {.a = sqrt(5), .nonlinearity = LUCID_LEAKY_RELU};
+    lucid_kaiming_options options = lucid_kaiming_defaults;
+    options.a = sqrt(5);
     int64_t in, out;
     if (!lucid_init_fans(weight, &in, &out)) return false;
     if (!lucid_init_kaiming_uniform_opt(weight, &options)) return false;
@@ -40,10 +40,12 @@ luc_text luc_pair_text(int64_t h, int64_t w)
     return t;
 }
 
-luc_text luc_size_text(int64_t h, int64_t w_option)
+luc_text luc_extent_text(lucid_extent extent)
 {
+    int64_t pair[2];
     luc_text t;
-    if (w_option != LUCID_SAME) return luc_pair_text(h, w_option);
-    snprintf(t.s, sizeof t.s, "%lld", (long long)h);
+    lucid_extent_get(extent, pair);
+    if (pair[0] != extent || pair[1] != extent) return luc_pair_text(pair[0], pair[1]);
+    snprintf(t.s, sizeof t.s, "%lld", (long long)extent);
     return t;
 }

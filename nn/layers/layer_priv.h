@@ -40,9 +40,9 @@ lucid_tensor *luc_conv2d_forward_folded(lucid_module *conv, lucid_tensor *x,
 lucid_tensor *luc_conv2d_forward_measured(lucid_module *conv, lucid_tensor *x, lucid_tensor **mean,
                                           lucid_tensor **var);
 
-/* "(3, 2)" for kernel sizes and the like; one number where the width is the height's. */
+/* "(3, 2)" for kernel sizes and the like; an extent that was given as one number is one. */
 luc_text luc_pair_text(int64_t h, int64_t w);
-luc_text luc_size_text(int64_t h, int64_t w_option);
+luc_text luc_extent_text(lucid_extent extent);
 
 #define luc_python_bool(value) ((value) ? "True" : "False")
 

@@ -1,8 +1,7 @@
 /* linear.c: the fully connected layer. */
 #include "nn/layers/linear.h"
 #include "nn/layers/layer_priv.h"
-
-const lucid_nn_linear_options lucid_nn_linear_defaults = {LUCID_NN_LINEAR_DEFAULTS};
+#include "lucid/options_priv.h"
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
@@ -46,7 +45,8 @@ const lucid_module_class lucid_nn_linear_class = {
 lucid_module *lucid_nn_linear(int64_t in_features, int64_t out_features,
                               const lucid_nn_linear_options *options)
 {
-    const lucid_nn_linear_options *o = options ? options : &lucid_nn_linear_defaults;
+    const lucid_nn_linear_options *o = LUC_OPTIONS(lucid_nn_linear, options, "Linear");
+    if (!o) return NULL;
     if (!luc_layer_at_least("Linear", "in_features", in_features, 0) ||
         !luc_layer_at_least("Linear", "out_features", out_features, 0))
         return NULL;

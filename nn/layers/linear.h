@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_LAYERS_LINEAR_H
 #define LUCID_NN_LAYERS_LINEAR_H
 
-#include "nn/module.h"
+#include "../module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -16,12 +16,12 @@ typedef struct nn_Linear {
 } nn_Linear;
 
 typedef struct lucid_nn_linear_options {
-    bool bias; /* add a learned bias */
-    lucid_device device;
-    lucid_dtype dtype;
+    LUCID_OPTIONS_SIZE(lucid_nn_linear_options);
+    bool bias LUCID_DEFAULT(true); /* add a learned bias */
+    lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
+    lucid_dtype dtype LUCID_DEFAULT(LUCID_F32);
 } lucid_nn_linear_options;
-#define LUCID_NN_LINEAR_DEFAULTS .bias = true, .device = {LUCID_CPU, 0}, .dtype = LUCID_F32
-LUCID_API extern const lucid_nn_linear_options lucid_nn_linear_defaults;
+LUCID_DEFAULTS(lucid_nn_linear, .bias = true, .device = {LUCID_CPU, 0}, .dtype = LUCID_F32);
 
 /* y = x W^T + b. Sizes >= 0 (at least one input to be initialised from).
  * Shape: [..., in_features] gives [..., out_features].
@@ -31,13 +31,8 @@ LUCID_API extern const lucid_nn_linear_options lucid_nn_linear_defaults;
  *     lucid_tensor *y = lucid_forward(fc, lucid_randn((64, 128)));    // [64,10] */
 LUCID_API lucid_module *lucid_nn_linear(int64_t in_features, int64_t out_features,
                                         const lucid_nn_linear_options *options);
-#ifndef __cplusplus
-#define nn_Linear(in_features, ...)                      \
-    LUCID_CALL(lucid_module *,                           \
-               lucid_nn_linear(                          \
-                   in_features, LUCID_HEAD(__VA_ARGS__), \
-                   &(lucid_nn_linear_options){LUCID_NN_LINEAR_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define nn_Linear(...) \
+    LUCID_CALL2(lucid_nn_linear, lucid_nn_linear, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

@@ -1,11 +1,7 @@
 /* loss.c: losses as modules of two inputs. */
 #include "nn/layers/loss.h"
 #include "nn/layers/layer_priv.h"
-
-const lucid_nn_cross_entropy_loss_options lucid_nn_cross_entropy_loss_defaults = {
-    LUCID_NN_CROSS_ENTROPY_LOSS_DEFAULTS};
-const lucid_nn_nll_loss_options lucid_nn_nll_loss_defaults = {LUCID_NN_NLL_LOSS_DEFAULTS};
-const lucid_nn_mse_loss_options lucid_nn_mse_loss_defaults = {LUCID_NN_MSE_LOSS_DEFAULTS};
+#include "lucid/options_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -31,9 +27,9 @@ static bool cross_entropy_forward(lucid_module *m, lucid_tensor *const *in, int 
 {
     (void)n_in, (void)n_out;
     const nn_CrossEntropyLoss *l = lucid_self(m, nn_CrossEntropyLoss);
-    const lucid_loss_options options = {l->weight, l->reduction, l->ignore_index,
-                                        l->label_smoothing};
-    out[0] = lucid_cross_entropy_opt(in[0], in[1], &options);
+    out[0] = lucid_cross_entropy(in[0], in[1], .weight = l->weight, .reduction = l->reduction,
+                                 .ignore_index = l->ignore_index,
+                                 .label_smoothing = l->label_smoothing);
     return out[0] != NULL;
 }
 
@@ -49,8 +45,8 @@ const lucid_module_class lucid_nn_cross_entropy_loss_class = {
 lucid_module *lucid_nn_cross_entropy_loss(const lucid_nn_cross_entropy_loss_options *options)
 {
     const lucid_nn_cross_entropy_loss_options *o =
-        options ? options : &lucid_nn_cross_entropy_loss_defaults;
-    if (!check_reduction("CrossEntropyLoss", o->reduction) ||
+        LUC_OPTIONS(lucid_nn_cross_entropy_loss, options, "CrossEntropyLoss");
+    if (!o || !check_reduction("CrossEntropyLoss", o->reduction) ||
         !check_weight("CrossEntropyLoss", o->weight))
         return NULL;
     if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
@@ -72,8 +68,8 @@ static bool nll_forward(lucid_module *m, lucid_tensor *const *in, int n_in, luci
 {
     (void)n_in, (void)n_out;
     const nn_NLLLoss *l = lucid_self(m, nn_NLLLoss);
-    const lucid_loss_options options = {l->weight, l->reduction, l->ignore_index, 0};
-    out[0] = lucid_nll_loss_opt(in[0], in[1], &options);
+    out[0] = lucid_nll_loss(in[0], in[1], .weight = l->weight, .reduction = l->reduction,
+                            .ignore_index = l->ignore_index);
     return out[0] != NULL;
 }
 
@@ -88,8 +84,8 @@ const lucid_module_class lucid_nn_nll_loss_class = {
 
 lucid_module *lucid_nn_nll_loss(const lucid_nn_nll_loss_options *options)
 {
-    const lucid_nn_nll_loss_options *o = options ? options : &lucid_nn_nll_loss_defaults;
-    if (!check_reduction("NLLLoss", o->reduction) || !check_weight("NLLLoss", o->weight))
+    const lucid_nn_nll_loss_options *o = LUC_OPTIONS(lucid_nn_nll_loss, options, "NLLLoss");
+    if (!o || !check_reduction("NLLLoss", o->reduction) || !check_weight("NLLLoss", o->weight))
         return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_nll_loss_class);
     nn_NLLLoss *l = m ? lucid_self(m, nn_NLLLoss) : NULL;
@@ -106,9 +102,7 @@ static bool mse_forward(lucid_module *m, lucid_tensor *const *in, int n_in, luci
 {
     (void)n_in, (void)n_out;
     const nn_MSELoss *l = lucid_self(m, nn_MSELoss);
-    lucid_loss_options options = {LUCID_LOSS_DEFAULTS};
-    options.reduction = l->reduction;
-    out[0] = lucid_mse_loss_opt(in[0], in[1], &options);
+    out[0] = lucid_mse_loss(in[0], in[1], .reduction = l->reduction);
     return out[0] != NULL;
 }
 
@@ -123,8 +117,8 @@ const lucid_module_class lucid_nn_mse_loss_class = {
 
 lucid_module *lucid_nn_mse_loss(const lucid_nn_mse_loss_options *options)
 {
-    const lucid_nn_mse_loss_options *o = options ? options : &lucid_nn_mse_loss_defaults;
-    if (!check_reduction("MSELoss", o->reduction)) return NULL;
+    const lucid_nn_mse_loss_options *o = LUC_OPTIONS(lucid_nn_mse_loss, options, "MSELoss");
+    if (!o || !check_reduction("MSELoss", o->reduction)) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_mse_loss_class);
     nn_MSELoss *l = m ? lucid_self(m, nn_MSELoss) : NULL;
     if (!l) return NULL;

@@ -2,8 +2,8 @@
 #ifndef LUCID_NN_LAYERS_LOSS_H
 #define LUCID_NN_LAYERS_LOSS_H
 
-#include "lucid/attrs.h" /* LUCID_REDUCTION_... */
-#include "nn/module.h"
+#include "../../lucid/reduction.h"
+#include "../module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -30,29 +30,31 @@ typedef struct nn_MSELoss {
 } nn_MSELoss;
 
 typedef struct lucid_nn_cross_entropy_loss_options {
-    lucid_tensor *weight;   /* [C], of each class, or NULL: 1. The module takes a reference */
-    int reduction;          /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
-    int64_t ignore_index;   /* a class that does not count */
-    double label_smoothing; /* in [0, 1] */
+    LUCID_OPTIONS_SIZE(lucid_nn_cross_entropy_loss_options);
+    /* [C], of each class, or NULL: 1. The module takes a reference. */
+    lucid_tensor *weight LUCID_DEFAULT(NULL);
+    int reduction LUCID_DEFAULT(LUCID_REDUCTION_MEAN); /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
+    int64_t ignore_index LUCID_DEFAULT(-100);          /* a class that does not count */
+    double label_smoothing LUCID_DEFAULT(0);           /* in [0, 1] */
 } lucid_nn_cross_entropy_loss_options;
-#define LUCID_NN_CROSS_ENTROPY_LOSS_DEFAULTS \
-    .weight = NULL, .reduction = LUCID_REDUCTION_MEAN, .ignore_index = -100, .label_smoothing = 0
-LUCID_API extern const lucid_nn_cross_entropy_loss_options lucid_nn_cross_entropy_loss_defaults;
+LUCID_DEFAULTS(lucid_nn_cross_entropy_loss, .weight = NULL, .reduction = LUCID_REDUCTION_MEAN,
+               .ignore_index = -100, .label_smoothing = 0);
 
 typedef struct lucid_nn_nll_loss_options {
-    lucid_tensor *weight; /* [C], of each class, or NULL: 1. The module takes a reference */
-    int reduction;        /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
-    int64_t ignore_index; /* a class that does not count */
+    LUCID_OPTIONS_SIZE(lucid_nn_nll_loss_options);
+    /* [C], of each class, or NULL: 1. The module takes a reference. */
+    lucid_tensor *weight LUCID_DEFAULT(NULL);
+    int reduction LUCID_DEFAULT(LUCID_REDUCTION_MEAN); /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
+    int64_t ignore_index LUCID_DEFAULT(-100);          /* a class that does not count */
 } lucid_nn_nll_loss_options;
-#define LUCID_NN_NLL_LOSS_DEFAULTS \
-    .weight = NULL, .reduction = LUCID_REDUCTION_MEAN, .ignore_index = -100
-LUCID_API extern const lucid_nn_nll_loss_options lucid_nn_nll_loss_defaults;
+LUCID_DEFAULTS(lucid_nn_nll_loss, .weight = NULL, .reduction = LUCID_REDUCTION_MEAN,
+               .ignore_index = -100);
 
 typedef struct lucid_nn_mse_loss_options {
-    int reduction; /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
+    LUCID_OPTIONS_SIZE(lucid_nn_mse_loss_options);
+    int reduction LUCID_DEFAULT(LUCID_REDUCTION_MEAN); /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
 } lucid_nn_mse_loss_options;
-#define LUCID_NN_MSE_LOSS_DEFAULTS .reduction = LUCID_REDUCTION_MEAN
-LUCID_API extern const lucid_nn_mse_loss_options lucid_nn_mse_loss_defaults;
+LUCID_DEFAULTS(lucid_nn_mse_loss, .reduction = LUCID_REDUCTION_MEAN);
 
 /* lucid_cross_entropy: logits [N,C], [N,C,...] or [C]; target: classes or probabilities. Errors
  * when made: a reduction or label_smoothing that the function refuses, a weight that is not [C].
@@ -72,18 +74,10 @@ LUCID_API lucid_module *lucid_nn_nll_loss(const lucid_nn_nll_loss_options *optio
  *     lucid_tensor *loss = lucid_forward(criterion, y, target); */
 LUCID_API lucid_module *lucid_nn_mse_loss(const lucid_nn_mse_loss_options *options);
 
-#ifndef __cplusplus
-#define LUC_LOSS_MODULE(fn, type, ...) LUCID_CALL(lucid_module *, fn(&(type){__VA_ARGS__}))
-#define nn_CrossEntropyLoss(...)                                                      \
-    LUC_LOSS_MODULE(lucid_nn_cross_entropy_loss, lucid_nn_cross_entropy_loss_options, \
-                    LUCID_NN_CROSS_ENTROPY_LOSS_DEFAULTS, __VA_ARGS__)
-#define nn_NLLLoss(...)                                                                       \
-    LUC_LOSS_MODULE(lucid_nn_nll_loss, lucid_nn_nll_loss_options, LUCID_NN_NLL_LOSS_DEFAULTS, \
-                    __VA_ARGS__)
-#define nn_MSELoss(...)                                                                       \
-    LUC_LOSS_MODULE(lucid_nn_mse_loss, lucid_nn_mse_loss_options, LUCID_NN_MSE_LOSS_DEFAULTS, \
-                    __VA_ARGS__)
-#endif
+#define nn_CrossEntropyLoss(...) \
+    LUCID_CALL0(lucid_nn_cross_entropy_loss, lucid_nn_cross_entropy_loss, __VA_ARGS__)
+#define nn_NLLLoss(...) LUCID_CALL0(lucid_nn_nll_loss, lucid_nn_nll_loss, __VA_ARGS__)
+#define nn_MSELoss(...) LUCID_CALL0(lucid_nn_mse_loss, lucid_nn_mse_loss, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

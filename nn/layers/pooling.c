@@ -1,9 +1,7 @@
 /* pooling.c: 2-d pooling layers. */
 #include "nn/layers/pooling.h"
 #include "nn/layers/layer_priv.h"
-
-const lucid_nn_adaptive_pool2d_options lucid_nn_adaptive_pool2d_defaults = {
-    LUCID_NN_ADAPTIVE_POOL2D_DEFAULTS};
+#include "lucid/options_priv.h"
 
 static bool check_input(lucid_module *m, lucid_tensor *x)
 {
@@ -14,32 +12,33 @@ static bool check_input(lucid_module *m, lucid_tensor *x)
 }
 
 /* As PyTorch has it: a stride that was not given is the window's size. */
-static luc_text stride_text(int64_t kernel, const lucid_pool2d_options *o)
+static luc_text stride_text(lucid_extent kernel, lucid_extent stride)
 {
-    if (o->stride == LUCID_KERNEL) return luc_size_text(kernel, o->kernel_w);
-    return luc_size_text(o->stride, o->stride_w);
+    return luc_extent_text(stride == LUCID_KERNEL ? kernel : stride);
 }
 
-static bool check_least(const char *layer, const char *argument, int64_t h, int64_t w,
-                        int64_t least)
+static bool check_least(const char *layer, const char *argument, lucid_extent extent, int64_t least)
 {
-    return luc_layer_at_least(layer, argument, h, least) &&
-           luc_layer_at_least(layer, argument, w == LUCID_SAME ? h : w, least);
+    int64_t pair[2];
+    lucid_extent_get(extent, pair);
+    return luc_layer_at_least(layer, argument, pair[0], least) &&
+           luc_layer_at_least(layer, argument, pair[1], least);
 }
 
-static bool check_options(const char *layer, int64_t kernel, const lucid_pool2d_options *o)
+static bool check_window(const char *layer, lucid_extent kernel, lucid_extent stride,
+                         lucid_extent padding)
 {
-    int64_t kernel_w = o->kernel_w == LUCID_SAME ? kernel : o->kernel_w;
-    int64_t padding_w = o->padding_w == LUCID_SAME ? o->padding : o->padding_w;
-    if (!check_least(layer, "kernel", kernel, o->kernel_w, 1) ||
-        (o->stride != LUCID_KERNEL && !check_least(layer, "stride", o->stride, o->stride_w, 1)) ||
-        !check_least(layer, "padding", o->padding, o->padding_w, 0) ||
-        !check_least(layer, "dilation", o->dilation, o->dilation_w, 1))
+    if (!check_least(layer, "kernel", kernel, 1) ||
+        (stride != LUCID_KERNEL && !check_least(layer, "stride", stride, 1)) ||
+        !check_least(layer, "padding", padding, 0))
         return false;
-    if (o->padding <= kernel / 2 && padding_w <= kernel_w / 2) return true;
+    int64_t k[2], p[2];
+    lucid_extent_get(kernel, k);
+    lucid_extent_get(padding, p);
+    if (p[0] <= k[0] / 2 && p[1] <= k[1] / 2) return true;
     return luc_raise(LUCID_ERR_ARGUMENT, layer,
                      "padding: expected at most half the window %s, got %s",
-                     luc_pair_text(kernel, kernel_w).s, luc_pair_text(o->padding, padding_w).s);
+                     luc_pair_text(k[0], k[1]).s, luc_pair_text(p[0], p[1]).s);
 }
 
 /* ---- MaxPool2d ------------------------------------------------------------------------------- */
@@ -53,11 +52,11 @@ static lucid_tensor *max_forward(lucid_module *m, lucid_tensor *x)
 static int max_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_MaxPool2d *p = lucid_self(m, nn_MaxPool2d);
-    const lucid_pool2d_options *o = &p->options;
+    const lucid_max_pool2d_options *o = &p->options;
     return snprintf(text, size, "kernel_size=%s, stride=%s, padding=%s, dilation=%s, ceil_mode=%s",
-                    luc_size_text(p->kernel, o->kernel_w).s, stride_text(p->kernel, o).s,
-                    luc_size_text(o->padding, o->padding_w).s,
-                    luc_size_text(o->dilation, o->dilation_w).s, luc_python_bool(o->ceil_mode));
+                    luc_extent_text(p->kernel).s, stride_text(p->kernel, o->stride).s,
+                    luc_extent_text(o->padding).s, luc_extent_text(o->dilation).s,
+                    luc_python_bool(o->ceil_mode));
 }
 
 const lucid_module_class lucid_nn_max_pool2d_class = {
@@ -69,10 +68,12 @@ const lucid_module_class lucid_nn_max_pool2d_class = {
     .extra_repr = max_repr,
 };
 
-lucid_module *lucid_nn_max_pool2d(int64_t kernel, const lucid_pool2d_options *options)
+lucid_module *lucid_nn_max_pool2d(lucid_extent kernel, const lucid_max_pool2d_options *options)
 {
-    const lucid_pool2d_options *o = options ? options : &lucid_pool2d_defaults;
-    if (!check_options("MaxPool2d", kernel, o)) return NULL;
+    const lucid_max_pool2d_options *o = LUC_OPTIONS(lucid_max_pool2d, options, "MaxPool2d");
+    if (!o || !check_window("MaxPool2d", kernel, o->stride, o->padding) ||
+        !check_least("MaxPool2d", "dilation", o->dilation, 1))
+        return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_max_pool2d_class);
     nn_MaxPool2d *p = m ? lucid_self(m, nn_MaxPool2d) : NULL;
     if (!p) return NULL;
@@ -92,10 +93,10 @@ static lucid_tensor *avg_forward(lucid_module *m, lucid_tensor *x)
 static int avg_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_AvgPool2d *p = lucid_self(m, nn_AvgPool2d);
-    const lucid_pool2d_options *o = &p->options;
+    const lucid_avg_pool2d_options *o = &p->options;
     return snprintf(text, size, "kernel_size=%s, stride=%s, padding=%s",
-                    luc_size_text(p->kernel, o->kernel_w).s, stride_text(p->kernel, o).s,
-                    luc_size_text(o->padding, o->padding_w).s);
+                    luc_extent_text(p->kernel).s, stride_text(p->kernel, o->stride).s,
+                    luc_extent_text(o->padding).s);
 }
 
 const lucid_module_class lucid_nn_avg_pool2d_class = {
@@ -107,10 +108,10 @@ const lucid_module_class lucid_nn_avg_pool2d_class = {
     .extra_repr = avg_repr,
 };
 
-lucid_module *lucid_nn_avg_pool2d(int64_t kernel, const lucid_pool2d_options *options)
+lucid_module *lucid_nn_avg_pool2d(lucid_extent kernel, const lucid_avg_pool2d_options *options)
 {
-    const lucid_pool2d_options *o = options ? options : &lucid_pool2d_defaults;
-    if (!check_options("AvgPool2d", kernel, o)) return NULL;
+    const lucid_avg_pool2d_options *o = LUC_OPTIONS(lucid_avg_pool2d, options, "AvgPool2d");
+    if (!o || !check_window("AvgPool2d", kernel, o->stride, o->padding)) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_avg_pool2d_class);
     nn_AvgPool2d *p = m ? lucid_self(m, nn_AvgPool2d) : NULL;
     if (!p) return NULL;
@@ -124,14 +125,13 @@ lucid_module *lucid_nn_avg_pool2d(int64_t kernel, const lucid_pool2d_options *op
 static lucid_tensor *adaptive_forward(lucid_module *m, lucid_tensor *x)
 {
     const nn_AdaptiveAvgPool2d *p = lucid_self(m, nn_AdaptiveAvgPool2d);
-    return lucid_adaptive_avg_pool2d(x, p->output[0], p->output[1]);
+    return lucid_adaptive_avg_pool2d_opt(x, p->output);
 }
 
 static int adaptive_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_AdaptiveAvgPool2d *p = lucid_self(m, nn_AdaptiveAvgPool2d);
-    return snprintf(text, size, "output_size=%s",
-                    luc_size_text(p->output[0], p->square ? LUCID_SAME : p->output[1]).s);
+    return snprintf(text, size, "output_size=%s", luc_extent_text(p->output).s);
 }
 
 const lucid_module_class lucid_nn_adaptive_avg_pool2d_class = {
@@ -143,17 +143,11 @@ const lucid_module_class lucid_nn_adaptive_avg_pool2d_class = {
     .extra_repr = adaptive_repr,
 };
 
-lucid_module *lucid_nn_adaptive_avg_pool2d(int64_t output,
-                                           const lucid_nn_adaptive_pool2d_options *options)
+lucid_module *lucid_nn_adaptive_avg_pool2d(lucid_extent output)
 {
-    const lucid_nn_adaptive_pool2d_options *o =
-        options ? options : &lucid_nn_adaptive_pool2d_defaults;
-    if (!check_least("AdaptiveAvgPool2d", "output", output, o->output_w, 1)) return NULL;
+    if (!check_least("AdaptiveAvgPool2d", "output", output, 1)) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_adaptive_avg_pool2d_class);
     nn_AdaptiveAvgPool2d *p = m ? lucid_self(m, nn_AdaptiveAvgPool2d) : NULL;
-    if (!p) return NULL;
-    p->square = o->output_w == LUCID_SAME;
-    p->output[0] = output;
-    p->output[1] = p->square ? output : o->output_w;
+    if (p) p->output = output;
     return m;
 }

@@ -11,10 +11,9 @@
 #include "nn/layers/layer_priv.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/pooling.h"
+#include "lucid/options_priv.h"
 
 #include <stdio.h>
-
-const lucid_nn_resnet_options lucid_nn_resnet_defaults = {LUCID_NN_RESNET_DEFAULTS};
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
@@ -72,10 +71,8 @@ static lucid_tensor *thin_and_pad(const nn_BasicBlock *b, lucid_tensor *x)
     lucid_shape shape = lucid_tensor_shape(thin);
     shape.dims[1] = b->pad;
     lucid_tensor *zeros =
-        lucid_zeros_opt(shape, &(lucid_tensor_options){.dtype = lucid_tensor_dtype(x),
-                                                       .device = lucid_tensor_device(x),
-                                                       .memory_format = LUCID_CONTIGUOUS});
-    return lucid_cat((lucid_tensor *[]){zeros, thin, zeros}, 3, 1);
+        lucid_zeros(shape, .dtype = lucid_tensor_dtype(x), .device = lucid_tensor_device(x));
+    return lucid_cat((zeros, thin, zeros), 1);
 }
 
 static lucid_tensor *basic_forward(lucid_module *m, lucid_tensor *x)
@@ -225,7 +222,8 @@ static bool add_stem(lucid_module *m, const lucid_nn_resnet_options *o, int64_t 
 
 lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options)
 {
-    const lucid_nn_resnet_options *o = options ? options : &lucid_nn_resnet_defaults;
+    const lucid_nn_resnet_options *o = LUC_OPTIONS(lucid_nn_resnet, options, "ResNet");
+    if (!o) return NULL;
     const plan *p = plan_of(o->depth);
     if (!p) return NULL;
     if (o->num_classes < 1 || o->in_channels < 1) {

@@ -3,7 +3,7 @@
 #ifndef LUCID_NN_MODELS_RESNET_H
 #define LUCID_NN_MODELS_RESNET_H
 
-#include "nn/module.h"
+#include "../module.h"
 
 LUCID_BEGIN_DECLS
 
@@ -36,14 +36,15 @@ typedef struct nn_ResNet {
 } nn_ResNet;
 
 typedef struct lucid_nn_resnet_options {
-    int depth;           /* see lucid_nn_resnet */
-    int64_t num_classes; /* outputs, >= 1 */
-    int64_t in_channels; /* of the images, >= 1 */
-    bool cifar_stem;     /* begin with 3x3, stride 1, without max pooling: for images of 32x32 */
+    LUCID_OPTIONS_SIZE(lucid_nn_resnet_options);
+    int depth LUCID_DEFAULT(18);             /* see lucid_nn_resnet */
+    int64_t num_classes LUCID_DEFAULT(1000); /* outputs, >= 1 */
+    int64_t in_channels LUCID_DEFAULT(3);    /* of the images, >= 1 */
+    /* Begin with 3x3, stride 1, without max pooling: for images of 32x32. */
+    bool cifar_stem LUCID_DEFAULT(false);
 } lucid_nn_resnet_options;
-#define LUCID_NN_RESNET_DEFAULTS \
-    .depth = 18, .num_classes = 1000, .in_channels = 3, .cifar_stem = false
-LUCID_API extern const lucid_nn_resnet_options lucid_nn_resnet_defaults;
+LUCID_DEFAULTS(lucid_nn_resnet, .depth = 18, .num_classes = 1000, .in_channels = 3,
+               .cifar_stem = false);
 
 /* A residual network of a depth:
  *
@@ -60,16 +61,13 @@ LUCID_API extern const lucid_nn_resnet_options lucid_nn_resnet_defaults;
  *     lucid_tensor *y = lucid_forward(small, lucid_randn((128, 3, 32, 32)));    // [128,10] */
 LUCID_API lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options);
 
-#ifndef __cplusplus
-#define LUC_RESNET(...)        \
-    LUCID_CALL(lucid_module *, \
-               lucid_nn_resnet(&(lucid_nn_resnet_options){LUCID_NN_RESNET_DEFAULTS, __VA_ARGS__}))
-#define nn_ResNet18(...) LUC_RESNET(.depth = 18, __VA_ARGS__)
-#define nn_ResNet34(...) LUC_RESNET(.depth = 34, __VA_ARGS__)
-#define nn_ResNet50(...) LUC_RESNET(.depth = 50, __VA_ARGS__)
+#define nn_ResNet18(...) LUC_RESNET((.depth = 18), __VA_ARGS__)
+#define nn_ResNet34(...) LUC_RESNET((.depth = 34), __VA_ARGS__)
+#define nn_ResNet50(...) LUC_RESNET((.depth = 50), __VA_ARGS__)
 /* The paper's for CIFAR-10: 10 classes unless .num_classes says otherwise. */
-#define nn_ResNet20(...) LUC_RESNET(.depth = 20, .num_classes = 10, __VA_ARGS__)
-#endif
+#define nn_ResNet20(...) LUC_RESNET((.depth = 20, .num_classes = 10), __VA_ARGS__)
+#define LUC_RESNET(preset, ...) \
+    LUCID_CALL0_PRESET(lucid_nn_resnet, lucid_nn_resnet, preset, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

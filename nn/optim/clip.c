@@ -6,10 +6,9 @@
 #include "autograd/ops/view.h"
 #include "lucid/attrs.h"
 #include "nn/optim/optimizer_priv.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
-
-const lucid_clip_options lucid_clip_defaults = {LUCID_CLIP_DEFAULTS};
 
 /* sum |g|^p, or the largest |g|; in float64. */
 static double power_sum(lucid_tensor *grad, double p)
@@ -36,7 +35,7 @@ static double square_sum(lucid_tensor **grads, size_t *n, lucid_view *views)
             grads[left++] = grads[i];
     }
     *n = left;
-    lucid_tensor_options options = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options options = lucid_tensor_defaults;
     options.dtype = LUCID_F64;
     options.device = lucid_tensor_device(model);
     lucid_tensor *sum = lucid_zeros_opt((lucid_shape){0}, &options);
@@ -87,7 +86,8 @@ double lucid_clip_grad_norm_list(lucid_tensor *const *params, size_t n, double m
 {
     LUCID_NO_GRAD;
     const char *op = "clip_grad_norm";
-    const lucid_clip_options *o = options ? options : &lucid_clip_defaults;
+    const lucid_clip_options *o = LUC_OPTIONS(lucid_clip, options, "clip_grad_norm");
+    if (!o) return NAN;
     if (lucid_error_code() != LUCID_OK) return NAN;
     if (n > 0 && !params) {
         luc_raise(LUCID_ERR_ARGUMENT, op, "params: expected %zu tensors, got NULL", n);

@@ -10,14 +10,13 @@
 #include "autograd/ops/view.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
+#include "lucid/options_priv.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
 static const char live_name[] = "GradScaler"; /* in a report of what was never freed */
-
-const lucid_grad_scaler_options lucid_grad_scaler_defaults = {LUCID_GRAD_SCALER_DEFAULTS};
 
 /* A 0-d float32 tensor on each of some devices. */
 typedef struct numbers {
@@ -65,7 +64,7 @@ static lucid_tensor *number_on(numbers *list, lucid_device device, double value)
     for (size_t i = 0; i < list->n; i++)
         if (lucid_device_equal(lucid_tensor_device(list->item[i]), device)) return list->item[i];
     LUCID_SCOPE;
-    lucid_tensor_options options = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options options = lucid_tensor_defaults;
     options.device = device;
     lucid_tensor *t = lucid_full_opt((lucid_shape){0}, value, &options);
     lucid_tensor **item =
@@ -122,7 +121,8 @@ static bool check_options(const lucid_grad_scaler_options *o, const char *op)
 
 lucid_grad_scaler *lucid_grad_scaler_new(const lucid_grad_scaler_options *options)
 {
-    const lucid_grad_scaler_options *o = options ? options : &lucid_grad_scaler_defaults;
+    const lucid_grad_scaler_options *o = LUC_OPTIONS(lucid_grad_scaler, options, "GradScaler");
+    if (!o) return NULL;
     if (!check_options(o, "GradScaler")) return NULL;
     lucid_grad_scaler *s = luc_calloc(1, sizeof *s, "GradScaler");
     if (!s) return NULL;
@@ -355,10 +355,13 @@ bool lucid_grad_scaler_is_enabled(const lucid_grad_scaler *s)
     return s && s->options.enabled;
 }
 
-lucid_grad_scaler_options lucid_grad_scaler_get_options(const lucid_grad_scaler *s)
+bool lucid_grad_scaler_get_options(const lucid_grad_scaler *s, lucid_grad_scaler_options *options)
 {
-    if (!check(s, "grad_scaler_get_options")) return (lucid_grad_scaler_options){0};
-    return s->options;
+    const char *op = "grad_scaler_get_options";
+    if (!check(s, op)) return false;
+    if (!options) return luc_raise(LUCID_ERR_ARGUMENT, op, "options: expected a place, got NULL");
+    *options = s->options;
+    return true;
 }
 
 bool lucid_grad_scaler_set_options(lucid_grad_scaler *s, const lucid_grad_scaler_options *options)
@@ -366,7 +369,8 @@ bool lucid_grad_scaler_set_options(lucid_grad_scaler *s, const lucid_grad_scaler
     const char *op = "grad_scaler_set_options";
     if (!check(s, op)) return false;
     if (!options) return luc_raise(LUCID_ERR_ARGUMENT, op, "options: expected some, got NULL");
-    if (!check_options(options, op)) return false;
+    options = LUC_OPTIONS(lucid_grad_scaler, options, op);
+    if (!options || !check_options(options, op)) return false;
     if (options->init_scale != s->options.init_scale || options->enabled != s->options.enabled)
         return luc_raise(LUCID_ERR_ARGUMENT, op,
                          "init_scale, enabled: expected those that it was made with, %g and %s",
@@ -379,16 +383,13 @@ bool lucid_grad_scaler_set_options(lucid_grad_scaler *s, const lucid_grad_scaler
 
 static bool put_double(lucid_state_dict *d, const char *name, double value)
 {
-    const lucid_tensor_options options = {
-        .dtype = LUCID_F64, .device = {LUCID_CPU, 0}, .memory_format = LUCID_CONTIGUOUS};
-    lucid_tensor *t = lucid_full_opt((lucid_shape){0}, value, &options);
+    lucid_tensor *t = lucid_full((), value, .dtype = LUCID_F64);
     return t && lucid_state_dict_set(d, name, t);
 }
 
 static bool put_integer(lucid_state_dict *d, const char *name, int64_t value)
 {
-    const lucid_tensor_options options = {LUCID_INDEX_DEFAULTS};
-    lucid_tensor *t = lucid_from_data_opt((lucid_shape){0}, &value, &options);
+    lucid_tensor *t = lucid_from_typed_data((lucid_shape){0}, &value, LUCID_I64, NULL);
     return t && lucid_state_dict_set(d, name, t);
 }
 

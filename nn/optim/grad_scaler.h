@@ -20,33 +20,31 @@
 #ifndef LUCID_NN_OPTIM_GRAD_SCALER_H
 #define LUCID_NN_OPTIM_GRAD_SCALER_H
 
-#include "nn/optim/optimizer.h"
+#include "optimizer.h"
 
 LUCID_BEGIN_DECLS
 
 typedef struct lucid_grad_scaler lucid_grad_scaler;
 
 typedef struct lucid_grad_scaler_options {
-    double init_scale;       /* finite, at least 2^-126 */
-    double growth_factor;    /* > 1: what the scale is multiplied by after growth_interval steps */
-    double backoff_factor;   /* in (0, 1): what it is multiplied by after a step left out */
-    int64_t growth_interval; /* >= 1 */
-    bool enabled;            /* false: scale, unscale_ and update do nothing, step is lucid_step */
+    LUCID_OPTIONS_SIZE(lucid_grad_scaler_options);
+    double init_scale LUCID_DEFAULT(65536); /* finite, at least 2^-126 */
+    /* > 1: what the scale is multiplied by after growth_interval steps. */
+    double growth_factor LUCID_DEFAULT(2);
+    /* In (0, 1): what it is multiplied by after a step left out. */
+    double backoff_factor LUCID_DEFAULT(0.5);
+    int64_t growth_interval LUCID_DEFAULT(2000); /* >= 1 */
+    /* False: scale, unscale_ and update do nothing, step is lucid_step. */
+    bool enabled LUCID_DEFAULT(true);
 } lucid_grad_scaler_options;
-#define LUCID_GRAD_SCALER_DEFAULTS                                                           \
-    .init_scale = 65536, .growth_factor = 2, .backoff_factor = 0.5, .growth_interval = 2000, \
-    .enabled = true
-LUCID_API extern const lucid_grad_scaler_options lucid_grad_scaler_defaults;
+LUCID_DEFAULTS(lucid_grad_scaler, .init_scale = 65536, .growth_factor = 2, .backoff_factor = 0.5,
+               .growth_interval = 2000, .enabled = true);
 
 /* A new one, the caller's to lucid_grad_scaler_free. options NULL: the defaults. NULL on an error. */
 LUCID_API lucid_grad_scaler *lucid_grad_scaler_new(const lucid_grad_scaler_options *options);
 LUCID_API void lucid_grad_scaler_free(lucid_grad_scaler *scaler);
-#ifndef __cplusplus
 /* optim_GradScaler();  optim_GradScaler(.init_scale = 1024, .enabled = dtype == LUCID_F16) */
-#define optim_GradScaler(...)                                                           \
-    LUCID_CALL(lucid_grad_scaler *, lucid_grad_scaler_new(&(lucid_grad_scaler_options){ \
-                                        LUCID_GRAD_SCALER_DEFAULTS, __VA_ARGS__}))
-#endif
+#define optim_GradScaler(...) LUCID_CALL0(lucid_grad_scaler_new, lucid_grad_scaler, __VA_ARGS__)
 
 /* loss times the scale, recorded for backward: any shape, floating. The scale lies on the loss's
  * device, so that a captured step reads the one of the moment. */
@@ -76,7 +74,8 @@ LUCID_API int64_t lucid_grad_scaler_growth_tracker(const lucid_grad_scaler *scal
 LUCID_API bool lucid_grad_scaler_is_enabled(const lucid_grad_scaler *scaler);
 /* The options it was made with, or has now; and changing growth_factor, backoff_factor and
  * growth_interval (init_scale and enabled must be those that it has). */
-LUCID_API lucid_grad_scaler_options lucid_grad_scaler_get_options(const lucid_grad_scaler *scaler);
+LUCID_API bool lucid_grad_scaler_get_options(const lucid_grad_scaler *scaler,
+                                             lucid_grad_scaler_options *options);
 LUCID_API bool lucid_grad_scaler_set_options(lucid_grad_scaler *scaler,
                                              const lucid_grad_scaler_options *options);
 

@@ -1,14 +1,10 @@
 /* optimizer.c: making optimizers, their groups and options. */
 #include "nn/optim/optimizer_priv.h"
 #include "autograd/autograd.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
 #include <string.h>
-
-const lucid_optim_options lucid_sgd_defaults = {LUCID_SGD_DEFAULTS};
-const lucid_optim_options lucid_adam_defaults = {LUCID_ADAM_DEFAULTS};
-const lucid_optim_options lucid_adamw_defaults = {LUCID_ADAMW_DEFAULTS};
-const lucid_optim_options lucid_adadelta_defaults = {LUCID_ADADELTA_DEFAULTS};
 
 static const luc_optim_kind kinds[] = {
     {.name = "SGD",
@@ -32,8 +28,6 @@ static const luc_optim_kind kinds[] = {
      .has_eps = true,
      .has_rho = true},
 };
-static const lucid_optim_options *const kind_defaults[] = {
-    &lucid_sgd_defaults, &lucid_adam_defaults, &lucid_adamw_defaults, &lucid_adadelta_defaults};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 bool luc_check_optimizer(const lucid_optimizer *opt, const char *op)
@@ -44,6 +38,17 @@ bool luc_check_optimizer(const lucid_optimizer *opt, const char *op)
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
+
+/* A group's options have no defaults of their own, so they cannot grow by taking them. */
+static const lucid_optim_options *read_options(const lucid_optim_options *given,
+                                               const lucid_optim_options *defaults, const char *op)
+{
+    if (!given || given->struct_size == sizeof *given) return given ? given : defaults;
+    return luc_raise_null(LUCID_ERR_ARGUMENT, op,
+                          "options: expected those of lucid_optim_get_options with some fields "
+                          "changed, got a struct whose struct_size is %zu",
+                          given->struct_size);
+}
 
 static bool check_number(const luc_optim_kind *kind, const char *name, double value, bool has,
                          double below)
@@ -89,6 +94,12 @@ static void set_options(luc_optim_group *g, const lucid_optim_options *o)
     if (!g->scheduled) g->initial_lr = o->lr;
 }
 
+lucid_optim_options lucid_optim_get_defaults(const lucid_optimizer *opt)
+{
+    lucid_optim_options none = {0};
+    return luc_check_optimizer(opt, "optim_get_defaults") ? opt->defaults : none;
+}
+
 lucid_optim_options lucid_optim_get_options(const lucid_optimizer *opt, size_t group)
 {
     if (!luc_check_optimizer(opt, "optim_get_options")) return (lucid_optim_options){0};
@@ -106,7 +117,8 @@ bool lucid_optim_set_options(lucid_optimizer *opt, size_t group, const lucid_opt
         return luc_raise(LUCID_ERR_ARGUMENT, op, "group: expected one below %zu, got %zu",
                          opt->n_groups, group);
     if (!options) return luc_raise(LUCID_ERR_ARGUMENT, op, "options: expected some, got NULL");
-    if (!luc_optim_check_options(opt->kind, options)) return false;
+    if (!read_options(options, NULL, op) || !luc_optim_check_options(opt->kind, options))
+        return false;
     set_options(&opt->groups[group], options);
     return true;
 }
@@ -199,8 +211,8 @@ bool lucid_optim_add_group(lucid_optimizer *opt, lucid_tensor *const *params, si
     if (n == 0 || !params)
         return luc_raise(LUCID_ERR_ARGUMENT, opt->kind->name,
                          "parameters: expected at least one, got none");
-    const lucid_optim_options *o = options ? options : &opt->defaults;
-    if (!luc_optim_check_options(opt->kind, o)) return false;
+    const lucid_optim_options *o = read_options(options, &opt->defaults, opt->kind->name);
+    if (!o || !luc_optim_check_options(opt->kind, o)) return false;
     for (size_t i = 0; i < n; i++)
         if (!check_param(opt, params, i)) return false;
     luc_optim_group *groups =
@@ -232,9 +244,8 @@ lucid_tensor *lucid_optim_param(const lucid_optimizer *opt, size_t group, size_t
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static lucid_optimizer *make(const luc_optim_kind *kind, const lucid_optim_options *options)
+static lucid_optimizer *make(const luc_optim_kind *kind, const lucid_optim_options *o)
 {
-    const lucid_optim_options *o = options ? options : kind_defaults[kind - kinds];
     if (!luc_optim_check_options(kind, o)) return NULL;
     lucid_optimizer *opt = luc_calloc(1, sizeof *opt, kind->name);
     if (!opt) return NULL;
@@ -244,19 +255,56 @@ static lucid_optimizer *make(const luc_optim_kind *kind, const lucid_optim_optio
     return opt;
 }
 
-lucid_optimizer *lucid_optim_new(const char *kind, const lucid_optim_options *options)
+/* The options of each kind as those of a group. */
+static lucid_optim_options of_sgd(const lucid_sgd_options *o)
 {
-    for (int i = 0; kind && i < KINDS; i++)
-        if (strcmp(kinds[i].name, kind) == 0) return make(&kinds[i], options);
-    return luc_raise_null(LUCID_ERR_ARGUMENT, "optim_new",
-                          "kind: expected SGD, Adam, AdamW or Adadelta, got \"%s\"",
-                          kind ? kind : "(null)");
+    return *LUC_WITH(lucid_optim, .lr = o->lr, .weight_decay = o->weight_decay,
+                     .maximize = o->maximize, .momentum = o->momentum, .dampening = o->dampening,
+                     .nesterov = o->nesterov);
 }
 
-static lucid_optimizer *of_module(int kind, lucid_module *m, const lucid_optim_options *options)
+static lucid_optim_options of_adam(const lucid_adam_options *o)
+{
+    return *LUC_WITH(lucid_optim, .lr = o->lr, .weight_decay = o->weight_decay,
+                     .maximize = o->maximize, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps,
+                     .amsgrad = o->amsgrad);
+}
+
+static lucid_optim_options of_adamw(const lucid_adamw_options *o)
+{
+    return *LUC_WITH(lucid_optim, .lr = o->lr, .weight_decay = o->weight_decay,
+                     .maximize = o->maximize, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps,
+                     .amsgrad = o->amsgrad);
+}
+
+static lucid_optim_options of_adadelta(const lucid_adadelta_options *o)
+{
+    return *LUC_WITH(lucid_optim, .lr = o->lr, .weight_decay = o->weight_decay,
+                     .maximize = o->maximize, .rho = o->rho, .eps = o->eps);
+}
+
+enum { SGD, ADAM, ADAMW, ADADELTA };
+
+lucid_optimizer *lucid_optim_new(const char *kind, const lucid_optim_options *options)
+{
+    int k = 0;
+    while (kind && k < KINDS && strcmp(kinds[k].name, kind) != 0) k++;
+    if (!kind || k == KINDS)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "optim_new",
+                              "kind: expected SGD, Adam, AdamW or Adadelta, got \"%s\"",
+                              kind ? kind : "(null)");
+    const lucid_optim_options defaults = k == SGD     ? of_sgd(&lucid_sgd_defaults)
+                                         : k == ADAM  ? of_adam(&lucid_adam_defaults)
+                                         : k == ADAMW ? of_adamw(&lucid_adamw_defaults)
+                                                      : of_adadelta(&lucid_adadelta_defaults);
+    const lucid_optim_options *o = read_options(options, &defaults, kind);
+    return o ? make(&kinds[k], o) : NULL;
+}
+
+static lucid_optimizer *of_module(int kind, lucid_module *m, lucid_optim_options options)
 {
     if (!luc_check_module(m, kinds[kind].name)) return NULL;
-    lucid_optimizer *opt = make(&kinds[kind], options);
+    lucid_optimizer *opt = make(&kinds[kind], &options);
     size_t n = 0;
     lucid_tensor **params = opt ? luc_module_tensors(m, true, false, &n) : NULL;
     bool ok = params && lucid_optim_add_group(opt, params, n, NULL);
@@ -266,24 +314,28 @@ static lucid_optimizer *of_module(int kind, lucid_module *m, const lucid_optim_o
     return NULL;
 }
 
-lucid_optimizer *lucid_optim_sgd(lucid_module *m, const lucid_optim_options *options)
+lucid_optimizer *lucid_optim_sgd(lucid_module *m, const lucid_sgd_options *options)
 {
-    return of_module(0, m, options);
+    const lucid_sgd_options *o = LUC_OPTIONS(lucid_sgd, options, "SGD");
+    return o ? of_module(SGD, m, of_sgd(o)) : NULL;
 }
 
-lucid_optimizer *lucid_optim_adam(lucid_module *m, const lucid_optim_options *options)
+lucid_optimizer *lucid_optim_adam(lucid_module *m, const lucid_adam_options *options)
 {
-    return of_module(1, m, options);
+    const lucid_adam_options *o = LUC_OPTIONS(lucid_adam, options, "Adam");
+    return o ? of_module(ADAM, m, of_adam(o)) : NULL;
 }
 
-lucid_optimizer *lucid_optim_adamw(lucid_module *m, const lucid_optim_options *options)
+lucid_optimizer *lucid_optim_adamw(lucid_module *m, const lucid_adamw_options *options)
 {
-    return of_module(2, m, options);
+    const lucid_adamw_options *o = LUC_OPTIONS(lucid_adamw, options, "AdamW");
+    return o ? of_module(ADAMW, m, of_adamw(o)) : NULL;
 }
 
-lucid_optimizer *lucid_optim_adadelta(lucid_module *m, const lucid_optim_options *options)
+lucid_optimizer *lucid_optim_adadelta(lucid_module *m, const lucid_adadelta_options *options)
 {
-    return of_module(3, m, options);
+    const lucid_adadelta_options *o = LUC_OPTIONS(lucid_adadelta, options, "Adadelta");
+    return o ? of_module(ADADELTA, m, of_adadelta(o)) : NULL;
 }
 
 void lucid_optimizer_free(lucid_optimizer *opt)

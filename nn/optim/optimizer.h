@@ -15,42 +15,75 @@
 #ifndef LUCID_NN_OPTIM_OPTIMIZER_H
 #define LUCID_NN_OPTIM_OPTIMIZER_H
 
-#include "nn/module.h"
+#include "../module.h"
+#include "../state_dict.h"
 
 LUCID_BEGIN_DECLS
 
 typedef struct lucid_optimizer lucid_optimizer;
 
-/* The options of a group of parameters. An optimizer has those that its macro below names; setting
- * another one is an error. All must be finite and >= 0. */
+/* What each optimizer is made with. All numbers must be finite and >= 0. weight_decay adds
+ * weight_decay * p to the gradient (AdamW: p *= 1 - lr * weight_decay); maximize goes up the
+ * gradient instead of down. */
+typedef struct lucid_sgd_options {
+    LUCID_OPTIONS_SIZE(lucid_sgd_options);
+    double lr LUCID_DEFAULT(1e-3); /* learning rate */
+    double weight_decay LUCID_DEFAULT(0);
+    bool maximize LUCID_DEFAULT(false);
+    double momentum LUCID_DEFAULT(0), dampening LUCID_DEFAULT(0);
+    bool nesterov LUCID_DEFAULT(false);
+} lucid_sgd_options;
+LUCID_DEFAULTS(lucid_sgd, .lr = 1e-3, .weight_decay = 0, .maximize = false, .momentum = 0,
+               .dampening = 0, .nesterov = false);
+
+typedef struct lucid_adam_options {
+    LUCID_OPTIONS_SIZE(lucid_adam_options);
+    double lr LUCID_DEFAULT(1e-3);
+    double weight_decay LUCID_DEFAULT(0);
+    bool maximize LUCID_DEFAULT(false);
+    /* Decay of the averages of the gradient and its square, in [0, 1). */
+    double beta1 LUCID_DEFAULT(0.9), beta2 LUCID_DEFAULT(0.999);
+    double eps LUCID_DEFAULT(1e-8); /* added to the denominator */
+    bool amsgrad LUCID_DEFAULT(false);
+} lucid_adam_options;
+LUCID_DEFAULTS(lucid_adam, .lr = 1e-3, .weight_decay = 0, .maximize = false, .beta1 = 0.9,
+               .beta2 = 0.999, .eps = 1e-8, .amsgrad = false);
+
+typedef struct lucid_adamw_options {
+    LUCID_OPTIONS_SIZE(lucid_adamw_options);
+    double lr LUCID_DEFAULT(1e-3);
+    double weight_decay LUCID_DEFAULT(1e-2);
+    bool maximize LUCID_DEFAULT(false);
+    double beta1 LUCID_DEFAULT(0.9), beta2 LUCID_DEFAULT(0.999);
+    double eps LUCID_DEFAULT(1e-8);
+    bool amsgrad LUCID_DEFAULT(false);
+} lucid_adamw_options;
+LUCID_DEFAULTS(lucid_adamw, .lr = 1e-3, .weight_decay = 1e-2, .maximize = false, .beta1 = 0.9,
+               .beta2 = 0.999, .eps = 1e-8, .amsgrad = false);
+
+typedef struct lucid_adadelta_options {
+    LUCID_OPTIONS_SIZE(lucid_adadelta_options);
+    double lr LUCID_DEFAULT(1.0);
+    double weight_decay LUCID_DEFAULT(0);
+    bool maximize LUCID_DEFAULT(false);
+    double rho LUCID_DEFAULT(0.9); /* decay of the averages of squares, in [0, 1] */
+    double eps LUCID_DEFAULT(1e-6);
+} lucid_adadelta_options;
+LUCID_DEFAULTS(lucid_adadelta, .lr = 1.0, .weight_decay = 0, .maximize = false, .rho = 0.9,
+               .eps = 1e-6);
+
+/* The options of a group of parameters, of any kind of optimizer, as lucid_optim_get_options gives
+ * them. Setting one that the optimizer's kind does not have is an error. */
 typedef struct lucid_optim_options {
-    double lr; /* learning rate */
-    double
-        weight_decay; /* adds weight_decay * p to the gradient; AdamW: p *= 1 - lr * weight_decay */
-    bool maximize;    /* go up the gradient instead of down */
+    size_t struct_size; /* as lucid_optim_get_options sets it */
+    double lr, weight_decay;
+    bool maximize;
     double momentum, dampening;
     bool nesterov;
-    double beta1, beta2; /* decay of the averages of the gradient and its square, in [0, 1) */
-    double eps;          /* added to the denominator */
+    double beta1, beta2, eps;
     bool amsgrad;
-    double rho; /* decay of the averages of squares, in [0, 1] */
+    double rho;
 } lucid_optim_options;
-
-#define LUCID_SGD_DEFAULTS                                                           \
-    .lr = 1e-3, .weight_decay = 0, .maximize = false, .momentum = 0, .dampening = 0, \
-    .nesterov = false
-#define LUCID_ADAM_DEFAULTS                                                                      \
-    .lr = 1e-3, .weight_decay = 0, .maximize = false, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, \
-    .amsgrad = false
-#define LUCID_ADAMW_DEFAULTS                                                           \
-    .lr = 1e-3, .weight_decay = 1e-2, .maximize = false, .beta1 = 0.9, .beta2 = 0.999, \
-    .eps = 1e-8, .amsgrad = false
-#define LUCID_ADADELTA_DEFAULTS \
-    .lr = 1.0, .weight_decay = 0, .maximize = false, .rho = 0.9, .eps = 1e-6
-LUCID_API extern const lucid_optim_options lucid_sgd_defaults;
-LUCID_API extern const lucid_optim_options lucid_adam_defaults;
-LUCID_API extern const lucid_optim_options lucid_adamw_defaults;
-LUCID_API extern const lucid_optim_options lucid_adadelta_defaults;
 
 /* A moment (an average, a momentum buffer) of a parameter whose gradient has become 0 decays for
  * ever. One that is smaller than the smallest normal number of float32 (1.2e-38), or of float64 for
@@ -66,44 +99,33 @@ LUCID_API extern const lucid_optim_options lucid_adadelta_defaults;
  *     v <- momentum v + (1 - dampening) g  (v = g at the first step)
  *     p <- p - lr v                        (nesterov: p - lr (g + momentum v))
  * Nesterov needs momentum > 0 and dampening 0. */
-LUCID_API lucid_optimizer *lucid_optim_sgd(lucid_module *module,
-                                           const lucid_optim_options *options);
+LUCID_API lucid_optimizer *lucid_optim_sgd(lucid_module *module, const lucid_sgd_options *options);
 /* Adam (Kingma and Ba, 2015), with g as above, at step t:
  *     m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2
  *     p <- p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
  * amsgrad: with the largest v so far. */
 LUCID_API lucid_optimizer *lucid_optim_adam(lucid_module *module,
-                                            const lucid_optim_options *options);
+                                            const lucid_adam_options *options);
 /* AdamW (Loshchilov and Hutter, 2019): Adam with p *= 1 - lr * weight_decay instead of weight decay
  * in the gradient. */
 LUCID_API lucid_optimizer *lucid_optim_adamw(lucid_module *module,
-                                             const lucid_optim_options *options);
+                                             const lucid_adamw_options *options);
 /* Adadelta (Zeiler, 2012):
  *     v <- rho v + (1 - rho) g^2;  d = sqrt(u + eps) / sqrt(v + eps) g
  *     u <- rho u + (1 - rho) d^2;  p <- p - lr d */
 LUCID_API lucid_optimizer *lucid_optim_adadelta(lucid_module *module,
-                                                const lucid_optim_options *options);
+                                                const lucid_adadelta_options *options);
 /* The same without parameters yet: kind is "SGD", "Adam", "AdamW" or "Adadelta"; add them with
- * lucid_optim_add_group. */
+ * lucid_optim_add_group. options NULL: the defaults of the kind. */
 LUCID_API lucid_optimizer *lucid_optim_new(const char *kind, const lucid_optim_options *options);
 LUCID_API void lucid_optimizer_free(lucid_optimizer *optimizer);
 
-#ifndef __cplusplus
-#define LUC_OPTIM(fn, module, ...) \
-    LUCID_CALL(lucid_optimizer *, fn(module, &(lucid_optim_options){__VA_ARGS__}))
 /* optim_SGD(net, .lr = 0.05, .momentum = 0.9);  optim_AdamW(net) */
-#define optim_SGD(...) \
-    LUC_OPTIM(lucid_optim_sgd, LUCID_HEAD(__VA_ARGS__), LUCID_SGD_DEFAULTS, LUCID_TAIL(__VA_ARGS__))
-#define optim_Adam(...)                                                       \
-    LUC_OPTIM(lucid_optim_adam, LUCID_HEAD(__VA_ARGS__), LUCID_ADAM_DEFAULTS, \
-              LUCID_TAIL(__VA_ARGS__))
-#define optim_AdamW(...)                                                        \
-    LUC_OPTIM(lucid_optim_adamw, LUCID_HEAD(__VA_ARGS__), LUCID_ADAMW_DEFAULTS, \
-              LUCID_TAIL(__VA_ARGS__))
-#define optim_Adadelta(...)                                                           \
-    LUC_OPTIM(lucid_optim_adadelta, LUCID_HEAD(__VA_ARGS__), LUCID_ADADELTA_DEFAULTS, \
-              LUCID_TAIL(__VA_ARGS__))
-#endif
+#define optim_SGD(...)   LUCID_CALL1(lucid_optim_sgd, lucid_sgd, LUCID_ASIS, __VA_ARGS__)
+#define optim_Adam(...)  LUCID_CALL1(lucid_optim_adam, lucid_adam, LUCID_ASIS, __VA_ARGS__)
+#define optim_AdamW(...) LUCID_CALL1(lucid_optim_adamw, lucid_adamw, LUCID_ASIS, __VA_ARGS__)
+#define optim_Adadelta(...) \
+    LUCID_CALL1(lucid_optim_adadelta, lucid_adadelta, LUCID_ASIS, __VA_ARGS__)
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
@@ -119,6 +141,8 @@ LUCID_API size_t lucid_optim_group_count(const lucid_optimizer *optimizer);
 /* How many parameters a group has, and one of them (borrowed). */
 LUCID_API size_t lucid_optim_group_size(const lucid_optimizer *optimizer, size_t group);
 LUCID_API lucid_tensor *lucid_optim_param(const lucid_optimizer *optimizer, size_t group, size_t i);
+/* The options that the optimizer was made with, which a new group has unless it is given others. */
+LUCID_API lucid_optim_options lucid_optim_get_defaults(const lucid_optimizer *optimizer);
 LUCID_API lucid_optim_options lucid_optim_get_options(const lucid_optimizer *optimizer,
                                                       size_t group);
 LUCID_API bool lucid_optim_set_options(lucid_optimizer *optimizer, size_t group,
@@ -140,13 +164,6 @@ LUCID_API bool lucid_optim_set_initial_lr(lucid_optimizer *optimizer, size_t gro
 LUCID_API bool lucid_step(lucid_optimizer *optimizer);
 /* Removes the gradients of all its parameters. */
 LUCID_API bool lucid_optimizer_zero_grad(lucid_optimizer *optimizer);
-#ifndef __cplusplus
-/* lucid_zero_grad(opt);  lucid_zero_grad(net) */
-#define lucid_zero_grad(target)                          \
-    _Generic((target), lucid_module *                    \
-             : lucid_module_zero_grad, lucid_optimizer * \
-             : lucid_optimizer_zero_grad)(target)
-#endif
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
@@ -162,6 +179,48 @@ LUCID_API bool lucid_optimizer_load_state_dict(lucid_optimizer *optimizer,
 /* The same, to and from a safetensors file. */
 LUCID_API bool lucid_optimizer_save(lucid_optimizer *optimizer, const char *path);
 LUCID_API bool lucid_optimizer_load(lucid_optimizer *optimizer, const char *path);
+
+/* lucid_zero_grad(opt);  lucid_zero_grad(net)
+ * lucid_save(net, "net.safetensors");  lucid_save(opt, "opt.safetensors");  and a state dict */
+#ifdef __cplusplus
+extern "C++" {
+static inline bool luc_zero_grad(lucid_module *module)
+{
+    return lucid_module_zero_grad(module);
+}
+static inline bool luc_zero_grad(lucid_optimizer *optimizer)
+{
+    return lucid_optimizer_zero_grad(optimizer);
+}
+static inline bool luc_save(lucid_module *module, const char *path)
+{
+    return lucid_module_save(module, path);
+}
+static inline bool luc_save(lucid_optimizer *optimizer, const char *path)
+{
+    return lucid_optimizer_save(optimizer, path);
+}
+static inline bool luc_save(const lucid_state_dict *state, const char *path)
+{
+    return lucid_state_dict_save(state, path);
+}
+}
+#define lucid_zero_grad(target)  luc_zero_grad(target)
+#define lucid_save(target, path) luc_save(target, path)
+#else
+/* clang-format off */
+#define lucid_zero_grad(target)                              \
+    _Generic((target),                                       \
+        lucid_module *: lucid_module_zero_grad,              \
+        lucid_optimizer *: lucid_optimizer_zero_grad)(target)
+#define lucid_save(target, path)                             \
+    _Generic((target),                                       \
+        lucid_module *: lucid_module_save,                   \
+        lucid_optimizer *: lucid_optimizer_save,             \
+        lucid_state_dict *: lucid_state_dict_save,           \
+        const lucid_state_dict *: lucid_state_dict_save)(target, path)
+/* clang-format on */
+#endif
 
 LUCID_END_DECLS
 #endif

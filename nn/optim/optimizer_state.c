@@ -149,8 +149,8 @@ static bool put_param(const lucid_optimizer *opt, const luc_optim_param *p, size
                       lucid_state_dict *s)
 {
     if (p->step == 0) return true;
-    const lucid_tensor_options integer = {LUCID_INDEX_DEFAULTS};
-    if (!put(s, i, "step", lucid_from_data_opt((lucid_shape){0}, &p->step, &integer))) return false;
+    lucid_tensor *step = lucid_from_typed_data((lucid_shape){0}, &p->step, LUCID_I64, NULL);
+    if (!put(s, i, "step", step)) return false;
     for (int k = 0; k < LUC_MAX_MOMENTS; k++)
         if (p->moment[k] && p->started &&
             !put(s, i, opt->kind->moments[k], lucid_clone(p->moment[k], LUCID_PRESERVE)))

@@ -1,12 +1,9 @@
 /* scheduler.c: learning rates that change as training goes on. */
 #include "nn/optim/scheduler.h"
 #include "nn/optim/optimizer_priv.h"
+#include "lucid/options_priv.h"
 
 #include <math.h>
-
-const lucid_step_lr_options lucid_step_lr_defaults = {LUCID_STEP_LR_DEFAULTS};
-const lucid_cosine_lr_options lucid_cosine_lr_defaults = {LUCID_COSINE_LR_DEFAULTS};
-const lucid_one_cycle_lr_options lucid_one_cycle_lr_defaults = {LUCID_ONE_CYCLE_LR_DEFAULTS};
 
 /* Where the rates of a group are counted from: its rate at a step. The rate of a later step follows
  * from these two numbers alone, so that a seek gives the same bits as going there step by step. */
@@ -218,7 +215,8 @@ static lucid_scheduler *begin(lucid_scheduler *s)
 lucid_scheduler *lucid_optim_step_lr(lucid_optimizer *opt, int64_t step_size,
                                      const lucid_step_lr_options *options)
 {
-    const lucid_step_lr_options *o = options ? options : &lucid_step_lr_defaults;
+    const lucid_step_lr_options *o = LUC_OPTIONS(lucid_step_lr, options, "StepLR");
+    if (!o) return NULL;
     if (!check_count("StepLR", "step_size", step_size) ||
         !check_range("StepLR", "gamma", o->gamma, 0, INFINITY))
         return NULL;
@@ -231,7 +229,8 @@ lucid_scheduler *lucid_optim_step_lr(lucid_optimizer *opt, int64_t step_size,
 lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *opt, int64_t t_max,
                                                  const lucid_cosine_lr_options *options)
 {
-    const lucid_cosine_lr_options *o = options ? options : &lucid_cosine_lr_defaults;
+    const lucid_cosine_lr_options *o = LUC_OPTIONS(lucid_cosine_lr, options, "CosineAnnealingLR");
+    if (!o) return NULL;
     if (!check_count("CosineAnnealingLR", "t_max", t_max) ||
         !check_range("CosineAnnealingLR", "eta_min", o->eta_min, 0, INFINITY))
         return NULL;
@@ -261,7 +260,8 @@ static bool check_cycle(const lucid_optimizer *opt, double max_lr,
 lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *opt, double max_lr, int64_t total_steps,
                                           const lucid_one_cycle_lr_options *options)
 {
-    const lucid_one_cycle_lr_options *o = options ? options : &lucid_one_cycle_lr_defaults;
+    const lucid_one_cycle_lr_options *o = LUC_OPTIONS(lucid_one_cycle_lr, options, "OneCycleLR");
+    if (!o) return NULL;
     if (!luc_check_optimizer(opt, "OneCycleLR") || !check_cycle(opt, max_lr, o) ||
         !check_count("OneCycleLR", "total_steps", total_steps))
         return NULL;

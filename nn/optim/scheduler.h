@@ -21,26 +21,26 @@
 #ifndef LUCID_NN_OPTIM_SCHEDULER_H
 #define LUCID_NN_OPTIM_SCHEDULER_H
 
-#include "nn/optim/optimizer.h"
+#include "optimizer.h"
 
 LUCID_BEGIN_DECLS
 
 typedef struct lucid_scheduler lucid_scheduler;
 
 typedef struct lucid_step_lr_options {
-    double gamma;
+    LUCID_OPTIONS_SIZE(lucid_step_lr_options);
+    double gamma LUCID_DEFAULT(0.1);
 } lucid_step_lr_options;
-#define LUCID_STEP_LR_DEFAULTS .gamma = 0.1
-LUCID_API extern const lucid_step_lr_options lucid_step_lr_defaults;
+LUCID_DEFAULTS(lucid_step_lr, .gamma = 0.1);
 /* Multiplies the learning rates by gamma every step_size >= 1 steps. */
 LUCID_API lucid_scheduler *lucid_optim_step_lr(lucid_optimizer *optimizer, int64_t step_size,
                                                const lucid_step_lr_options *options);
 
 typedef struct lucid_cosine_lr_options {
-    double eta_min; /* the lowest learning rate */
+    LUCID_OPTIONS_SIZE(lucid_cosine_lr_options);
+    double eta_min LUCID_DEFAULT(0); /* the lowest learning rate */
 } lucid_cosine_lr_options;
-#define LUCID_COSINE_LR_DEFAULTS .eta_min = 0
-LUCID_API extern const lucid_cosine_lr_options lucid_cosine_lr_defaults;
+LUCID_DEFAULTS(lucid_cosine_lr, .eta_min = 0);
 /* Half a cosine from the learning rates as they are down to eta_min in t_max >= 1 steps (and up again
  * after them, to the initial rates): Loshchilov and Hutter, 2017, without restarts. */
 LUCID_API lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *optimizer,
@@ -48,19 +48,20 @@ LUCID_API lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *opti
                                                            const lucid_cosine_lr_options *options);
 
 typedef struct lucid_one_cycle_lr_options {
-    double pct_start;        /* the part of the steps in which the rate rises, in [0, 1] */
-    bool linear;             /* straight lines instead of cosines */
-    bool cycle_momentum;     /* momentum (Adam: beta1) goes the other way */
-    double base_momentum;    /* at the highest rate */
-    double max_momentum;     /* at the begin and the end */
-    double div_factor;       /* the first rate is max_lr / div_factor */
-    double final_div_factor; /* the last is the first / final_div_factor */
-    bool three_phase;        /* up, down as long, and then to the last rate */
+    LUCID_OPTIONS_SIZE(lucid_one_cycle_lr_options);
+    /* The part of the steps in which the rate rises, in [0, 1]. */
+    double pct_start LUCID_DEFAULT(0.3);
+    bool linear LUCID_DEFAULT(false);           /* straight lines instead of cosines */
+    bool cycle_momentum LUCID_DEFAULT(true);    /* momentum (Adam: beta1) goes the other way */
+    double base_momentum LUCID_DEFAULT(0.85);   /* at the highest rate */
+    double max_momentum LUCID_DEFAULT(0.95);    /* at the begin and the end */
+    double div_factor LUCID_DEFAULT(25);        /* the first rate is max_lr / div_factor */
+    double final_div_factor LUCID_DEFAULT(1e4); /* the last is the first / final_div_factor */
+    bool three_phase LUCID_DEFAULT(false);      /* up, down as long, and then to the last rate */
 } lucid_one_cycle_lr_options;
-#define LUCID_ONE_CYCLE_LR_DEFAULTS                                                   \
-    .pct_start = 0.3, .linear = false, .cycle_momentum = true, .base_momentum = 0.85, \
-    .max_momentum = 0.95, .div_factor = 25, .final_div_factor = 1e4, .three_phase = false
-LUCID_API extern const lucid_one_cycle_lr_options lucid_one_cycle_lr_defaults;
+LUCID_DEFAULTS(lucid_one_cycle_lr, .pct_start = 0.3, .linear = false, .cycle_momentum = true,
+               .base_momentum = 0.85, .max_momentum = 0.95, .div_factor = 25,
+               .final_div_factor = 1e4, .three_phase = false);
 /* Up to max_lr and down again within total_steps (Smith and Topin, 2018). Making it sets the rates
  * (and momenta) of step 0. Stepping beyond total_steps is an error. */
 LUCID_API lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *optimizer, double max_lr,
@@ -77,25 +78,16 @@ LUCID_API int64_t lucid_scheduler_position(const lucid_scheduler *scheduler);
 LUCID_API bool lucid_scheduler_seek(lucid_scheduler *scheduler, int64_t position);
 LUCID_API void lucid_scheduler_free(lucid_scheduler *scheduler);
 
-#ifndef __cplusplus
 /* optim_StepLR(opt, 10, .gamma = 0.5);  optim_CosineAnnealingLR(opt, 90) */
-#define optim_StepLR(optimizer, ...)                   \
-    LUCID_CALL(lucid_scheduler *,                      \
-               lucid_optim_step_lr(                    \
-                   optimizer, LUCID_HEAD(__VA_ARGS__), \
-                   &(lucid_step_lr_options){LUCID_STEP_LR_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
-#define optim_CosineAnnealingLR(optimizer, ...)        \
-    LUCID_CALL(lucid_scheduler *,                      \
-               lucid_optim_cosine_annealing_lr(        \
-                   optimizer, LUCID_HEAD(__VA_ARGS__), \
-                   &(lucid_cosine_lr_options){LUCID_COSINE_LR_DEFAULTS, LUCID_TAIL(__VA_ARGS__)}))
+#define optim_StepLR(...) \
+    LUCID_CALL2(lucid_optim_step_lr, lucid_step_lr, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
+#define optim_CosineAnnealingLR(...)                                                      \
+    LUCID_CALL2(lucid_optim_cosine_annealing_lr, lucid_cosine_lr, LUCID_ASIS, LUCID_ASIS, \
+                __VA_ARGS__)
 /* optim_OneCycleLR(opt, max_lr, total_steps, .pct_start = 0.25) */
-#define optim_OneCycleLR(optimizer, max_lr, ...)                                                   \
-    LUCID_CALL(lucid_scheduler *,                                                                  \
-               lucid_optim_one_cycle_lr(optimizer, max_lr, LUCID_HEAD(__VA_ARGS__),                \
-                                        &(lucid_one_cycle_lr_options){LUCID_ONE_CYCLE_LR_DEFAULTS, \
-                                                                      LUCID_TAIL(__VA_ARGS__)}))
-#endif
+#define optim_OneCycleLR(...)                                                                     \
+    LUCID_CALL3(lucid_optim_one_cycle_lr, lucid_one_cycle_lr, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, \
+                __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

@@ -189,7 +189,7 @@ static inline lucid_tensor *own_square_(lucid_tensor *x)
 
 static inline lucid_tensor *own_leaf(lucid_shape shape, const double *values, size_t count)
 {
-    lucid_tensor_options o = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options o = lucid_tensor_defaults;
     o.dtype = LUCID_F64;
     o.requires_grad = true;
     return lucid_from_doubles_opt(shape, values, count, &o);

@@ -1,5 +1,5 @@
 /* Mixed precision: scopes, every operator's policy, gradients, kept casts, and what goes wrong. */
-#include "lucid/lucid.h"
+#include "lucid/extend.h"
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -189,7 +189,7 @@ Test(autocast, widest_and_the_rest)
     EXPECT_DTYPE(lucid_add(x, f), LUCID_F32);
     EXPECT_DTYPE(lucid_add(x, x), LUCID_BF16);
     EXPECT_DTYPE(lucid_mul(x, h), LUCID_F32);
-    EXPECT_DTYPE(lucid_cat((lucid_tensor *[]){x, f}, 2, 0), LUCID_F32);
+    EXPECT_DTYPE(lucid_cat((x, f)), LUCID_F32);
     EXPECT_DTYPE(lucid_apply(lucid_op_find("mul"), (lucid_tensor *[]){x, f}, 2, NULL), LUCID_F32);
     EXPECT_DTYPE(lucid_relu(x), LUCID_BF16);
     EXPECT_DTYPE(lucid_tanh(x), LUCID_BF16);

@@ -189,7 +189,8 @@ Test(backward, grad_with_gradients)
 {
     lucid_tensor *x = OWN_LEAF((2), 3, 4), *y[2] = {own_square(x), own_double(x)}, *g;
     lucid_tensor *ones = OWN_DATA((2), 1, 1), *v = OWN_DATA((2), 10, 100);
-    cr_expect(lucid_grad(y, 2, &x, 1, &g, .gradients = (lucid_tensor *[]){v, ones}));
+    lucid_tensor *gradients[] = {v, ones};
+    cr_expect(lucid_grad(y, 2, &x, 1, &g, .gradients = gradients));
     OWN_EXPECT(g, 62, 802);
 }
 

@@ -15,10 +15,10 @@ Test(inplace, writes_and_counts)
     lucid_tensor *x = OWN_DATA((2), 1, 2), *same = own_add_(x, OWN_DATA((2), 10, 20));
     cr_expect_eq(same, x);
     OWN_EXPECT(x, 11, 22);
-    cr_expect_eq(lucid_version(x), 1);
+    cr_expect_eq(lucid_tensor_version(x), 1);
     own_square_(x);
     OWN_EXPECT(x, 121, 484);
-    cr_expect_eq(lucid_version(x), 2);
+    cr_expect_eq(lucid_tensor_version(x), 2);
     cr_expect_not(lucid_requires_grad(x));
 }
 
@@ -111,9 +111,9 @@ Test(inplace, views_share_the_version)
     lucid_tensor *x = OWN_LEAF((2), 2, 3), *y = own_square(x);
     lucid_tensor *part = lucid_narrow(lucid_detach(x), 0, 0, 1);
     own_double(part);
-    cr_expect_eq(lucid_version(x), 0);
+    cr_expect_eq(lucid_tensor_version(x), 0);
     own_square_(part);
-    cr_expect_eq(lucid_version(x), 1);
+    cr_expect_eq(lucid_tensor_version(x), 1);
     cr_expect_not(lucid_backward(y, .gradient = ONES((2), 1, 1)));
     OWN_EXPECT_ERROR(
         "own_square: x: the tensor [2], needed for backward, is at version 1, expected "

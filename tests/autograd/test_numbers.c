@@ -117,22 +117,26 @@ Test(numbers, of_dimensions)
 {
     lucid_tensor *x = lucid_ones((2, 3, 4));
     int last = 2;
-    EXPECT_SHAPE(lucid_sum(x, .dims = {1}), 2, 4);
-    EXPECT_SHAPE(lucid_sum(x, .keepdim = true,
-                           .dims =
-                               {
-                                   last,
-                                   last - 2,
-                               }),
-                 1, 3, 1);
-    EXPECT_SHAPE(lucid_mean(x, .n_dims = 2, .dims[0] = 1, .dims[1] = -1), 2);
-    EXPECT_SHAPE(lucid_max(x, .n_dims = 1), 3, 4);
+    EXPECT_SHAPE(lucid_sum(x, 1), 2, 4);
+    EXPECT_SHAPE(lucid_sum(x, (last, last - 2), .keepdim = true), 1, 3, 1);
+    EXPECT_SHAPE(lucid_mean(x, (1, -1)), 2);
+    EXPECT_SHAPE(lucid_max(x, (0)), 3, 4);
+    EXPECT_SHAPE(lucid_min(x, (last - 1) + 1), 2, 3);
+    EXPECT_SHAPE(lucid_min(x, (int)1.5), 2, 4);
+    EXPECT_SHAPE(lucid_var(x, LUCID_SHAPE(0, 1)), 4);
     EXPECT_SHAPE(lucid_sum(x), );
-    EXPECT_ERROR(lucid_sum(x, .dims[0] = 1), LUCID_ERR_ARGUMENT,
-                 "sum: dims: expected .dims = {..}, or .n_dims beside .dims[i]");
-    lucid_reduce_options o = lucid_reduce_defaults;
-    o.n_dims = -7;
-    EXPECT_ERROR(lucid_var_opt(x, &o), LUCID_ERR_ARGUMENT, "got n_dims -7");
+    EXPECT_SHAPE(lucid_sum(x, ()), );
+    EXPECT_SHAPE(lucid_sum(x, LUCID_ALL, .keepdim = true), 1, 1, 1);
+    EXPECT_SHAPE(lucid_argmax(x, 1), 2, 4);
+    EXPECT_SHAPE(lucid_argmax(x), );
+    EXPECT_SHAPE(lucid_argmin(x, LUCID_ALL, .keepdim = true), 1, 1, 1);
+    EXPECT_VALUES(lucid_argmax(lucid_values((2, 2), 1, 2, 9, 3)), 0, 0, {2});
+    EXPECT_VALUES(lucid_argmin(lucid_transpose(lucid_values((2, 2), 1, 2, -9, 3), 0, 1)), 0, 0,
+                  {1});
+    EXPECT_ERROR(lucid_argmax(x, (0, 1)), LUCID_ERR_ARGUMENT,
+                 "argmax: dims: expected one dimension, or all of them, got [0,1]");
+    EXPECT_ERROR(lucid_argmax(lucid_ones((0, 2))), LUCID_ERR_ARGUMENT, "at least one element");
+    EXPECT_ERROR(lucid_sum(x, (1, -2)), LUCID_ERR_ARGUMENT, "dimension 1 is named twice");
 }
 
 /* What is written in place is rounded once: 1 + 0.00390625 - 1 in bfloat16, whose next number after

@@ -3,6 +3,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "lucid/memory.h"
 #include "lucid/tensor.h"
 
 enum { BATCH = 100 }; /* operations between two scopes */

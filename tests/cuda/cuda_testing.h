@@ -8,7 +8,7 @@
 
 #include "tests/testing.h"
 
-#include "lucid/lucid.h"
+#include "lucid/extend.h"
 
 #include <stdlib.h>
 

@@ -10,7 +10,7 @@ function argument(type, name,    i) {
     tensor = 0
     if (type == "double") return "0.5"
     if (type == "int" || type == "bool") return name ~ /^n(_|$)/ ? "1" : "0"
-    if (type ~ /^(u?int64_t|size_t)$/) return "1"
+    if (type ~ /^(u?int64_t|size_t|lucid_extent)$/) return "1"
     if (type == "lucid_shape") return "LUCID_SHAPE(4)"
     if (type == "lucid_memory_format") return "LUCID_CONTIGUOUS"
     if (type == "lucid_dtype") return "LUCID_F64"

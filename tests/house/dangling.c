@@ -1,5 +1,5 @@
 /* dangling.c: every exported function is given tensors that have ended; see test_dangling.sh. */
-#include <lucid/lucid.h>
+#include <lucid/extend.h>
 
 #include <stdio.h>
 #include <string.h>

@@ -8,9 +8,10 @@ BEGIN {
     allowed["lucid"] = "lucid/"
     allowed["backends"] = "backends/ lucid/api lucid/attrs lucid/backend lucid/device lucid/dtype"
     allowed["backends"] = allowed["backends"] " lucid/error lucid/keep lucid/lock_priv lucid/memory"
-    allowed["backends"] = allowed["backends"] " lucid/ops.def lucid/plugin lucid/shape lucid/switches lucid/threads"
-    # The one header that brings everything.
+    allowed["backends"] = allowed["backends"] " lucid/ops.def lucid/plugin lucid/reduction lucid/shape lucid/switches lucid/threads"
+    # The headers that bring everything.
     allowed_file["lucid/lucid.h"] = "lucid/ autograd/ nn/"
+    allowed_file["lucid/extend.h"] = "lucid/ autograd/"
     ours = "^(lucid|autograd|nn|backends)/"
 }
 
@@ -22,6 +23,12 @@ function exists(path,    line, there) {
 
 function folder(path) {
     sub(/[^\/]*$/, "", path)
+    return path
+}
+
+# A path without "..": lucid/data/../api.h is lucid/api.h.
+function resolved(path) {
+    while (sub(/[^\/.]+\/\.\.\//, "", path)) continue
     return path
 }
 
@@ -39,7 +46,15 @@ function may(list, target,    i, n, prefixes) {
     target = substr(written, 2)
     sub(/[">].*$/, "", target)
 
-    if (quoted && exists(folder(FILENAME) target)) target = folder(FILENAME) target
+    public = FILENAME ~ /\.h$/ && FILENAME !~ /_priv\.h$/ && FILENAME !~ /^backends\//
+    relative = quoted && exists(folder(FILENAME) target)
+    # A public header finds others whatever a program's own include path holds.
+    if (public && !relative && (quoted || target ~ ours)) {
+        print FILENAME ":" FNR ": includes " target "; a public header writes the path from itself"
+        next
+    }
+    if (public) target = resolved(folder(FILENAME) target)
+    else if (relative) target = folder(FILENAME) target
     else if (target !~ ours && !quoted) next
     else if (!exists(target)) {
         print FILENAME ":" FNR ": includes " target ", which does not exist"
@@ -54,6 +69,6 @@ function may(list, target,    i, n, prefixes) {
     list = FILENAME in allowed_file ? allowed_file[FILENAME] : allowed[room]
     if (!may(list, target))
         print FILENAME ":" FNR ": includes " target "; may only include " list
-    if (FILENAME ~ /\.h$/ && FILENAME !~ /_priv\.h$/ && room != "backends" && target ~ /_priv\.h$/)
+    if (public && target ~ /_priv\.h$/)
         print FILENAME ":" FNR ": a public header includes the private " target
 }

@@ -26,7 +26,7 @@ for header in lucid/dtype.h lucid/tensor.h autograd/node.h lucid/tensor_priv.h n
     plant $header ''
 done
 plant nn/good.c '#include <autograd/node.h>'
-plant lucid/lucid.h '#include <nn/module.h>'
+plant lucid/lucid.h '#include "../nn/module.h"'
 plant backends/cpu/good.c '#include "lucid/dtype.h"'
 plant autograd/good.c '#include "lucid/tensor_priv.h"'
 check >"$scratch/found"
@@ -38,9 +38,10 @@ plant autograd/ops/up.c '#include <nn/module.h>'
 plant autograd/side.c '#include "../nn/module.h"'
 plant backends/cpu/up.c '#include "lucid/tensor.h"'
 plant nn/missing.c '#include "nowhere.h"'
-plant nn/open.h '#include "lucid/tensor_priv.h"'
+plant nn/open.h '#include "../lucid/tensor_priv.h"'
+plant nn/shadowed.h '#include "lucid/tensor.h"'
 check | sed 's/:.*//' | sort >"$scratch/found"
-find . -name '*up.c' -o -name side.c -o -name missing.c -o -name open.h |
+find . -name '*up.c' -o -name side.c -o -name missing.c -o -name open.h -o -name shadowed.h |
     sed 's|^\./||' | sort >"$scratch/planted"
 diff "$scratch/planted" "$scratch/found" >"$scratch/difference"
 expect_empty "every planted violation is found, and nothing else" "$scratch/difference"

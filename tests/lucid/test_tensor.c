@@ -52,7 +52,7 @@ Test(tensor, null_after_an_error_propagates)
     cr_expect(lucid_tensor_shape(NULL).ndim == 0);
     cr_expect(lucid_tensor_dtype(NULL) == LUCID_F32);
     cr_expect(lucid_device_equal(lucid_tensor_device(NULL), lucid_cpu()));
-    cr_expect(!lucid_is_contiguous(NULL, LUCID_CONTIGUOUS) && lucid_version(NULL) == 0);
+    cr_expect(!lucid_is_contiguous(NULL, LUCID_CONTIGUOUS) && lucid_tensor_version(NULL) == 0);
     cr_expect(!lucid_shares_storage(NULL, NULL) && !lucid_set_name(NULL, "x"));
     cr_expect(strcmp(lucid_name(NULL), "") == 0);
     cr_expect(!lucid_data(NULL) && !lucid_mutable_data(NULL));
@@ -77,13 +77,13 @@ Test(tensor, views_share_storage_and_version)
     cr_expect(lucid_shares_storage(t, row) && !lucid_shares_storage(t, other));
     cr_expect(lucid_storage_offset(row) == 5);
     cr_expect((const char *)lucid_data(row) == (const char *)lucid_data(t) + 5 * sizeof(float));
-    uint64_t before = lucid_version(t);
+    uint64_t before = lucid_tensor_version(t);
     ((float *)lucid_mutable_data(row))[2] = 7;
-    cr_expect(lucid_version(t) == before + 1 && lucid_version(row) == before + 1);
-    cr_expect(lucid_version(other) == before);
+    cr_expect(lucid_tensor_version(t) == before + 1 && lucid_tensor_version(row) == before + 1);
+    cr_expect(lucid_tensor_version(other) == before);
     cr_expect(lucid_at(t, LUCID_SHAPE(1, 2)) == 7);
     lucid_data(t); /* reading counts nothing */
-    cr_expect(lucid_version(t) == before + 1);
+    cr_expect(lucid_tensor_version(t) == before + 1);
 }
 
 Test(tensor, the_storage_lives_as_long_as_a_view)

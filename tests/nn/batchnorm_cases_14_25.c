@@ -293,7 +293,7 @@ Test(batchnorm, case20_any_strides)
 static void case21(bn_run r)
 {
     LUCID_SCOPE;
-    lucid_tensor_options o = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options o = lucid_tensor_defaults;
     o.dtype = wide_of(&r);
     lucid_tensor *x = lay_out(bn_normal(r.shape, r.dtype, 2, 1), r.layout), *mean[2], *var[2];
     for (int i = 0; i < 2; i++) {

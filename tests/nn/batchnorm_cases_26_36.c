@@ -195,7 +195,7 @@ static void case33(bn_run r)
     lucid_tensor *y =
         r.functional ? lucid_batch_norm(x, .weight = bn->weight, .bias = bn->bias, .training = true)
                      : lucid_forward(m, x);
-    lucid_tensor_options o = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options o = lucid_tensor_defaults;
     o.dtype = r.dtype;
     cr_assert(lucid_backward(y, .gradient = lucid_ones_opt(r.shape, &o)), "%s", lucid_error());
     double t = r.dtype == LUCID_F64 ? 1e-14 : 1e-5;

@@ -54,8 +54,8 @@ static lucid_module *made_conv_stride(void)
 }
 static lucid_module *made_conv_all(void)
 {
-    return nn_Conv2d(4, 6, 3, .kernel_w = 2, .stride = 2, .stride_w = 1, .padding = 1,
-                     .padding_w = 2, .dilation = 1, .dilation_w = 2, .groups = 2);
+    return nn_Conv2d(4, 6, (3, 2), .stride = lucid_pair(2, 1), .padding = lucid_pair(1, 2),
+                     .dilation = lucid_pair(1, 2), .groups = 2);
 }
 static lucid_module *made_conv_dilation(void)
 {
@@ -79,11 +79,11 @@ static lucid_module *made_max_pool(void)
 }
 static lucid_module *made_max_pool_all(void)
 {
-    return nn_MaxPool2d(3, .kernel_w = 2, .stride = 2, .padding = 1, .ceil_mode = true);
+    return nn_MaxPool2d((3, 2), .stride = 2, .padding = 1, .ceil_mode = true);
 }
 static lucid_module *made_max_pool_pair(void)
 {
-    return nn_MaxPool2d(3, .kernel_w = 2, .stride = 2, .stride_w = 1);
+    return nn_MaxPool2d((3, 2), .stride = lucid_pair(2, 1));
 }
 static lucid_module *made_avg_pool(void)
 {
@@ -91,7 +91,7 @@ static lucid_module *made_avg_pool(void)
 }
 static lucid_module *made_avg_pool_pair(void)
 {
-    return nn_AvgPool2d(3, .kernel_w = 2);
+    return nn_AvgPool2d((3, 2));
 }
 static lucid_module *made_adaptive(void)
 {
@@ -99,7 +99,7 @@ static lucid_module *made_adaptive(void)
 }
 static lucid_module *made_adaptive_pair(void)
 {
-    return nn_AdaptiveAvgPool2d(3, .output_w = 4);
+    return nn_AdaptiveAvgPool2d((3, 4));
 }
 static lucid_module *made_relu(void)
 {

@@ -38,7 +38,7 @@ static bool lstm_forward(lucid_module *m, lucid_tensor *const *in, int n_in, luc
             lucid_mul(lucid_sigmoid(gate(g, 0, l->hidden)), lucid_tanh(gate(g, 2, l->hidden))));
         h = y[t] = lucid_mul(lucid_sigmoid(gate(g, 3, l->hidden)), lucid_tanh(c));
     }
-    out[0] = lucid_stack(y, (size_t)steps, 0);
+    out[0] = lucid_stack_list(y, (size_t)steps, 0);
     out[1] = h;
     out[2] = c;
     return true;
@@ -78,7 +78,7 @@ static bool siamese_forward(lucid_module *m, lucid_tensor *const *in, int n_in, 
     (void)n_in, (void)n_out;
     Siamese *s = lucid_self(m, Siamese);
     lucid_tensor *a = lucid_forward(s->embed, in[0]), *b = lucid_forward(s->embed, in[1]);
-    out[0] = lucid_sum(lucid_square(lucid_sub(a, b)), .dims = {1});
+    out[0] = lucid_sum(lucid_square(lucid_sub(a, b)), 1);
     return true;
 }
 

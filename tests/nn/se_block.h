@@ -14,7 +14,7 @@ typedef struct {
 static lucid_tensor *se_forward(lucid_module *m, lucid_tensor *x)
 {
     SEBlock *se = lucid_self(m, SEBlock);
-    lucid_tensor *g = lucid_mean(x, .dims = {2, 3}, .keepdim = true); /* [N,C,1,1] */
+    lucid_tensor *g = lucid_mean(x, (2, 3), .keepdim = true); /* [N,C,1,1] */
     g = lucid_relu(lucid_forward(se->squeeze, g));
     g = lucid_sigmoid(lucid_forward(se->excite, g));
     return lucid_mul(x, g);

@@ -80,35 +80,36 @@ static inline lucid_module *steps_batch_norm(const vectors_case *c, const char *
     return lucid_nn_batch_norm3d(n, &o);
 }
 
-static inline lucid_module *steps_conv2d(const vectors_case *c, lucid_dtype dtype)
+static inline lucid_extent steps_extent(const vectors_case *c, const char *key)
 {
-    int64_t kernel[2], stride[2], padding[2], dilation[2];
-    steps_pair(c, "kernel_size", kernel);
-    steps_pair(c, "stride", stride);
-    steps_pair(c, "padding", padding);
-    steps_pair(c, "dilation", dilation);
-    return nn_Conv2d(vectors_int(c, "in_channels", 0), vectors_int(c, "out_channels", 0), kernel[0],
-                     .kernel_w = kernel[1], .stride = stride[0], .stride_w = stride[1],
-                     .padding = padding[0], .padding_w = padding[1], .dilation = dilation[0],
-                     .dilation_w = dilation[1], .groups = vectors_int(c, "groups", 1),
-                     .bias = vectors_bool(c, "bias", true), .dtype = dtype);
+    int64_t pair[2];
+    steps_pair(c, key, pair);
+    return lucid_pair(pair[0], pair[1]);
 }
 
-static inline lucid_module *steps_pool(const vectors_case *c, bool max)
+static inline lucid_module *steps_conv2d(const vectors_case *c, lucid_dtype dtype)
 {
-    int64_t kernel[2], stride[2], padding[2], dilation[2] = {1, 1};
-    steps_pair(c, "kernel_size", kernel);
-    steps_pair(c, "stride", stride);
-    steps_pair(c, "padding", padding);
-    if (max) steps_pair(c, "dilation", dilation);
-    lucid_pool2d_options o = lucid_pool2d_defaults;
-    o.kernel_w = kernel[1];
-    o.stride = stride[0], o.stride_w = stride[1];
-    o.padding = padding[0], o.padding_w = padding[1];
-    o.dilation = dilation[0], o.dilation_w = dilation[1];
-    o.ceil_mode = vectors_bool(c, "ceil_mode", false);
-    o.count_include_pad = vectors_bool(c, "count_include_pad", true);
-    return max ? lucid_nn_max_pool2d(kernel[0], &o) : lucid_nn_avg_pool2d(kernel[0], &o);
+    return nn_Conv2d(vectors_int(c, "in_channels", 0), vectors_int(c, "out_channels", 0),
+                     steps_extent(c, "kernel_size"), .stride = steps_extent(c, "stride"),
+                     .padding = steps_extent(c, "padding"), .dilation = steps_extent(c, "dilation"),
+                     .groups = vectors_int(c, "groups", 1), .bias = vectors_bool(c, "bias", true),
+                     .dtype = dtype);
+}
+
+static inline lucid_module *steps_max_pool(const vectors_case *c)
+{
+    return nn_MaxPool2d(steps_extent(c, "kernel_size"), .stride = steps_extent(c, "stride"),
+                        .padding = steps_extent(c, "padding"),
+                        .dilation = steps_extent(c, "dilation"),
+                        .ceil_mode = vectors_bool(c, "ceil_mode", false));
+}
+
+static inline lucid_module *steps_avg_pool(const vectors_case *c)
+{
+    return nn_AvgPool2d(steps_extent(c, "kernel_size"), .stride = steps_extent(c, "stride"),
+                        .padding = steps_extent(c, "padding"),
+                        .ceil_mode = vectors_bool(c, "ceil_mode", false),
+                        .count_include_pad = vectors_bool(c, "count_include_pad", true));
 }
 
 /* Layers without parameters; NULL for another name. */
@@ -142,15 +143,12 @@ static inline lucid_module *steps_build(const vectors_case *c, lucid_dtype dtype
     if (strcmp(op, "Linear") == 0)
         return nn_Linear(vectors_int(c, "in_features", 0), vectors_int(c, "out_features", 0),
                          .bias = vectors_bool(c, "bias", true), .dtype = dtype);
-    if (strcmp(op, "MaxPool2d") == 0) return steps_pool(c, true);
-    if (strcmp(op, "AvgPool2d") == 0) return steps_pool(c, false);
+    if (strcmp(op, "MaxPool2d") == 0) return steps_max_pool(c);
+    if (strcmp(op, "AvgPool2d") == 0) return steps_avg_pool(c);
     if (strcmp(op, "SEBlock") == 0)
         return make_se(vectors_int(c, "channels", 0), vectors_int(c, "reduction", 1));
-    if (strcmp(op, "AdaptiveAvgPool2d") == 0) {
-        int64_t output[2];
-        steps_pair(c, "output_size", output);
-        return nn_AdaptiveAvgPool2d(output[0], .output_w = output[1]);
-    }
+    if (strcmp(op, "AdaptiveAvgPool2d") == 0)
+        return nn_AdaptiveAvgPool2d(steps_extent(c, "output_size"));
     lucid_module *m = steps_plain(c, op);
     cr_assert(m, "%s: no module %s here", vectors_name(c), op);
     return m;

@@ -1,6 +1,7 @@
 /* A BatchNorm and the ReLU behind it as one operation: everything is as with two. */
 #include "tests/testing.h"
 
+#include "autograd/autocast.h"
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "backends/cpu/cpu_priv.h"
@@ -710,8 +711,8 @@ Test(fusion, statistics_by_name)
     cr_assert(y && mean && var);
     cr_expect(lucid_equal(y, lucid_conv2d(x, w, NULL, .padding = 1)));
     lucid_tensor *wide = lucid_cast(y, LUCID_F64);
-    expect_near(mean, lucid_mean(wide, .dims = {0, 2, 3}), 4e-7);
-    expect_near(var, lucid_var(wide, .dims = {0, 2, 3}, .correction = 0), 4e-7);
+    expect_near(mean, lucid_mean(wide, (0, 2, 3)), 4e-7);
+    expect_near(var, lucid_var(wide, (0, 2, 3), .correction = 0), 4e-7);
     expect_near(lucid_batch_norm(y, .training = true, .mean = mean, .var = var),
                 lucid_batch_norm(y, .training = true), 1e-6);
     lucid_tensor *last = lucid_contiguous(y, LUCID_CONTIGUOUS);

@@ -55,9 +55,10 @@ static lucid_nonlinearity nonlinearity(const vectors_case *c)
 static bool fill(const vectors_case *c, const char *op, lucid_tensor *t)
 {
     const char *mode = vectors_get(c, "mode");
-    lucid_kaiming_options k = {.a = vectors_double(c, "a", 0),
-                               .fan_out = mode && strcmp(mode, "fan_out") == 0,
-                               .nonlinearity = nonlinearity(c)};
+    lucid_kaiming_options k = lucid_kaiming_defaults;
+    k.a = vectors_double(c, "a", 0);
+    k.fan_out = mode && strcmp(mode, "fan_out") == 0;
+    k.nonlinearity = nonlinearity(c);
     if (strcmp(op, "kaiming_uniform_") == 0) return lucid_init_kaiming_uniform_opt(t, &k);
     if (strcmp(op, "kaiming_normal_") == 0) return lucid_init_kaiming_normal_opt(t, &k);
     if (strcmp(op, "xavier_uniform_") == 0)
@@ -75,7 +76,7 @@ static lucid_module *layer(const vectors_case *c, const char *op, const lucid_sh
     if (strcmp(op, "BatchNorm2d") == 0) return nn_BatchNorm2d(out);
     cr_assert(strcmp(op, "Conv2d") == 0, "%s", op);
     if (s->ndim == 1) return nn_Conv2d(fan_in, out, 1);
-    return nn_Conv2d(s->dims[1], out, s->dims[2], .kernel_w = s->dims[3]);
+    return nn_Conv2d(s->dims[1], out, (s->dims[2], s->dims[3]));
 }
 
 /* The tensor that a line speaks of: a layer's own, or one that a function fills. */

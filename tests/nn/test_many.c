@@ -191,7 +191,7 @@ Test(many, lstm_learns)
     for (int step = 0; step < 150; step++) {
         LUCID_SCOPE;
         lucid_tensor *x = lucid_sign(lucid_randn((6, 16, 1)));
-        lucid_tensor *y = lucid_sum(x, .dims = {0}, .keepdim = true);
+        lucid_tensor *y = lucid_sum(x, 0, .keepdim = true);
         lucid_tensor *guess = lucid_narrow(lucid_forward(net, x), 0, 5, 1);
         lucid_tensor *loss = lucid_forward(criterion, guess, y);
         lucid_zero_grad(opt);

@@ -85,7 +85,7 @@ static void run_optimizer(const vectors *v, const vectors_case *c)
 {
     LUCID_SCOPE;
     const char *name = vectors_name(c), *kind = vectors_get(c, "op");
-    lucid_optim_options zero = {0}, first = read_options(c, zero, "");
+    lucid_optim_options zero = {.struct_size = sizeof zero}, first = read_options(c, zero, "");
     lucid_optimizer *opt = lucid_optim_new(kind, &first);
     cr_assert(opt, "%s: %s", name, lucid_error());
     lucid_tensor *p[2] = {role(v, name, "param.0"), role(v, name, "param.1")};
@@ -181,11 +181,11 @@ static void run_scheduler(const vectors *v, const vectors_case *c)
     bool adam = strcmp(vectors_get(c, "optimizer"), "Adam") == 0;
     double lr[2] = {0, 0};
     int groups = sscanf(vectors_get(c, "lr"), "%lf,%lf", &lr[0], &lr[1]);
-    lucid_optim_options o = adam ? lucid_adam_defaults : lucid_sgd_defaults;
-    if (!adam) o.momentum = vectors_double(c, "momentum", 0);
-    lucid_optimizer *opt = lucid_optim_new(adam ? "Adam" : "SGD", &o);
+    lucid_optimizer *opt = lucid_optim_new(adam ? "Adam" : "SGD", NULL);
     for (int g = 0; g < groups; g++) {
-        lucid_tensor *p = lucid_zeros((1));
+        lucid_tensor *p = lucid_zeros(1);
+        lucid_optim_options o = lucid_optim_get_defaults(opt);
+        if (!adam) o.momentum = vectors_double(c, "momentum", 0);
         o.lr = lr[g];
         cr_assert(lucid_optim_add_group(opt, &p, 1, &o));
     }
@@ -252,7 +252,8 @@ Test(optim, clip_grad_norm_is_pytorchs)
             p[i] = lucid_requires_grad_(lucid_clone(g, LUCID_PRESERVE), true);
             lucid_set_grad(p[i], g);
         }
-        lucid_clip_options o = {.norm_type = vectors_double(c, "norm_type", 2)};
+        lucid_clip_options o = lucid_clip_defaults;
+        o.norm_type = vectors_double(c, "norm_type", 2);
         double norm = lucid_clip_grad_norm_list(p, 3, vectors_double(c, "max_norm", 0), &o);
         double expected = lucid_item(role(v, name, "out"));
         cr_expect(testing_close(norm, expected, 1e-6, 0), "%s: expected %.9g, got %.9g", name,
@@ -288,11 +289,21 @@ Test(optim, options_are_checked)
 {
     lucid_module *m = nn_Linear(2, 2);
     EXPECT_ERROR(optim_SGD(m, .lr = -1), LUCID_ERR_ARGUMENT, "SGD: lr: expected a number >= 0");
-    EXPECT_ERROR(optim_SGD(m, .beta1 = 0.9), LUCID_ERR_ARGUMENT,
+    lucid_optimizer *sgd = optim_SGD(m), *adam = optim_Adam(m);
+    lucid_optim_options o = lucid_optim_get_options(sgd, 0);
+    o.beta1 = 0.9;
+    EXPECT_ERROR(lucid_optim_set_options(sgd, 0, &o), LUCID_ERR_ARGUMENT,
                  "beta1: expected 0 (SGD has none)");
+    o = lucid_optim_get_options(adam, 0);
+    o.momentum = 0.9;
+    EXPECT_ERROR(lucid_optim_set_options(adam, 0, &o), LUCID_ERR_ARGUMENT, "Adam: momentum");
+    o.struct_size = 0;
+    EXPECT_ERROR(lucid_optim_set_options(adam, 0, &o), LUCID_ERR_ARGUMENT,
+                 "options: expected those of lucid_optim_get_options");
+    lucid_optimizer_free(sgd);
+    lucid_optimizer_free(adam);
     EXPECT_ERROR(optim_SGD(m, .nesterov = true), LUCID_ERR_ARGUMENT, "nesterov");
     EXPECT_ERROR(optim_Adam(m, .beta1 = 1), LUCID_ERR_ARGUMENT, "beta1: expected [0, 1), got 1");
-    EXPECT_ERROR(optim_Adam(m, .momentum = 0.9), LUCID_ERR_ARGUMENT, "Adam: momentum");
     EXPECT_ERROR(optim_Adadelta(m, .rho = 1.5), LUCID_ERR_ARGUMENT, "rho: expected [0, 1]");
     EXPECT_ERROR(lucid_optim_new("Rprop", NULL), LUCID_ERR_ARGUMENT, "got \"Rprop\"");
     lucid_module *none = nn_ReLU();
@@ -332,11 +343,11 @@ Test(optim, step_refuses_while_an_error_is_pending)
     lucid_tensor *w = lucid_get_parameter(m, "weight");
     lucid_set_grad(w, lucid_ones((1, 1)));
     double before = lucid_item(w);
-    uint64_t version = lucid_version(w);
+    uint64_t version = lucid_tensor_version(w);
     lucid_raise(LUCID_ERR_STATE, "test", "earlier");
-    cr_expect(!lucid_step(opt) && lucid_item(w) == before && lucid_version(w) == version);
+    cr_expect(!lucid_step(opt) && lucid_item(w) == before && lucid_tensor_version(w) == version);
     lucid_clear_error();
-    cr_expect(lucid_step(opt) && lucid_item(w) == before - 1 && lucid_version(w) > version);
+    cr_expect(lucid_step(opt) && lucid_item(w) == before - 1 && lucid_tensor_version(w) > version);
     lucid_optimizer_free(opt);
     lucid_module_free(m);
 }

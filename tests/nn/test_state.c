@@ -120,12 +120,12 @@ Test(state, load_copies_and_converts)
     lucid_manual_seed(1);
     lucid_module *a = made("mnist"), *b = made("mnist");
     lucid_tensor *w = lucid_get_parameter(b, "9.weight");
-    uint64_t version = lucid_version(w);
+    uint64_t version = lucid_tensor_version(w);
     lucid_state_dict *s = lucid_module_state_dict(a);
     cr_expect(!lucid_equal(w, lucid_get_parameter(a, "9.weight")));
     cr_expect(lucid_load_state_dict(b, s));
     cr_expect(lucid_equal(w, lucid_get_parameter(a, "9.weight")));
-    cr_expect(lucid_get_parameter(b, "9.weight") == w && lucid_version(w) > version);
+    cr_expect(lucid_get_parameter(b, "9.weight") == w && lucid_tensor_version(w) > version);
     cr_expect(lucid_requires_grad(w));
     lucid_to_dtype(b, LUCID_F64);
     cr_expect(lucid_load_state_dict(b, s));

@@ -18,13 +18,12 @@ static bool is_none(const op_case *c, const char *key)
     return !text || strcmp(text, "none") == 0;
 }
 
-static void pair(const op_case *c, const char *key, int64_t *h, int64_t *w)
+static lucid_extent extent(const op_case *c, const char *key)
 {
     lucid_shape list;
     cr_assert(vectors_list(c->line, key, &list) && list.ndim == 2, "%s: %s must be a pair",
               vectors_name(c->line), key);
-    *h = list.dims[0];
-    *w = list.dims[1];
+    return lucid_pair(list.dims[0], list.dims[1]);
 }
 
 static lucid_shape list_field(const op_case *c, const char *key)
@@ -117,48 +116,36 @@ static void call_gelu(op_case *c)
 
 /* ---- reductions ------------------------------------------------------------------------------ */
 
-static lucid_reduce_options reduce_options(const op_case *c)
+static lucid_shape reduce_dims(const op_case *c)
 {
-    lucid_reduce_options o = lucid_reduce_defaults;
     lucid_shape dims;
-    if (vectors_list(c->line, "dim", &dims)) {
-        o.n_dims = dims.ndim;
-        memcpy(o.dims, dims.dims, sizeof o.dims);
-    }
-    o.keepdim = vectors_bool(c->line, "keepdim", false);
-    o.correction = vectors_int(c->line, "correction", 1);
-    return o;
+    return vectors_list(c->line, "dim", &dims) ? dims : LUCID_ALL;
 }
 
 static void reduce(op_case *c)
 {
     static const struct {
         const char *name;
-        lucid_tensor *(*fn)(lucid_tensor *, const lucid_reduce_options *);
-    } rows[] = {{"sum", lucid_sum_opt}, {"mean", lucid_mean_opt}, {"var", lucid_var_opt},
-                {"max", lucid_max_opt}, {"min", lucid_min_opt},   {"amax", lucid_max_opt},
-                {"amin", lucid_min_opt}};
-    lucid_reduce_options o = reduce_options(c);
+        lucid_tensor *(*fn)(lucid_tensor *, lucid_shape, const lucid_reduce_options *);
+    } rows[] = {{"sum", lucid_sum_opt}, {"mean", lucid_mean_opt}, {"max", lucid_max_opt},
+                {"min", lucid_min_opt}, {"amax", lucid_max_opt},  {"amin", lucid_min_opt}};
+    lucid_reduce_options o = lucid_reduce_defaults;
+    o.keepdim = vectors_bool(c->line, "keepdim", false);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].name, op_name(c)) == 0) c->out[0] = rows[i].fn(c->in[0], &o);
+        if (strcmp(rows[i].name, op_name(c)) == 0)
+            c->out[0] = rows[i].fn(c->in[0], reduce_dims(c), &o);
+    if (strcmp(op_name(c), "var") == 0)
+        c->out[0] = lucid_var(c->in[0], reduce_dims(c), .keepdim = o.keepdim,
+                              .correction = vectors_int(c->line, "correction", 1));
 }
 
-/* lucid_argmax wants a dim: all of them is the only one of the flattened tensor. */
 static void arg(op_case *c)
 {
     bool most = strcmp(op_name(c), "argmax") == 0 || strcmp(op_name(c), "max") == 0;
-    lucid_tensor *(*fn)(lucid_tensor *, int, const lucid_reduce_options *) =
-        most ? lucid_argmax_opt : lucid_argmin_opt;
     lucid_reduce_options o = lucid_reduce_defaults;
     o.keepdim = vectors_bool(c->line, "keepdim", false);
-    if (!is_none(c, "dim")) {
-        c->out[0] = fn(c->in[0], int_field(c, "dim", 0), &o);
-        return;
-    }
-    lucid_tensor *index = fn(lucid_reshape(c->in[0], (-1)), 0, NULL);
-    lucid_shape ones = {.ndim = o.keepdim ? lucid_ndim(c->in[0]) : 0};
-    for (int d = 0; d < ones.ndim; d++) ones.dims[d] = 1;
-    c->out[0] = lucid_reshape_opt(index, ones);
+    lucid_shape dims = is_none(c, "dim") ? LUCID_ALL : LUCID_SHAPE(int_field(c, "dim", 0));
+    c->out[0] = most ? lucid_argmax_opt(c->in[0], dims, &o) : lucid_argmin_opt(c->in[0], dims, &o);
 }
 
 /* max and min over one dim give the index too. */
@@ -211,8 +198,8 @@ static void along_dim(op_case *c)
     const char *op = op_name(c);
     if (strcmp(op, "softmax") == 0) c->out[0] = lucid_softmax(c->in[0], dim);
     if (strcmp(op, "log_softmax") == 0) c->out[0] = lucid_log_softmax(c->in[0], dim);
-    if (strcmp(op, "cat") == 0) c->out[0] = lucid_cat(c->in, (size_t)c->n_in, dim);
-    if (strcmp(op, "stack") == 0) c->out[0] = lucid_stack(c->in, (size_t)c->n_in, dim);
+    if (strcmp(op, "cat") == 0) c->out[0] = lucid_cat_list(c->in, (size_t)c->n_in, dim);
+    if (strcmp(op, "stack") == 0) c->out[0] = lucid_stack_list(c->in, (size_t)c->n_in, dim);
     if (strcmp(op, "index_select") == 0) c->out[0] = lucid_index_select(c->in[0], dim, c->in[1]);
     if (strcmp(op, "gather") == 0) c->out[0] = lucid_gather(c->in[0], dim, c->in[1]);
 }
@@ -267,36 +254,33 @@ static void call_slices(op_case *c)
 
 static void call_conv2d(op_case *c)
 {
-    lucid_conv2d_options o = lucid_conv2d_defaults;
-    pair(c, "stride", &o.stride, &o.stride_w);
-    pair(c, "padding", &o.padding, &o.padding_w);
-    pair(c, "dilation", &o.dilation, &o.dilation_w);
-    o.groups = vectors_int(c->line, "groups", 1);
-    c->out[0] = lucid_conv2d_opt(c->in[0], c->in[1], c->in[2], &o);
+    c->out[0] = lucid_conv2d(c->in[0], c->in[1], c->in[2], .stride = extent(c, "stride"),
+                             .padding = extent(c, "padding"), .dilation = extent(c, "dilation"),
+                             .groups = vectors_int(c->line, "groups", 1));
 }
 
-static void pool(op_case *c)
+static void call_max_pool2d(op_case *c)
 {
-    lucid_pool2d_options o = lucid_pool2d_defaults;
-    int64_t kernel;
-    bool most = strcmp(op_name(c), "max_pool2d") == 0;
-    pair(c, "kernel_size", &kernel, &o.kernel_w);
-    pair(c, "stride", &o.stride, &o.stride_w);
-    pair(c, "padding", &o.padding, &o.padding_w);
-    if (most) pair(c, "dilation", &o.dilation, &o.dilation_w);
+    c->out[0] = lucid_max_pool2d(c->in[0], extent(c, "kernel_size"), .stride = extent(c, "stride"),
+                                 .padding = extent(c, "padding"), .dilation = extent(c, "dilation"),
+                                 .ceil_mode = vectors_bool(c->line, "ceil_mode", false));
+}
+
+static void call_avg_pool2d(op_case *c)
+{
+    lucid_avg_pool2d_options o = lucid_avg_pool2d_defaults;
+    o.stride = extent(c, "stride");
+    o.padding = extent(c, "padding");
     o.ceil_mode = vectors_bool(c->line, "ceil_mode", false);
     o.count_include_pad = vectors_bool(c->line, "count_include_pad", true);
     if (!is_none(c, "divisor_override"))
         o.divisor_override = vectors_int(c->line, "divisor_override", 0);
-    c->out[0] = most ? lucid_max_pool2d_opt(c->in[0], kernel, &o)
-                     : lucid_avg_pool2d_opt(c->in[0], kernel, &o);
+    c->out[0] = lucid_avg_pool2d_opt(c->in[0], extent(c, "kernel_size"), &o);
 }
 
 static void call_adaptive_avg_pool2d(op_case *c)
 {
-    int64_t h, w;
-    pair(c, "output_size", &h, &w);
-    c->out[0] = lucid_adaptive_avg_pool2d(c->in[0], h, w);
+    c->out[0] = lucid_adaptive_avg_pool2d(c->in[0], extent(c, "output_size"));
 }
 
 /* ---- layers and losses ----------------------------------------------------------------------- */
@@ -327,18 +311,20 @@ static void call_batch_norm(op_case *c)
 
 static void loss(op_case *c)
 {
-    lucid_loss_options o = lucid_loss_defaults;
     const char *reduction = vectors_get(c->line, "reduction"), *op = op_name(c);
-    o.reduction = strcmp(reduction, "none") == 0  ? LUCID_REDUCTION_NONE
-                  : strcmp(reduction, "sum") == 0 ? LUCID_REDUCTION_SUM
-                                                  : LUCID_REDUCTION_MEAN;
-    o.ignore_index = vectors_int(c->line, "ignore_index", -100);
-    o.label_smoothing = vectors_double(c->line, "label_smoothing", 0);
-    o.weight = c->in[2];
+    const int how = strcmp(reduction, "none") == 0  ? LUCID_REDUCTION_NONE
+                    : strcmp(reduction, "sum") == 0 ? LUCID_REDUCTION_SUM
+                                                    : LUCID_REDUCTION_MEAN;
+    const int64_t ignored = vectors_int(c->line, "ignore_index", -100);
     if (strcmp(op, "cross_entropy") == 0)
-        c->out[0] = lucid_cross_entropy_opt(c->in[0], c->in[1], &o);
-    if (strcmp(op, "nll_loss") == 0) c->out[0] = lucid_nll_loss_opt(c->in[0], c->in[1], &o);
-    if (strcmp(op, "mse_loss") == 0) c->out[0] = lucid_mse_loss_opt(c->in[0], c->in[1], &o);
+        c->out[0] = lucid_cross_entropy(
+            c->in[0], c->in[1], .weight = c->in[2], .reduction = how, .ignore_index = ignored,
+            .label_smoothing = vectors_double(c->line, "label_smoothing", 0));
+    if (strcmp(op, "nll_loss") == 0)
+        c->out[0] = lucid_nll_loss(c->in[0], c->in[1], .weight = c->in[2], .reduction = how,
+                                   .ignore_index = ignored);
+    if (strcmp(op, "mse_loss") == 0)
+        c->out[0] = lucid_mse_loss(c->in[0], c->in[1], .reduction = how);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -413,8 +399,8 @@ const op_entry *op_find(const char *name)
         {"select", EXACT, EXACT, view},
         {"flatten", EXACT, EXACT, view},
         {"conv2d", SUM, SUM, call_conv2d},
-        {"max_pool2d", EXACT, SUM, pool},
-        {"avg_pool2d", SUM, SUM, pool},
+        {"max_pool2d", EXACT, SUM, call_max_pool2d},
+        {"avg_pool2d", SUM, SUM, call_avg_pool2d},
         {"adaptive_avg_pool2d", SUM, SUM, call_adaptive_avg_pool2d},
         {"linear", SUM, SUM, call_linear},
         {"dropout", EXACT, EXACT, call_dropout},

@@ -5,6 +5,7 @@
 #include "backends/cpu/halves.h"
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/settings.h"
+#include "lucid/switches.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -77,11 +78,6 @@ static bool is_few(const luc_conv2d_params *p)
 /* -1: not yet asked. */
 static atomic_int winograd_allowed = -1;
 
-void luc_conv_allow_winograd(bool allow)
-{
-    atomic_store_explicit(&winograd_allowed, allow, memory_order_relaxed);
-}
-
 static void read_winograd(void)
 {
     const char *setting = getenv("LUCID_WINOGRAD");
@@ -102,6 +98,23 @@ bool luc_conv_winograd_is_allowed(void)
         allowed = atomic_load_explicit(&winograd_allowed, memory_order_relaxed);
     }
     return allowed != 0;
+}
+
+bool luc_conv_allow_winograd(bool allow)
+{
+    bool old = luc_conv_winograd_is_allowed();
+    atomic_store_explicit(&winograd_allowed, allow, memory_order_relaxed);
+    return old;
+}
+
+bool lucid_set_winograd(bool enabled)
+{
+    return luc_conv_allow_winograd(enabled);
+}
+
+bool lucid_get_winograd(void)
+{
+    return luc_conv_winograd_is_allowed();
 }
 
 static bool use_winograd(const luc_conv2d_params *p, luc_conv_pass pass)

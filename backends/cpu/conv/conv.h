@@ -69,7 +69,7 @@ typedef struct {
 
 /* Whether LUC_CONV_AUTO may choose Winograd's transform. It may, unless the environment says
    LUCID_WINOGRAD=0 when first asked. A call that is under way keeps what it began with. */
-void luc_conv_allow_winograd(bool allow);
+bool luc_conv_allow_winograd(bool allow); /* returns what it was */
 bool luc_conv_winograd_is_allowed(void);
 
 /* Sets the strides of x and y as dense channels_last, those of w as dense [O,C/groups,kH,kW],

@@ -448,7 +448,8 @@ Test(loader, arguments)
     EXPECT_ERROR(lucid_next(NULL, &b), LUCID_ERR_ARGUMENT, "loader: got NULL");
     cr_expect_eq(lucid_loader_size(NULL), 0);
     counting_init(&c, 10);
-    EXPECT_ERROR(data_Loader(&c.base, .device = {LUCID_CPU, 3}), LUCID_ERR_DEVICE, "device: ");
+    EXPECT_ERROR(data_Loader(&c.base, .device = ((lucid_device){LUCID_CPU, 3})), LUCID_ERR_DEVICE,
+                 "device: ");
     counting_init(&c, -1);
     EXPECT_ERROR(data_Loader(&c.base), LUCID_ERR_ARGUMENT, "size >= 0");
     counting_init(&c, 1);

@@ -88,7 +88,7 @@ Test(plot, two_panels)
     lucid_panel panels[] = {
         {.title = "loss", .x_label = "epoch", .series = series, .count = 1, .log_y = true},
         {.title = "both", .series = series, .count = 2}};
-    lucid_image *image = lucid_plot(panels, 2, NULL);
+    lucid_image *image = lucid_plot(panels, 2);
     cr_assert(image, "%s", lucid_error());
     cr_expect(image->width == 1600 && image->height == 640);
     cr_expect_gt(count_color(image, BLUE), 1000);
@@ -105,7 +105,7 @@ Test(plot, a_curve_goes_through_its_values)
     lucid_panel panel = {.series = &s, .count = 1, .log_y = true, .y_min = 1, .y_max = 16};
     lucid_plot_options options = lucid_plot_defaults;
     options.width = 500, options.height = 400;
-    lucid_image *image = lucid_plot(&panel, 1, &options);
+    lucid_image *image = lucid_plot_opt(&panel, 1, &options);
     cr_assert(image, "%s", lucid_error());
     int left = 500, right = 0, left_y = 0, right_y = 0, n = 0;
     for (int x = 0; x < 500; x++)
@@ -133,12 +133,12 @@ Test(plot, values_that_are_no_numbers)
                              {.name = "c", .n = 0}};
     for (int log = 0; log < 2; log++) {
         lucid_panel panel = {.series = series, .count = 3, .log_y = log};
-        lucid_image *image = lucid_plot(&panel, 1, NULL);
+        lucid_image *image = lucid_plot(&panel, 1);
         cr_assert(image, "%s", lucid_error());
         cr_expect_gt(count_color(image, BLUE), 50);
         lucid_image_free(image);
         panel.count = 0;
-        image = lucid_plot(&panel, 1, NULL);
+        image = lucid_plot(&panel, 1);
         cr_assert(image, "%s", lucid_error());
         lucid_image_free(image);
     }
@@ -152,7 +152,7 @@ Test(plot, smooth_curves)
     for (int i = 0; i < N; i++) y[i] = i % 2;
     lucid_series s = {.y = y, .n = N, .smooth = 0.2};
     lucid_panel panel = {.series = &s, .count = 1, .y_min = -1, .y_max = 2};
-    lucid_image *image = lucid_plot(&panel, 1, NULL);
+    lucid_image *image = lucid_plot(&panel, 1);
     cr_assert(image);
     int rows = 0;
     for (int row = 0; row < image->height; row++) {
@@ -171,8 +171,8 @@ Test(plot, small_and_large_pictures)
     for (int i = 0; i < 8; i++) panels[i] = (lucid_panel){.title = "t", .series = &s, .count = 1};
     const int sizes[][2] = {{1, 1}, {30, 2000}, {2000, 30}, {100, 100}};
     for (int i = 0; i < 4; i++) {
-        lucid_plot_options options = {sizes[i][0], sizes[i][1], "title"};
-        lucid_image *image = lucid_plot(panels, 8, &options);
+        lucid_plot_options options = {sizeof options, sizes[i][0], sizes[i][1], "title"};
+        lucid_image *image = lucid_plot_opt(panels, 8, &options);
         cr_assert(image, "%s", lucid_error());
         lucid_image_free(image);
     }
@@ -183,15 +183,15 @@ Test(plot, arguments)
     const double y[] = {1, 2};
     lucid_series s = {.y = y, .n = 2}, none = {.n = 2};
     lucid_panel p = {.series = &s, .count = 1};
-    EXPECT_ERROR(lucid_plot(NULL, 1, NULL), LUCID_ERR_ARGUMENT, "plot: panels: expected 1 to 8");
-    EXPECT_ERROR(lucid_plot(&p, 0, NULL), LUCID_ERR_ARGUMENT, "panels: expected 1 to 8, got 0");
-    EXPECT_ERROR(lucid_plot(&p, 9, NULL), LUCID_ERR_ARGUMENT, "panels: expected 1 to 8, got 9");
+    EXPECT_ERROR(lucid_plot(NULL, 1), LUCID_ERR_ARGUMENT, "plot: panels: expected 1 to 8");
+    EXPECT_ERROR(lucid_plot(&p, 0), LUCID_ERR_ARGUMENT, "panels: expected 1 to 8, got 0");
+    EXPECT_ERROR(lucid_plot(&p, 9), LUCID_ERR_ARGUMENT, "panels: expected 1 to 8, got 9");
     p.y_min = 2, p.y_max = 1;
-    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "y_min <= y_max, got 2, 1");
+    EXPECT_ERROR(lucid_plot(&p, 1), LUCID_ERR_ARGUMENT, "y_min <= y_max, got 2, 1");
     p = (lucid_panel){.series = &none, .count = 1};
-    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "panels[0].series[0]: no values");
+    EXPECT_ERROR(lucid_plot(&p, 1), LUCID_ERR_ARGUMENT, "panels[0].series[0]: no values");
     p = (lucid_panel){.count = 1};
-    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "panels[0]: no series");
+    EXPECT_ERROR(lucid_plot(&p, 1), LUCID_ERR_ARGUMENT, "panels[0]: no series");
 }
 
 /* ---- images and filters ---------------------------------------------------------------------- */
@@ -208,7 +208,7 @@ Test(plot, images)
     const char *captions[] = {"said 4, is 9", NULL};
     lucid_grid_options options = lucid_grid_defaults;
     options.scale = 40;
-    lucid_image *image = lucid_plot_images(x, captions, &options);
+    lucid_image *image = lucid_plot_images_opt(x, captions, &options);
     cr_assert(image, "%s", lucid_error());
     /* Tile 0 begins at the margin; tile 1 a gap of 18 after it. */
     cr_expect_eq(at(image, 28 + 20, 28 + 20), 0x000000);
@@ -218,11 +218,11 @@ Test(plot, images)
     cr_expect_gt(count_color(image, 0x1f2933), 20, "a caption");
     lucid_image_free(image);
     options.low = 0, options.high = 2;
-    image = lucid_plot_images(x, NULL, &options);
+    image = lucid_plot_images_opt(x, NULL, &options);
     cr_expect_eq(at(image, 28 + 20, 28 + 20), 0x000000);
     cr_expect_eq(at(image, 28 + 100, 28 + 20), 0x808080);
     lucid_image_free(image);
-    image = lucid_plot_images(lucid_values((1, 2, 2), NAN, 1, INFINITY, 2), NULL, NULL);
+    image = lucid_plot_images(lucid_values((1, 2, 2), NAN, 1, INFINITY, 2), NULL);
     cr_assert(image);
     lucid_image_free(image);
 }
@@ -232,7 +232,7 @@ Test(plot, filters_share_one_scale)
     lucid_tensor *w = lucid_values((3, 1, 1, 2), 0, 0.5, -0.5, 0.25, -0.25, 0);
     lucid_grid_options options = lucid_grid_defaults;
     options.scale = 40;
-    lucid_image *image = lucid_plot_filters(w, &options);
+    lucid_image *image = lucid_plot_filters_opt(w, &options);
     cr_assert(image, "%s", lucid_error());
     const int second = 28 + 80 + 18, third = second + 80 + 18, y = 28 + 20;
     uint32_t zero = at(image, 28 + 20, y), most = at(image, 28 + 60, y),
@@ -245,7 +245,7 @@ Test(plot, filters_share_one_scale)
     cr_expect((half >> 8 & 255) > (most >> 8 & 255) && (half >> 8 & 255) < 0xf7, "paler");
     cr_expect((minus_half >> 16) > (least >> 16) && (minus_half >> 16) < 0xf7);
     lucid_image_free(image);
-    image = lucid_plot_filters(lucid_values((1, 2, 1, 1), 0, 0), NULL);
+    image = lucid_plot_filters(lucid_values((1, 2, 1, 1), 0, 0));
     cr_assert(image, "all zeros");
     lucid_image_free(image);
 }
@@ -254,18 +254,18 @@ Test(plot, tensors_that_are_no_pictures)
 {
     lucid_tensor *x = lucid_values((2, 2), 1, 2, 3, 4);
     lucid_grid_options options = lucid_grid_defaults;
-    EXPECT_ERROR(lucid_plot_images(NULL, NULL, NULL), LUCID_ERR_ARGUMENT, "images: got NULL");
-    EXPECT_ERROR(lucid_plot_images(x, NULL, NULL), LUCID_ERR_ARGUMENT,
+    EXPECT_ERROR(lucid_plot_images(NULL, NULL), LUCID_ERR_ARGUMENT, "images: got NULL");
+    EXPECT_ERROR(lucid_plot_images(x, NULL), LUCID_ERR_ARGUMENT,
                  "expected [n,H,W] or [n,1,H,W], got [2,2]");
-    EXPECT_ERROR(lucid_plot_filters(x, NULL), LUCID_ERR_ARGUMENT,
-                 "expected [O,I,kH,kW], got [2,2]");
+    EXPECT_ERROR(lucid_plot_filters(x), LUCID_ERR_ARGUMENT, "expected [O,I,kH,kW], got [2,2]");
     x = lucid_values((1, 1, 1, 2), 1, 2);
     options.columns = 0;
-    EXPECT_ERROR(lucid_plot_images(x, NULL, &options), LUCID_ERR_ARGUMENT, "columns, scale");
+    EXPECT_ERROR(lucid_plot_images_opt(x, NULL, &options), LUCID_ERR_ARGUMENT, "columns, scale");
     options.columns = 1, options.scale = 1000;
     lucid_tensor *wide = lucid_empty((1, 100, 100));
-    EXPECT_ERROR(lucid_plot_images(wide, NULL, &options), LUCID_ERR_ARGUMENT, "over 16384 pixels");
-    EXPECT_ERROR(lucid_plot_images(lucid_empty((0, 2, 2)), NULL, NULL), LUCID_ERR_ARGUMENT,
+    EXPECT_ERROR(lucid_plot_images_opt(wide, NULL, &options), LUCID_ERR_ARGUMENT,
+                 "over 16384 pixels");
+    EXPECT_ERROR(lucid_plot_images(lucid_empty((0, 2, 2)), NULL), LUCID_ERR_ARGUMENT,
                  "expected at least one of 1 to 16384 pixels each way, got ");
 }
 
@@ -275,14 +275,14 @@ Test(plot, every_allocation_may_fail)
     const char *caption = "a";
     lucid_series s = {.name = "a", .y = y, .n = 3, .smooth = 0.5};
     lucid_panel panel = {.title = "t", .x_label = "x", .series = &s, .count = 1};
-    lucid_plot_options options = {300, 200, "title"};
+    lucid_plot_options options = {sizeof options, 300, 200, "title"};
     lucid_tensor *x = lucid_retain(lucid_values((1, 1, 1, 2), 1, 2));
     for (uint64_t n = 1; n < 300; n++) {
         LUCID_SCOPE;
         lucid_memory_fail_nth(n);
-        lucid_image *a = lucid_plot(&panel, 1, &options);
-        lucid_image *b = a ? lucid_plot_images(x, &caption, NULL) : NULL;
-        lucid_image *c = b ? lucid_plot_filters(x, NULL) : NULL;
+        lucid_image *a = lucid_plot_opt(&panel, 1, &options);
+        lucid_image *b = a ? lucid_plot_images(x, &caption) : NULL;
+        lucid_image *c = b ? lucid_plot_filters(x) : NULL;
         bool reached = lucid_memory_fail_count() >= n;
         lucid_memory_fail_nth(0);
         cr_assert_eq(lucid_error_code(), reached ? LUCID_ERR_MEMORY : LUCID_OK, "%s",

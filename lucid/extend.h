@@ -1,0 +1,12 @@
+/* extend.h: what operators and backends of one's own need, beside lucid/lucid.h.
+ * docs/add_an_op.md and docs/add_a_backend.md show both. */
+#ifndef LUCID_EXTEND_H
+#define LUCID_EXTEND_H
+
+#include "lucid.h"
+
+#include "attrs.h"
+#include "backend.h"
+#include "../autograd/op.h"
+
+#endif

@@ -1,0 +1,62 @@
+/* defaults.h: every options struct that has defaults. */
+#ifndef TESTS_TARGET_API_DEFAULTS_H
+#define TESTS_TARGET_API_DEFAULTS_H
+
+#include <lucid/lucid.h>
+
+LUCID_BEGIN_DECLS
+/* The constant number i as C has it, and its size; NULL behind the last. */
+const void *c_defaults(size_t i, size_t *size);
+LUCID_END_DECLS
+
+#define ALL_DEFAULTS                                                                    \
+    DEFAULTS(lucid_adadelta) \
+    DEFAULTS(lucid_adam) \
+    DEFAULTS(lucid_adamw) \
+    DEFAULTS(lucid_avg_pool2d) \
+    DEFAULTS(lucid_backward) \
+    DEFAULTS(lucid_batch_norm) \
+    DEFAULTS(lucid_batch_norm_forward) \
+    DEFAULTS(lucid_buffer) \
+    DEFAULTS(lucid_clip) \
+    DEFAULTS(lucid_conv2d) \
+    DEFAULTS(lucid_conv2d_batch_norm) \
+    DEFAULTS(lucid_cosine_lr) \
+    DEFAULTS(lucid_cross_entropy) \
+    DEFAULTS(lucid_grad) \
+    DEFAULTS(lucid_grad_scaler) \
+    DEFAULTS(lucid_gradcheck) \
+    DEFAULTS(lucid_grid) \
+    DEFAULTS(lucid_index) \
+    DEFAULTS(lucid_kaiming) \
+    DEFAULTS(lucid_load) \
+    DEFAULTS(lucid_loader) \
+    DEFAULTS(lucid_max_pool2d) \
+    DEFAULTS(lucid_mnist) \
+    DEFAULTS(lucid_mse_loss) \
+    DEFAULTS(lucid_nll_loss) \
+    DEFAULTS(lucid_nn_batch_norm) \
+    DEFAULTS(lucid_nn_cross_entropy_loss) \
+    DEFAULTS(lucid_nn_nll_loss) \
+    DEFAULTS(lucid_nn_mse_loss) \
+    DEFAULTS(lucid_nn_conv2d) \
+    DEFAULTS(lucid_nn_dropout) \
+    DEFAULTS(lucid_nn_elu) \
+    DEFAULTS(lucid_nn_flatten) \
+    DEFAULTS(lucid_nn_gelu) \
+    DEFAULTS(lucid_nn_leaky_relu) \
+    DEFAULTS(lucid_nn_linear) \
+    DEFAULTS(lucid_nn_relu) \
+    DEFAULTS(lucid_nn_resnet) \
+    DEFAULTS(lucid_one_cycle_lr) \
+    DEFAULTS(lucid_plot) \
+    DEFAULTS(lucid_profiler) \
+    DEFAULTS(lucid_reduce) \
+    DEFAULTS(lucid_sgd) \
+    DEFAULTS(lucid_sort) \
+    DEFAULTS(lucid_step_lr) \
+    DEFAULTS(lucid_tensor) \
+    DEFAULTS(lucid_topk) \
+    DEFAULTS(lucid_var)
+
+#endif
