@@ -28,4 +28,39 @@ cc -std=c11 $flags "$scratch/user.c" -o "$scratch/user" $libs >"$scratch/errors"
     LD_LIBRARY_PATH=$(dirname "${pc%/pkgconfig/lucid.pc}/.") "$scratch/user" >"$scratch/errors" 2>&1 ||
     echo "exit status $?" >>"$scratch/errors"
 expect_empty "a program is built by pkg-config and runs" "$scratch/errors"
+
+# A project with folders and headers of lucid's names: nn/nn.h, lucid/tensor.h, autograd/ops.h, api.h ...
+mkdir "$scratch/project"
+for header in $(public_headers); do
+    for path in "$header" "$(basename "$header")" "lucid/$header" "${header#*/}"; do
+        [ "$path" != lucid/lucid.h ] && [ "$path" != lucid/extend.h ] || continue
+        mkdir -p "$scratch/project/$(dirname "$path")"
+        echo '#error this is a header of the project' >"$scratch/project/$path"
+    done
+done
+mkdir -p "$scratch/project/nn"
+echo 'static int own_nn(void) { return 0; }' >"$scratch/project/nn/nn.h"
+printf '#include "nn/nn.h"\n#include <lucid/lucid.h>\n#include <lucid/extend.h>\n%s\n' \
+    'int main(void) { return own_nn() + lucid_finish(); }' >"$scratch/project/main.c"
+for compiler in gcc clang; do
+    name="$compiler: a project that has an nn/nn.h itself is built"
+    if ! command -v "$compiler" >/dev/null 2>&1; then
+        skip "$name" "$compiler is not installed"
+        continue
+    fi
+    # shellcheck disable=SC2086 # lists of options
+    "$compiler" -std=c11 $warnings -I"$scratch/project" $flags "$scratch/project/main.c" \
+        -o "$scratch/project/main" $libs >"$scratch/errors" 2>&1
+    expect_empty "$name" "$scratch/errors"
+done
+
+# The version stands in meson.build, in version.h and in the name of the library.
+version=$(pkg-config --modversion lucid)
+: >"$scratch/errors"
+grep -q "LUCID_VERSION_STRING \"$version\"" lucid/version.h ||
+    echo "lucid/version.h does not say $version" >"$scratch/errors"
+minor=${version%.*}
+soname=$(readelf -d "$LUCID_BUILD/liblucid.so" | sed -n 's/.*soname: \[\(.*\)\]/\1/p')
+[ "$soname" = "liblucid.so.$minor" ] || echo "the soname is $soname, not liblucid.so.$minor" >>"$scratch/errors"
+expect_empty "one version everywhere" "$scratch/errors"
 finish
