@@ -14,17 +14,19 @@ LUCID_BEGIN_DECLS
 LUCID_API lucid_tensor *lucid_cat_list(lucid_tensor *const *tensors, size_t n, int dim);
 /* Joins n tensors of equal sizes along a new dimension. */
 LUCID_API lucid_tensor *lucid_stack_list(lucid_tensor *const *tensors, size_t n, int dim);
-/* lucid_cat((a, b, c), 1);  lucid_stack((a, b)): dim is 0 where it is not given. */
-#define lucid_cat(...)          LUC_OF_LIST(lucid_cat_list, __VA_ARGS__)
-#define lucid_stack(...)        LUC_OF_LIST(lucid_stack_list, __VA_ARGS__)
-#define LUC_OF_LIST(fn, ...)    LUCID_CAT(LUC_OF_LIST_, LUC_TWO(__VA_ARGS__))(fn, __VA_ARGS__)
-#define LUC_OF_LIST_1(fn, list) LUC_OF_LIST_2(fn, list, 0)
-#define LUC_OF_LIST_2(fn, list, dim) \
-    LUCID_CAT(LUC_OF_LIST_LIST_, LUC_IS_PAREN(list))(LUC_NEW_NAME, fn, list, dim)
-#define LUC_OF_LIST_MORE(...) lucid_cat_and_stack_take_a_list_in_parentheses_and_a_dim
-#define LUC_OF_LIST_LIST_0(name, fn, list, dim) \
+/* lucid_cat((a, b, c), 1);  lucid_stack((a, b)): dim is 0 where it is not given. An array with its
+ * length: lucid_cat(tensors, n, dim), which is lucid_cat_list. */
+#define lucid_cat(...)         LUC_JOINED(lucid_cat_list, __VA_ARGS__)
+#define lucid_stack(...)       LUC_JOINED(lucid_stack_list, __VA_ARGS__)
+#define LUC_JOINED(fn, ...)    LUCID_CAT(LUC_JOINED_, LUC_THREE(__VA_ARGS__))(fn, __VA_ARGS__)
+#define LUC_JOINED_1(fn, list) LUC_JOINED_2(fn, list, 0)
+#define LUC_JOINED_2(fn, list, dim) \
+    LUCID_CAT(LUC_JOINED_LIST_, LUC_IS_PAREN(list))(LUC_NEW_NAME, fn, list, dim)
+#define LUC_JOINED_3(fn, tensors, n, dim) LUCID_STRICT(fn(tensors, n, dim))
+#define LUC_JOINED_MORE(...)              lucid_cat_and_stack_take_a_list_in_parentheses_and_a_dim
+#define LUC_JOINED_LIST_0(name, fn, list, dim) \
     lucid_cat_and_stack_take_a_list_in_parentheses_and_a_dim
-#define LUC_OF_LIST_LIST_1(name, fn, list, dim)                      \
+#define LUC_JOINED_LIST_1(name, fn, list, dim)                       \
     __extension__({                                                  \
         LUC_STRICT_BEGIN                                             \
         lucid_tensor *const name[] = {LUC_UNWRAP list};              \

@@ -9,6 +9,7 @@ void good(lucid_tensor *x, lucid_tensor *w, lucid_tensor *y, lucid_module *net,
     int n = 2;
     double a[3] = {1, 2, 3};
     const int64_t classes[2] = {0, 1};
+    lucid_tensor *pair[2] = {x, w};
     lucid_tensor *t[] = {
         lucid_ones(3),
         lucid_ones((2, 3)),
@@ -50,6 +51,7 @@ void good(lucid_tensor *x, lucid_tensor *w, lucid_tensor *y, lucid_module *net,
         lucid_add_(x, 1),
         lucid_cat((x, w, y), 1),
         lucid_stack((x, w)),
+        lucid_cat(pair, 2, 0),
         lucid_to(x, dev),
         lucid_add(lucid_mul(lucid_sub(lucid_mul(x, 2), 1), lucid_mean(x, 1)), lucid_sum(x)),
         lucid_cross_entropy(x, y, .weight = lucid_ones(3, .dtype = LUCID_F64)),
