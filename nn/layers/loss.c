@@ -27,9 +27,9 @@ static bool cross_entropy_forward(lucid_module *m, lucid_tensor *const *in, int 
 {
     (void)n_in, (void)n_out;
     const nn_CrossEntropyLoss *l = lucid_self(m, nn_CrossEntropyLoss);
-    out[0] = lucid_cross_entropy(in[0], in[1], .weight = l->weight, .reduction = l->reduction,
-                                 .ignore_index = l->ignore_index,
-                                 .label_smoothing = l->label_smoothing);
+    out[0] =
+        lucid_cross_entropy(in[0], in[1], .weight = l->weight, .reduction = l->reduction,
+                            .ignore_index = l->ignore_index, .label_smoothing = l->label_smoothing);
     return out[0] != NULL;
 }
 

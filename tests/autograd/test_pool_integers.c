@@ -1,4 +1,5 @@
 /* test_pool_integers.c: max pooling of integers. */
+#include "autograd/op.h"
 #include "autograd/ops.h"
 #include "lucid/attrs.h"
 #include "tests/testing.h"
@@ -6,30 +7,18 @@
 /* Every integer type, with padding, dilation and an index: float64's pooling of the same numbers. */
 static void check_integers(lucid_dtype dtype, double low)
 {
-    static const lucid_pool2d_options options[] = {
-        {LUCID_POOL2D_DEFAULTS},
-        {.kernel_w = LUCID_SAME,
-         .stride = 2,
-         .stride_w = LUCID_SAME,
-         .padding = 1,
-         .padding_w = LUCID_SAME,
-         .dilation = 1,
-         .dilation_w = LUCID_SAME,
-         .ceil_mode = true},
-        {.kernel_w = 2,
-         .stride = 1,
-         .stride_w = LUCID_SAME,
-         .padding = 1,
-         .padding_w = LUCID_SAME,
-         .dilation = 2,
-         .dilation_w = LUCID_SAME},
-    };
+    lucid_max_pool2d_options options[3];
+    for (int i = 0; i < 3; i++) options[i] = lucid_max_pool2d_defaults;
+    options[1].stride = 2, options[1].padding = 1, options[1].ceil_mode = true;
+    options[2].stride = 1, options[2].padding = 1, options[2].dilation = 2;
+    const lucid_extent kernels[] = {3, 3, lucid_pair(3, 2)};
     lucid_tensor *x = lucid_randint((2, 3, 9, 7), (int64_t)low, 100, .dtype = dtype);
     for (int i = 0; i < 3; i++)
         for (int last = 0; last < 2; last++) {
             lucid_tensor *in = last ? lucid_contiguous(x, LUCID_CHANNELS_LAST) : x;
-            lucid_tensor *y = lucid_max_pool2d_opt(in, 3, &options[i]);
-            lucid_tensor *want = lucid_max_pool2d_opt(lucid_cast(x, LUCID_F64), 3, &options[i]);
+            lucid_tensor *y = lucid_max_pool2d_opt(in, kernels[i], &options[i]);
+            lucid_tensor *want =
+                lucid_max_pool2d_opt(lucid_cast(x, LUCID_F64), kernels[i], &options[i]);
             cr_assert(y, "%s", lucid_error());
             cr_expect_eq(lucid_tensor_dtype(y), dtype);
             cr_expect(lucid_equal(lucid_cast(y, LUCID_F64), want), "%s, options %d",

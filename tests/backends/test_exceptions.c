@@ -153,13 +153,11 @@ Test(exceptions, optimizers_raise_none)
         for (int k = 0; k < 3; k++)
             for (int64_t n = 1; n < 20; n += 3) {
                 LUCID_SCOPE;
-                lucid_optim_options o = k == 0   ? lucid_adam_defaults
-                                        : k == 1 ? lucid_adadelta_defaults
-                                                 : lucid_sgd_defaults;
-                if (k < 2) o.eps = 0;
                 lucid_tensor *p = lucid_requires_grad_(data_of(MIXED, n, LUCID_F32), true);
-                lucid_optimizer *opt = lucid_optim_new(kinds[k], &o);
-                lucid_optim_add_group(opt, &p, 1, NULL);
+                lucid_optimizer *opt = lucid_optim_new(kinds[k], NULL);
+                lucid_optim_options o = lucid_optim_get_defaults(opt);
+                if (k < 2) o.eps = 0;
+                lucid_optim_add_group(opt, &p, 1, &o);
                 lucid_set_grad(p, data_of(NEAR_ONE, n, LUCID_F32));
                 feclearexcept(FE_ALL_EXCEPT);
                 cr_assert(lucid_step(opt), "%s", lucid_error());

@@ -40,7 +40,7 @@ function argument(i, after_pointer,    id) {
     id = identifier(type)
     if (id ~ /_options_p$/) {
         sub(/_p$/, "", id)
-        return "P(" i ", o_" id "())"
+        return "P(" i ", " (type ~ /^const/ ? "" : "(void *)") "o_" id "())"
     }
     if (id ~ /_p$/) return "P(" i ", A_" id "(\"" name "\"))"
     if (after_pointer && is_count(name)) return "A_count()"
@@ -95,7 +95,8 @@ function fill_field(declaration,    base, list, n, i, field, stars) {
             body = body "    for (size_t i = 0; i < sizeof o->" field " / sizeof *o->" field \
                 "; i++)\n        if (chance(3)) o->" field "[i] = A_" identifier(base) "(\"\");\n"
         else if (!(has_list && field ~ /^n_/) && base !~ /^const char/ && base !~ /^struct/)
-            body = body "    if (chance(4)) o->" field " = A_" identifier(base) "(\"\");\n"
+            body = body "    if (chance(" (field == "struct_size" ? 40 : 4) ")) o->" field " = A_" \
+                identifier(base) "(\"\");\n"
     }
 }
 
@@ -104,7 +105,7 @@ function options_struct(text,    id, fields, n, list, i, defaults) {
     sub(/^.*typedef struct /, "", id)
     sub(/ .*$/, "", id)
     fields = text
-    sub(/^[^{]*\{/, "", fields)
+    sub(/^.*typedef struct lucid_[a-z_0-9]+_options \{/, "", fields) # inline functions may be before
     sub(/\}[^}]*$/, "", fields)
     has_list = fields ~ /\*const \*/
     n = split(fields, list, ";")
@@ -125,7 +126,7 @@ function options_struct(text,    id, fields, n, list, i, defaults) {
         next
     }
     if (text ~ /typedef struct lucid_[a-z_0-9]+_options \{/) options_struct(text)
-    if (match(text, /extern const lucid_[a-z_0-9]+_options lucid_[a-z_0-9]+_defaults/)) {
+    if (match(text, /static const lucid_[a-z_0-9]+_options lucid_[a-z_0-9]+_defaults/)) {
         words = substr(text, RSTART, RLENGTH)
         split(words, word, " ")
         defaults_of[word[3]] = word[4]
@@ -143,7 +144,7 @@ END {
         id = structs[i]
         printf "static const %s *o_%s(void)\n{\n    static %s it, *o = &it;\n", id, id, id
         if (id in defaults_of) printf "    it = %s;\n", defaults_of[id]
-        else print "    memset(o, 0, sizeof it);"
+        else print "    memset(o, 0, sizeof it);\n    it.struct_size = sizeof it;"
         print "    if (chance(4)) return NULL;\n" bodies[id] "    return o;\n}"
     }
     printf "%s", calls

@@ -5,7 +5,7 @@
 #define TESTS_FUZZ_API_VALUES_H
 
 #include <lucid/keep.h>
-#include <lucid/lucid.h>
+#include <lucid/extend.h>
 
 #include <float.h>
 #include <math.h>
@@ -236,6 +236,10 @@ static lucid_tensor **A_lucid_tensor_p_p(const char *name)
 {
     (void)name;
     return calloc(ARRAY, sizeof(lucid_tensor *)); /* a module may keep the address */
+}
+static lucid_extent A_lucid_extent(const char *name)
+{
+    return chance(2) ? A_int64_t(name) : lucid_pair(A_int64_t(name), A_int64_t(name));
 }
 static lucid_shape *A_lucid_shape_p(const char *name)
 {

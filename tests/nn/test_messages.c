@@ -22,7 +22,7 @@ static void named(const char *name, const char *call, const char *text)
 
 static lucid_tensor *ones(lucid_shape shape, lucid_dtype dtype)
 {
-    lucid_tensor_options o = {LUCID_TENSOR_DEFAULTS};
+    lucid_tensor_options o = lucid_tensor_defaults;
     o.dtype = dtype;
     return lucid_ones_opt(shape, &o);
 }
@@ -36,11 +36,8 @@ Test(messages, functions_that_are_made_of_others_keep_their_name)
     lucid_tensor *f = ones(SHAPE(2, 3), LUCID_F32), *g = ones(SHAPE(4, 5), LUCID_F32);
     lucid_tensor *i = ones(SHAPE(2, 3), LUCID_I64), *b = ones(SHAPE(2, 3), LUCID_BOOL);
     lucid_tensor *leaf = lucid_requires_grad_(ones(SHAPE(2, 3), LUCID_F32), true);
-    lucid_reduce_options far = lucid_reduce_defaults;
-    far.dims[0] = 9;
-    far.n_dims = 1;
-    NAMED("max", lucid_max_opt(f, &far), "dims: expected a dimension");
-    NAMED("min", lucid_min_opt(ones(SHAPE(0), LUCID_F32), NULL), "x: expected at least one");
+    NAMED("max", lucid_max_opt(f, SHAPE(9), NULL), "dims: expected a dimension");
+    NAMED("min", lucid_min_opt(ones(SHAPE(0), LUCID_F32), LUCID_ALL, NULL), "x: expected at least one");
     NAMED("clone", lucid_clone(NULL, LUCID_PRESERVE), "x: expected a tensor");
     NAMED("contiguous", lucid_contiguous(f, LUCID_CHANNELS_LAST), "x: expected 4-D");
     NAMED("sub_scalar", lucid_sub_scalar(NULL, 1), "x: expected a tensor");
@@ -90,7 +87,7 @@ Test(messages, cross_entropy_says_what_a_target_is)
     LUCID_SCOPE;
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     lucid_tensor *x = ones(SHAPE(4, 10), LUCID_F32), *y = ones(SHAPE(4), LUCID_I64);
-    lucid_loss_options weighted = lucid_loss_defaults;
+    lucid_cross_entropy_options weighted = lucid_cross_entropy_defaults;
     weighted.weight = ones(SHAPE(3), LUCID_F32);
     const char *both = "target: expected int64 classes [4], or float32 probabilities [4,10] like "
                        "the logits, got ";
@@ -154,15 +151,15 @@ Test(messages, backward_says_that_nothing_was_recorded)
     lucid_tensor *x = ones(SHAPE(1, 2), LUCID_F32), *loss, *view;
     {
         LUCID_NO_GRAD;
-        loss = lucid_sum_opt(lucid_forward(m, x), NULL);
+        loss = lucid_sum_opt(lucid_forward(m, x), LUCID_ALL, NULL);
     }
     view = lucid_reshape_opt(loss, SHAPE(1));
     NAMED("backward", lucid_backward_opt(loss, NULL), "inside of LUCID_NO_GRAD");
     NAMED("backward", lucid_backward_opt(view, NULL), "inside of LUCID_NO_GRAD");
     NAMED("retain_grad", lucid_retain_grad(loss), "inside of LUCID_NO_GRAD");
-    NAMED("backward", lucid_backward_opt(lucid_sum_opt(x, NULL), NULL), "got one that does not");
+    NAMED("backward", lucid_backward_opt(lucid_sum_opt(x, LUCID_ALL, NULL), NULL), "got one that does not");
     NAMED("backward",
-          lucid_backward_opt(lucid_detach(lucid_sum_opt(lucid_forward(m, x), NULL)), NULL),
+          lucid_backward_opt(lucid_detach(lucid_sum_opt(lucid_forward(m, x), LUCID_ALL, NULL)), NULL),
           "got one that does not");
     lucid_module_free(m);
 }

@@ -32,7 +32,7 @@ Test(copy, a_state_keeps_dtypes_layouts_and_what_is_tied)
     LUCID_SCOPE;
     lucid_state_dict *s = lucid_state_dict_new();
     lucid_tensor *x = lucid_contiguous(lucid_randn((2, 3, 4, 5)), LUCID_CHANNELS_LAST);
-    lucid_tensor *wide = lucid_arange_opt(0, 10, 1, &(lucid_tensor_options){LUCID_INDEX_DEFAULTS});
+    lucid_tensor *wide = lucid_arange(10);
     lucid_state_dict_set(s, "x", x);
     lucid_state_dict_set(s, "tied", lucid_detach(x));
     lucid_state_dict_set(s, "part", lucid_slice(wide, 0, 2, 8, 2));

@@ -22,10 +22,9 @@ static const kind kinds[] = {
 
 static lucid_optimizer *make(const kind *k, lucid_tensor *p)
 {
-    lucid_optim_options o = strcmp(k->optimizer, "SGD") == 0        ? lucid_sgd_defaults
-                            : strcmp(k->optimizer, "Adadelta") == 0 ? lucid_adadelta_defaults
-                            : strcmp(k->optimizer, "AdamW") == 0    ? lucid_adamw_defaults
-                                                                    : lucid_adam_defaults;
+    lucid_optimizer *opt = lucid_optim_new(k->optimizer, NULL);
+    cr_assert(opt, "%s", lucid_error());
+    lucid_optim_options o = lucid_optim_get_defaults(opt);
     if (k->momentum) o.momentum = 0.5;
     if (strcmp(k->optimizer, "Adadelta") == 0)
         o.rho = 0.5;
@@ -33,8 +32,7 @@ static lucid_optimizer *make(const kind *k, lucid_tensor *p)
         o.beta1 = 0.5, o.beta2 = k->eps >= 0 ? 0.999 : 0.5;
     o.amsgrad = k->amsgrad;
     if (k->eps >= 0) o.eps = k->eps;
-    lucid_optimizer *opt = lucid_optim_new(k->optimizer, &o);
-    cr_assert(opt && lucid_optim_add_group(opt, &p, 1, NULL), "%s", lucid_error());
+    cr_assert(lucid_optim_add_group(opt, &p, 1, &o), "%s", lucid_error());
     return opt;
 }
 

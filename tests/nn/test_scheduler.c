@@ -21,9 +21,10 @@ static lucid_scheduler *schedule(int kind, lucid_optimizer *opt)
 
 static lucid_optimizer *optimizer_of(lucid_tensor **p, const double *lr, size_t groups)
 {
-    lucid_optim_options o = lucid_sgd_defaults;
+    lucid_optimizer *opt = lucid_optim_new("SGD", NULL);
+    cr_assert(opt, "%s", lucid_error());
+    lucid_optim_options o = lucid_optim_get_defaults(opt);
     o.momentum = 0.9;
-    lucid_optimizer *opt = lucid_optim_new("SGD", &o);
     for (size_t g = 0; g < groups; g++) {
         o.lr = lr[g];
         cr_assert(lucid_optim_add_group(opt, &p[g], 1, &o), "%s", lucid_error());
