@@ -217,7 +217,8 @@ static lucid_tensor *on_host(lucid_shape shape, lucid_dtype dtype, const void *d
 {
     if ((uintptr_t)data % lucid_dtype_size(dtype) == 0)
         return lucid_from_blob(shape, dtype, (void *)(uintptr_t)data, NULL, NULL);
-    const lucid_tensor_options o = {.dtype = dtype, .memory_format = LUCID_CONTIGUOUS};
+    lucid_tensor_options o = lucid_tensor_defaults;
+    o.dtype = dtype;
     lucid_tensor *t = lucid_empty_opt(shape, &o);
     if (t) memcpy(t->view.data, data, (size_t)t->numel * lucid_dtype_size(dtype));
     return t;

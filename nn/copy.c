@@ -6,6 +6,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
 #include "nn/module_priv.h"
+#include "lucid/options_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -144,7 +145,7 @@ static bool register_all(const copying *c, const lucid_module *from, lucid_modul
                                        copy_of(&c->modules, luc_entry_module(e)));
         else if (e->kind == LUC_BUFFER)
             ok = lucid_register_buffer_opt(to, e->name, field, copy,
-                                           &(lucid_buffer_options){.persistent = e->persistent});
+                                           LUC_WITH(lucid_buffer, .persistent = e->persistent));
         else /* which makes it require gradients */
             ok = lucid_register_parameter(to, e->name, field, copy) &&
                  (!copy || lucid_requires_grad_(copy, lucid_requires_grad(t)));

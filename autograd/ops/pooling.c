@@ -83,10 +83,12 @@ static bool max_infer(lucid_call *c)
     if (!pool_infer(c, size)) return false;
     bool wide = x->dims[3] > 0 && x->dims[2] > INT32_MAX / x->dims[3];
     lucid_dtype dtype = wide ? LUCID_I64 : LUCID_I32;
-    if (a->no_index)
+    if (a->no_index) {
         luc_set_dims(c, 1, dtype, 1, &none);
-    else
+        luc_contiguous_strides(1, &none, c->out[1].strides);
+    } else {
         set_pooled(c, 1, dtype, size);
+    }
     return true;
 }
 

@@ -239,7 +239,8 @@ Test(scheduler, groups_join_at_any_time)
     LUCID_SCOPE;
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     lucid_tensor *p = lucid_zeros((1)), *q = lucid_zeros((1));
-    lucid_optimizer *opt = lucid_optim_new("SGD", &(lucid_optim_options){.lr = 0.5});
+    lucid_optim_options half = {.struct_size = sizeof half, .lr = 0.5};
+    lucid_optimizer *opt = lucid_optim_new("SGD", &half);
     lucid_scheduler *s = optim_CosineAnnealingLR(opt, 100);
     cr_assert(s, "%s", lucid_error());
     cr_assert(lucid_optim_add_group(opt, &p, 1, NULL));
