@@ -116,7 +116,7 @@ static bool read_group(luc_json *j, char *name, luc_optim_group *g, size_t *n)
 {
     unsigned seen = 0;
     bool first = true;
-    g->options = (lucid_optim_options){0};
+    g->options = (lucid_optim_options){.struct_size = sizeof g->options};
     g->scheduled = true; /* also where there is no initial rate: the group keeps its own */
     if (luc_json_peek(j) != '{' || !luc_json_open(j, '{')) return false;
     while (luc_json_member(j, '}', &first))

@@ -68,7 +68,7 @@ static void draw_plot(input *in)
     if (flags & 128) p.y_max = take_double(in);
     lucid_plot_options o = lucid_plot_defaults;
     o.width = 20 + (int)take_byte(in), o.height = 20 + (int)take_byte(in);
-    lucid_image_free(lucid_plot(&p, 1, &o));
+    lucid_image_free(lucid_plot_opt(&p, 1, &o));
 }
 
 static void draw_shapes(input *in)

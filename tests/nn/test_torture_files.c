@@ -58,7 +58,8 @@ static bool plot(const char *path)
 {
     const double y[] = {1, 2, 3};
     lucid_series s = {.name = "loss", .y = y, .n = 3, .smooth = 0.5};
-    lucid_image *p = lucid_plot(&(lucid_panel){.title = "a", .series = &s, .count = 1}, 1, NULL);
+    lucid_panel panel = {.title = "a", .series = &s, .count = 1};
+    lucid_image *p = lucid_plot(&panel, 1);
     lucid_image_free(p);
     (void)path;
     return p != NULL;

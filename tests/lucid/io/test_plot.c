@@ -323,8 +323,9 @@ Test(plot, any_range_ends, .timeout = 60)
                              .log_y = k & 1,
                              .y_min = ranges[k / 4][0],
                              .y_max = ranges[k / 4][1]};
-            const lucid_plot_options small = {.width = 200, .height = 120};
-            lucid_image *image = lucid_plot(&p, 1, &small);
+            const lucid_plot_options small = {
+                .struct_size = sizeof small, .width = 200, .height = 120};
+            lucid_image *image = lucid_plot_opt(&p, 1, &small);
             cr_expect(image || (p.log_y && p.y_min < 0), "%g %g in %g %g: %s", y[0], y[1], p.y_min,
                       p.y_max, lucid_error());
             lucid_clear_error();
@@ -341,16 +342,16 @@ Test(plot, ranges_that_are_none)
     for (int i = 0; i < 6; i++) {
         lucid_panel p = {.series = &s, .count = 1, .log_y = i % 2};
         *(i < 3 ? &p.y_min : &p.y_max) = bad[i % 3];
-        EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "expected finite numbers");
+        EXPECT_ERROR(lucid_plot(&p, 1), LUCID_ERR_ARGUMENT, "expected finite numbers");
     }
     lucid_panel p = {.series = &s, .count = 1, .log_y = true, .y_min = -1, .y_max = 1};
-    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "0 <= y_min <= y_max, got -1, 1");
+    EXPECT_ERROR(lucid_plot(&p, 1), LUCID_ERR_ARGUMENT, "0 <= y_min <= y_max, got -1, 1");
     p = (lucid_panel){.series = &s, .count = 1 << 30};
-    EXPECT_ERROR(lucid_plot(&p, 1, NULL), LUCID_ERR_ARGUMENT, "count: expected 0 to 1000");
+    EXPECT_ERROR(lucid_plot(&p, 1), LUCID_ERR_ARGUMENT, "count: expected 0 to 1000");
     lucid_grid_options grid = lucid_grid_defaults;
     grid.high = INFINITY;
     LUCID_SCOPE;
-    EXPECT_ERROR(lucid_plot_images(lucid_zeros((1, 2, 2)), NULL, &grid), LUCID_ERR_ARGUMENT,
+    EXPECT_ERROR(lucid_plot_images_opt(lucid_zeros((1, 2, 2)), NULL, &grid), LUCID_ERR_ARGUMENT,
                  "low, high: expected finite numbers");
 }
 
@@ -387,7 +388,7 @@ Test(plot, a_logarithm_with_an_upper_end_only)
     lucid_series s = {.y = y, .n = 2};
     lucid_panel given = {.series = &s, .count = 1, .log_y = true, .y_min = 0.01, .y_max = 5};
     lucid_panel half = {.series = &s, .count = 1, .log_y = true, .y_max = 5};
-    lucid_image *a = lucid_plot(&given, 1, NULL), *b = lucid_plot(&half, 1, NULL);
+    lucid_image *a = lucid_plot(&given, 1), *b = lucid_plot(&half, 1);
     cr_assert(a && b);
     cr_expect(memcmp(a->pixels, b->pixels, (size_t)a->width * (size_t)a->height * 3) == 0);
     lucid_image_free(a);
