@@ -255,6 +255,9 @@ lucid_tensor *lucid_from_typed_data(lucid_shape shape, const void *data, lucid_d
 {
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "from_data");
     if (!o) return NULL;
+    if ((unsigned)from >= LUCID_DTYPE_COUNT)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "from_data", "from: expected a dtype, got %d",
+                              (int)from);
     lucid_tensor_options as_it_is = *o;
     if (!options) as_it_is.dtype = from;
     return from_host(shape, from, data, &as_it_is, "from_data");

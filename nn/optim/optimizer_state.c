@@ -2,6 +2,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
 #include "lucid/io/json_priv.h"
+#include "lucid/format_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
 #include "nn/state_dict_priv.h"
@@ -265,7 +266,7 @@ static bool read_param(incoming *in, const luc_optim_param *now, size_t i,
     double number = lucid_item(step);
     if (!(number >= 0 && number <= 9007199254740992)) { /* 2^53 */
         char got[32];
-        snprintf(got, sizeof got, "%g", number);
+        luc_snprintf(got, sizeof got, "%g", number);
         return refuse(in, key, "a number of steps", got);
     }
     p->step = (int64_t)number;

@@ -309,6 +309,23 @@ static lucid_tensor *after_hook(lucid_module *m, lucid_tensor *x, lucid_tensor *
     (void)m, (void)user, (void)x;
     return y;
 }
+static bool pre_hook_many(lucid_module *m, lucid_tensor **in, int n_in, void *user)
+{
+    (void)m, (void)in, (void)n_in, (void)user;
+    return !chance(8);
+}
+static bool after_hook_many(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
+                            int n_out, void *user)
+{
+    (void)m, (void)in, (void)n_in, (void)out, (void)n_out, (void)user;
+    return !chance(8);
+}
+static bool backward_hook_many(lucid_module *m, lucid_tensor **in, int n_in,
+                               lucid_tensor *const *out, int n_out, void *user)
+{
+    (void)m, (void)in, (void)n_in, (void)out, (void)n_out, (void)user;
+    return !chance(8);
+}
 #define CALLBACK(type, fn)                                \
     static type A_##type(const char *name)                \
     {                                                     \
@@ -321,6 +338,9 @@ CALLBACK(lucid_step_fn, step)
 CALLBACK(lucid_forward_pre_hook, pre_hook)
 CALLBACK(lucid_forward_hook, after_hook)
 CALLBACK(lucid_backward_hook, after_hook)
+CALLBACK(lucid_forward_pre_hook_many, pre_hook_many)
+CALLBACK(lucid_forward_hook_many, after_hook_many)
+CALLBACK(lucid_backward_hook_many, backward_hook_many)
 
 /* ---- modules and what works on them ---- */
 

@@ -125,6 +125,11 @@ static void special_lucid_from_blob(void)
     keep_tensor(
         lucid_from_blob(small_shape(), A_lucid_dtype(""), P(3, A_void_p("")), nothing, NULL));
 }
+static void special_lucid_from_typed_data(void)
+{
+    keep_tensor(
+        lucid_from_typed_data(small_shape(), P(2, A_void_p("")), A_lucid_dtype("from"), NULL));
+}
 static void special_lucid_from_data_opt(void)
 {
     keep_tensor(lucid_from_data_opt(small_shape(), P(2, A_void_p("")), NULL));
