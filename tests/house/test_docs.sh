@@ -1,6 +1,7 @@
 #!/bin/sh
 # Programs in the guides are compiled: every block that opens with "```c program" or
-# "```cpp program". Other blocks are fragments.
+# "```cpp program". Other blocks are fragments. What a page links to exists, and so does every file
+# of the source tree that it names in backquotes with its path.
 # shellcheck source=tests/house/tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -25,6 +26,18 @@ compile() {
     "$1" -std="$2" $warnings -I. -fsyntax-only "$3" 2>"$scratch/errors"
     expect_empty "$name" "$scratch/errors"
 }
+
+find README.md CONTRIBUTING.md docs tests examples -name '*.md' -type f | sort >"$scratch/pages"
+while read -r page; do
+    {
+        grep -o '](\([^)#:]*\)' "$page" | grep -v '](http' | sed "s|](|$(dirname "$page")/|"
+        grep -oE '`(lucid|autograd|nn|backends|tests|examples|docs)/[A-Za-z0-9_/]+\.(c|h|cu|def|md|sh|py|build)`' \
+            "$page" | tr -d '`'
+    } | while read -r target; do
+        [ -e "$target" ] || echo "$page: $target"
+    done
+done <"$scratch/pages" >"$scratch/missing"
+expect_empty "files that pages name exist" "$scratch/missing"
 
 for file in README.md docs/*.md; do
     [ ! -f "$file" ] || extract "$file"
