@@ -26,7 +26,7 @@ bool raise(lucid_code code, const char *op, const char *fmt, ...)
     return host.raise(code, op, text);
 }
 
-/* The operations that this thread launched last, newest first. */
+/* The operations that this thread launched last, the newest first. */
 enum { recent_launches = 4 };
 static thread_local const char *launched[recent_launches];
 
@@ -37,7 +37,7 @@ void note_launch(const char *op)
     launched[0] = op;
 }
 
-/* A kernel broke off; nothing more runs in this process. */
+/* A kernel broke off, and nothing more runs in this process. */
 static bool is_fault(cudaError_t e)
 {
     static const cudaError_t faults[] = {
@@ -54,7 +54,7 @@ static bool is_fault(cudaError_t e)
 bool ok(cudaError_t e, const char *op)
 {
     if (e == cudaSuccess) return true;
-    cudaGetLastError(); /* it is reported now */
+    cudaGetLastError(); /* the fault is reported now */
     if (e == cudaErrorMemoryAllocation)
         return raise(LUCID_ERR_MEMORY, op, "out of memory on the device");
     if (!is_fault(e))

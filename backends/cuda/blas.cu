@@ -1,8 +1,8 @@
 /* blas.cu: matrix products by cuBLASLt, which is opened at run time.
  *
- * lucid's matrices are row-major and BLAS's column-major: see column_major. The algorithm is the
- * heuristics' first, asked for once a shape. Sums are kept in float32 for 16-bit types, also between
- * the parts of a split sum. */
+ * lucid's matrices are row-major and BLAS's are column-major: see column_major. The algorithm is
+ * the first one that the heuristics propose, and they are asked once for each shape. For 16-bit
+ * types sums are kept in float32, also between the parts of a split sum. */
 #include "backends/cuda/plan_cache.h"
 #include "backends/cuda/vendor.h"
 #include "backends/cuda/view.h"
@@ -16,7 +16,7 @@ namespace luc
 
 enum { most_workspace = 32 << 20, most_outer = 64 };
 
-/* ---- the library ------------------------------------------------------------------------------ */
+/* ---- the library ---------------------------------------------------------------------------- */
 
 #define BLAS_FUNCTIONS(F)           \
     F(Create)                       \
@@ -68,8 +68,8 @@ static const blas_library &blas()
     return l;
 }
 
-/* The device's handle; the device is the thread's current one. Not made while a step is captured:
- * that may wait for the device. */
+/* The device's handle; the device is the thread's current one. It is not made while a step is
+ * captured, because making it may wait for the device. */
 static cublasLtHandle_t handle_of(int device)
 {
     static std::once_flag once[max_devices];
@@ -82,7 +82,7 @@ static cublasLtHandle_t handle_of(int device)
     return handles[device];
 }
 
-/* ---- plans ------------------------------------------------------------------------------------ */
+/* ---- plans ---------------------------------------------------------------------------------- */
 
 struct product_key {
     int64_t m, n, k, batch, stride_first, stride_second, stride_result;
@@ -118,7 +118,8 @@ static int64_t size_of(lucid_dtype dtype)
     return dtype == LUCID_F64 ? 8 : dtype == LUCID_F32 ? 4 : 2;
 }
 
-/* The alignment of p and of everything that lies multiples of those strides behind it; 256 at most. */
+/* The alignment of p and of all addresses that lie multiples of those strides after it; 256 at
+ * most. */
 static int64_t alignment(const void *p, int64_t size, const product &of, int operand)
 {
     uint64_t bits = (uint64_t) reinterpret_cast<uintptr_t>(p) | 256;
@@ -166,7 +167,8 @@ static bool make_layout(cublasLtMatrixLayout_t *to, const product_key &k, int64_
                                       sizeof stride) == CUBLAS_STATUS_SUCCESS;
 }
 
-/* A descriptor of one call, because it holds the bias's address. NULL: it cannot be had. */
+/* A descriptor belongs to one call, because it holds the bias's address. NULL: it cannot be
+ * made. */
 static cublasLtMatmulDesc_t make_operation(const product_key &k, const void *bias)
 {
     const blas_library &l = blas();
@@ -242,7 +244,7 @@ static void make_plan(product_plan *to, const product_key &k, const void *bias)
     blas().MatmulDescDestroy(operation);
 }
 
-/* NULL, and the reason, where the library does not do it. */
+/* Returns NULL, and the reason, if the library cannot compute the product. */
 static const product_plan *plan_of(const product &p, int device, product_key *key, const char **why)
 {
     int64_t outer = 1;
@@ -265,7 +267,7 @@ static const product_plan *plan_of(const product &p, int device, product_key *ke
     return plan && plan->usable ? plan : nullptr;
 }
 
-/* ---- the calls -------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------ */
 
 size_t blas_workspace(const product &p, int device)
 {
@@ -307,7 +309,7 @@ outcome blas_multiply(const call &c, const product &p, void *workspace, size_t b
             plan->result, &plan->algorithm, workspace, plan->workspace, c.stream);
     }
     blas().MatmulDescDestroy(operation);
-    /* What was queued before a refusal is computed again: nothing is lost. */
+    /* What was queued before the refusal is computed again, so nothing is lost. */
     if (s != CUBLAS_STATUS_SUCCESS) cudaGetLastError();
     count_call(cublaslt, s == CUBLAS_STATUS_SUCCESS ? nullptr : "it refused a call");
     return s == CUBLAS_STATUS_SUCCESS ? done : not_handled;

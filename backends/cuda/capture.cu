@@ -1,8 +1,10 @@
-/* capture.cu: CUDA graphs: recording what is queued on a device's stream, and playing it back.
+/* capture.cu: CUDA graphs: recording the work that is queued on a device's stream, and playing it
+ * back.
  *
  * Memory that is asked for while recording comes from a pool of the graph's own, so its addresses
- * stay good for as long as the graph lives. What changes from replay to replay is read from cells
- * that a small kernel sets first: their values travel as its arguments, so nothing waits. */
+ * stay valid as long as the graph lives. Values that change from replay to replay are read from
+ * cells in device memory. A small kernel sets them first and gets the values as its arguments, so
+ * nothing waits. */
 #include "backends/cuda/memory.h"
 
 #include <new>
@@ -55,7 +57,7 @@ bool capture_begin(int index, int n_cells, uint64_t **cells)
         delete g;
         return raise(LUCID_ERR_MEMORY, op, "out of memory");
     }
-    /* Relaxed: the pool may ask the driver for memory while recording. */
+    /* The mode is relaxed because the pool may ask the driver for memory while recording. */
     if (!ok(cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeRelaxed), op)) {
         free_graph(g);
         return false;
@@ -79,7 +81,7 @@ void *capture_end(int index, bool keep)
     if (e == cudaSuccess && keep) e = cudaGraphInstantiate(&g->exec, recorded, 0);
     if (recorded) cudaGraphDestroy(recorded);
     if (keep && ok(e, op)) return g;
-    cudaGetLastError(); /* of a recording that was broken off: its reason is known */
+    cudaGetLastError(); /* The recording was broken off, and its reason is known. */
     free_graph(g);
     return nullptr;
 }
@@ -102,8 +104,8 @@ bool graph_launch(void *recorded, const uint64_t *values)
 void graph_free(void *recorded)
 {
     graph *g = static_cast<graph *>(recorded);
-    /* It may still be playing: what its memory is used for next is queued behind it, but its
-     * executable must not go before it has ended. */
+    /* The graph may still be playing. Later uses of its memory are queued after it, but its
+     * executable must not be destroyed before it has ended. */
     const device_info *d = use_device(g->index, "capture");
     if (d && !is_capturing(g->index)) cudaStreamSynchronize(d->stream);
     free_graph(g);

@@ -1,5 +1,5 @@
-/* conv.cu: conv2d, alone and with what follows it in a network that is only used, and its two
- * gradients: by cuDNN, on tiles (conv_windows.cu, conv_weights.cu) or directly (conv_depthwise.cu,
+/* conv.cu: conv2d, alone and with the operators that follow it in inference, and its two gradients:
+ * by cuDNN, on tiles (conv_windows.cu, conv_weights.cu) or directly (conv_depthwise.cu,
  * conv_direct.cu). */
 #include "backends/cuda/conv.h"
 #include "backends/cuda/dtype.h"
@@ -8,7 +8,7 @@
 namespace luc
 {
 
-/* ---- the own kernels -------------------------------------------------------------------------- */
+/* ---- the own kernels ------------------------------------------------------------------------ */
 
 template <class T> static size_t own_workspace(const conv_job &j, const device_info *device)
 {
@@ -26,9 +26,9 @@ template <class T> static bool convolve(const call &c, const conv_job &j, void *
                                         : convolve_windows<T>(c, j, workspace);
 }
 
-/* ---- the kernels of the table ------------------------------------------------------------------ */
+/* ---- the kernels of the table --------------------------------------------------------------- */
 
-/* The same sizes, dense in channels_last memory at `data`. */
+/* The same sizes as v, dense in channels_last memory at `data`. */
 static lucid_view dense(const lucid_view *v, void *data)
 {
     lucid_view d = *v;
@@ -48,24 +48,24 @@ static bool is_dense(const lucid_view *v)
     return true;
 }
 
-/* A call of the table, and how it is done. */
+/* A call of the table, and how it is computed. */
 struct plan {
     conv_job job;
     bool empty; /* nothing to write */
     const lucid_view *x, *w, *y, *bias, *residual;
-    running_norm norm; /* conv2d_batch_norm */
-    size_t bytes;      /* of all the workspace */
-    /* In the workspace; -1: not needed. First what both ways use. */
+    running_norm norm; /* of conv2d_batch_norm */
+    size_t bytes;      /* of the whole workspace */
+    /* Offsets in the workspace; -1: not needed. These are for both ways: */
     ptrdiff_t scale_at, shift_at, residual_at, own_at;
-    /* by the library: */
+    /* these are for the library: */
     bool by_library;
     const char *refusal;
-    lucid_keep *keep; /* where w's copy stays for the next call; NULL: it does not */
+    lucid_keep *keep; /* where w's copy stays for the next call; NULL: nowhere */
     size_t library_bytes;
-    ptrdiff_t x_at, w_at, y_at, bias_at, library_at; /* copies */
+    ptrdiff_t x_at, w_at, y_at, bias_at, library_at; /* of copies */
 };
 
-static ptrdiff_t carve(size_t *used, size_t bytes)
+static ptrdiff_t reserve(size_t *used, size_t bytes)
 {
     size_t at = *used;
     *used += (bytes + 255) & ~(size_t)255;
@@ -93,13 +93,13 @@ static void set_job(plan *p, const lucid_kernel_args *args)
     if (args->op == LUCID_OP_conv2d_batch_norm) {
         const auto *norm = static_cast<const lucid_conv2d_batch_norm_attrs *>(args->attrs);
         p->norm = {p->bias, args->in[3], args->in[4], args->in[5], args->in[6], norm->eps};
-        p->bias = nullptr; /* in the shift */
+        p->bias = nullptr; /* it is part of the shift */
         p->residual = args->in[7];
         v.has_scale = v.has_shift = true;
         v.has_residual = p->residual != nullptr;
         v.relu = norm->relu;
     }
-    /* conv2d_batch_norm's begin with conv2d's */
+    /* the attributes of conv2d_batch_norm begin with those of conv2d */
     const lucid_conv2d_attrs *a = static_cast<const lucid_conv2d_attrs *>(args->attrs);
     const int64_t *x = p->x->dims, *y = p->y->dims, *w = p->w->dims;
     v.n = x[0], v.c = x[1], v.h = x[2], v.w = x[3];
@@ -146,8 +146,8 @@ static int alignment_of(const void *p)
     return a;
 }
 
-/* Where the library takes it, what has another layout is copied into the workspace first, from
- * `used` on. */
+/* If the library takes the call, operands in another layout are copied into the workspace first,
+ * from `used` on. */
 static void ask_library(plan *p, size_t used)
 {
     convolution &v = p->job.v;
@@ -164,20 +164,20 @@ static void ask_library(plan *p, size_t used)
         if (i == 1 && p->keep)
             continue;
         else if (!is_dense(views[i]))
-            *places[i] = carve(&used, (size_t)elements_of(views[i]) * size);
+            *places[i] = reserve(&used, (size_t)elements_of(views[i]) * size);
         else if (alignment_of(views[i]->data) < v.alignment)
             v.alignment = alignment_of(views[i]->data);
     }
     if (p->residual && p->residual_at < 0 && alignment_of(p->residual->data) < v.alignment)
         v.alignment = alignment_of(p->residual->data);
     if (p->bias && p->bias->strides[0] != 1 && v.o > 1)
-        p->bias_at = carve(&used, (size_t)v.o * size);
+        p->bias_at = reserve(&used, (size_t)v.o * size);
     else if (p->bias && alignment_of(p->bias->data) < v.alignment)
         v.alignment = alignment_of(p->bias->data);
     p->refusal = dnn_refuses(v, &p->library_bytes);
     p->by_library = !p->refusal;
     if (!p->by_library) return;
-    p->library_at = carve(&used, p->library_bytes);
+    p->library_at = reserve(&used, p->library_bytes);
     if (used > p->bytes) p->bytes = used;
 }
 
@@ -190,19 +190,19 @@ template <class T> static plan plan_of(const lucid_kernel_args *args, const devi
     size_t used = 0;
     p.scale_at = p.shift_at = p.residual_at = -1;
     if (p.norm.var) {
-        p.scale_at = carve(&used, (size_t)p.job.v.o * sizeof(compute_t<T>));
-        p.shift_at = carve(&used, (size_t)p.job.v.o * sizeof(compute_t<T>));
+        p.scale_at = reserve(&used, (size_t)p.job.v.o * sizeof(compute_t<T>));
+        p.shift_at = reserve(&used, (size_t)p.job.v.o * sizeof(compute_t<T>));
     }
     if (p.residual && !is_dense(p.residual))
-        p.residual_at = carve(&used, (size_t)elements_of(p.residual) * sizeof(T));
+        p.residual_at = reserve(&used, (size_t)elements_of(p.residual) * sizeof(T));
     p.own_at = (ptrdiff_t)used;
     p.bytes = used + own_workspace<T>(p.job, device);
     ask_library(&p, used);
     return p;
 }
 
-/* The view, or its copy in the workspace, which is filled if the view is read. */
-static bool bring(const call &c, const lucid_view *v, ptrdiff_t at, bool read, void **data)
+/* *data is the view, or its copy in the workspace. The copy is filled if the view is read. */
+static bool dense_operand(const call &c, const lucid_view *v, ptrdiff_t at, bool read, void **data)
 {
     *data = v->data;
     if (at < 0) return true;
@@ -213,7 +213,7 @@ static bool bring(const call &c, const lucid_view *v, ptrdiff_t at, bool read, v
     return !read || copy_view(c.args->device, &copy, v);
 }
 
-/* What both ways use: scale and shift, and the residual in y's layout. */
+/* Both ways need scale and shift, and the residual in y's layout. */
 static bool prepare(const call &c, plan *p)
 {
     convolution_data &d = p->job.data;
@@ -226,13 +226,13 @@ static bool prepare(const call &c, plan *p)
     if (!p->residual) return true;
     if (!is_dense(p->y)) return c.unsupported("output: expected channels_last memory");
     void *residual;
-    if (!bring(c, p->residual, p->residual_at, true, &residual)) return false;
+    if (!dense_operand(c, p->residual, p->residual_at, true, &residual)) return false;
     d.residual = residual;
     return true;
 }
 
-/* The weights in channels_last memory: as they were kept, or copied now and kept. NULL after an
- * error. */
+/* The weights in channels_last memory: the kept copy, or a new one that is kept from now on. NULL
+ * after an error. */
 static lucid_kept *keep_dense(const call &c, const plan &p)
 {
     struct {
@@ -241,7 +241,7 @@ static lucid_kept *keep_dense(const call &c, const plan &p)
     memcpy(key.dims, p.w->dims, sizeof key.dims);
     memcpy(key.strides, p.w->strides, sizeof key.strides);
     key.dtype = p.w->dtype;
-    static_assert(sizeof key <= LUCID_KEEP_KEY, "the key has no room");
+    static_assert(sizeof key <= LUCID_KEEP_KEY, "the key is too long");
     if (lucid_kept *kept = host.keep_find(p.keep, &key, sizeof key)) return kept;
     const size_t bytes = (size_t)elements_of(p.w) * size_of(p.w->dtype);
     lucid_kept *kept = host.kept_new(p.keep, bytes, &key, sizeof key);
@@ -265,10 +265,10 @@ static outcome by_library_with(const call &c, const plan &p, void *w)
     convolution_data d = p.job.data;
     void *bias = nullptr;
     d.w = w;
-    if (!bring(c, p.x, p.x_at, v.pass != conv_grad_input, &d.x) ||
-        (!w && !bring(c, p.w, p.w_at, v.pass != conv_grad_weight, &d.w)) ||
-        !bring(c, p.y, p.y_at, v.pass != conv_forward, &d.y) ||
-        (p.bias && !bring(c, p.bias, p.bias_at, true, &bias)))
+    if (!dense_operand(c, p.x, p.x_at, v.pass != conv_grad_input, &d.x) ||
+        (!w && !dense_operand(c, p.w, p.w_at, v.pass != conv_grad_weight, &d.w)) ||
+        !dense_operand(c, p.y, p.y_at, v.pass != conv_forward, &d.y) ||
+        (p.bias && !dense_operand(c, p.bias, p.bias_at, true, &bias)))
         return failed;
     if (p.bias) d.shift = bias;
     outcome o = dnn_convolve(c, v, d, c.workspace<char>() + p.library_at, p.library_bytes);
@@ -326,8 +326,8 @@ static size_t workspace(const lucid_kernel_args *args)
 }
 
 #ifdef LUC_CUDA_EMULATED
-/* Instead of the library, for testing what goes around it: LUC_EMULATOR_DNN=1. An odd number of
- * channels stands for a library that takes the whole graph. */
+/* This stands for the library where only the code around it is tested: LUC_EMULATOR_DNN=1. An odd
+ * number of channels stands for a library that takes the whole graph. */
 const char *dnn_refuses(const convolution &, size_t *bytes)
 {
     const char *s = getenv("LUC_EMULATOR_DNN");

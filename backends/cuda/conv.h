@@ -1,4 +1,4 @@
-/* conv.h: a convolution or one of its gradients as the own kernels see it: any strides. */
+/* conv.h: a convolution or one of its gradients as lucid's own kernels see it: any strides. */
 #ifndef LUC_CUDA_CONV_H
 #define LUC_CUDA_CONV_H
 
@@ -10,12 +10,12 @@ namespace luc
 
 struct conv_job {
     convolution v; /* the sizes */
-    /* in [N,C,H,W], [O,C/groups,kH,kW] and [N,O,OH,OW]; the residual's are y's */
+    /* in [N,C,H,W], [O,C/groups,kH,kW] and [N,O,OH,OW]; the residual's are those of y */
     int64_t x_stride[4], w_stride[4], y_stride[4], bias_stride;
     convolution_data data;
 };
 
-/* What becomes of a sum before it is stored. */
+/* What is done to a sum before it is stored. */
 template <class T> struct finish {
     const compute_t<T> *scale, *shift; /* both or neither */
     const T *bias, *residual;          /* or NULL */
@@ -48,26 +48,27 @@ template <class T> struct finish {
     }
 };
 
-/* As a matrix product: conv_windows.cu does forward and grad_input, conv_weights.cu grad_weight. */
+/* As matrix products: conv_windows.cu does forward and grad_input, conv_weights.cu grad_weight. */
 template <class T> bool convolve_windows(const call &c, const conv_job &j, void *workspace);
 template <class T> size_t windows_workspace(const conv_job &j, const device_info *device);
 template <class T> bool convolve_weights(const call &c, const conv_job &j, void *workspace);
 template <class T> size_t weights_workspace(const conv_job &j, const device_info *device);
 
-/* conv_depthwise.cu: one channel a group, in channels_last memory. */
+/* conv_depthwise.cu: one channel in each group, in channels_last memory. */
 bool is_depthwise(const conv_job &j);
 template <class T> bool convolve_depthwise(const call &c, const conv_job &j, void *workspace);
 size_t depthwise_workspace(const conv_job &j, const device_info *device);
 
-/* conv_direct.cu: one thread an output element, for groups of few channels. */
+/* conv_direct.cu: one thread for each output element, for groups of few channels. */
 bool is_direct(const conv_job &j);
 template <class T> bool convolve_directly(const call &c, const conv_job &j, void *workspace);
 size_t direct_workspace(const conv_job &j, const device_info *device);
 
 /* conv_finish.cu: y = finish(y) where the library has written the convolution alone. */
 bool finish_convolution(const call &c, const convolution &v, const convolution_data &d);
-/* batch_norm with running statistics as y * scale + shift, the convolution's bias within. Of the
- * views only the variance must be given. scale and shift: [O] of float, or double for double. */
+/* Writes batch_norm with running statistics as y * scale + shift; the convolution's bias is part of
+ * the shift. Of the views only the variance must be given. scale and shift are [O] of float, or of
+ * double for double. */
 struct running_norm {
     const lucid_view *bias, *weight, *shift, *mean, *var;
     double eps;

@@ -1,8 +1,9 @@
-/* conv_depthwise.cu: depthwise convolutions (one channel a group, as many out as in) in channels_last
- * memory.
+/* conv_depthwise.cu: depthwise convolutions (groups of one input and one output channel) in
+ * channels_last memory.
  *
- * Bound by memory, as long as what neighbouring outputs share comes out of L1: a thread makes four
- * channels of four columns, loads four channels at once, and keeps a weight for all four columns. */
+ * They are bound by memory as long as the inputs that neighbouring outputs share come from L1. A
+ * thread makes four channels of four columns, loads four channels at once, and keeps a weight for
+ * all four columns. */
 #include "backends/cuda/conv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/view.h"
@@ -40,7 +41,7 @@ bool is_depthwise(const conv_job &j)
            is_row_of_channels(j.y_stride, j.data.y, width, size);
 }
 
-/* ---- forward, and grad_input without stride --------------------------------------------------- */
+/* ---- forward, and grad_input without stride ------------------------------------------------- */
 
 /* to[row, column] = sum over (r, s) of from[row * scale + origin + r * step, ...] w[r, s] */
 template <class T> struct depthwise_rows {
@@ -138,10 +139,10 @@ template <class T> static bool depthwise_pass(const call &c, const conv_job &j)
     return c.launch(depthwise_elements<T>, c.blocks_for(p.threads, 256), 256, 0, p);
 }
 
-/* ---- grad_weight ------------------------------------------------------------------------------ */
+/* ---- grad_weight ---------------------------------------------------------------------------- */
 
-/* A block of 32 x 8 threads sums a chunk of the pixels for 32 runs of channels and up to nine taps,
- * which stay in registers; its eight rows of threads take every eighth pixel. */
+/* A block of 32 x 8 threads sums a chunk of the pixels for 32 packs of channels and up to nine
+ * taps, which stay in registers. Each of its eight rows of threads takes every eighth pixel. */
 struct depthwise_chunks {
     int64_t pixels, chunk;
     int chunks;

@@ -1,8 +1,8 @@
-/* conv_direct.cu: convolutions with few channels in a group (depthwise above all), where tiles of a
- * matrix product would be nearly empty: a thread makes one element.
+/* conv_direct.cu: convolutions with few channels in a group (mostly depthwise ones), where tiles of
+ * a matrix product would be nearly empty: a thread makes one element.
  *
- * Bound by loads out of L1: a thread reads each of its taps and weights once. Neighbouring threads
- * are neighbours along the dimension that lies side by side in memory. */
+ * They are bound by loads from L1: a thread reads each of its taps and weights once. Neighbouring
+ * threads are neighbours along the dimension that is contiguous in memory. */
 #include "backends/cuda/conv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/view.h"
@@ -17,7 +17,7 @@ bool is_direct(const conv_job &j)
     return (v.pass == conv_grad_input ? v.c : v.o) / v.groups < 8;
 }
 
-/* ---- forward and grad_input ------------------------------------------------------------------- */
+/* ---- forward and grad_input ----------------------------------------------------------------- */
 
 struct output_order {
     int64_t n; /* elements */
@@ -137,13 +137,13 @@ template <class T> __global__ void grad_input_elements(conv_job j, output_order 
     }
 }
 
-/* ---- grad_weight ------------------------------------------------------------------------------ */
+/* ---- grad_weight ---------------------------------------------------------------------------- */
 
-/* A block sums a chunk of the pixels for `lanes` output channels and one weight (c, r, s) of theirs.
- * Its 256 threads are 32 x 8: the 32 lie along the channels if those lie side by side in memory,
- * else along the pixels. The chunks' sums are added in order by a second kernel. */
+/* A block sums a chunk of the pixels for `lanes` output channels and one of their weights (c, r,
+ * s). Its 256 threads are 32 x 8. The 32 lie along the channels if these are contiguous in memory,
+ * else along the pixels. A second kernel adds the chunks' sums in order. */
 struct weight_chunks {
-    int64_t pixels, chunk; /* all, and those of a chunk */
+    int64_t pixels, chunk; /* pixels in all, and of a chunk */
     int chunks, lanes, weights;
     bool along_channels;
 };
@@ -219,7 +219,7 @@ __global__ void grad_weight_sum(conv_job j, weight_chunks k, const compute_t<T> 
     }
 }
 
-/* ---- launching -------------------------------------------------------------------------------- */
+/* ---- launching ------------------------------------------------------------------------------ */
 
 size_t direct_workspace(const conv_job &j, const device_info *device)
 {

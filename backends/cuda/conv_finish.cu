@@ -1,5 +1,6 @@
-/* conv_finish.cu: what follows a convolution: batch normalisation with running statistics as a scale
- * and a shift, a residual and ReLU, in one pass over y where the library did not do it itself. */
+/* conv_finish.cu: the operators that follow a convolution, where the library did not compute them:
+ * batch normalisation with running statistics as a scale and a shift, a residual and ReLU, in one
+ * pass over y. */
 #include "backends/cuda/conv.h"
 #include "backends/cuda/view.h"
 
@@ -8,10 +9,10 @@ namespace luc
 
 enum { finish_threads = 256 };
 
-/* ---- y = finish(y) ---------------------------------------------------------------------------- */
+/* ---- y = finish(y) -------------------------------------------------------------------------- */
 
-/* Rows of channels, `width` at once. Bound by memory: y is read and written once, the residual read
- * once; scales and shifts come out of L1. */
+/* A thread takes `width` channels at once. The kernel is bound by memory: y is read and written
+ * once, and the residual is read once; scales and shifts come from L1. */
 template <class T, int width>
 __global__ void __launch_bounds__(finish_threads)
     finish_rows(T *y, finish<T> then, uint32_t n, divider by_channels)
@@ -31,7 +32,7 @@ __global__ void __launch_bounds__(finish_threads)
 template <class T, int width>
 static bool finish_as(const call &c, const convolution &v, const conv_job &j)
 {
-    const int64_t n = v.n * v.o * v.oh * v.ow / width; /* below 2^31: the library was asked */
+    const int64_t n = v.n * v.o * v.oh * v.ow / width; /* fits 31 bits: else the library refuses */
     return c.launch(finish_rows<T, width>, c.blocks_for(n, finish_threads), finish_threads, 0,
                     static_cast<T *>(j.data.y), finish<T>(j), (uint32_t)n,
                     divider((uint32_t)(v.o / width)));
@@ -64,7 +65,7 @@ bool finish_convolution(const call &c, const convolution &v, const convolution_d
     }
 }
 
-/* ---- scale and shift --------------------------------------------------------------------------- */
+/* ---- scale and shift ------------------------------------------------------------------------ */
 
 struct vector_of_parameters {
     const void *data;
@@ -93,8 +94,8 @@ struct vector_of_parameters {
     }
 };
 
-/* ((sum + bias) - mean) / sqrt(var + eps) * weight + shift as sum * scale + shift: found in double,
- * rounded once. */
+/* This writes ((sum + bias) - mean) / sqrt(var + eps) * weight + shift as sum * scale + shift. Both
+ * are computed in double and rounded once. */
 template <class C>
 __global__ void fold_channels(vector_of_parameters bias, vector_of_parameters weight,
                               vector_of_parameters shift, vector_of_parameters mean,

@@ -1,4 +1,4 @@
-/* conv_tiles.h: images and kernels as sides of a matrix product (tile.h), the convolutions' part. */
+/* conv_tiles.h: images and kernels as the sides of a matrix product (tile.h). */
 #ifndef LUC_CUDA_CONV_TILES_H
 #define LUC_CUDA_CONV_TILES_H
 
@@ -48,7 +48,7 @@ inline taps taps_for(int64_t columns, int64_t channels, int64_t row_stride, int6
 
 static const int64_t one_by_one[2] = {1, 1};
 
-/* True where threads should read neighbouring channels rather than neighbouring pixels. */
+/* Whether threads should read neighbouring channels rather than neighbouring pixels. */
 inline bool is_deep(int64_t stride, int64_t channels)
 {
     return stride == 1 && channels >= 8;

@@ -2,9 +2,9 @@
  *   forward       y[pixel of y, o] = sum over (r, s, c) of x[pixel, r, s, c] w[o, r, s, c]
  *   grad_input    x[pixel of x, c] = sum over (r, s, o) of y[pixel, r, s, o] w[o, r, s, c]
  * The channels of a group are innermost in k, so that channels_last memory is read in whole lines.
- * A stride makes grad_input's pixels fall into classes (row modulo stride, column modulo stride) with
- * different taps: each class is a convolution of its own with stride 1, so nothing is multiplied
- * that is known to be 0. */
+ * A stride makes grad_input's pixels fall into classes (row modulo stride, column modulo stride)
+ * with different taps: each class is a convolution of its own with stride 1, so nothing is
+ * multiplied that is known to be 0. */
 #include "backends/cuda/conv_tiles.h"
 
 namespace luc
@@ -13,11 +13,11 @@ namespace luc
 /* The taps along one axis that reach a class of pixels: first, first + step, ... */
 struct axis {
     int taps, stride, dilation, padding;
-    int step;  /* between taps of a class, */
-    int shift; /* which lies so many rows further up */
+    int step;  /* between the taps of a class */
+    int shift; /* how many rows further up the class lies */
 };
 struct class_taps {
-    int first, count, origin; /* the first tap's row, for the class's row 0 */
+    int first, count, origin; /* origin: the row of the first tap, for row 0 of the class */
 };
 __device__ inline class_taps taps_of(const axis &a, int of)
 {
@@ -54,9 +54,9 @@ template <class T> struct windows {
             c[at] = then(sum, j, at);
         }
     } at;
-    int groups, channels;              /* channels: of a group, summed over */
-    int64_t a_group, b_group, c_group; /* strides from group to group */
-    bool classes;                      /* grad_input with a stride */
+    int groups, channels;              /* channels of a group, which are summed over */
+    int64_t a_group, b_group, c_group; /* from group to group */
+    bool classes;                      /* for grad_input with a stride */
     axis y, x;
 
     __device__ core select(int64_t batch) const
@@ -132,8 +132,8 @@ template <class T> static void set_forward(windows<T> *p, const conv_job &j)
     p->b_group = p->at.n * ws[0];
 }
 
-/* With strides, m is the size of a class with the most pixels; k, the taps' number, and where things
- * begin are found for each class by select. */
+/* With a stride, m is the size of the class with the most pixels. select finds k, which is the
+ * number of taps, and where everything begins, for each class. */
 template <class T> static void set_grad_input(windows<T> *p, const conv_job &j)
 {
     const convolution &v = j.v;

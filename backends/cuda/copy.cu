@@ -6,7 +6,7 @@
 namespace luc
 {
 
-/* ---- copy: any strides on both sides; types of one size are one -------------------------------- */
+/* ---- copy: any strides on both sides; types of one size are one ----------------------------- */
 
 template <class T> __global__ void copy_strided(T *y, const T *x, walk<2> w)
 {
@@ -18,9 +18,9 @@ template <class T> __global__ void copy_strided(T *y, const T *x, walk<2> w)
     }
 }
 
-/* Contiguous along the output's rows here and along the input's columns there: through a tile in
- * shared memory, so that both sides are read and written in whole lines. Dimension 0 of the walk is
- * the output's innermost, `cross` the input's. */
+/* The copy is contiguous along one dimension of the output and along another one of the input. It
+ * goes through a tile in shared memory, so that both sides are read and written in whole lines.
+ * Dimension 0 of the walk is the output's innermost one, `cross` the input's. */
 template <class T> __global__ void copy_transposed(T *y, const T *x, walk<2> w, int cross)
 {
     __shared__ T tile[32][33];
@@ -48,7 +48,7 @@ template <class T> __global__ void copy_transposed(T *y, const T *x, walk<2> w, 
     }
 }
 
-/* The dimension along which x is contiguous while y is not; 0 where there is none. */
+/* The dimension along which x is contiguous while y is not; 0 if there is none. */
 static int crossing(const walk<2> &w)
 {
     if (w.ndim < 2 || w.strides[0][0] != 1 || w.strides[0][1] == 1 || w.dims[0] < 16) return 0;
@@ -81,9 +81,9 @@ template <class T> static bool copy_kernel(const lucid_kernel_args *args)
     return c.launch(copy_strided<T>, c.blocks_for(w.n, 256), 256, 0, to, from, w);
 }
 
-/* ---- cast -------------------------------------------------------------------------------------- */
+/* ---- cast ----------------------------------------------------------------------------------- */
 
-/* An element of any dtype: floats as double, which holds them exactly, integers as int64. */
+/* An element of any dtype: floats become double, which holds them exactly, and integers int64. */
 struct element {
     bool integer;
     double f;
@@ -125,7 +125,7 @@ template <class T> __global__ void cast_strided(T *y, const void *x, int from, w
     }
 }
 
-/* Between float, f16 and bf16, contiguous: four at a time. */
+/* Between float, f16 and bf16, both contiguous: four elements at a time. */
 template <class T, class F> __global__ void cast_floats(T *y, const F *x, int64_t n)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
@@ -194,7 +194,7 @@ static bool cast_kernel(const lucid_kernel_args *args)
     }
 }
 
-/* ---- fill, arange, eye ------------------------------------------------------------------------- */
+/* ---- fill, arange, eye ---------------------------------------------------------------------- */
 
 template <class T> __global__ void fill_strided(T *y, T value, walk<1> w)
 {
@@ -221,7 +221,7 @@ template <class T> static bool fill_kernel(const lucid_kernel_args *args)
                     value, w);
 }
 
-/* The elements in row-major order, whatever the strides. */
+/* The elements are counted in row-major order, whatever the strides are. */
 struct rows {
     int ndim;
     int64_t n, dims[LUCID_MAX_DIMS], strides[LUCID_MAX_DIMS];
@@ -244,7 +244,7 @@ struct rows {
     }
 };
 
-/* Counted from the nearer end, so that linspace is symmetric and ends exactly. */
+/* The index is counted from the nearer end, so that linspace is symmetric and ends exactly. */
 template <class T> __global__ void arange_rows(T *y, rows r, lucid_range_attrs a, bool integer)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;

@@ -1,8 +1,8 @@
 /* cuda_priv.h: what all files of the CUDA backend share: errors, devices, memory, launching.
  *
- * A kernel of the table is a host function of lucid_kernel: it makes a `luc::call` from its
- * arguments and launches device code on the call's stream with it. Nothing here waits for the
- * device but copies to the host, lucid_synchronize, and the allocator when memory is out. */
+ * A kernel of the table is a host function of type lucid_kernel. It makes a `luc::call` from its
+ * arguments, and with it launches device code on the call's stream. Only these wait for the device:
+ * copies to the host, lucid_synchronize, and the allocator when memory is out. */
 #ifndef LUC_CUDA_PRIV_H
 #define LUC_CUDA_PRIV_H
 
@@ -18,8 +18,9 @@ namespace luc
 /* ---- errors ---- */
 extern lucid_plugin_host host;
 bool raise(lucid_code code, const char *op, const char *fmt, ...) LUCID_PRINTF(3, 4);
-/* True for cudaSuccess; else raises, naming the operation. A fault within a kernel shows only when
- * something later waits for it: the message then lists what was launched last. */
+/* True for cudaSuccess; otherwise raises an error that names the operation. A fault within a kernel
+ * is noticed only when something later waits for it, so the message then lists what was launched
+ * last. */
 bool ok(cudaError_t e, const char *op);
 void note_launch(const char *op);
 const char *op_name(lucid_op_id op);
@@ -30,15 +31,17 @@ struct device_info {
     char name[128];
     int sm, multiprocessors; /* sm: 90 for compute capability 9.0 */
     size_t l2_bytes, shared_limit;
-    cudaStream_t stream;    /* where everything runs */
+    cudaStream_t stream;    /* the stream that all work runs on */
     cudaStream_t transfers; /* copies that overlap with it */
-    struct fault *fault;    /* what kernels found wrong (fault.h), */
-    int *fault_seen;        /* and on the device, whether they did */
+    struct fault *fault;    /* what kernels found wrong (fault.h) */
+    int *fault_seen;        /* in device memory: whether they found anything */
 };
 int device_count();
-/* Makes the device this thread's current one and returns what is known of it. NULL after raising. */
+/* Makes the device the current one of this thread and returns its description. NULL after an
+ * error. */
 const device_info *use_device(int index, const char *op);
-/* Waits for everything on the device's stream. False after raising what failed, or a fault. */
+/* Waits for everything on the device's stream. False after an error, which may be a fault of a
+ * kernel. */
 bool wait_for(const device_info *d, const char *op);
 /* True while a graph is captured on the device. */
 bool is_capturing(int index);
@@ -46,8 +49,8 @@ bool is_capturing(int index);
 /* ---- switches, set by the library (see lucid_backend.set_switch) ---- */
 struct switches_t {
     bool tf32;          /* float32 matrix products and convolutions may round to TF32 */
-    bool deterministic; /* only algorithms that give the same bits every time */
-    bool benchmark;     /* measure convolution algorithms once a shape */
+    bool deterministic; /* only algorithms that give the same bits in every run */
+    bool benchmark;     /* measure convolution algorithms once for each shape */
 };
 /* As the running call found them (see lucid_backend.call_begin); outside of a call, as they stand
  * now. */
@@ -107,8 +110,8 @@ struct call {
         return raise(LUCID_ERR_UNSUPPORTED, op, "%s", what);
     }
 
-    /* Launches kernel<<<grid, block, shared>>>(given...) on the call's stream. False after raising.
-     * An empty grid is nothing to do. */
+    /* Launches kernel<<<grid, block, shared>>>(given...) on the call's stream. False after an
+     * error. An empty grid does nothing. */
     template <class... P, class... A>
     bool launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... given) const
     {
@@ -125,8 +128,8 @@ struct call {
         return ok(cudaGetLastError(), op) && after_launch();
 #endif
     }
-    /* Blocks of `threads` that cover n elements, at most `waves` times what the device holds (for
-     * kernels that step through the rest). */
+    /* The number of blocks of `threads` that cover n elements, at most `waves` times what the
+     * device holds at once; the kernel steps through the rest. */
     unsigned blocks_for(int64_t n, int threads, int waves = 8) const
     {
         int64_t need = ceil_div(n, threads);
@@ -138,7 +141,7 @@ struct call {
     bool after_launch() const; /* LUCID_CUDA_SYNC=1: waits, so that a fault names its operation */
 };
 
-/* Dynamic shared memory of a kernel as an array of T. */
+/* The dynamic shared memory of a kernel as an array of T. */
 #ifdef LUC_CUDA_EMULATED
 #define LUC_SHARED_ARRAY(T, name) T *name = reinterpret_cast<T *>(luc_emulated_shared)
 #else

@@ -43,7 +43,7 @@ bool start_devices(char *reason, size_t size)
     return true;
 }
 
-/* Asks for a device's properties and makes its streams, on its first use. */
+/* Asks for a device's properties and makes its streams when the device is first used. */
 static void start(int index)
 {
     device_info *d = &devices[index];
@@ -66,12 +66,12 @@ static void start(int index)
     d->transfers = transfers;
     d->fault = static_cast<fault *>(faults);
     d->fault_seen = static_cast<int *>(seen);
-    d->stream = stream; /* last: it says that the device is ready */
+    d->stream = stream; /* comes last, because it says that the device is ready */
 }
 
 const device_info *use_device(int index, const char *op)
 {
-    int now = -1; /* others in the process (another library) choose devices too */
+    int now = -1; /* another library in the process may choose devices too */
     if (index == current && cudaGetDevice(&now) == cudaSuccess && now == index)
         return &devices[index];
     if (index < 0 || index >= n_devices) {
@@ -98,7 +98,8 @@ bool is_capturing(int index)
            status != cudaStreamCaptureStatusNone;
 }
 
-/* Raises the fault that kernels have reported, once. The stream is idle: nobody writes. */
+/* Raises the fault that kernels have reported, once. The stream is idle, so no kernel is writing
+ * it. */
 static bool no_fault(const device_info *d)
 {
     if (!d->fault->is_set) return true;
@@ -134,7 +135,7 @@ bool call::after_launch() const
     return !wait || is_capturing(args->device) || wait_for(device, op);
 }
 
-/* ---- copies ----------------------------------------------------------------------------------- */
+/* ---- copies --------------------------------------------------------------------------------- */
 
 static bool no_wait_in_capture(int index, const char *op)
 {
@@ -152,7 +153,7 @@ static bool copy(void *dst, lucid_device to, const void *src, lucid_device from,
     if (from.type == LUCID_CUDA && to.type == LUCID_CUDA) {
         if (from.index == to.index)
             return ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, d->stream), op);
-        /* The copy runs on the source's stream; both sides wait so that memory may be reused. */
+        /* The copy runs on the source's stream. Both sides wait, so that memory may be reused. */
         const device_info *other = use_device(to.index, op);
         return other && no_wait_in_capture(from.index, op) && no_wait_in_capture(to.index, op) &&
                wait_for(other, op) && use_device(from.index, op) &&
@@ -166,8 +167,8 @@ static bool copy(void *dst, lucid_device to, const void *src, lucid_device from,
     if (!no_wait_in_capture(to.index, op)) return false;
     if (!ok(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream), op)) return false;
     if (note_copy(src, to.index, d->stream)) return true;
-    /* Small pageable memory is read before the call returns; where the GPU can read the host's pages
-     * itself, larger may not be. */
+    /* Small pageable memory has been read when the call returns. Larger memory may not have been
+     * read, if the GPU can read the host's pages itself. */
     return bytes <= 64 << 10 || ok(cudaStreamSynchronize(d->stream), op);
 }
 

@@ -1,16 +1,18 @@
 /* dnn.cu: convolutions by cuDNN's backend API, which is opened at run time.
  *
- * A convolution is described as a graph on channels_last tensors, of one operation or of up to five
- * with what follows it (scale, shift or bias, residual, ReLU). The heuristics (mode B, then A, then
- * the fallbacks) propose engines; the first that keeps lucid's promises (float32 sums, TF32 and
- * nondeterminism only where they are allowed) and can be finalized is kept for the shape. Where none
- * takes the whole graph, one does the convolution and a kernel of lucid's the rest, in one pass. With
- * lucid_set_benchmark(true) the first few of both kinds are measured once.
+ * A convolution is described as a graph on channels_last tensors. The graph has one operation, or
+ * up to five with those that follow it (scale, shift or bias, residual, ReLU). The heuristics (mode
+ * B, then A, then the fallbacks) propose engines. The first one that keeps lucid's promises
+ * (float32 sums, TF32 and nondeterminism only where they are allowed) and can be finalized is kept
+ * for the shape. If no engine takes the whole graph, one computes the convolution, and a kernel of
+ * lucid's the rest, in one pass. With lucid_set_benchmark(true) the first few of both kinds are
+ * measured once.
  *
- * Plans may be made while a step is captured: that queues nothing, and captures are relaxed, so the
- * library may load its kernels meanwhile. Only measuring waits, and is left for later then.
+ * Plans may be made while a step is captured: making them queues nothing, and captures are relaxed,
+ * so the library may load its kernels meanwhile. Only measuring waits for the device, so it is left
+ * for later.
  *
- * What a plan refers to is never destroyed: it lives as long as the process. */
+ * Objects that a plan refers to are never destroyed: they live as long as the process. */
 #include "backends/cuda/conv.h"
 #include "backends/cuda/dnn_priv.h"
 #include "backends/cuda/plan_cache.h"
@@ -22,18 +24,18 @@ namespace luc
 {
 
 enum {
-    most_compiled = 4, /* sizes of a convolution that engines are compiled for */
-    most_measured = 6, /* plans of the convolution alone */
-    most_fused = 2,    /* and of the whole graph, most of which are compiled when they are made */
+    most_compiled = 4, /* image sizes of a convolution for which engines are compiled */
+    most_measured = 6, /* plans for the convolution alone */
+    most_fused = 2,    /* plans for the whole graph; most of them are compiled when they are made */
     most_proposed = 100,
     timed_runs = 3
 };
 static_assert(most_measured + most_fused <=
                   sizeof conv_plans::candidates / sizeof(conv_plans::candidate),
-              "room");
+              "conv_plans has too few candidates");
 static const int64_t most_workspace = (int64_t)1 << 30;
 
-/* ---- the library ------------------------------------------------------------------------------ */
+/* ---- the library ---------------------------------------------------------------------------- */
 
 static dnn_library open_dnn()
 {
@@ -56,7 +58,7 @@ const dnn_library &dnn()
     return l;
 }
 
-/* A handle belongs to a device and its stream; one thread at a time may use it. */
+/* A handle belongs to a device and its stream, and one thread at a time may use it. */
 struct device_handle {
     std::once_flag once;
     std::mutex lock;
@@ -64,8 +66,8 @@ struct device_handle {
 };
 static device_handle handles[max_devices];
 
-/* NULL where it cannot be made, and while a step is captured, if it has not been made before: that may
- * wait for the device. (lucid_capture runs a step once before it captures it.) */
+/* NULL if it cannot be made. It is not made while a step is captured, because that may wait for the
+ * device; lucid_capture runs a step once before it captures it. */
 static cudnnHandle_t handle_of(int device)
 {
     device_handle *h = &handles[device];
@@ -79,9 +81,9 @@ static cudnnHandle_t handle_of(int device)
     return h->handle;
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------ */
+/* ---- shapes --------------------------------------------------------------------------------- */
 
-enum { key_sizes = 21 }; /* from here on: the images */
+enum { key_sizes = 21 }; /* sizes from this index on are those of the images */
 struct conv_key {
     int64_t of[key_sizes + 6];
 };
@@ -117,10 +119,10 @@ static conv_key key_of(const convolution &v)
              v.alignment}};
 }
 
-/* How many sizes of images engines were compiled for, of one convolution. A network that sees new
- * sizes all the time does not wait for the compiler each time; where they repeat, which
- * lucid_set_benchmark says, there is no limit. Called under the lock of the device's handle, and a
- * key holds its device. */
+/* For how many image sizes of one convolution engines were compiled. A network that sees new sizes
+ * all the time must not wait for the compiler each time. Where sizes repeat, which
+ * lucid_set_benchmark says, there is no limit. The function is called under the lock of the
+ * device's handle, and a key holds its device. */
 static plan_cache<conv_key, int> compiled_sizes;
 
 static int *compiled_for(const convolution &v)
@@ -131,9 +133,9 @@ static int *compiled_for(const convolution &v)
     return find_plan(&compiled_sizes, key, [](int *count) { *count = 0; });
 }
 
-/* ---- engines ---------------------------------------------------------------------------------- */
+/* ---- engines -------------------------------------------------------------------------------- */
 
-/* How many of an engine's notes there are; negative: it does not say. */
+/* The number of an engine's notes; negative: the engine does not say. */
 template <class N>
 static int64_t notes_of(cudnnBackendDescriptor_t engine, cudnnBackendAttributeName_t name,
                         cudnnBackendAttributeType_t type, N *notes, int64_t most)
@@ -144,17 +146,18 @@ static int64_t notes_of(cudnnBackendDescriptor_t engine, cudnnBackendAttributeNa
     return n < most ? n : most;
 }
 
-/* What engines are proposed for: the whole graph or the convolution alone, and whether one may be
- * compiled for the whole graph. */
+/* For what engines are proposed: for the whole graph or for the convolution alone; and whether an
+ * engine for the whole graph may be compiled. */
 struct proposal {
     cudnnBackendDescriptor_t graph;
     bool fused, compile;
-    int wanted; /* candidates in all */
+    int wanted; /* of candidates in all */
 };
 
-/* Whether an engine's results are what lucid promises. For a whole graph, one that is compiled and
- * has no tensor cores is generic and may be much slower than an engine for the convolution alone and
- * a pass over its result: it is only taken when it is measured. */
+/* Whether an engine's results are what lucid promises. An engine for the whole graph that is
+ * compiled and has no tensor cores is generic, and may be much slower than an engine for the
+ * convolution alone and a pass over its result. Such an engine is only taken when it is
+ * measured. */
 static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, const proposal &p,
                        bool *compiled)
 {
@@ -191,7 +194,7 @@ static bool is_allowed(cudnnBackendDescriptor_t config, const convolution &v, co
     return allowed;
 }
 
-/* The plan of an engine, and its workspace. NULL where it cannot be had. */
+/* The plan of an engine, and its workspace. NULL if there is none. */
 static cudnnBackendDescriptor_t plan_of(cudnnBackendDescriptor_t config, cudnnHandle_t handle,
                                         int64_t *workspace)
 {
@@ -210,7 +213,7 @@ static cudnnBackendDescriptor_t plan_of(cudnnBackendDescriptor_t config, cudnnHa
     return nullptr;
 }
 
-/* Adds what the heuristics propose to the candidates. */
+/* Adds the proposals of the heuristics to the candidates. */
 static void propose(conv_plans *to, const proposal &p, cudnnBackendHeurMode_t mode,
                     const convolution &v, cudnnHandle_t handle)
 {
@@ -251,7 +254,8 @@ static void make_plans(conv_plans *to, const convolution &v)
     cudnnHandle_t handle = handle_of(v.device);
     std::lock_guard<std::mutex> guard(handles[v.device].lock);
     int *compiled = follows ? compiled_for(v) : nullptr;
-    /* The whole graph first; the convolution alone where no engine takes it, or to be measured. */
+    /* The whole graph comes first. The convolution alone comes next if no engine takes the graph,
+     * or if both are measured. */
     for (int fused = follows; fused >= 0; fused--) {
         if (to->n > 0 && !switches().benchmark) break;
         const int before = to->n, most = fused ? most_fused : most_measured;
@@ -265,11 +269,11 @@ static void make_plans(conv_plans *to, const convolution &v)
     to->measured = to->n <= 1;
 }
 
-/* ---- plans ------------------------------------------------------------------------------------ */
+/* ---- plans ---------------------------------------------------------------------------------- */
 
 static plan_cache<conv_key, conv_plans> plans;
 
-/* NULL, and the reason, where the library does not do it. */
+/* Returns NULL, and the reason, if the library does not compute the convolution. */
 static conv_plans *plans_of(const convolution &v, const char **why)
 {
     *why = "the library cannot be used";
@@ -300,7 +304,7 @@ const char *dnn_refuses(const convolution &v, size_t *bytes)
     return nullptr;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static bool execute(const conv_plans *p, int which, const convolution &v, const convolution_data &d,
                     void *workspace)
@@ -327,18 +331,18 @@ static bool execute(const conv_plans *p, int which, const convolution &v, const 
     return ok;
 }
 
-/* The convolution and what follows it. */
+/* Computes the convolution and the operators that follow it. */
 static outcome execute_all(const call &c, const conv_plans *p, int which, const convolution &v,
                            const convolution_data &d, void *workspace)
 {
     if (!execute(p, which, v, d, workspace)) {
-        cudaGetLastError(); /* it must not be taken for the own kernel's */
+        cudaGetLastError(); /* this error must not be taken for one of the own kernel */
         return not_handled;
     }
     return p->candidates[which].fused || finish_convolution(c, v, d) ? done : failed;
 }
 
-/* Milliseconds of a few runs after a first one; negative: it failed. */
+/* The milliseconds of a few runs after a first one; negative: a run failed. */
 static float time_of(const call &c, const conv_plans *p, int which, const convolution &v,
                      const convolution_data &d, void *workspace)
 {

@@ -11,8 +11,8 @@ static cudnnDataType_t data_type(lucid_dtype dtype)
                                  : CUDNN_DATA_FLOAT;
 }
 
-/* [a,b,c,d] in channels_last memory. A virtual tensor is never written: it runs from one operation
- * to the next. */
+/* [a,b,c,d] in channels_last memory. A virtual tensor is never written to memory: one operation
+ * hands it to the next. */
 static cudnnBackendDescriptor_t tensor(int64_t uid, cudnnDataType_t type, int64_t alignment,
                                        bool is_virtual, int64_t a, int64_t b, int64_t c, int64_t d)
 {
@@ -91,7 +91,7 @@ static cudnnBackendDescriptor_t conv_operation(const convolution &v,
     return nullptr;
 }
 
-/* y = x op b, in float32; y = max(x, 0), a NaN staying, where b is NULL. b may be one number a
+/* y = x op b, in float32; without b, y = max(x, 0), and a NaN stays. b may be one number for each
  * channel. */
 static cudnnBackendDescriptor_t pointwise(cudnnPointwiseMode_t mode, cudnnBackendDescriptor_t x,
                                           cudnnBackendDescriptor_t b, cudnnBackendDescriptor_t y)
@@ -119,11 +119,11 @@ static cudnnBackendDescriptor_t pointwise(cudnnPointwiseMode_t mode, cudnnBacken
     return nullptr;
 }
 
-/* The operations behind the convolution, in their order. */
+/* The operations that follow the convolution, in their order. */
 struct step {
     cudnnPointwiseMode_t mode;
     int64_t operand;  /* its name; 0: none */
-    bool wide, image; /* the operand is float32, or like y instead of one number a channel */
+    bool wide, image; /* the operand is float32; it is an image like y */
 };
 static int steps_of(const convolution &v, step to[4])
 {

@@ -28,19 +28,19 @@ struct dnn_library {
 };
 const dnn_library &dnn();
 
-/* The plans of a shape, and the one that is used. */
+/* The plans for a shape, and the one that is used. */
 struct conv_plans {
     bool measured;
     int n, best;
     struct candidate {
         cudnnBackendDescriptor_t plan;
         int64_t workspace;
-        bool fused;    /* it does what follows the convolution too */
-        bool compiled; /* when the plan was made */
+        bool fused;    /* it also computes what follows the convolution */
+        bool compiled; /* cuDNN compiled it when the plan was made */
     } candidates[8];
 };
 
-/* NULL where it cannot be had. */
+/* NULL if it cannot be made. */
 inline cudnnBackendDescriptor_t make_descriptor(cudnnBackendDescriptorType_t type)
 {
     cudnnBackendDescriptor_t d = nullptr;
@@ -56,7 +56,7 @@ inline bool finalize(cudnnBackendDescriptor_t d)
     return dnn().BackendFinalize(d) == CUDNN_STATUS_SUCCESS;
 }
 
-/* The names by which an execution is given its tensors. */
+/* The numbers by which an execution finds its tensors. */
 enum {
     uid_x = 'x',
     uid_w = 'w',
@@ -67,7 +67,8 @@ enum {
     uid_sum = 's' /* and the next three */
 };
 
-/* The graph of a convolution, with what follows it if `fused`. NULL where it cannot be described. */
+/* The graph of a convolution, with the operations that follow it if `fused`. NULL if it cannot be
+ * described. */
 cudnnBackendDescriptor_t conv_graph(const convolution &v, bool fused, cudnnHandle_t handle);
 
 } // namespace luc

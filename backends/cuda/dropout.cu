@@ -1,6 +1,7 @@
-/* dropout.cu: dropout and its gradient. Element i in row-major order is dropped where number i of
- * the stream is below p 2^32, whatever the memory layout: as backends/cpu/dropout.c. Bound by memory
- * where the layout is row-major; Philox takes some twenty instructions an element. */
+/* dropout.cu: dropout and its gradient. Element i in row-major order is dropped if number i of the
+ * stream is below p 2^32, whatever the memory layout is, as in backends/cpu/dropout.c. The kernel
+ * is bound by memory if the layout is row-major; Philox takes some twenty instructions for each
+ * element. */
 #include "backends/cuda/cuda_priv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/philox.h"
@@ -22,9 +23,9 @@ template <class T> struct dropping {
     uint8_t *mask;
     stream_of_numbers numbers;
     compute_t<T> scale;
-    uint32_t above; /* kept are numbers above it, */
-    bool all;       /* or all */
-    bool backward;  /* the mask is read */
+    uint32_t above; /* elements with numbers above it are kept, */
+    bool all;       /* or all are kept */
+    bool backward;  /* the mask is read, not written */
 
     __device__ __forceinline__ void one(T in, uint32_t bits, uint8_t *keep, T *out) const
     {
@@ -34,12 +35,12 @@ template <class T> struct dropping {
     }
 };
 
-/* Elements of a pack: 16 bytes, but no less than a block of Philox. */
+/* The elements of a pack: 16 bytes, but not less than a block of Philox. */
 template <class T> struct pack_size {
     enum { value = sizeof(T) == 8 ? 4 : 16 / sizeof(T) };
 };
 
-/* The walk, over x, y and the mask, is in row-major order. */
+/* The walk over x, y and the mask is in row-major order. */
 template <class T>
 __global__ void __launch_bounds__(block_threads)
     dropout_rows(dropping<T> d, walk<3> w, bool in_packs)
@@ -52,7 +53,7 @@ __global__ void __launch_bounds__(block_threads)
     const bool whole = in_packs && (i + 1) * E <= w.n;
     words<sizeof(packed)> raw = {};
     words<sizeof(flags)> raw_mask = {};
-    if (whole) { /* under way while the numbers are made */
+    if (whole) { /* the loads are in flight while the numbers are made */
         raw = reinterpret_cast<const words<sizeof(packed)> *>(d.x)[i];
         if (d.backward) raw_mask = reinterpret_cast<const words<sizeof(flags)> *>(d.mask)[i];
     }
@@ -85,9 +86,10 @@ __global__ void __launch_bounds__(block_threads)
     }
 }
 
-/* channels_last: neighbours in rows lie apart, and those of dimension 1 (of the walk: the channels)
- * together. A thread takes four neighbours in a row, which share a block of Philox; the threads of a
- * warp take channels, so that memory is read and written in runs. */
+/* In channels_last memory, neighbours in rows are far apart, and neighbours along dimension 1 of
+ * the walk (the channels) are adjacent. A thread takes four neighbours in a row, which share a
+ * block of Philox. The threads of a warp take channels, so that memory is read and written in
+ * runs. */
 template <class T>
 __global__ void __launch_bounds__(block_threads) dropout_crossed(dropping<T> d, walk<3> w)
 {

@@ -1,8 +1,8 @@
 /* dtype.h: element types of the device and their conversion.
  *
- * 16-bit floats are stored in structs of their own and computed with in float: `widen` and `narrow`
- * go to and from the type in which T is computed, `convert` from any type to any other with the
- * CPU's rules (lucid_cast). */
+ * 16-bit floats are stored in structs of their own, and computations use float: `widen` and
+ * `narrow` convert to and from the type in which T is computed. `convert` converts any type to any
+ * other by the CPU's rules (lucid_cast). */
 #ifndef LUC_CUDA_DTYPE_H
 #define LUC_CUDA_DTYPE_H
 
@@ -35,7 +35,7 @@ __host__ __device__ inline float to_float(f16 x)
     if (rest >= 0x7c00u) {
         u = sign | 0x7f800000u | (rest & 0x3ffu) << 13;
     } else {
-        /* normal and subnormal alike: scale by 2^112 as a float */
+        /* for normal and subnormal numbers alike: scale by 2^112 as a float */
         float f;
         u = rest << 13;
         memcpy(&f, &u, 4);
@@ -61,7 +61,7 @@ __host__ __device__ inline float to_float(bf16 x)
 #endif
 }
 
-/* Rounding to nearest even; NaN stays NaN. */
+/* Rounds to nearest even; a NaN stays a NaN. */
 __host__ __device__ inline f16 to_f16(float x)
 {
     f16 y;
@@ -73,9 +73,9 @@ __host__ __device__ inline f16 to_f16(float x)
     uint32_t sign = u >> 16 & 0x8000u, rest = u & 0x7fffffffu;
     if (rest > 0x7f800000u) {
         y.bits = 0x7fff;
-    } else if (rest >= 0x477ff000u) { /* 65520 and more */
+    } else if (rest >= 0x477ff000u) { /* for 65520 and more */
         y.bits = (uint16_t)(sign | 0x7c00u);
-    } else if (rest < 0x38800000u) { /* below 2^-14: subnormal, rounded by the addition */
+    } else if (rest < 0x38800000u) { /* subnormal below 2^-14: the addition rounds it */
         float f, half = 0.5f;
         memcpy(&f, &rest, 4);
         f += half;
@@ -105,7 +105,7 @@ __host__ __device__ inline bf16 to_bf16(float x)
     return y;
 }
 
-/* What T is computed in. */
+/* The type in which T is computed. */
 template <class T> struct compute_of {
     typedef T type;
 };
@@ -156,9 +156,9 @@ template <> __host__ __device__ inline boolean narrow<boolean>(uint8_t x)
     return boolean{(uint8_t)(x != 0)};
 }
 
-/* T from a double or an int64, as the CPU casts: floats are cut towards zero when they become
- * integers, what does not fit becomes the smallest integer (u8: the low 8 bits of the int64), and
- * 16-bit floats go by way of float. */
+/* T from a double or an int64, as the CPU casts. Floats are cut towards zero when they become
+ * integers. A number that does not fit becomes the smallest integer (for u8: the low 8 bits of the
+ * int64). 16-bit floats are converted to float first. */
 __host__ __device__ inline int64_t cut_i64(double x)
 {
     return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN;
@@ -229,7 +229,7 @@ template <class T, class F> __host__ __device__ inline T convert(F x)
     return convert_to<T>::from(x);
 }
 
-/* lucid_dtype of a type, */
+/* The lucid_dtype of a type. */
 template <class T> struct dtype_of;
 template <> struct dtype_of<float> {
     enum { value = LUCID_F32 };

@@ -1,11 +1,12 @@
 /* elementwise.h: the kernels that all elementwise operations share.
  *
- * What is computed is a functor such as two<LUCID_OP_add>: its operation is known when it is
- * compiled, for the operations that count, or is `any` and chosen by a uniform switch at run time.
- * How the operands are reached makes three kernels:
- *   dense      all of one layout without gaps, or a single value: 16-byte loads, several in flight
- *   broadcast  the output without gaps, an input in any strides (a value a channel, a row, ...)
- *   strided    anything, an element a thread
+ * A functor such as two<LUCID_OP_add> computes an element. For operations that matter for speed the
+ * operation is known when the functor is compiled; for the others it is `any`, and a uniform switch
+ * chooses it at run time. There are three kernels, by how the operands lie in memory:
+ *   dense      all have one layout without gaps, or are single values: 16-byte loads, several in
+ *              flight
+ *   broadcast  the output has no gaps, an input any strides (a value for each channel, a row, ...)
+ *   strided    anything; one element for each thread
  * All are bound by memory. Elements are computed in float for the 16-bit types and rounded once. */
 #ifndef LUC_CUDA_ELEMENTWISE_H
 #define LUC_CUDA_ELEMENTWISE_H
@@ -25,25 +26,26 @@ template <class T> struct is_floating {
     enum { value = (int)dtype_of<T>::value < (int)LUCID_I64 };
 };
 
-/* The numbers of an operation: clamp's bounds or the scalar (a). */
+/* The numbers of an operation: the bounds of clamp, or the scalar (a). */
 template <class T, bool Floating = is_floating<T>::value> struct numbers {
     compute_t<T> a, b;
-    bool open_low, open_high; /* the bound is not there */
+    bool open_low, open_high; /* this bound is absent */
 };
 template <class T> struct numbers<T, false> {
-    int64_t a, b; /* within T's range for clamp */
+    int64_t a, b; /* cut to T's range, for clamp */
 };
 
-/* K inputs; single[k]: input k is one value. */
+/* K inputs; single[k]: input k is a single value. */
 template <class T, int K> struct inputs {
     const T *x[K];
     bool single[K];
 };
 
-/* ---- dense ------------------------------------------------------------------------------------- */
+/* ---- dense ---------------------------------------------------------------------------------- */
 
-/* A block takes `per` <= U packs for each of its threads, and the elements behind the last whole
- * pack are the last block's. F: the functor; U packs of W elements are loaded before any is used. */
+/* A block takes `per` <= U packs for each of its threads. The last block also takes the elements
+ * after the last whole pack. F is the functor. U packs of W elements are loaded before any of them
+ * is used. */
 template <class F, int U, class R, class T>
 __global__ void __launch_bounds__(block_threads)
     dense(R *y, inputs<T, F::n_in> in, int64_t n, int per, int op, numbers<T> k)
@@ -96,7 +98,7 @@ __global__ void __launch_bounds__(block_threads)
     }
 }
 
-/* Can the walk be computed by `dense`? */
+/* Whether `dense` can compute the walk. */
 template <class R, class T, int K> bool is_dense(const walk<K + 1> &w, const R *y, inputs<T, K> *in)
 {
     enum { W = 16 / sizeof(T) };
@@ -111,7 +113,7 @@ template <class R, class T, int K> bool is_dense(const walk<K + 1> &w, const R *
     return aligned;
 }
 
-/* Packs for each thread: as many as leave four blocks for each multiprocessor. */
+/* The packs of each thread: as many as leave four blocks for each multiprocessor. */
 inline int packs_a_thread(const call &c, int64_t packs, int most)
 {
     int64_t per = packs / ((int64_t)block_threads * 4 * c.device->multiprocessors);
@@ -129,16 +131,16 @@ bool launch_dense(const call &c, R *y, const inputs<T, F::n_in> &in, int64_t n, 
     return c.launch(dense<F, U, R, T>, (unsigned)blocks, block_threads, 0, y, in, n, per, op, k);
 }
 
-/* ---- broadcast --------------------------------------------------------------------------------- */
+/* ---- broadcast ------------------------------------------------------------------------------ */
 
-/* How an input is read: at the output's own places; in packs, because its rows are whole packs; or
- * by element. */
+/* How an input is read: at the same places as the output; in packs, because its rows are whole
+ * packs; or element by element. */
 struct access {
     bool same, packs;
 };
 
-/* Element i of the output, which has no gaps, is element i of the walk. One pack a thread, and the
- * elements behind the last whole one, one a thread. */
+/* Element i of the output, which has no gaps, is element i of the walk. A thread takes one pack, or
+ * one of the elements after the last whole pack. */
 template <class F, class T>
 __global__ void __launch_bounds__(block_threads)
     broadcast(T *y, inputs<T, 2> in, walk<3> w, access a0, access a1, numbers<T> k)
@@ -161,7 +163,7 @@ __global__ void __launch_bounds__(block_threads)
         w.small ? (int64_t)((uint32_t)first - w.by[0].quotient((uint32_t)first) * (uint32_t)length)
                 : first % length;
     const int64_t left = length - row; /* in the row */
-    if (left < W && length < W) {      /* several rows in a pack */
+    if (left < W && length < W) {      /* a pack covers several rows */
         LUC_ROLL
         for (int64_t e = first; e < first + W; e++) {
             int64_t at[3];
@@ -204,7 +206,7 @@ __global__ void __launch_bounds__(block_threads)
     reinterpret_cast<packed *>(y)[i] = out;
 }
 
-/* Operand k of the walk lies without gaps in the walk's order. */
+/* Whether operand k of the walk lies without gaps in the walk's order. */
 template <int K> bool is_gapless(const walk<K> &w, int k)
 {
     int64_t stride = 1;
@@ -233,7 +235,7 @@ bool launch_broadcast(const call &c, T *y, const inputs<T, 2> &in, const walk<3>
                     y, in, w, access_of(w, in.x[0], 1), access_of(w, in.x[1], 2), k);
 }
 
-/* ---- strided ----------------------------------------------------------------------------------- */
+/* ---- strided -------------------------------------------------------------------------------- */
 
 template <class F, class R, class T>
 __global__ void __launch_bounds__(block_threads)
@@ -260,9 +262,9 @@ bool launch_strided(const call &c, R *y, const inputs<T, F::n_in> &in, const wal
                     op, k);
 }
 
-/* ---- the numbers of a call --------------------------------------------------------------------- */
+/* ---- the numbers of a call ------------------------------------------------------------------ */
 
-/* A bound or scalar in an integer type: infinite bounds are the type's own. */
+/* A bound or scalar in an integer type: infinite bounds become the limits of the type. */
 inline int64_t bounded(double x, int64_t low, int64_t high)
 {
     if (!(x > (double)low)) return low;

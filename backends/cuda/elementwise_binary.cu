@@ -1,5 +1,5 @@
-/* elementwise_binary.cu: operations of two tensors, and the derivatives, whose first operand is the
- * gradient of the output. */
+/* elementwise_binary.cu: operations of two tensors, among them derivatives, whose first operand is
+ * the gradient of the output. */
 #include "backends/cuda/elementwise.h"
 #include "backends/cuda/elementwise_math.h"
 
@@ -20,7 +20,7 @@ enum { op_gelu_tanh_backward = LUCID_OP_COUNT };
         }                                       \
         return
 
-/* Strictly inside the bounds; a bound that is not there bounds nothing but a NaN. */
+/* True strictly inside the bounds, and for a NaN if both bounds are absent. */
 template <class T, class C>
 __device__ __forceinline__ C clamp_backward(C a, C b, const numbers<T> &k)
 {
@@ -37,7 +37,7 @@ __device__ __forceinline__ void floating_binary(int op, const C (&in)[2][W], C (
         CASE(LUCID_OP_sub, a - b);
         CASE(LUCID_OP_mul, a * b);
         CASE(LUCID_OP_div, a / b);
-        /* A NaN on either side wins; of equal ones (0 and -0) the first. */
+        /* A NaN on either side wins; of equal numbers (0 and -0) the first one wins. */
         CASE(LUCID_OP_minimum, b != b || b < a ? b : a);
         CASE(LUCID_OP_maximum, b != b || b > a ? b : a);
         CASE(LUCID_OP_tanh_backward, a * (1 - b * b));
@@ -47,7 +47,7 @@ __device__ __forceinline__ void floating_binary(int op, const C (&in)[2][W], C (
         CASE(op_gelu_tanh_backward, a * gelu_tanh_derivative<T>(b));
         CASE(LUCID_OP_silu_backward, a * silu_derivative<T>(b));
         CASE(LUCID_OP_clamp_backward, clamp_backward<T>(a, b, k));
-    case LUCID_OP_pow: /* `strided` has it */
+    case LUCID_OP_pow: /* only `strided` is compiled for it */
         if constexpr (W == 1) y[0] = pow(in[0][0], in[1][0]);
         return;
     default:
@@ -111,7 +111,7 @@ struct comparison {
 };
 #undef CASE
 
-/* The operations that have a kernel of their own: a thread has four loads under way. */
+/* The operations that have a kernel of their own. A thread has four loads in flight. */
 template <class T>
 bool hot_binary(const call &c, int op, T *y, const inputs<T, 2> &in, int64_t n, const numbers<T> &k,
                 bool *found)

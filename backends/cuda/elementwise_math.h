@@ -1,6 +1,6 @@
-/* elementwise_math.h: the functions behind activations, by element type. The 16-bit types, whose
- * results are rounded to 11 or 8 bits, take the fast exponential and quotient, so that memory stays
- * what bounds them. */
+/* elementwise_math.h: the functions of activations, by element type. The results of 16-bit types
+ * are rounded to 11 or 8 bits, so these types use the fast exponential and quotient, and memory
+ * remains their bound. */
 #ifndef LUC_CUDA_ELEMENTWISE_MATH_H
 #define LUC_CUDA_ELEMENTWISE_MATH_H
 
@@ -38,9 +38,9 @@ template <class T> __device__ __forceinline__ compute_t<T> sigmoid(compute_t<T> 
     return quotient<T>(x < 0 ? e : C(1), e + 1);
 }
 
-/* The standard normal distribution: its density and, returned, the cumulative function. In float,
- * for a = |x|, the tail is density(a) G(a) sqrt(2 pi) / (1 + 2a) with a G that is smooth in
- * t = (a - 4) / (a + 4), so that it keeps its precision far out. */
+/* The density of the standard normal distribution and, returned, its cumulative function. In float,
+ * for a = |x|, the tail is density(a) G(a) sqrt(2 pi) / (1 + 2a) with a G that is smooth in t = (a
+ * - 4) / (a + 4), so that it keeps its precision for large a. */
 template <class T>
 __device__ __forceinline__ compute_t<T> normal(compute_t<T> x, compute_t<T> *density)
 {
@@ -89,7 +89,7 @@ template <class T> __device__ __forceinline__ compute_t<T> gelu_tanh_derivative(
     typedef compute_t<T> C;
     const C most = is_double<T>::value ? C(1e300) : C(1e30f);
     C s = sigmoid<T>(gelu_slope<T>(x));
-    /* The square is held finite, because s (1 - s) is 0 long before it overflows. */
+    /* The square is kept finite, because s (1 - s) is 0 long before the square overflows. */
     C square = x * x;
     square = square > most ? most : square;
     C slope = square * C(3 * 0.044715 * 1.59576912160573071176) + C(1.59576912160573071176);

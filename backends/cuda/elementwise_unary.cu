@@ -8,7 +8,7 @@ namespace luc
 namespace
 {
 
-/* Cases of an operation that are operations here, beside those of ops.def. */
+/* Cases of one operation that are operations of their own here, besides those of ops.def. */
 enum { op_gelu_tanh = LUCID_OP_COUNT, op_cube, op_one };
 
 #define CASE(code, expression)        \
@@ -28,7 +28,7 @@ __device__ __forceinline__ void floating_unary(int op, const C (&in)[W], C (&y)[
     switch (op) {
         CASE(LUCID_OP_neg, -x);
         CASE(LUCID_OP_abs, fabs(x));
-        CASE(LUCID_OP_sign, x > 0 ? C(1) : x < 0 ? C(-1) : C(0)); /* of a NaN 0, as in PyTorch */
+        CASE(LUCID_OP_sign, x > 0 ? C(1) : x < 0 ? C(-1) : C(0)); /* 0 for a NaN, as in PyTorch */
         CASE(LUCID_OP_exp, exp_of<T>(x));
         CASE(LUCID_OP_log, log(x));
         CASE(LUCID_OP_sqrt, sqrt(x));
@@ -52,7 +52,7 @@ __device__ __forceinline__ void floating_unary(int op, const C (&in)[W], C (&y)[
         CASE(LUCID_OP_mul_scalar, x * k.a);
         CASE(op_cube, x * x * x);
         CASE(op_one, (void(x), C(1)));
-    case LUCID_OP_pow_scalar: /* `strided` has it */
+    case LUCID_OP_pow_scalar: /* only `strided` is compiled for it */
         if constexpr (W == 1) y[0] = pow(in[0], k.a);
         return;
     default:
@@ -107,7 +107,7 @@ struct nan_test {
     }
 };
 
-/* The operation as it is computed here. */
+/* The operation as this file computes it. */
 template <class T> int code_of(const call &c)
 {
     const lucid_op_id op = c.args->op;
@@ -124,7 +124,8 @@ template <class T> int code_of(const call &c)
     return op;
 }
 
-/* The operations that have a kernel of their own, and how many packs a thread loads at once. */
+/* The operations that have a kernel of their own, and the number of packs that a thread loads at
+ * once. */
 template <class T>
 bool hot_unary(const call &c, int op, T *y, const inputs<T, 1> &in, int64_t n, const numbers<T> &k,
                bool *found)
@@ -212,7 +213,7 @@ void register_elementwise_unary(lucid_backend *b)
     LUC_FLOATS(b, silu, unary_kernel);
     LUC_ALL_DTYPES(b, isnan, isnan_kernel);
 #undef NUMBERS
-    /* A bool's abs, sign and relu are itself: relu of bytes. */
+    /* abs, sign and relu of a bool are the bool itself, which is what relu of bytes gives. */
     static const lucid_op_id same[] = {LUCID_OP_abs, LUCID_OP_sign, LUCID_OP_relu, LUCID_OP_square,
                                        LUCID_OP_clamp};
     for (lucid_op_id op : same) b->kernels[op][LUCID_BOOL] = unary_kernel<boolean>;

@@ -1,9 +1,9 @@
-/* fault.h: what kernels find wrong with the numbers that they are given.
+/* fault.h: how kernels report numbers that are wrong.
  *
- * An index can only be checked where it lies. A kernel that meets a wrong one reports it and goes on
- * as though the element were not there; nothing waits for that. The next call that waits for the
- * device anyway (a copy to the host, item, print, lucid_synchronize) raises the first fault, with
- * the name of the operation that met it. */
+ * An index can only be checked on the device that holds it. A kernel that meets a wrong index
+ * reports it and goes on as if the element did not exist; nothing waits for that. The next call
+ * that waits for the device anyway (a copy to the host, item, print, lucid_synchronize) raises the
+ * first fault, with the name of the operation that met it. */
 #ifndef LUC_CUDA_FAULT_H
 #define LUC_CUDA_FAULT_H
 
@@ -12,7 +12,8 @@
 namespace luc
 {
 
-/* One a device, in host memory that kernels write to; only the first fault costs the way there. */
+/* There is one for each device, in host memory that kernels can write. Only the first fault pays
+ * for the way to the host. */
 struct fault {
     volatile int is_set; /* written last */
     int op;              /* lucid_op_id */
@@ -23,7 +24,7 @@ struct fault {
 /* What a kernel needs in order to check values: they must be in [0, size), or `ignored`. */
 struct checker {
     fault *at;
-    int *seen; /* in the device's memory: whether one is reported already */
+    int *seen; /* in the device's memory: whether a fault was reported already */
     int op;
     bool is_target;
     int64_t size, ignored;
@@ -33,11 +34,11 @@ struct checker {
           op(c.args->op), is_target(false), size(size_), ignored(0)
     {
     }
-    /* False, and reported, for a value outside. */
+    /* False for a value outside, which is reported. */
     __device__ bool accepts(int64_t value, int64_t position) const
     {
         if (value >= 0 && value < size) return true;
-        /* Where all are wrong, most find it reported and leave it at reading that. */
+        /* If all values are wrong, most threads see that one was reported, and only read. */
         if (*static_cast<volatile int *>(seen) == 0 && atomicCAS(seen, 0, 1) == 0) {
             at->op = op;
             at->is_target = is_target;

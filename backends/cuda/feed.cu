@@ -1,7 +1,7 @@
-/* feed.cu: page-locked host memory, and copies from it that run beside the device's work.
+/* feed.cu: page-locked host memory, and copies from it that run while the device computes.
  *
- * Locking pages takes milliseconds, so blocks are kept. One that is given back while a copy from it
- * is still queued is handed out again only when an event behind that copy has passed. */
+ * Locking pages takes milliseconds, so blocks are kept. A block that is given back while a copy
+ * from it is still queued is used again only after an event that follows the copy. */
 #include "backends/cuda/cuda_priv.h"
 
 #include <map>
@@ -17,19 +17,19 @@ namespace
 
 struct locked_block {
     size_t size;
-    int device; /* that was last copied to; -1: none since it was handed out */
+    int device; /* the device of the last copy; -1: no copy since the block was handed out */
     cudaStream_t stream;
-    cudaEvent_t copied; /* NULL before the first time; of event_device */
+    cudaEvent_t copied; /* NULL before the first copy; belongs to event_device */
     int event_device;
 };
 
 /* Never destroyed: other threads may still give blocks back while the process ends. */
 std::mutex &lock = *new std::mutex;
-auto &blocks = *new std::map<void *, locked_block>; /* all there are */
-auto &idle = *new std::multimap<size_t, void *>;    /* by size */
-auto &busy = *new std::vector<void *>;              /* given back, copy still queued */
+auto &blocks = *new std::map<void *, locked_block>; /* all blocks */
+auto &idle = *new std::multimap<size_t, void *>;    /* idle blocks by size */
+auto &busy = *new std::vector<void *>;              /* given back, but a copy is still queued */
 
-/* What has been copied meanwhile becomes idle. */
+/* Blocks whose copies have ended become idle. */
 void collect()
 {
     for (size_t i = 0; i < busy.size();) {
@@ -56,7 +56,7 @@ void *new_block(size_t size)
     return p;
 }
 
-/* Puts the block's event behind its last copy. An event belongs to a device, as a stream does. */
+/* Records the block's event after its last copy. An event belongs to a device, as a stream does. */
 bool mark_copied(locked_block &b)
 {
     if (b.copied && b.event_device != b.device) {
@@ -75,7 +75,7 @@ void *host_alloc(size_t bytes)
 {
     if (host.should_fail() || !use_device(0, "host_alloc")) return nullptr;
     std::lock_guard<std::mutex> guard(lock);
-    size_t size = 4096; /* powers of two: few classes, much reuse */
+    size_t size = 4096; /* powers of two make few classes, so blocks are often reused */
     while (size < bytes) size *= 2;
     try {
         collect();
@@ -103,7 +103,7 @@ void host_free(void *p)
         else
             idle.emplace(b.size, p);
     } catch (const std::bad_alloc &) {
-        /* No room to remember it: it must go, which waits for the copy. */
+        /* There is no memory to remember the block. It is freed, which waits for the copy. */
         if (b.copied) cudaEventDestroy(b.copied);
         cudaFreeHost(p);
         blocks.erase(i);
@@ -161,7 +161,7 @@ bool note_copy(const void *src, int device, cudaStream_t stream)
     locked_block &b = i->second;
     if (static_cast<const char *>(src) >= static_cast<const char *>(i->first) + b.size)
         return false;
-    /* One stream is remembered: an earlier copy on another must have ended. */
+    /* Only one stream is remembered, so an earlier copy on another stream must have ended. */
     if (b.device >= 0 && b.stream != stream) cudaStreamSynchronize(b.stream);
     b.device = device;
     b.stream = stream;

@@ -1,13 +1,15 @@
-/* gemm.cu: matmul and linear: what is a row, what a batch; then cuBLASLt or the tiles of tile.h. */
+/* gemm.cu: matmul and linear: which dimensions are rows and which are batches; then cuBLASLt or the
+ * tiles of tile.h. */
 #include "backends/cuda/tile.h"
 #include "backends/cuda/vendor.h"
 
 namespace luc
 {
 
-/* ---- planning --------------------------------------------------------------------------------- */
+/* ---- planning ------------------------------------------------------------------------------- */
 
-/* Leading dimensions from the innermost outwards, joined where a, b and c allow it. */
+/* Leading dimensions from the innermost outwards. Neighbours are joined where a, b and c allow
+ * it. */
 static void add_dimension(product *p, int64_t size, int64_t a, int64_t b, int64_t c)
 {
     p->batches *= size;
@@ -27,7 +29,7 @@ static void add_dimension(product *p, int64_t size, int64_t a, int64_t b, int64_
     p->ndim++;
 }
 
-/* The innermost dimension becomes the rows, where b does not change along it. */
+/* The innermost dimension becomes the rows, if b does not change along it. */
 static void take_rows(product *p)
 {
     p->m = 1;
@@ -45,7 +47,7 @@ static void take_rows(product *p)
     for (int d = 0; d < p->ndim; d++) p->batches *= p->dims[d];
 }
 
-/* Leading dimensions of size 1 and absent ones repeat. */
+/* Leading dimensions that are absent or have size 1 repeat. */
 static int64_t lead_stride(const lucid_view *v, int from_right)
 {
     int d = v->ndim - 3 - from_right;
@@ -88,8 +90,8 @@ static product plan(const lucid_kernel_args *args)
     return p;
 }
 
-/* A matrix [outer, k] whose k (or outer) dimension lies side by side: leading dimension of its columns,
- * which are the runs of k (or outer). */
+/* A matrix [outer, k] that is contiguous along k (or outer). The leading dimension is that of its
+ * columns, which are the runs of k (or outer). */
 static bool side(int64_t outer, int64_t k, int64_t outer_stride, int64_t k_stride, bool *runs_of_k,
                  int64_t *ld)
 {
@@ -119,7 +121,7 @@ bool as_column_major(const product &p, column_major *to)
     return true;
 }
 
-/* ---- the own kernel --------------------------------------------------------------------------- */
+/* ---- the own kernel ------------------------------------------------------------------------- */
 
 template <class T> struct matrices {
     typedef T element;
@@ -212,7 +214,7 @@ static size_t multiply_workspace(const lucid_kernel_args *args)
 }
 
 #ifdef LUC_CUDA_EMULATED
-/* Instead of the library, for testing how it is asked: LUC_EMULATOR_BLAS=1. */
+/* This stands for the library in tests of how it is called: LUC_EMULATOR_BLAS=1. */
 template <class T> __global__ void column_major_product(product p, column_major s)
 {
     const T *first = static_cast<const T *>(p.b), *second = static_cast<const T *>(p.a);

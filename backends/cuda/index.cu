@@ -1,7 +1,7 @@
 /* index.cu: cat, index_select and gather. Elements are moved by their size, whatever their type.
  *
- * Bound by memory: a thread moves 16 bytes where whole slices lie side by side. Wrong indices are
- * reported (fault.h), and give zeros. */
+ * The kernels are bound by memory: a thread moves 16 bytes where whole slices are contiguous. Wrong
+ * indices are reported (fault.h), and give zeros. */
 #include "backends/cuda/fault.h"
 #include "backends/cuda/index.h"
 #include "backends/cuda/view.h"
@@ -13,8 +13,8 @@ struct alignas(16) sixteen {
     uint64_t v[2];
 };
 
-/* y[i] = x[.. index[i] ..]: `elements` are the offsets in y, in x without the indexed dimension, and
- * in the index. */
+/* y[i] = x[.. index[i] ..]: `elements` has the offsets in y, in x without the indexed dimension,
+ * and in the index. */
 template <class E>
 __global__ void __launch_bounds__(256)
     take(E *y, const E *x, index_list index, walk<3> elements, int64_t stride, checker check)
@@ -98,7 +98,7 @@ static bool cat(const lucid_kernel_args *args)
         lucid_view x = *c.in(i), part = *y;
         int64_t n = 1;
         for (int d = 0; d < x.ndim; d++) n *= x.dims[d];
-        if (n == 0) continue; /* also the empty [0] that may join any sizes */
+        if (n == 0) continue; /* includes the empty [0], which may join tensors of any sizes */
         size_t size = size_of(y->dtype);
         part.data = static_cast<char *>(y->data) + at * y->strides[dim] * (int64_t)size;
         part.dims[dim] = x.dims[dim];

@@ -1,4 +1,4 @@
-/* index.h: what the kernels that take indices share. */
+/* index.h: what kernels with indices share. */
 #ifndef LUC_CUDA_INDEX_H
 #define LUC_CUDA_INDEX_H
 
@@ -35,8 +35,8 @@ inline bool has_index_dtype(const call &c, const lucid_view *index)
                  (int)index->dtype);
 }
 
-/* How many elements can be moved as one, up to `most` bytes, along the dimension in which both views
- * are dense (not along `except`): the views become those of such packs. */
+/* How many elements can be moved as one, up to `most` bytes, along the dimension in which both
+ * views are dense (but not along `except`). The views become views of such packs. */
 inline int64_t widen_views(lucid_view *y, lucid_view *x, int except, size_t size, size_t most)
 {
     int along = -1;

@@ -1,8 +1,9 @@
 /* loss.cu: negative log likelihood and its gradient.
  *
- * Forward reads one number a sample, wherever its class is: bound by latency, so it is one block
- * where that is enough, and partial sums of many blocks otherwise, joined in order. Backward is one
- * pass over the gradient, every element of which is written: bound by that. */
+ * Forward reads one number for each sample, at the place of its class. It is bound by latency, so
+ * one block does it where that is enough; otherwise many blocks make partial sums, which are joined
+ * in order. Backward is one pass over the gradient, in which every element is written, and it is
+ * bound by memory. */
 #include "backends/cuda/fault.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/view.h"
@@ -13,8 +14,8 @@ namespace luc
 enum {
     loss_threads = 256,
     loss_blocks = 512,
-    loss_alone = 4096,  /* samples that one block takes */
-    loss_samples = 1024 /* samples a block where there are more */
+    loss_alone = 4096,  /* samples that one block takes alone */
+    loss_samples = 1024 /* samples of a block if there are more */
 };
 
 struct nll_plan {
@@ -22,7 +23,7 @@ struct nll_plan {
     const int64_t *target;
     void *loss, *total;
     double *partial; /* [blocks][2] */
-    walk<3> samples; /* of the target, of log_probs (class 0), of the losses (reduction none) */
+    walk<3> samples; /* of the target, of log_probs (class 0), of the losses (if not reduced) */
     int64_t class_stride, weight_stride, ignored;
     int reduction;
     checker check;
@@ -43,7 +44,7 @@ __device__ inline loss_sum join_block(loss_sum s)
         if ((int)threadIdx.x < half)
             for (int k = 0; k < 2; k++) all[k][threadIdx.x] += all[k][threadIdx.x + half];
     }
-    __syncthreads(); /* all threads read it, though only one needs it */
+    __syncthreads(); /* all threads read it, although only one needs it */
     return {all[0][0], all[1][0]};
 }
 
@@ -151,13 +152,13 @@ template <class T> static bool nll_loss(const lucid_kernel_args *args)
     return blocks == 1 || c.launch(nll_join<T>, 1, loss_threads, 0, p, blocks);
 }
 
-/* ---- the gradient ------------------------------------------------------------------------------ */
+/* ---- the gradient --------------------------------------------------------------------------- */
 
 struct nll_gradient_plan {
     void *out;
     const void *grad, *weight, *total;
     const int64_t *target;
-    walk<4> elements; /* of the gradient, its sample's target and grad_out, its class */
+    walk<4> elements; /* of the gradient, and the sample's target, grad_out and class */
     int64_t weight_stride, ignored;
     int reduction;
     checker check;

@@ -3,8 +3,8 @@
  * Segments are taken from the driver and cut into blocks; a freed block is joined with its free
  * neighbours and handed out again, the smallest that fits first. All work of a device runs on one
  * stream, so a block may be reused at once: what was queued for its old owner comes before what is
- * queued for the new one. Memory that a graph capture asks for comes from a pool of its own, because
- * the graph goes on using those addresses. */
+ * queued for the new one. Memory that a graph capture asks for comes from a pool of its own,
+ * because the graph goes on using those addresses. */
 #include "backends/cuda/memory.h"
 
 #include <map>
@@ -22,7 +22,7 @@ namespace
 constexpr size_t granule = 512;         /* sizes are multiples of it */
 constexpr size_t small_limit = 1 << 20; /* smaller blocks share segments of 2 MiB */
 constexpr size_t small_segment = 2 << 20;
-constexpr size_t large_segment = 20 << 20; /* blocks up to half of it share segments of this size */
+constexpr size_t large_segment = 20 << 20; /* blocks up to half of this size share segments */
 constexpr size_t round_large = 2 << 20;
 constexpr size_t slack = 64 << 20; /* bytes that may be reserved beyond the limit */
 
@@ -30,7 +30,7 @@ struct block {
     char *at;
     size_t size;
     bool used, small;
-    int pool;           /* 0: everyone's; else a graph's */
+    int pool;           /* 0: the pool for all; else a graph's */
     block *prev, *next; /* neighbours in the segment */
 };
 
@@ -46,11 +46,11 @@ struct arena {
     std::mutex lock;
     std::map<int, std::set<block *, by_size>> free_small, free_large; /* by pool */
     std::map<void *, block *> used;
-    std::map<void *, size_t> direct; /* straight from the driver: the cache is off */
-    int pool = 0, pools = 0;         /* whose memory is asked for now; how many there were */
+    std::map<void *, size_t> direct; /* taken straight from the driver, because the cache is off */
+    int pool = 0, pools = 0;         /* for which memory is asked now; how many pools there were */
     lucid_memory_stats stats = {};
-    size_t most = 0; /* the most that was in use: as stats.peak_bytes, but never reset */
-    double limit = LUCID_CACHE_LIMIT_DEFAULT; /* of what is reserved, in multiples of most */
+    size_t most = 0; /* the most bytes ever in use; stats.peak_bytes can be reset */
+    double limit = LUCID_CACHE_LIMIT_DEFAULT; /* of the reserved bytes, as a multiple of `most` */
 };
 arena *const arenas = new arena[max_devices]; /* never destroyed: tensors may outlive main */
 
@@ -68,7 +68,7 @@ std::set<block *, by_size> &free_list(arena &a, const block *b)
     return (b->small ? a.free_small : a.free_large)[b->pool];
 }
 
-/* The driver's memory of one device; nothing is raised. */
+/* Memory of the current device from the driver. NULL if there is none; no error is raised. */
 void *driver_alloc(size_t bytes)
 {
     void *p = nullptr;
@@ -77,7 +77,7 @@ void *driver_alloc(size_t bytes)
     return nullptr;
 }
 
-/* Gives segments back that are free from end to end. */
+/* Gives entirely free segments back to the driver. */
 void release_free(arena &a, std::set<block *, by_size> &list)
 {
     for (auto i = list.begin(); i != list.end();) {
@@ -99,7 +99,7 @@ void release_cache(arena &a, int pool)
     release_free(a, a.free_large[pool]);
 }
 
-/* Would too much be reserved with `bytes` more? */
+/* Whether the reserved memory would exceed the limit with `bytes` more. */
 bool is_over_limit(const arena &a, size_t bytes)
 {
     size_t most = a.stats.current_bytes + bytes;
@@ -119,7 +119,7 @@ block *new_segment(arena &a, size_t bytes, bool small)
         release_cache(a, 0);
         p = driver_alloc(size);
     }
-    if (!p && size > bytes) { /* tight: no more than what is asked for */
+    if (!p && size > bytes) { /* tight: allocate no more than what is asked for */
         size = bytes;
         p = driver_alloc(size);
     }
@@ -209,7 +209,7 @@ void *device_alloc(int index, size_t bytes)
     size_t size = bytes ? (size_t)ceil_div((int64_t)bytes, granule) * granule : granule;
     try {
         if ((host.is_watched() || cache_is_off()) && a.pool == 0) {
-            /* As asked for, not rounded: what reads behind the end is then found by a checker. */
+            /* The size is not rounded up, so that a checker finds reads beyond the end. */
             void *p = driver_alloc(bytes ? bytes : 1);
             if (!p) return nullptr;
             a.direct[p] = bytes;
@@ -275,7 +275,7 @@ void device_memory_release_cache(int index)
     release_cache(arenas[index], 0);
 }
 
-/* ---- pools of graphs -------------------------------------------------------------------------- */
+/* ---- pools of graphs ------------------------------------------------------------------------ */
 
 int begin_pool(int index)
 {
@@ -293,7 +293,7 @@ void end_pool(int index, int pool)
 {
     arena &a = arenas[index];
     std::lock_guard<std::mutex> guard(a.lock);
-    /* Free blocks join everyone's; those in use follow when they are freed. */
+    /* Free blocks join the pool for all; those in use follow when they are freed. */
     for (auto *lists : {&a.free_small, &a.free_large}) {
         auto moved = (*lists)[pool];
         lists->erase(pool);

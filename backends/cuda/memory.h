@@ -7,11 +7,11 @@
 namespace luc
 {
 
-/* From here on memory of the device comes from a new pool, whose number is returned. */
+/* From here on, memory of the device comes from a new pool, whose number is returned. */
 int begin_pool(int index);
-/* From here on it comes from everyone's memory again; the pool's blocks stay the pool's. */
+/* From here on, it comes from the pool for all again. The new pool keeps its blocks. */
 void leave_pool(int index);
-/* Nobody uses the pool's addresses any more: its memory becomes everyone's. */
+/* Nothing uses the addresses of the pool any more: its memory goes to the pool for all. */
 void end_pool(int index, int pool);
 
 } // namespace luc

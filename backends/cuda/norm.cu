@@ -1,4 +1,5 @@
-/* norm.cu: batch_norm and batch_norm_backward: which way a call goes, and how it is cut up. */
+/* norm.cu: batch_norm and batch_norm_backward: which way a call is computed, and how it is cut
+ * up. */
 #include "backends/cuda/norm.h"
 
 namespace luc
@@ -38,7 +39,7 @@ static void fill_channels(norm_plan *p, const call &c)
     }
 }
 
-/* The operands that there are; the others' data is NULL and their strides are x's. */
+/* The operands that the call has. For the others data is NULL and the strides are x's. */
 static void fill_operands(norm_plan *p, const call &c, const lucid_view *(&views)[norm_operands])
 {
     const lucid_batch_norm_attrs *a = c.attrs<lucid_batch_norm_attrs>();
@@ -76,7 +77,8 @@ static lucid_view without_channels(const lucid_view *v)
     return r;
 }
 
-/* May the operands be read in packs of `width`, when what a pack begins at is a multiple of these? */
+/* Whether the operands can be read in packs of `width`, if all places where a pack begins are
+ * multiples of these strides. */
 static bool fits(const norm_plan *p, int width, size_t element, int64_t run, bool lanes)
 {
     if (run % width) return false;
@@ -98,7 +100,7 @@ static int widest(const norm_plan *p, size_t element, int64_t run, bool lanes)
     return 1;
 }
 
-/* Which way, by the strides. */
+/* Chooses the way by the strides. */
 static norm_way by_layout(norm_plan *p, size_t element)
 {
     const walk<norm_operands> &w = p->w;
@@ -118,8 +120,8 @@ static norm_way by_layout(norm_plan *p, size_t element)
     return norm_by_strides;
 }
 
-/* Shares so that there are about `waves` times as many blocks as the device holds at once, `per_sm`
- * on a multiprocessor, but none of them gets less than `least` of the n. */
+/* The number of shares such that there are about `waves` times as many blocks as the device holds
+ * at once (`per_sm` on a multiprocessor), but no share has less than `least` of the n. */
 static int choose_splits(const call &c, int64_t pieces, int64_t n, int64_t least, int per_sm,
                          int waves)
 {
@@ -140,8 +142,8 @@ static void cut_rows(norm_plan *p, const call &c, size_t element)
     if (p->way == norm_by_runs) p->runs.by = divider((uint32_t)p->runs.inner);
     for (int k = 0; k < norm_operands; k++) p->runs.strides[k] = w.ndim > 1 ? w.strides[1][k] : 0;
 
-    /* Is the channel small enough to be held, and are there enough channels for all multiprocessors,
-     * or so little of each that one launch counts more? */
+    /* Whether the channel is small enough for shared memory, and there are enough channels for all
+     * multiprocessors, or so little in each channel that saving a launch matters more. */
     int held = p->ch.backward ? 2 : 1;
     size_t bytes = (size_t)w.n * element * held;
     int64_t sms = c.device ? c.device->multiprocessors : 1;

@@ -1,26 +1,28 @@
-/* norm.h: batch normalisation on the device: how a call is cut up, and what every way of it shares.
+/* norm.h: batch normalisation on the device: how a call is cut up, and what all its ways share.
  *
- * Statistics. Sixteen values or so at a time, in registers: their mean in float, then how far they
- * lie from it; from these two the sums of d and d*d, d = x - shift, are made in double and added up
- * in a fixed order. `shift` is the channel's first value, so the sums cannot cancel more than double
- * can spare (see backends/cpu/norm_priv.h); the sixteen values never cancel, whatever the mean. So
- * the double unit, which is slow on some GPUs, has half an operation an element to do.
+ * Statistics. A thread takes some sixteen values at a time, in registers. It computes their mean in
+ * float, and then their distances from it. From these two it makes the sums of d and d*d, where
+ * d = x - shift, in double, and adds them up in a fixed order. `shift` is the channel's first
+ * value, so cancellation in the sums costs no more than double can spare (see
+ * backends/cpu/norm_priv.h). Within the sixteen values nothing cancels, whatever the mean is. So
+ * the double unit, which is slow on some GPUs, has half an operation to do for each element.
  *
  * Three ways through memory, chosen in norm.cu:
  *
- *   resident  One block holds its whole channel in shared memory: x (backward: x and grad_y) is read
- *             once and the output written. For channels of up to some 200 KB, if there are enough.
+ *   resident  One block holds its whole channel in shared memory: x (backward: x and grad_y) is
+ *             read once, and the output is written. It is for channels of up to some 200 KB, if
+ *             there are enough of them.
  *   runs      A channel is a set of runs that are contiguous in every operand (NCHW). Blocks take
- *             equal shares of a channel, neighbouring blocks neighbouring channels, so that memory is
- *             swept from front to back; partial sums go to the workspace. The second kernel adds
- *             them up (every block for itself: a few numbers) and makes the output from the back to
- *             the front: what the first one read last is still in L2. The same kernels take any
- *             other strides, one element at a time.
+ *             equal shares of a channel, neighbouring blocks neighbouring channels, so that memory
+ *             is swept from front to back; partial sums go to the workspace. The second kernel adds
+ *             them up (every block does so for itself: they are few numbers) and makes the output
+ *             from the back to the front, because what the first one read last is still in L2. The
+ *             same kernels take any other strides, one element at a time.
  *   lanes     The channels of a pixel are neighbours (channels_last, [N,C]): a thread takes W
- *             channels and goes down the pixels. A small kernel between the two adds up.
+ *             channels and goes down the pixels. A small kernel between the two passes adds up.
  *
- * All are bound by memory: per element a handful of float operations against 2 to 16 bytes moved.
- * What keeps memory busy is 64 to 128 bytes of loads in flight in every thread. */
+ * All are bound by memory: for each element there are a handful of float operations, and 2 to 16
+ * bytes are moved. Memory is kept busy by 64 to 128 bytes of loads in flight in every thread. */
 #ifndef LUC_CUDA_NORM_H
 #define LUC_CUDA_NORM_H
 
@@ -31,25 +33,25 @@
 namespace luc
 {
 
-/* ---- what a call is made of -------------------------------------------------------------------- */
+/* ---- what a call is made of ----------------------------------------------------------------- */
 
-/* The operands that are like x. */
+/* The operands that have x's sizes. */
 enum { norm_x, norm_out, norm_other, norm_dy, norm_kept, norm_operands };
 
-/* [C] numbers of any floating dtype; not there: p is NULL. */
+/* [C] numbers of any floating dtype. p is NULL if they are not given. */
 struct norm_array {
     void *p;
     int64_t stride;
     int dtype;
 };
 
-/* What there is once a channel. */
+/* What a call needs once for each channel. */
 struct norm_channels {
     double eps, momentum, n; /* n: values of a channel */
     bool backward, batch;    /* batch: the batch's statistics, not the running ones */
     norm_array weight, bias, running_mean, running_var;
-    norm_array mean, invstd;           /* forward: made; backward: given */
-    norm_array grad_weight, grad_bias; /* made, if wanted */
+    norm_array mean, invstd;           /* forward: written; backward: given */
+    norm_array grad_weight, grad_bias; /* written, if wanted */
     uint32_t want;
 };
 
@@ -57,24 +59,25 @@ enum norm_cut { norm_no_cut, norm_cut_sign, norm_cut_output };
 
 /* How the output pass makes an element, and where the operands lie. */
 struct norm_work {
-    void *data[norm_operands]; /* NULL where there is none */
+    void *data[norm_operands]; /* NULL if not given */
     int64_t channel_stride[norm_operands];
     int64_t channels, packs; /* packs of W elements in a channel */
-    bool relu, stream;       /* stream: too much for L2 to be read again from it */
+    bool relu, stream;       /* stream: too large to be read again from L2 */
     norm_cut cut;            /* of grad_y */
 };
 
-/* Where pack q of a channel lies: runs of `inner` packs. */
+/* Where pack q of a channel lies, if a channel has runs of `inner` packs. */
 struct norm_runs {
     divider by;
     int64_t inner, strides[norm_operands];
     int width;
 };
 
-/* A pixel of the lanes way: `tiles` of `columns` packs, `rows` pixels a block. */
+/* Lanes: a pixel has `tiles` tiles of `columns` packs, and a block takes `rows` pixels at a
+ * time. */
 struct norm_lanes {
-    int64_t strides[norm_operands], pixels, share; /* share: pixels of a block */
-    int columns, rows, tiles, all;                 /* all: packs of a pixel */
+    int64_t strides[norm_operands], pixels, share; /* share: the pixels of a block */
+    int columns, rows, tiles, all;                 /* all: the packs of a pixel */
 };
 
 enum norm_way { norm_empty, norm_resident, norm_by_runs, norm_by_strides, norm_by_lanes };
@@ -82,18 +85,18 @@ enum norm_way { norm_empty, norm_resident, norm_by_runs, norm_by_strides, norm_b
 struct norm_plan {
     norm_way way;
     int width, dtype;
-    bool sums, output; /* which passes there are */
+    bool sums, output; /* the passes that the call needs */
     norm_channels ch;
     norm_work work;
     norm_runs runs;
     norm_lanes lanes;
     walk<norm_operands> w;
-    int splits, out_splits;    /* blocks of a channel (lanes: of a tile) in the two passes */
+    int splits, out_splits;    /* the blocks of a channel (lanes: of a tile) in the two passes */
     size_t resident_bytes;     /* shared memory */
-    size_t coef_at, workspace; /* bytes: the sums come first, then the coefficients (lanes) */
+    size_t coef_at, workspace; /* in bytes: the sums come first, then the coefficients (lanes) */
 };
 
-/* What a block may hold in shared memory, beside its static arrays. */
+/* The shared memory that a block may use, besides its static arrays. */
 inline size_t norm_resident_limit(const device_info *d)
 {
     return d ? d->shared_limit - 1024 : 0;
@@ -102,7 +105,7 @@ bool norm_run_resident(const call &c, const norm_plan &p);
 bool norm_run_rows(const call &c, const norm_plan &p); /* runs and strides */
 bool norm_run_lanes(const call &c, const norm_plan &p);
 
-/* ---- numbers once a channel -------------------------------------------------------------------- */
+/* ---- numbers once a channel ----------------------------------------------------------------- */
 
 __device__ inline bool norm_is_finite(double x)
 {
@@ -144,14 +147,15 @@ __device__ inline void norm_put(const norm_array &a, int64_t c, double v)
     }
 }
 
-/* y = ((x - hi) - lo) * scale + bias; grad_x = ((dy - mean_dy) - ((x - hi) - lo) * slope) * scale. */
+/* y = ((x - hi) - lo) * scale + bias; grad_x = ((dy - mean_dy) - ((x - hi) - lo) * slope) *
+ * scale. */
 template <class S> struct norm_coef {
     S hi, lo, scale, bias;
     S mean_dy, slope, unit;
 };
 
-/* A power of two near invstd: what float products of x - mean are scaled with, without a rounding, so
- * that their range is that of xhat. */
+/* A power of two near invstd. Float products of x - mean are scaled by it, which is exact and gives
+ * them the range of xhat. */
 __device__ inline float norm_unit(float invstd)
 {
     unsigned power = __float_as_uint(invstd) & 0x7f800000u;
@@ -162,7 +166,8 @@ __device__ inline double norm_unit(double)
     return 1;
 }
 
-/* Forward and backward make them of the same numbers in the same way: the sign of y depends on it. */
+/* Forward and backward compute these from the same numbers in the same way, because the sign of y
+ * depends on them. */
 template <class S>
 __device__ inline norm_coef<S> norm_coef_of(const norm_channels &ch, int64_t c, double mean,
                                             double invstd)
@@ -185,7 +190,8 @@ __device__ inline void norm_track(const norm_channels &ch, const norm_array &a, 
                  m == 1 ? v : __dadd_rn(__dmul_rn(1 - m, norm_get(a, c, 0)), __dmul_rn(m, v)));
 }
 
-/* From the sums of d and d*d. `write`: also what the channel's outputs are. */
+/* The coefficients from the sums of d and d*d. `write`: the channel's outputs are written as
+ * well. */
 template <class S>
 __device__ inline norm_coef<S> norm_finish(const norm_channels &ch, int64_t c, double shift,
                                            double s1, double s2, bool write)
@@ -200,7 +206,7 @@ __device__ inline norm_coef<S> norm_finish(const norm_channels &ch, int64_t c, d
         var = __dadd_rn(s2 / ch.n, -__dmul_rn(offset, offset));
         if (var < 0) var = 0; /* rounding of a nearly constant channel; a NaN stays */
         if (s2 > 0 && !norm_is_finite(s2) && norm_is_finite(offset))
-            var = s2; /* squares of float64 that overflow: not infinity less infinity */
+            var = s2; /* overflowing squares of float64: infinity, not infinity less infinity */
         if (write && ch.momentum >= 0) {
             norm_track(ch, ch.running_mean, c, mean);
             norm_track(ch, ch.running_var, c, ch.n > 1 ? var * (ch.n / (ch.n - 1)) : var);
@@ -215,7 +221,7 @@ __device__ inline norm_coef<S> norm_finish(const norm_channels &ch, int64_t c, d
     return norm_coef_of<S>(ch, c, mean, invstd);
 }
 
-/* From the sums of dy and dy * (x - mean) * unit. */
+/* The coefficients from the sums of dy and dy * (x - mean) * unit. */
 template <class S>
 __device__ inline norm_coef<S> norm_finish_backward(const norm_channels &ch, int64_t c, double s1,
                                                     double s2, bool write)
@@ -232,7 +238,7 @@ __device__ inline norm_coef<S> norm_finish_backward(const norm_channels &ch, int
     return k;
 }
 
-/* ---- an element -------------------------------------------------------------------------------- */
+/* ---- an element ----------------------------------------------------------------------------- */
 
 __device__ inline float fused(float a, float b, float c)
 {
@@ -272,7 +278,7 @@ template <class S> __device__ inline S norm_relu(S y)
     return y < 0 ? (S)0 : y; /* a NaN stays */
 }
 
-/* dy, 0 where ReLU's output was not above 0: y, or what x says it was. */
+/* dy, or 0 where ReLU's output was not above 0. That is known from y, or computed again from x. */
 template <class T>
 __device__ inline compute_t<T> norm_cut_of(norm_cut cut, compute_t<T> dy, compute_t<T> x,
                                            compute_t<T> y, const norm_coef<compute_t<T>> &k)
@@ -289,13 +295,13 @@ template <class S> __device__ inline S norm_dx(S x, S dy, const norm_coef<S> &k,
     return t * k.scale;
 }
 
-/* ---- sums -------------------------------------------------------------------------------------- */
+/* ---- sums ----------------------------------------------------------------------------------- */
 
 struct alignas(16) norm_pair {
     double s1, s2;
 };
 
-/* + d and + d*d over n values, d = x - shift: in double, one after another. */
+/* Adds d and d*d over n values, d = x - shift, in double, one after another. */
 template <int N, class S>
 __device__ inline void norm_add_each(double &s1, double &s2, const S (&x)[N], double shift)
 {
@@ -306,9 +312,9 @@ __device__ inline void norm_add_each(double &s1, double &s2, const S (&x)[N], do
     }
 }
 
-/* The same by way of the values' own mean m: with e = sum(x - m) and v = sum((x - m)^2), both small,
- * sum(d) = N (m - shift) + e and sum(d*d) = v + (m - shift) (N (m - shift) + 2 e). Where v leaves
- * what float can square, and where something is not finite, each for itself. */
+/* The same by way of the values' own mean m. With e = sum(x - m) and v = sum((x - m)^2), which are
+ * both small, sum(d) = N (m - shift) + e and sum(d*d) = v + (m - shift) (N (m - shift) + 2 e). If v
+ * exceeds what float can square, or something is not finite, each value is added by itself. */
 template <int N>
 __device__ inline void norm_add(double &s1, double &s2, const float (&x)[N], double shift)
 {
@@ -344,7 +350,7 @@ __device__ inline void norm_add<1>(double &s1, double &s2, const float (&x)[1], 
     norm_add_each(s1, s2, x, shift);
 }
 
-/* + dy and + dy * (x - mean) * unit over N elements. */
+/* Adds dy and dy * (x - mean) * unit over N elements. */
 template <int N, class S>
 __device__ inline void norm_add_grads(double &s1, double &s2, const S (&dy)[N], const S (&x)[N],
                                       const norm_coef<S> &k)
@@ -359,14 +365,14 @@ __device__ inline void norm_add_grads(double &s1, double &s2, const S (&dy)[N], 
     s2 += (double)b[0] + (double)b[1];
 }
 
-/* What the sums are taken around. */
+/* The number that the sums are taken around. */
 template <class T> __device__ inline double norm_shift(const T *first)
 {
     double x = (double)widen(*first);
     return norm_is_finite(x) ? x : 0;
 }
 
-/* The sums of all threads, in a fixed order, in the first. */
+/* Adds the sums of all threads in a fixed order; the first thread gets the result. */
 template <int THREADS> __device__ inline void norm_block_sum(double &s1, double &s2)
 {
     __shared__ double each[2][THREADS / 32];
@@ -388,9 +394,10 @@ template <int THREADS> __device__ inline void norm_block_sum(double &s1, double 
     }
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory --------------------------------------------------------------------------------- */
 
-/* Packs in flight in a thread: 64 bytes of an operand, but 8 elements where they are taken singly. */
+/* The packs in flight in a thread: 64 bytes of an operand, or 8 elements where they are read
+ * singly. */
 template <class T, int W> struct norm_unroll {
     enum { value = W == 1 ? 8 : 64 / (int)(sizeof(T) * W) };
 };
@@ -430,7 +437,7 @@ template <> struct norm_bits<4> {
 template <> struct norm_bits<2> {
     typedef unsigned short type;
 };
-/* Nobody reads it soon again: it may leave L2 first. */
+/* Nothing reads it again soon, so it may leave L2 first. */
 template <int W, class T> __device__ inline held<T, W> norm_load_last(const T *p, int64_t i)
 {
     typedef typename norm_bits<(int)sizeof(T) * W>::type bits;
@@ -465,7 +472,7 @@ __device__ inline int64_t norm_offset(const walk<norm_operands> &w, int64_t q, i
     return at[k];
 }
 
-/* Operand k of channel c; NULL where it is not. */
+/* Operand k of channel c; NULL if it is not given. */
 template <class T> __device__ inline T *norm_operand(const norm_work &w, int k, int64_t c)
 {
     T *p = static_cast<T *>(w.data[k]);

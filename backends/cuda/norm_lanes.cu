@@ -1,11 +1,11 @@
-/* norm_lanes.cu: batch normalisation where the channels of a pixel are neighbours (channels_last and
- * [N,C]); see norm.h.
+/* norm_lanes.cu: batch normalisation where the channels of a pixel are neighbours (channels_last
+ * and [N,C]); see norm.h.
  *
- * A block takes `columns` packs side by side (all of a pixel's, or up to 32) and `rows` pixels at a
- * time, so that a warp reads whole lines; thread t is column t % columns of row t / columns and goes
- * down its pixels with its W channels' sums or coefficients in registers. Bound by memory, as the
- * rows are; the kernel in the middle adds up C * splits partial sums, which takes some microseconds,
- * most of them waiting. */
+ * A block takes `columns` adjacent packs (all of a pixel's, or up to 32) and `rows` pixels at a
+ * time, so that a warp reads whole lines. Thread t is in column t % columns of row t / columns. It
+ * goes down its pixels with the sums or coefficients of its W channels in registers. Both passes
+ * are bound by memory, as those of norm_rows.cu are. The kernel between them adds up C * splits
+ * partial sums, which takes some microseconds, most of them spent waiting. */
 #include "backends/cuda/norm.h"
 
 namespace luc
@@ -13,7 +13,7 @@ namespace luc
 
 enum { threads = 256 };
 
-/* What a thread has to do: none, if there are no columns left for it. */
+/* The work of a thread. It has none if there are no columns left for it. */
 struct lane {
     bool active;
     int64_t channel, pixel, end; /* its first pixel; the pixels of the block end at `end` */
@@ -40,9 +40,9 @@ template <class T> __device__ inline T *lane_operand(const norm_work &w, int k, 
     return p ? p + channel : nullptr;
 }
 
-/* ---- sums -------------------------------------------------------------------------------------- */
+/* ---- sums ----------------------------------------------------------------------------------- */
 
-/* sums [splits][2][C]: each thread's, added up over the rows of the block. */
+/* sums [splits][2][C]: the sums of the threads, added up over the rows of the block. */
 template <int W>
 __device__ inline void store_sums(double *sums, const norm_lanes &g, const double (&s1)[W],
                                   const double (&s2)[W], int64_t channels)
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(threads, 2) lanes_sums(norm_work w, norm_lanes
     store_sums<W>(sums, g, s1, s2, w.channels);
 }
 
-/* The cut grad_y of P pixels from px on: summed, and kept where it is wanted. */
+/* The cut grad_y of P pixels from px on is summed, and stored if it is wanted. */
 template <class T, int W, int P>
 __device__ inline void grad_sums_step(const norm_work &w, const norm_lanes &g, const lane &l,
                                       int64_t px, const norm_coef<compute_t<T>> (&k)[W],
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(threads, 2)
     store_sums<W>(sums, g, s1, s2, w.channels);
 }
 
-/* ---- in the middle ----------------------------------------------------------------------------- */
+/* ---- in the middle -------------------------------------------------------------------------- */
 
 enum { across = 32, down = 16 };
 
@@ -203,7 +203,7 @@ __global__ void __launch_bounds__(across *down)
     if (coef) coef[c] = k;
 }
 
-/* ---- output ------------------------------------------------------------------------------------ */
+/* ---- output --------------------------------------------------------------------------------- */
 
 template <class T, int W, int P>
 __device__ inline void out_step(const norm_work &w, const norm_lanes &g, const lane &l, int64_t px,
@@ -232,7 +232,7 @@ __device__ inline void out_step(const norm_work &w, const norm_lanes &g, const l
     }
 }
 
-/* From the end to the beginning, as the rows are. */
+/* From the end to the beginning, as in norm_rows.cu. */
 template <class T, int W>
 __global__ void __launch_bounds__(threads, 3)
     lanes_out(norm_work w, norm_lanes g, const norm_coef<compute_t<T>> *coef)
@@ -297,7 +297,7 @@ __global__ void __launch_bounds__(threads, 2)
     for (; px < l.end; px += l.step) grad_out_step<T, W, 1>(w, g, l, px, k, batch);
 }
 
-/* ---- the host's side --------------------------------------------------------------------------- */
+/* ---- the host's side ------------------------------------------------------------------------ */
 
 template <class T, int W> static bool run(const call &c, const norm_plan &p)
 {

@@ -1,10 +1,10 @@
 /* norm_resident.cu: batch normalisation where a block holds its whole channel in shared memory.
  *
- * Block c takes channel c: what it reads it keeps, sums, and makes the output of. Every operand moves
- * once, so this is as near to a copy as it gets; what bounds it is that the block's reading, its sum
- * and its writing follow each other, so several blocks must fit a multiprocessor, or there must be
- * few enough channels that launching is what counts (norm.cu decides). A thread reads back what it
- * has written itself: no conflicts, and no barrier but that of the sum. */
+ * Block c takes channel c: it keeps what it reads, sums it, and makes the output from it. Every
+ * operand is moved once, so this is as near to a copy as it gets. In a block, reading, summing and
+ * writing follow each other. So several blocks must fit on a multiprocessor, or there must be so
+ * few channels that the number of launches matters (norm.cu decides). A thread reads back only what
+ * it has written itself, so there are no bank conflicts, and no barrier except for the sum. */
 #include "backends/cuda/norm.h"
 
 namespace luc
@@ -45,8 +45,8 @@ __device__ inline void keep_and_sum(held<T, W> *kept, const T *x, const norm_run
     }
 }
 
-/* The sums once more, around the mean that the first ones give: what double can hold is then lost
- * in the mean only once. (Where x is float, the sums are wider than it already.) */
+/* Takes the sums once more, around the mean that the first ones give, so that the precision of
+ * double is lost in the mean only once. (If x is float, the sums are wider than x already.) */
 template <class T, int W>
 __device__ inline void again_from_mean(const held<T, W> *kept, int packs, double n, double &shift,
                                        double &s1, double &s2)
@@ -169,8 +169,8 @@ template <class T, int W> static bool run(const call &c, const norm_plan &p)
 {
     void (*kernel)(norm_work, norm_runs, norm_channels) =
         p.ch.backward ? resident_backward<T, W> : resident_forward<T, W>;
-    /* Unasked, a block gets 48 KB, its static arrays included. It is always the same limit that is
-     * asked for, because another thread may be about to launch the same kernel. */
+    /* By default a block gets 48 KB, its static arrays included. The same limit is always asked
+     * for, because another thread may be about to launch the same kernel. */
     if (p.resident_bytes > plain_bytes &&
         !ok(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  (int)norm_resident_limit(c.device)),

@@ -1,9 +1,9 @@
-/* norm_rows.cu: batch normalisation of channels that are runs of memory, or of any other strides,
- * through partial sums in the workspace (see norm.h).
+/* norm_rows.cu: batch normalisation of channels that are runs of memory, or have any other strides,
+ * with partial sums in the workspace (see norm.h).
  *
- * Block b of either pass takes share b / channels of channel b % channels. Bound by memory: the sums'
- * pass reads x (backward: x and grad_y), the output's pass reads them again, backwards, the more of it
- * from L2 the smaller the tensor, and writes. */
+ * In both passes block b takes share b / channels of channel b % channels. Both are bound by
+ * memory. The sums' pass reads x (backward: x and grad_y). The output's pass reads them again, from
+ * the back, and writes; the smaller the tensor is, the more of it comes from L2. */
 #include "backends/cuda/norm.h"
 
 namespace luc
@@ -21,7 +21,7 @@ template <class T, int W, class P> struct unroll {
     enum { value = norm_unroll<T, W>::value };
 };
 template <class T> struct unroll<T, 1, walk<norm_operands>> {
-    enum { value = 4 }; /* finding the places is what it does most */
+    enum { value = 4 }; /* most of its time goes into finding the places */
 };
 
 template <class T, int W, class P, int U>
@@ -38,7 +38,7 @@ __device__ inline void widen_all(compute_t<T> (&to)[N], const held<T, W> (&v)[U]
     for (int i = 0; i < N; i++) to[i] = widen(norm_open(v[first + i / W]).v[i % W]);
 }
 
-/* ---- sums -------------------------------------------------------------------------------------- */
+/* ---- sums ----------------------------------------------------------------------------------- */
 
 template <class T, int W, class P>
 __global__ void __launch_bounds__(threads) rows_sums(norm_work w, norm_share<P> g, norm_pair *sums)
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(threads) rows_sums(norm_work w, norm_share<P> 
     if (threadIdx.x == 0) sums[c * g.splits + split] = {s1, s2};
 }
 
-/* The cut grad_y of U packs from q on: summed, and kept where it is wanted. */
+/* The cut grad_y of U packs from q on is summed, and stored if it is wanted. */
 template <class T, int W, class P, int U>
 __device__ inline void grad_sums_step(const norm_work &w, const P &place, int64_t c, int64_t q,
                                       const norm_coef<compute_t<T>> &k, double &s1, double &s2)
@@ -114,10 +114,10 @@ __global__ void __launch_bounds__(threads)
     if (threadIdx.x == 0) sums[c * g.splits + split] = {s1, s2};
 }
 
-/* ---- output ------------------------------------------------------------------------------------ */
+/* ---- output --------------------------------------------------------------------------------- */
 
-/* The channel's coefficients, from the partial sums: added up by every block for itself, always in
- * the same order. The channel's first block writes its outputs. */
+/* The channel's coefficients, from the partial sums. Every block adds these up for itself, always
+ * in the same order. The channel's first block writes the channel's outputs. */
 template <class T>
 __device__ inline void coefficients(norm_coef<compute_t<T>> &k, const norm_channels &ch, int64_t c,
                                     bool first, const T *x, const norm_pair *sums, int n)
@@ -200,7 +200,8 @@ __global__ void __launch_bounds__(threads)
     }
 }
 
-/* What was cut and kept is read in place of grad_y; else it is cut once more. */
+/* If the cut grad_y was stored, it is read in place of grad_y; otherwise grad_y is cut once
+ * more. */
 template <class T, int W, class P, int U>
 __device__ inline void grad_out_step(const norm_work &w, const P &place, int64_t c, int64_t q,
                                      const norm_coef<compute_t<T>> &k, bool batch)
@@ -249,7 +250,7 @@ __global__ void __launch_bounds__(threads)
     for (; q < end; q += threads) grad_out_step<T, W, P, 1>(w, g.place, c, q, k, ch.batch);
 }
 
-/* ---- the host's side --------------------------------------------------------------------------- */
+/* ---- the host's side ------------------------------------------------------------------------ */
 
 template <class T, int W, class P>
 static bool run(const call &c, const norm_plan &p, const P &place)

@@ -1,6 +1,6 @@
-/* optim.cu: optimizer steps over lists of tensors, with the formulas of backends/cpu/optim_body.h in
- * their order, so that float32 gives the same bits. Bound by memory: SGD with momentum moves five
- * values an element, Adam seven. */
+/* optim.cu: optimizer steps over lists of tensors, with the formulas of backends/cpu/optim_body.h
+ * in their order, so that float32 gives the same bits. Bound by memory: SGD with momentum moves
+ * five values an element, Adam seven. */
 #include "backends/cuda/optim_lists.h"
 #include "lucid/attrs.h"
 
@@ -22,7 +22,7 @@ __device__ __forceinline__ double fused(double a, double b, double c)
     return __fma_rn(a, b, c);
 }
 
-/* x^t: the same bits on the host and on the device, where a captured step computes it. */
+/* x^t, with the same bits on the host and on the device, where a captured step computes it. */
 __host__ __device__ inline double power(double x, int64_t t)
 {
     double y = 1;
@@ -38,23 +38,23 @@ __host__ __device__ inline double power(double x, int64_t t)
     return y;
 }
 
-/* What changes from replay to replay of a captured step, for one tensor. */
+/* The numbers for one tensor that change from replay to replay of a captured step. */
 template <class C> struct rates {
-    C lr, keep;   /* keep: AdamW's 1 - lr * weight_decay */
+    C lr, keep;   /* keep: 1 - lr * weight_decay of AdamW */
     C size, root; /* adam: lr / (1 - beta1^t), sqrt(1 - beta2^t) */
 };
 
 /* The numbers of a call. */
 template <class C> struct settings {
     const uint64_t *live;
-    double lr_, weight_decay_, beta1_, beta2_;                              /* as they are, */
+    double lr_, weight_decay_, beta1_, beta2_;                              /* as they were given */
     C lr, keep, weight_decay, momentum, rest_dampening, rho, rest_rho, eps; /* as they are used */
     C beta1, rest_beta1, beta2, rest_beta2;
     C least, least_under_root, least_in_sum; /* see flushed */
     bool nesterov, maximize, decoupled, lerp_from_first;
 };
 
-/* Compiled without contraction on either side: each step rounds once. */
+/* Neither side contracts operations, so each step rounds once. */
 template <class C>
 __host__ __device__ inline rates<C> rates_of(double lr, double weight_decay, double beta1,
                                              double beta2, int64_t t)
@@ -69,7 +69,7 @@ __host__ __device__ inline rates<C> rates_of(double lr, double weight_decay, dou
 #endif
 }
 
-/* ---- the steps of one element: p, its gradient, its state -------------------------------------- */
+/* ---- the steps of one element: p, its gradient, its state ----------------------------------- */
 
 template <class C> __device__ __forceinline__ C step_grad(const settings<C> &s, C p, C g)
 {
@@ -101,7 +101,7 @@ template <int States> struct sgd { /* the momentum buffer, if there is momentum 
     }
 };
 
-template <int States> struct adam { /* mean, mean square and, with amsgrad, its largest */
+template <int States> struct adam { /* mean, mean square, with amsgrad the largest mean square */
     enum { states = States };
     template <class C>
     static __device__ __forceinline__ void step(const settings<C> &s, const rates<C> &r, bool, C &p,
@@ -125,7 +125,7 @@ template <int States> struct adam { /* mean, mean square and, with amsgrad, its 
     }
 };
 
-struct adadelta { /* mean squares of gradients and of steps */
+struct adadelta { /* the mean squares of gradients and of steps */
     enum { states = 2 };
     template <class C>
     static __device__ __forceinline__ void step(const settings<C> &s, const rates<C> &r, bool, C &p,
@@ -140,18 +140,18 @@ struct adadelta { /* mean squares of gradients and of steps */
     }
 };
 
-/* ---- over a list ------------------------------------------------------------------------------- */
+/* ---- over a list ---------------------------------------------------------------------------- */
 
 template <class T, int States> struct entry {
     T *p, *state[States ? States : 1];
     const T *g;
     int64_t n, step;
-    compute_t<T> size, root; /* of rates, when they are known */
+    compute_t<T> size, root; /* the rates, if they are known */
     uint32_t begin;
     bool first, aligned;
 };
 
-/* The rates of a tensor: from the call or, in a captured step, from the device's cells. */
+/* The rates of a tensor come from the call or, in a captured step, from the device's cells. */
 template <class C, class E>
 __device__ __forceinline__ rates<C> find_rates(const settings<C> &s, const E &e)
 {
@@ -230,7 +230,7 @@ __global__ void __launch_bounds__(list_threads)
     }
 }
 
-/* ---- the calls --------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------ */
 
 template <class C> settings<C> settings_of(const lucid_optim_attrs *a)
 {
@@ -252,7 +252,7 @@ template <class C> settings<C> settings_of(const lucid_optim_attrs *a)
     s.least = single ? (C)FLT_MIN : (C)DBL_MIN;
     s.least_under_root = a->eps >= (single ? 0x1p-33 : 0x1p-451) ? s.least : 0;
     s.least_in_sum = a->eps >= (single ? 0x1p-96 : 0x1p-962) ? s.least : 0;
-    s.beta1 = (C)(1 - (1 - a->beta1)); /* as the CPU has it */
+    s.beta1 = (C)(1 - (1 - a->beta1)); /* as on the CPU */
     s.rest_beta1 = (C)(1 - a->beta1);
     s.beta2 = (C)a->beta2;
     s.rest_beta2 = (C)(1 - a->beta2);

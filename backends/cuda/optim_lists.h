@@ -1,7 +1,7 @@
-/* optim_lists.h: kernels over lists of tensors. Many tensors share a launch: what the kernel must
- * know of them travels in its arguments (below 4 KB), and a block finds the tensor and the part of
- * it that are its own by a search in the list. Parts never reach over the end of a tensor, so what
- * a block does depends on neither the list nor the device. */
+/* optim_lists.h: kernels over lists of tensors. Many tensors share a launch. What the kernel must
+ * know of them is passed in its arguments (below 4 KB), and a block searches the list for its
+ * tensor and its part of the tensor. Parts never extend over the end of a tensor, so the work of a
+ * block depends neither on the list nor on the device. */
 #ifndef LUC_CUDA_OPTIM_LISTS_H
 #define LUC_CUDA_OPTIM_LISTS_H
 
@@ -14,13 +14,13 @@ namespace luc
 
 enum { list_threads = 256, list_packs = 4 };
 
-/* Elements of a block. */
+/* The number of elements of a block. */
 template <class T> struct list_part {
     enum { value = list_threads * list_packs * (16 / (int)sizeof(T)) };
 };
 
-/* E: what is known of a tensor: `int64_t n` elements, `uint32_t begin`, its first block. Other: what
- * is known of the call. */
+/* E describes a tensor: `int64_t n` elements, and `uint32_t begin`, its first block. Other
+ * describes the call. */
 template <class E, class Other> struct tensor_list {
     enum { most = (int)((4080 - sizeof(Other)) / sizeof(E)) };
     Other call;

@@ -1,6 +1,6 @@
-/* optim_sums.cu: the sum of the squares of all elements of a list of tensors, in double. Every block
- * leaves a partial sum in the workspace and one block adds those, each in an order of its own that
- * never changes: the same bits in every run and on every device. Bound by memory. */
+/* optim_sums.cu: the sum of the squares of all elements of a list of tensors, in double. Every
+ * block leaves a partial sum in the workspace, and one block adds these. Both orders are fixed, so
+ * the bits are the same in every run and on every device. The kernels are bound by memory. */
 #include "backends/cuda/optim_lists.h"
 #include "lucid/attrs.h"
 
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(list_threads) square_list(list_of list, double
     const int n = left < list_part<T>::value ? (int)left : (int)list_part<T>::value;
     const T *x = static_cast<const T *>(e.x) + first;
     double sum = 0;
-    if (e.aligned && n == list_part<T>::value) { /* all under way at once */
+    if (e.aligned && n == list_part<T>::value) { /* all loads are in flight at once */
         packed in[U];
         LUC_UNROLL
         for (int u = 0; u < U; u++)
@@ -113,7 +113,7 @@ template <class T> bool sum_squares(const lucid_kernel_args *args)
     const lucid_list_attrs *a = c.attrs<lucid_list_attrs>();
     double *partial = c.workspace<double>();
     list_of list = {};
-    int64_t done = 0, blocks = 0; /* blocks: of the list */
+    int64_t done = 0, blocks = 0; /* of the list */
     for (int64_t i = 0; i <= a->n; i++) {
         const bool full = list.n == list_of::most || blocks > (1 << 30);
         const bool gap = i < a->n && !make_walk<1>({&a->views[i]}).contiguous;

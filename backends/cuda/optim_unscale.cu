@@ -1,5 +1,6 @@
-/* optim_unscale.cu: gradients of a list divided by a scale that lies on the device, in place; what is
- * not finite is noted there. Bound by memory: each element is read and written once. */
+/* optim_unscale.cu: divides the gradients of a list by a scale that lies on the device, in place,
+ * and notes on the device if a result is not finite. The kernel is bound by memory: each element is
+ * read and written once. */
 #include "backends/cuda/optim_lists.h"
 #include "lucid/attrs.h"
 
@@ -11,7 +12,7 @@ namespace
 
 struct unscaling {
     const float *scale;
-    float *found; /* all who write it write 1 */
+    float *found; /* every thread that writes it writes 1 */
 };
 struct unscaled {
     void *x;
@@ -22,8 +23,8 @@ struct unscaled {
 typedef tensor_list<unscaled, unscaling> list_of;
 static_assert(sizeof(list_of) <= 4096, "kernel arguments are limited");
 
-/* x times 1 / scale, rounded once; `bad` where that is NaN or infinite: a finite gradient can
- * overflow where the scale is small. */
+/* x times 1 / scale, rounded once. `bad` is set if the result is NaN or infinite: a finite gradient
+ * can overflow when the scale is small. */
 template <class T> __device__ T unscale_one(T x, float inverse, bool &bad)
 {
     T y = narrow<T>(widen(x) * (compute_t<T>)inverse);
@@ -48,7 +49,7 @@ template <class T> __global__ void __launch_bounds__(list_threads) unscale_list(
     const float inverse = inverse_of(list.call);
     T *x = static_cast<T *>(e.x) + first;
     bool bad = false;
-    if (e.aligned && n == list_part<T>::value) { /* all under way at once */
+    if (e.aligned && n == list_part<T>::value) { /* all loads are in flight at once */
         packed v[U], *p = reinterpret_cast<packed *>(x) + threadIdx.x;
         LUC_UNROLL
         for (int u = 0; u < U; u++) v[u] = p[u * list_threads];

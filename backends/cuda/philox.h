@@ -1,5 +1,5 @@
-/* philox.h: Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011): the
- * very numbers of lucid_philox, on the device. */
+/* philox.h: Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011):
+ * the same numbers as lucid_philox, on the device. */
 #ifndef LUC_CUDA_PHILOX_H
 #define LUC_CUDA_PHILOX_H
 
@@ -9,7 +9,7 @@
 namespace luc
 {
 
-/* Where the numbers of a call begin; in a captured step two cells of the device say it. */
+/* Where the numbers of a call begin. In a captured step two cells of the device say it. */
 struct stream_of_numbers {
     uint64_t seed, offset;
     const uint64_t *live;

@@ -1,5 +1,5 @@
-/* plan_cache.h: what was found out once about a shape: a hash table from plain keys to values that
- * stay where they are. */
+/* plan_cache.h: remembers what was once found out about a shape. It is a hash table from plain keys
+ * to values that never move. */
 #ifndef LUC_CUDA_PLAN_CACHE_H
 #define LUC_CUDA_PLAN_CACHE_H
 
@@ -23,8 +23,8 @@ template <class K, class V> struct plan_cache {
     node *first[slots];
 };
 
-/* The value of the key, made by make(&value) when it is new. One thread at a time. NULL when memory
- * is out. */
+/* The value of the key. If the key is new, make(&value) makes the value. One thread at a time may
+ * call it. NULL when memory is out. */
 template <class K, class V, class F> V *find_plan(plan_cache<K, V> *cache, const K &key, F make)
 {
     uint64_t h = 1469598103934665603u;

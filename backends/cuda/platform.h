@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Before a loop of constant length over registers, and before one that had better stay a loop. */
+/* Before a loop of constant length over registers, and before a loop that should stay a loop. */
 #ifdef LUC_CUDA_EMULATED
 #define LUC_UNROLL
 #define LUC_ROLL

@@ -1,7 +1,8 @@
-/* pool.cu: average pooling, adaptive average pooling, their gradients; the plan of all pooling.
+/* pool.cu: average pooling, adaptive average pooling, their gradients, and the plan of all pooling.
  *
- * Bound by memory. A window over the whole image is a mean over its pixels: the reductions' kernels
- * do that. Gradients gather from the windows over an element, in their order. */
+ * The kernels are bound by memory. A window over the whole image is a mean over its pixels, which
+ * the kernels of the reductions compute. An element's gradient gathers from the windows that cover
+ * it, in their order. */
 #include "backends/cuda/pool.h"
 #include "backends/cuda/reduce.h"
 
@@ -14,7 +15,7 @@ static pool_image image_of(const lucid_view *v)
     return image;
 }
 
-/* Channels that can be moved as one. */
+/* The channels that can be moved as one. */
 static bool has_packs(const pool_image &image, int64_t width, size_t size)
 {
     if (!image.data) return true;
@@ -52,7 +53,7 @@ bool pool_make_plan(const call &c, pool_plan *p, const lucid_view *big, const lu
     p->c = written->dims[1];
     p->h = written->dims[2];
     p->w = written->dims[3];
-    bool last = written->strides[1] == 1 && p->w * p->h > 1; /* [N,C,1,1] is in both layouts */
+    bool last = written->strides[1] == 1 && p->w * p->h > 1; /* [N,C,1,1] has both layouts */
     p->by_channels = p->c > 1 && (last || big->strides[1] == 1);
     p->pixels = big->dims[2] * big->dims[3];
     bool packs = p->by_channels && p->pixels <= INT32_MAX && p->c % width == 0 &&
@@ -128,9 +129,9 @@ template <class T, int W> __global__ void __launch_bounds__(pool_threads) avg_ba
     }
 }
 
-/* ---- the choice -------------------------------------------------------------------------------- */
+/* ---- the choice ----------------------------------------------------------------------------- */
 
-/* One window is the whole image, and counts all of it: the call as a mean over H and W. */
+/* If one window is the whole image and counts all of it, the call is a mean over H and W. */
 struct whole_mean {
     lucid_reduce_attrs attrs;
     lucid_kernel_args args;

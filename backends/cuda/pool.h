@@ -1,8 +1,9 @@
 /* pool.h: how a pooling call is described to its kernels (pool.cu makes the plan).
  *
- * `big` is the image that windows slide over (the input, or its gradient), `small` has one value a
- * window. Threads go through the elements of the image that is written in the order of its memory:
- * along the rows of NCHW, or along the channels of channels_last, 16 bytes of those at a time. */
+ * `big` is the image that windows slide over (the input, or its gradient); `small` has one value
+ * for each window. Threads go through the elements of the image that is written, in the order of
+ * its memory: along the rows of NCHW, or along the channels of channels_last, 16 bytes at a
+ * time. */
 #ifndef LUC_CUDA_POOL_H
 #define LUC_CUDA_POOL_H
 
@@ -23,7 +24,7 @@ struct pool_axis {
     int size, out, kernel, stride, padding, dilation;
 };
 struct pool_window {
-    int begin, end, padded; /* the taps inside the image; the length with padding */
+    int begin, end, padded; /* the taps inside the image, and the length with padding */
 };
 struct pool_place {
     int64_t n, c;
@@ -31,18 +32,18 @@ struct pool_place {
 };
 
 struct pool_plan {
-    pool_image big, small, index; /* index.data: null where there is none */
-    bool wide_index;              /* of int64, else int32 */
+    pool_image big, small, index; /* index.data: NULL if there is none */
+    bool wide_index;              /* the index is int64, not int32 */
     pool_axis axis[2];
-    int64_t n, c, h, w; /* of what is written; c in packs */
+    int64_t n, c, h, w; /* of the image that is written; c in packs */
     int64_t total;
-    int64_t pixels; /* of big, one channel */
+    int64_t pixels; /* of one channel of big */
     bool by_channels;
-    bool is_32bit; /* total and pixels */
+    bool is_32bit; /* total and pixels fit */
     divider by[3];
     bool adaptive, include_pad;
     int64_t divisor;
-    int width; /* channels side by side */
+    int width; /* adjacent channels that are moved as one */
 };
 
 __device__ inline pool_place pool_locate(const pool_plan &p, int64_t i)
@@ -110,7 +111,7 @@ __device__ inline pool_window pool_cover(const pool_plan &p, int axis, int i)
     return w;
 }
 
-/* The plan of a call that writes `written` (big or small). False after raising. */
+/* Makes the plan of a call that writes `written` (big or small). False after an error. */
 bool pool_make_plan(const call &c, pool_plan *p, const lucid_view *big, const lucid_view *small,
                     const lucid_view *index, bool writes_big, bool adaptive);
 inline unsigned pool_blocks(const call &c, const pool_plan &p)

@@ -1,9 +1,10 @@
-/* random.cu: uniform, normal, randint and bernoulli: the numbers of backends/cpu/random.c, which
- * says which element takes which of Philox's. They are the same to the last bit, but for normal in
- * float64, where the C library's logarithm, sine and cosine are not.
+/* random.cu: uniform, normal, randint and bernoulli. The numbers are those of
+ * backends/cpu/random.c, which says which element takes which number of Philox. They are the same
+ * to the last bit, except for normal in float64, where the C library's logarithm, sine and cosine
+ * differ.
  *
- * A thread makes a pack of neighbouring elements and stores it at once; what bounds float32 and
- * wider is the memory, and the 16-bit types the integer products of Philox. */
+ * A thread makes a pack of neighbouring elements and stores it at once. float32 and wider types are
+ * bound by memory, and 16-bit types by the integer products of Philox. */
 #include "backends/cuda/cuda_priv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/philox.h"
@@ -19,15 +20,16 @@ namespace
 
 enum { block_threads = 256 };
 
-/* The numbers of a call, as each kind wants them. */
+/* The numbers of a call, in the form that each kind needs. */
 struct draw {
-    double a, b, last; /* uniform: the largest number below b */
+    double a, b, last; /* last, of uniform: the largest number below b */
     float fa, fb, flast;
     int64_t low;
     uint64_t range, limit;
 };
 
-/* Elements a thread makes: a store of 16 bytes (8 of bytes), and no less than a block of Philox. */
+/* The elements that a thread makes: a store of 16 bytes (8 for bytes), and not less than a block of
+ * Philox. */
 template <class T, int Each> struct pack_size {
     enum { natural = sizeof(T) == 1 ? 8 : 16 / sizeof(T), least = 4 / Each };
     enum { value = (int)natural > (int)least ? (int)natural : (int)least };
@@ -42,9 +44,8 @@ __device__ inline double unit(const uint32_t *bits) /* [0, 1) */
     return (double)(wide(bits) >> 11) * 0x1p-53;
 }
 
-/* ---- what is made of the bits ------------------------------------------------------------------ */
-
-struct uniform_narrow { /* float and the 16-bit types, which take as many bits as they can hold */
+/* float and the 16-bit types use all bits that they can hold exactly */
+struct uniform_narrow {
     enum { each = 1 };
     template <class T, int E>
     static __device__ void make(const uint32_t (&bits)[E], T (&y)[E], const draw &d)
@@ -75,8 +76,8 @@ struct uniform_wide {
     }
 };
 
-/* log(x) for x in [2^-32, 1], and cos and sin of 2 pi turn / 2^32: every step is one rounding that
- * the CPU has too. */
+/* log(x) for x in [2^-32, 1], and cos and sin of 2 pi turn / 2^32. Every step is one rounding,
+ * which the CPU makes too. */
 __device__ inline float log_same(float x)
 {
     int32_t bits = (int32_t)__float_as_uint(x) + (0x3f800000 - 0x3f3504f3);
@@ -109,7 +110,7 @@ __device__ inline void cos_sin(uint32_t turn, float *c, float *s)
     *s = __uint_as_float(__float_as_uint(swap ? q : p) ^ sin_sign);
 }
 
-struct normal_narrow { /* Box and Muller, in float */
+struct normal_narrow { /* Box and Muller's method, in float */
     enum { each = 1 };
     template <class T, int E>
     static __device__ void make(const uint32_t (&bits)[E], T (&y)[E], const draw &d)
@@ -161,7 +162,7 @@ struct coins {
     }
 };
 
-/* ---- the kernel -------------------------------------------------------------------------------- */
+/* ---- the kernel ----------------------------------------------------------------------------- */
 
 /* The walk is in row-major order. */
 template <class G, class T>

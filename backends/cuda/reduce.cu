@@ -1,10 +1,11 @@
-/* reduce.cu: sum, mean, var, amax and amin over any dimensions of any layout: how they are cut, and
- * how the parts are joined.
+/* reduce.cu: sum, mean, var, amax and amin over any dimensions of any layout: how they are cut up,
+ * and how the parts are joined.
  *
- * Dimensions are split into kept and reduced ones, each sorted by memory and joined. If the densest
- * dimension is reduced, rows are gathered (reduce_rows.cu); if it is kept, columns
- * (reduce_columns.cu). Few results are split along the reduced dimensions into partial results in
- * the workspace, which a second kernel joins in a fixed order. */
+ * The dimensions are split into kept and reduced ones, and each group is sorted by memory and
+ * joined. If the densest dimension is reduced, rows are gathered (reduce_rows.cu). If it is kept,
+ * columns are gathered (reduce_columns.cu). If there are few results, the reduced dimensions are
+ * split. The partial results go into the workspace, and a second kernel joins them in a fixed
+ * order. */
 #include "backends/cuda/reduce.h"
 
 namespace luc
@@ -17,7 +18,7 @@ static int64_t least_power(int64_t n, int64_t most)
     return p;
 }
 
-/* Can elements be read `width` at a time along dimension 0 of `along`? */
+/* Whether elements can be read `width` at a time along dimension 0 of `along`. */
 static bool can_widen(const reduce_plan &p, int width, size_t size)
 {
     if (width == 1 || !is_aligned(p.x, width * size)) return false;
@@ -39,7 +40,7 @@ static bool can_widen(const reduce_plan &p, int width, size_t size)
 
 static void cut(reduce_plan *p)
 {
-    enum { ahead = 8 }; /* steps a thread should have, at least, where results are split */
+    enum { ahead = 8 }; /* the steps that a thread should have at least, if results are split */
     int64_t blocks, steps = p->count;
     if (p->columns) {
         int64_t packs = p->results / p->width, columns = least_power(packs, 32);
@@ -47,7 +48,7 @@ static void cut(reduce_plan *p)
         blocks = ceil_div(packs, reduce_threads / p->group);
     } else {
         steps = p->count / p->width;
-        bool few = p->results < 2 * reduce_blocks; /* too few for a warp each */
+        bool few = p->results < 2 * reduce_blocks; /* too few elements for a warp each */
         p->group = steps >= 4 * reduce_threads || (few && steps >= reduce_threads)
                        ? (int)reduce_threads
                        : (int)least_power(ceil_div(steps, 4), 32);
@@ -114,10 +115,10 @@ size_t reduce_workspace(const lucid_kernel_args *args)
     return partial_bytes(p) + (centres ? (size_t)p.results * sizeof(double) : 0);
 }
 
-/* ---- the parts --------------------------------------------------------------------------------- */
+/* ---- the parts ------------------------------------------------------------------------------ */
 
-/* partial [splits][results]: threads side by side along the results, `group` to each. With
- * `centres`, means go there instead of results to y. */
+/* partial [splits][results]: threads lie along the results, and `group` threads share each. With
+ * `centres`, means are written there, and no results to y. */
 template <class T, int K>
 __global__ void __launch_bounds__(reduce_threads)
     reduce_parts(reduce_plan p, int group, double *centres)

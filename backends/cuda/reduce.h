@@ -1,9 +1,9 @@
-/* reduce.h: how a reduction is cut, and what its kernels share (reduce.cu makes the plan,
+/* reduce.h: how a reduction is cut up, and what its kernels share (reduce.cu makes the plan,
  * reduce_rows.cu and reduce_columns.cu gather).
  *
  * A result gathers `count` elements. They are added in a tree that depends on sizes and strides
- * alone: the bits are the same in every run and on every GPU. Floats are added in the type that they
- * are computed in over a few elements, and from there on in double. */
+ * alone, so the bits are the same in every run and on every GPU. Floats are added over a few
+ * elements in the type in which they are computed, and from there on in double. */
 #ifndef LUC_CUDA_REDUCE_H
 #define LUC_CUDA_REDUCE_H
 
@@ -14,19 +14,19 @@
 namespace luc
 {
 
-enum { reduce_threads = 256, reduce_blocks = 1024 }; /* blocks: fewer are split */
+enum { reduce_threads = 256, reduce_blocks = 1024 }; /* with fewer blocks, results are split */
 enum reduce_kind { reduce_sum, reduce_squares, reduce_extreme };
 
 struct reduce_plan {
     const void *x;
     void *y;
     void *partial;         /* [splits][results], double or int64 */
-    const double *centres; /* squares: [results], or NULL: each block finds its own */
-    walk<2> kept;          /* the results: where they begin in x, and in y */
-    walk<1> reduced;       /* the elements of one */
+    const double *centres; /* of squares: [results]; NULL: each block finds its own */
+    walk<2> kept;          /* where a result begins in x and in y */
+    walk<1> reduced;       /* where the elements of a result lie */
     int64_t results, count;
     bool columns; /* neighbouring results are neighbours in x: threads go side by side along them */
-    int width;    /* elements that are read as one: of a row, or of neighbouring results */
+    int width;    /* elements read as one: of a row, or of neighbouring results */
     int group;    /* threads that share one result (rows) or one pack of results (columns) */
     int64_t splits,
         part; /* steps of the reduced space (packs of a row, rows of a column) a split */
@@ -43,7 +43,7 @@ bool reduce(const lucid_kernel_args *args);
 bool reduce_rows(const call &c, const reduce_plan &p);
 bool reduce_columns(const call &c, const reduce_plan &p);
 
-/* What is carried from thread to thread, and what a few elements are gathered in. */
+/* The type that threads exchange, and the type in which a few elements are gathered. */
 template <class T> struct sum_of {
     typedef double carried;
     typedef compute_t<T> near;
@@ -71,7 +71,8 @@ template <class T, int K> struct reducer {
     {
         return K == reduce_extreme ? (b > a || b != b ? b : a) : add(a, b);
     }
-    /* The order is turned round: the smallest is the largest of these. Its own inverse. */
+    /* Reverses the order: the smallest element has the largest value of this. It is its own
+     * inverse. */
     __device__ static float flip(float v)
     {
         return -v;
@@ -109,7 +110,7 @@ template <class T, int K> struct reducer {
         return INT64_MIN;
     }
 };
-/* Squared distances from a centre: in double from the beginning. */
+/* Squared distances from a centre are computed in double from the beginning. */
 template <class T> struct reducer<T, reduce_squares> : reducer<T, reduce_sum> {
     typedef double near;
     __device__ static double first(T x, double centre, bool)
@@ -119,7 +120,7 @@ template <class T> struct reducer<T, reduce_squares> : reducer<T, reduce_sum> {
     }
 };
 
-/* v[0] becomes all n of them, joined pairwise. */
+/* Joins all n values pairwise into v[0]. */
 template <class R, int n, class A> __device__ inline A join_all(A (&v)[n])
 {
 #pragma unroll
@@ -129,7 +130,7 @@ template <class R, int n, class A> __device__ inline A join_all(A (&v)[n])
     return v[0];
 }
 
-/* A pack as it is loaded ahead of its use: whole (see words). */
+/* A pack as it is loaded before its use: as whole words (see `words`). */
 template <class T, int W> struct ahead_of_use {
     words<sizeof(pack<T, W>)> raw;
     __device__ __forceinline__ void load(const T *p)
@@ -162,12 +163,12 @@ __device__ inline int64_t reduced_offset(const reduce_plan &p, int64_t step, int
     return at[0];
 }
 
-template <class Y> __device__ inline void put(void *y, int64_t at, Y value)
+template <class Y> __device__ inline void write_result(void *y, int64_t at, Y value)
 {
     static_cast<Y *>(y)[at] = value;
 }
 
-/* The result from what was gathered. */
+/* Computes the result from what was gathered. */
 __device__ inline void reduce_store(const reduce_plan &p, int64_t at, double v)
 {
     if (p.smallest) v = -v;
@@ -175,13 +176,13 @@ __device__ inline void reduce_store(const reduce_plan &p, int64_t at, double v)
     if (p.op == LUCID_OP_var) v /= fmax(0.0, (double)p.count - p.correction);
     switch (p.y_dtype) {
     case LUCID_F64:
-        return put(p.y, at, v);
+        return write_result(p.y, at, v);
     case LUCID_F16:
-        return put(p.y, at, to_f16((float)v));
+        return write_result(p.y, at, to_f16((float)v));
     case LUCID_BF16:
-        return put(p.y, at, to_bf16((float)v));
+        return write_result(p.y, at, to_bf16((float)v));
     default:
-        return put(p.y, at, (float)v);
+        return write_result(p.y, at, (float)v);
     }
 }
 __device__ inline void reduce_store(const reduce_plan &p, int64_t at, int64_t v)
@@ -189,16 +190,16 @@ __device__ inline void reduce_store(const reduce_plan &p, int64_t at, int64_t v)
     if (p.smallest) v = ~v;
     switch (p.y_dtype) {
     case LUCID_I64:
-        return put(p.y, at, v);
+        return write_result(p.y, at, v);
     case LUCID_I32:
-        return put(p.y, at, (int32_t)v);
+        return write_result(p.y, at, (int32_t)v);
     default:
-        return put(p.y, at, (uint8_t)v);
+        return write_result(p.y, at, (uint8_t)v);
     }
 }
 
-/* L::launch<T, K, W> for the input's dtype and the plan's kind; W elements at a time where the plan
- * has found them in packs. L::wide_extremes: packs serve the extremes too. */
+/* Calls L::launch<T, K, W> for the input's dtype and the plan's kind, with packs of W elements if
+ * the plan has found some. L::wide_extremes: extremes use packs too. */
 template <class L, class T, int W> bool reduce_floats(const call &c, const reduce_plan &p)
 {
     bool wide = p.width > 1;

@@ -1,9 +1,10 @@
-/* reduce_arg.cu: argmax and argmin: the first index, in logical order, of the extreme; a NaN is more
- * extreme than any number.
+/* reduce_arg.cu: argmax and argmin: the first index, in logical order, of the extreme; a NaN is
+ * more extreme than any number.
  *
- * Every thread scans the elements of its result that are `group` apart, in order; a block's threads
- * then join. Neighbouring threads take neighbouring elements where those are denser in memory, and
- * neighbouring results where those are. Few results are split over more blocks. */
+ * Every thread scans the elements of its result that are `group` apart, in order. Then the threads
+ * of a block join their findings. Neighbouring threads take neighbouring elements if those are
+ * denser in memory, and neighbouring results otherwise. If there are few results, each is split
+ * over several blocks. */
 #include "backends/cuda/cuda_priv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/view.h"
@@ -14,10 +15,10 @@ namespace luc
 enum {
     arg_threads = 256,
     arg_blocks = 1024,
-    arg_shortest = 16 /* elements a thread, when split */
+    arg_shortest = 16 /* elements of a thread, if a result is split */
 };
 
-/* The best so far: the order is turned round for argmin. Index -1: none yet. */
+/* The best so far. For argmin the order is reversed. Index -1: none yet. */
 template <class V> struct best {
     V value;
     int64_t index;
@@ -127,7 +128,7 @@ template <class T, class V> __global__ void __launch_bounds__(arg_threads) find(
         p.y[at[1]] = b.index;
 }
 
-/* The parts, joined by one thread a result: there are few results where there are parts. */
+/* Joins the parts, one thread for each result: there are parts only if there are few results. */
 template <class V> __global__ void __launch_bounds__(arg_threads) find_parts(arg_plan p)
 {
     int64_t result = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, at[2];
@@ -149,7 +150,7 @@ static int64_t least_power(int64_t n, int64_t most)
     return p;
 }
 
-/* Joins reduced dimensions that follow each other in logical order and in memory. */
+/* Joins reduced dimensions that follow each other both in logical order and in memory. */
 static void add_reduced(arg_plan *p, int64_t n, int64_t stride)
 {
     int last = p->ndim - 1;

@@ -1,14 +1,15 @@
-/* reduce_columns.cu: reductions whose results are neighbours in memory: threads go side by side
- * along the results, and a block's rows of threads share the elements.
+/* reduce_columns.cu: reductions whose results are neighbours in memory: threads lie along the
+ * results, and the rows of threads of a block share the elements.
  *
- * Bound by memory, as reduce_rows.cu: a thread reads 16 bytes of neighbouring results at a time,
- * four elements ahead. Sums of channels in channels_last go this way. */
+ * The kernel is bound by memory, as those of reduce_rows.cu are: a thread reads 16 bytes of
+ * neighbouring results at a time, four elements ahead. Sums of channels in channels_last are
+ * computed in this way. */
 #include "backends/cuda/reduce.h"
 
 namespace luc
 {
 
-/* Rows [r, end) of the reduced space, `step` apart, of W results side by side. */
+/* Rows [r, end) of the reduced space, `step` apart, for W adjacent results. */
 template <class T, int K, int W>
 __device__ void gather_columns(const reduce_plan &p, const T *x, int64_t r, int64_t end,
                                int64_t step, const double *centre,
@@ -41,8 +42,7 @@ __device__ void gather_columns(const reduce_plan &p, const T *x, int64_t r, int6
     }
 }
 
-/* The block's rows joined: what `acc` had in the first row is the whole. Every thread of a column
- * gets it. */
+/* Joins the rows of the block, in acc of the first row. Every thread of a column gets the whole. */
 template <class R, int W, class A> __device__ void join_rows(A *acc, int columns, int group)
 {
     __shared__ A all[reduce_threads * W];

@@ -1,15 +1,15 @@
-/* reduce_rows.cu: reductions whose elements are neighbours in memory: a group of threads of one
- * warp, or a block, for each result.
+/* reduce_rows.cu: reductions whose elements are neighbours in memory: each result has a group of
+ * threads of one warp, or a block.
  *
- * Bound by memory: every element is read once, 16 bytes a thread where alignment lets it, with four
- * (or eight narrow) loads in flight. Few results are split over more blocks; reduce.cu joins what
- * those leave. */
+ * The kernels are bound by memory: every element is read once, 16 bytes a thread where alignment
+ * allows it, with four (or eight narrow) loads in flight. If there are few results, each is split
+ * over several blocks, and reduce.cu joins the parts. */
 #include "backends/cuda/reduce.h"
 
 namespace luc
 {
 
-/* The steps [i, end) of a thread, `group` apart. */
+/* The steps [i, end) of a thread, which are `group` apart. */
 template <class T, int K, int W>
 __device__ typename reducer<T, K>::carried gather_row(const reduce_plan &p, const T *x, int64_t i,
                                                       int64_t end, double centre)
@@ -42,8 +42,8 @@ __device__ typename reducer<T, K>::carried gather_row(const reduce_plan &p, cons
     return acc;
 }
 
-/* All threads of a group get what the group has gathered. A group is part of a warp, or the block.
- * Joining is symmetric at every step, so all get the same bits. */
+/* Every thread of a group gets what the whole group has gathered. A group is part of a warp, or the
+ * block. Joining is symmetric at every step, so all threads get the same bits. */
 template <class R, class A> __device__ A join_group(A a, int group)
 {
     __shared__ A of_warp[reduce_threads / 32];

@@ -1,9 +1,9 @@
 /* softmax.cu: softmax, log_softmax and their gradients along any dimension.
  *
- * Rows whose elements are neighbours stay in registers: one read, one write, 16 bytes a thread where
- * alignment lets it (bound by memory). Longer rows and other dimensions are read twice, threads side
- * by side along whichever is denser in memory; the first pass keeps a running maximum. Sums are
- * joined in fixed trees. */
+ * Rows whose elements are neighbours stay in registers: they are read once and written once, 16
+ * bytes a thread where alignment allows it (bound by memory). Longer rows and other dimensions are
+ * read twice. There, neighbouring threads take neighbours along the dimension that is denser in
+ * memory, and the first pass keeps a running maximum. Sums are joined in fixed trees. */
 #include "backends/cuda/cuda_priv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/view.h"
@@ -14,7 +14,7 @@ namespace luc
 enum { any_threads = 256, row_threads = 128, most_threads = 1024 };
 
 struct softmax_plan {
-    const void *a, *b; /* x; grad and y */
+    const void *a, *b; /* forward: x; backward: grad and y */
     void *out;
     walk<3> other; /* the other dimensions: of out, a, b */
     int64_t n, step[3];
@@ -39,14 +39,14 @@ __device__ inline double log_of(double x)
     return log(x);
 }
 
-/* ---- rows in registers ------------------------------------------------------------------------- */
+/* ---- rows in registers ---------------------------------------------------------------------- */
 
 /* Elements a thread holds. */
 template <class T> struct held {
     enum { count = sizeof(compute_t<T>) == 8 ? 8 : 16 };
 };
 
-/* The largest, or the sum, of a group: part of a warp, or the block. All threads get the same. */
+/* The maximum, or the sum, over a group: part of a warp, or the block. All threads get the same. */
 template <bool sum, class C> __device__ C join_group(C v, int group)
 {
     __shared__ C of_warp[most_threads / 32];
@@ -68,7 +68,7 @@ template <bool sum, class C> __device__ C join_group(C v, int group)
     return v;
 }
 
-/* This thread's part of row `row` of operand k; what is behind the end becomes `rest`. */
+/* This thread's part of row `row` of operand k; elements after the end of the row become `rest`. */
 template <class T, int W>
 __device__ inline void load_row(compute_t<T> (&v)[held<T>::count], const T *p,
                                 const softmax_plan &s, int lane, bool mine, compute_t<T> rest)
@@ -98,7 +98,8 @@ __device__ inline void store_row(T *p, const compute_t<T> (&v)[held<T>::count],
     }
 }
 
-/* The row of this thread's group. False for none: the thread goes along for the shuffles. */
+/* Finds the row of this thread's group. False if there is none: the thread only takes part in the
+ * shuffles. */
 __device__ inline bool locate(const softmax_plan &s, int64_t (&at)[3])
 {
     int64_t row = (int64_t)blockIdx.x * (blockDim.x / s.group) + threadIdx.x / s.group;
@@ -120,10 +121,11 @@ __global__ void __launch_bounds__(most_threads) softmax_row(softmax_plan s)
 #pragma unroll
     for (int k = 0; k < n; k++) most = v[k] > most ? v[k] : most;
     most = join_group<false>(most, s.group);
-    /* -inf behind the end adds nothing; where the whole row is -inf, it is NaN as it should be */
+    /* -inf after the end of the row adds nothing; if the whole row is -inf, the result is NaN, as
+     * it should be */
 #pragma unroll
     for (int k = 0; k < n; k++) {
-        if ((int64_t)(k / W) * s.group * W >= s.n) continue; /* nobody has anything there */
+        if ((int64_t)(k / W) * s.group * W >= s.n) continue; /* no thread has an element there */
         v[k] -= most;
         C e = exp_of(v[k]);
         int64_t i = (int64_t)(lane + k / W * s.group) * W;
@@ -159,9 +161,9 @@ __global__ void __launch_bounds__(most_threads) softmax_backward_row(softmax_pla
     store_row<T, W>(static_cast<T *>(s.out) + at[0], g, s, lane, mine);
 }
 
-/* ---- any strides, any length ------------------------------------------------------------------- */
+/* ---- any strides, any length ---------------------------------------------------------------- */
 
-/* Where this thread works: its result, and its lane among the threads that share it. */
+/* Where this thread works: its result, and its lane among the threads that share the result. */
 __device__ inline bool locate_any(const softmax_plan &s, int64_t (&at)[3], int &lane)
 {
     int results = any_threads / s.group;
@@ -173,13 +175,13 @@ __device__ inline bool locate_any(const softmax_plan &s, int64_t (&at)[3], int &
     return mine;
 }
 
-/* A running maximum, and the sum of exp(x - maximum). */
+/* A running maximum, and the sum of exp(x - maximum) so far. */
 template <class C> struct running {
     C most, sum;
 };
 template <class C> __device__ inline void take(running<C> &r, C x)
 {
-    if (x > r.most) { /* x - x: an infinity makes the sum NaN */
+    if (x > r.most) { /* x - x, because an infinity makes the sum NaN */
         r.sum = r.sum * exp_of(r.most - x) + exp_of(x - x);
         r.most = x;
     } else if (x != (C)-HUGE_VAL) {
@@ -255,7 +257,7 @@ __global__ void __launch_bounds__(any_threads) softmax_backward_any(softmax_plan
     }
 }
 
-/* ---- the choice -------------------------------------------------------------------------------- */
+/* ---- the choice ----------------------------------------------------------------------------- */
 
 static int least_power(int64_t n, int most)
 {

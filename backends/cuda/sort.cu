@@ -1,17 +1,19 @@
 /* sort.cu: sort, argsort and topk along a dimension.
  *
  * A block sorts a tile, of one row or of several short ones, in shared memory by a bitonic network
- * (Batcher, Sorting networks and their applications, AFIPS 1968); a thread takes 8 items through three
- * steps of it in registers, so that shared memory is visited a third as often. topk goes on only with
- * what can still be among the first k: of two sorted runs, one of them backwards, the smaller of each
- * pair (Shanbhag, Pirk and Madden, Efficient top-k query processing on GPUs, SIGMOD 2018).
+ * (Batcher, Sorting networks and their applications, AFIPS 1968). A thread takes 8 items through
+ * three steps of it in registers, so that shared memory is visited a third as often. topk goes on
+ * only with items that can still be among the first k: of two sorted runs, one of them backwards,
+ * it keeps the smaller item of each pair (Shanbhag, Pirk and Madden, Efficient top-k query
+ * processing on GPUs, SIGMOD 2018).
  *
- * Longer rows are sorted tiles that are merged, two and two; each block finds by binary search which
- * parts of the two make its part of the result (Green, McColl and Bader, GPU merge path, ICS 2012). topk
- * of a long row sorts the first k of its tiles again. Items are all different, so there is one right
- * result, whatever the order in which blocks run. What bounds short rows is shared memory; long rows move
- * each item twice for each doubling. Rows along another than the innermost dimension are read with gaps:
- * neighbouring blocks find the rest of the sectors in the L2. */
+ * Longer rows are sorted in tiles, and sorted runs are merged in pairs. Each block finds by binary
+ * search which parts of the two runs make its part of the result (Green, McColl and Bader, GPU
+ * merge path, ICS 2012). topk of a long row sorts the first k of its tiles again. All items are
+ * different, so there is one right result, in whatever order the blocks run. Short rows are bound
+ * by shared memory; long rows move each item twice for each doubling. Rows along another dimension
+ * than the innermost one are read with gaps, and neighbouring blocks find the rest of the sectors
+ * in the L2. */
 #include "backends/cuda/cuda_priv.h"
 #include "backends/cuda/sort_keys.h"
 
@@ -21,12 +23,12 @@ namespace luc
 enum {
     items_log = 3, /* a thread holds 8 items */
     items = 1 << items_log,
-    small_tile_log = 10, /* short rows fill tiles of at least so many items */
-    merge_part = 2048,   /* items of a merged run that a block makes */
+    small_tile_log = 10, /* short rows fill tiles of at least this many items */
+    merge_part = 2048,   /* items of a merged run that one block makes */
     batch_log = 25       /* items of long rows that are worked on at a time */
 };
 
-/* Shared memory holds a tile, padded: 32 KiB and a sixteenth. */
+/* Shared memory holds a tile with gaps: 32 KiB and a sixteenth more. */
 template <class E> struct tile_of;
 template <> struct tile_of<narrow_item> {
     enum { log = 12 };
@@ -36,29 +38,30 @@ template <> struct tile_of<wide_item> {
 };
 
 struct sort_plan {
-    walk<3> rows; /* of x, values and indices */
+    walk<3> rows; /* for x, values and indices */
     const char *x;
     char *values; /* NULL: not wanted */
     int64_t *indices;
     int64_t x_step, y_step, i_step;
-    int64_t n, k; /* items a row; the first k of the order are written */
+    int64_t n, k; /* items of a row; the first k of the order are written */
     sort_type type;
 };
 
 /* Where a launch takes its items from, and where they go. */
 struct sort_pass {
-    const void *from;        /* items, `given` a row; NULL: x */
-    void *to;                /* items, `taken` a row; NULL: values and indices */
+    const void *from;        /* `given` items of each row; NULL: they come from x */
+    void *to;                /* `taken` items of each row; NULL: values and indices */
     int64_t first_row, rows; /* of the batch */
     int64_t given, taken;
-    int64_t tiles; /* a row */
+    int64_t tiles; /* of a row */
     int width_log; /* items of a tile that belong to one row */
-    int kept_log;  /* of these, as many may be among the first `out` */
-    int64_t out;   /* and so many are written */
+    int kept_log;  /* how many of these can be among the first `out` */
+    int64_t out;   /* how many are written */
     int64_t run;   /* merging: the length of the sorted runs */
 };
 
-/* 16 items, then a gap: threads that hold neighbouring groups of 8 use all banks. */
+/* After every 16 items there is a gap, so that threads that hold neighbouring groups of 8 use all
+ * banks. */
 __device__ inline int padded(int i)
 {
     return i + (i >> 4);
@@ -72,8 +75,8 @@ template <class E> __device__ inline void order(E &a, E &b, bool down)
     b = e;
 }
 
-/* Steps of the network over distances 2^(low + G - 1) to 2^low, among n items in groups of 2^G. Runs of
- * 2^run items are sorted up and down in turn; `up`: all upwards. */
+/* Steps of the network over distances 2^(low + G - 1) to 2^low, among n items in groups of 2^G.
+ * Runs of 2^run items are sorted up and down in turn; `up`: all are sorted upwards. */
 template <int G, class E> __device__ void exchange(E *data, int n, int low, int run, bool up)
 {
     for (int u = threadIdx.x; u < n >> G; u += blockDim.x) {
@@ -94,7 +97,7 @@ template <int G, class E> __device__ void exchange(E *data, int n, int low, int 
     __syncthreads();
 }
 
-/* Bitonic runs of 2^run items become sorted ones. */
+/* Turns bitonic runs of 2^run items into sorted ones. */
 template <class E> __device__ void merge_bitonic(E *data, int n, int run, bool up)
 {
     int left = run;
@@ -105,7 +108,7 @@ template <class E> __device__ void merge_bitonic(E *data, int n, int run, bool u
     while (left > 0) exchange<3>(data, n, left -= 3, run, up);
 }
 
-/* Every 8 items are sorted, up and down in turn; `up`: all upwards. */
+/* Sorts every 8 items, up and down in turn; `up`: all upwards. */
 template <class E> __device__ void sort_eights(E *data, int n, bool up)
 {
     for (int u = threadIdx.x; u < n >> 3; u += blockDim.x) {
@@ -128,7 +131,8 @@ template <class E> __device__ void sort_eights(E *data, int n, bool up)
     __syncthreads();
 }
 
-/* Of runs of 2^run items, up and down in turn, each pair becomes one: bitonic, of the smaller items. */
+/* Each pair of runs of 2^run items, sorted up and down in turn, becomes one bitonic run of the
+ * smaller items. */
 template <class E> __device__ void drop_larger(E *data, int n, int run)
 {
     E v[items / 2];
@@ -160,7 +164,7 @@ __device__ E read_item(const sort_plan &p, const sort_pass &t, int64_t row, int6
     return e;
 }
 
-/* The i-th of a row's order. */
+/* The i-th item in a row's order. */
 template <class E>
 __device__ void write_item(const sort_plan &p, const sort_pass &t, int64_t row, int64_t i, E e)
 {
@@ -177,7 +181,7 @@ __device__ void write_item(const sort_plan &p, const sort_pass &t, int64_t row, 
     store_bits(p.type, p.values, at[1] + i * p.y_step, bits);
 }
 
-/* ---- tiles ----------------------------------------------------------------------------------------- */
+/* ---- tiles ---------------------------------------------------------------------------------- */
 
 template <class E> __device__ void sort_tile(E *data, int n, const sort_pass &t)
 {
@@ -192,7 +196,7 @@ template <class E> __device__ void sort_tile(E *data, int n, const sort_pass &t)
     }
 }
 
-/* A block's tile holds parts of width items, one of a row or several of as many rows. */
+/* The tile of a block holds parts of `width` items, one part of each of several rows. */
 template <class E> __global__ void __launch_bounds__(512) sort_tiles(sort_plan p, sort_pass t)
 {
     LUC_SHARED_ARRAY(E, data);
@@ -219,9 +223,9 @@ template <class E> __global__ void __launch_bounds__(512) sort_tiles(sort_plan p
     }
 }
 
-/* ---- merging --------------------------------------------------------------------------------------- */
+/* ---- merging -------------------------------------------------------------------------------- */
 
-/* How many of the first d items of the union of a and b are a's. */
+/* How many of the first d items of the union of a and b come from a. */
 template <class E>
 __device__ int64_t split_at(const E *a, int64_t n_a, const E *b, int64_t n_b, int64_t d)
 {
@@ -236,7 +240,7 @@ __device__ int64_t split_at(const E *a, int64_t n_a, const E *b, int64_t n_b, in
     return low;
 }
 
-/* A block makes merge_part items of a row from two runs; merge_part divides a run. */
+/* A block makes merge_part items of a row from two runs; merge_part divides the length of a run. */
 template <class E>
 __global__ void __launch_bounds__(merge_part / items) merge_runs(sort_plan p, sort_pass t)
 {
@@ -244,7 +248,7 @@ __global__ void __launch_bounds__(merge_part / items) merge_runs(sort_plan p, so
     LUC_SHARED_ARRAY(E, data);
     const int64_t parts = (t.given + merge_part - 1) / merge_part;
     const int64_t row = blockIdx.x / parts, from = (blockIdx.x - row * parts) * merge_part;
-    if (from >= t.taken) return; /* topk: nobody asks for these */
+    if (from >= t.taken) return; /* topk: these are not wanted */
     const int64_t pair = from / (2 * t.run) * (2 * t.run), rest = t.given - pair;
     const int64_t n_a = rest < t.run ? rest : t.run;
     const int64_t n_b = rest - n_a < t.run ? rest - n_a : t.run;
@@ -278,7 +282,7 @@ __global__ void __launch_bounds__(merge_part / items) merge_runs(sort_plan p, so
     for (int i = threadIdx.x; i < n; i += blockDim.x) write_item(p, t, row, from + i, data[i]);
 }
 
-/* ---- the plan -------------------------------------------------------------------------------------- */
+/* ---- the plan ------------------------------------------------------------------------------- */
 
 static int log_of(int64_t n, int least)
 {
@@ -319,7 +323,7 @@ static sort_plan make_plan(const lucid_kernel_args *args)
     return p;
 }
 
-/* Long rows of which few items are wanted: the first k of each tile go on. */
+/* Long rows of which few items are wanted: only the first k of each tile go on. */
 template <class E> static bool is_selected(const sort_plan &p)
 {
     return p.k <= 1 << (tile_of<E>::log - 2);
@@ -331,7 +335,7 @@ static int64_t batch_rows(const sort_plan &p)
     return rows < 1 ? 1 : rows < p.rows.n ? rows : p.rows.n;
 }
 
-/* Items of the two buffers that long rows go through, for a row. */
+/* The number of items, for each row, in the two buffers that long rows go through. */
 template <class E> static void buffer_items(const sort_plan &p, int64_t items_of[2])
 {
     const int64_t tile = 1 << tile_of<E>::log, tiles = ceil_div(p.n, tile);
@@ -360,9 +364,9 @@ static size_t workspace(const lucid_kernel_args *args)
     return p.type.size == 8 ? bytes_of<wide_item>(p) : bytes_of<narrow_item>(p);
 }
 
-/* ---- launching ------------------------------------------------------------------------------------- */
+/* ---- launching ------------------------------------------------------------------------------ */
 
-/* Sorts tiles of at most 2^log items of each row; the first `out` of each go on. */
+/* Sorts tiles of at most 2^log items of each row. The first `out` items of each tile go on. */
 template <class E> static bool launch_tiles(const call &c, const sort_plan &p, sort_pass t)
 {
     const int most = tile_of<E>::log;
@@ -385,7 +389,7 @@ template <class E> static bool launch_merge(const call &c, const sort_plan &p, c
                     t);
 }
 
-/* The tiles' first k, sorted again until they are one tile. */
+/* The first k of each tile are sorted again until they are one tile. */
 template <class E>
 static bool select_batch(const call &c, const sort_plan &p, sort_pass t, E *const buffer[2])
 {

@@ -1,6 +1,7 @@
-/* sort_keys.h: what sorting kernels exchange: the key of an element, whose unsigned order is the one
- * wanted (NaN last of all, -0.0 like 0.0, all complemented for descending), and where it stood. No two are
- * alike, so any network sorts them stably. Elements of up to 4 bytes have both in one number. */
+/* sort_keys.h: what sorting kernels exchange: the key of an element, and its position. The unsigned
+ * order of the keys is the wanted order: NaN comes last, -0.0 equals 0.0, and all bits are
+ * complemented for descending order. No two items are equal, so any network sorts them stably.
+ * Elements of up to 4 bytes have key and position in one number. */
 #ifndef LUC_CUDA_SORT_KEYS_H
 #define LUC_CUDA_SORT_KEYS_H
 
@@ -52,7 +53,7 @@ __device__ inline void set_item(wide_item &e, uint64_t key, int64_t index)
     e.key = key;
     e.index = (uint64_t)index;
 }
-/* Behind everything. */
+/* An item that comes after all others. */
 __device__ inline void set_last(narrow_item &e)
 {
     e.bits = ~0ull;
@@ -62,7 +63,8 @@ __device__ inline void set_last(wide_item &e)
     e.key = e.index = ~0ull;
 }
 
-/* Of the bits of a float: its sign bit and infinity's bits say of which type. */
+/* The key of a float's bits. `sign` and `infinite`, the bits of its sign and of infinity, tell
+ * which type of float it is. */
 __device__ inline uint64_t float_key(uint64_t bits, uint64_t sign, uint64_t infinite)
 {
     const uint64_t all = sign | (sign - 1), size = bits & ~sign;
@@ -71,12 +73,12 @@ __device__ inline uint64_t float_key(uint64_t bits, uint64_t sign, uint64_t infi
     return bits & sign ? all & ~bits : bits | sign;
 }
 
-/* Types as kernels tell them apart at run time. */
+/* How kernels tell types apart at run time. */
 struct sort_type {
-    int size;                /* bytes of an element */
-    uint64_t sign, infinite; /* of floats; sign alone of signed integers */
+    int size;                /* the bytes of an element */
+    uint64_t sign, infinite; /* for floats; the sign alone for signed integers */
     bool floating;
-    uint64_t turned; /* what keys are complemented by */
+    uint64_t turned; /* the bits by which keys are complemented */
 };
 
 inline sort_type sort_type_of(lucid_dtype dtype, bool descending)
@@ -133,7 +135,8 @@ __device__ inline uint64_t to_key(const sort_type &t, uint64_t bits)
     return key ^ t.turned;
 }
 
-/* The bits back; those of zeros and NaNs, which keys do not tell apart, come from element `at` of x. */
+/* The bits of the element. Keys do not tell zeros and NaNs apart, so the bits of these are read
+ * from element `at` of x. */
 __device__ inline uint64_t from_key(const sort_type &t, uint64_t key, const char *x, int64_t at)
 {
     key ^= t.turned;

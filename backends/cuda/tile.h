@@ -3,14 +3,15 @@
  *
  * A problem says where elements lie by giving an `index` for each side of each matrix: `line` for a
  * stride, `pixels` for image, row and column, `taps` for kernel row, kernel column and channel. Two
- * of them together make an address and, for images, the coordinates that tell whether it lies in the
- * padding, which is 0. So a convolution is a product that never builds the matrix of its windows.
+ * of them together make an address and, for images, the coordinates that tell whether it lies in
+ * the padding, which is 0. So a convolution is a product that never builds the matrix of its
+ * windows.
  *
  * A block of 256 threads makes a tile of C. It steps through k with two buffers in shared memory:
- * while it multiplies out of one, each thread has the elements of the next tile under way into its
- * registers. 16-bit types are multiplied on tensor cores and summed in float; there the loading, an
- * element at a time, is what bounds. The others are summed in the type itself: bound by FMA issue and,
- * for convolutions, by the arithmetic of addresses, which one tile row of FMAs hides.
+ * while it multiplies from one, each thread loads elements of the next tile into its registers.
+ * 16-bit types are multiplied on tensor cores and summed in float; they are bound by the loading,
+ * one element at a time. The other types are summed in the type itself. They are bound by FMA issue
+ * and, for convolutions, by the arithmetic of addresses, which one tile row of FMAs hides.
  *
  * A product with few tiles and a long k is split along k: every part writes its sums into the
  * workspace, and a second kernel adds them in order, so the bits are the same in every run. */
@@ -24,9 +25,9 @@
 namespace luc
 {
 
-/* ---- indices ---------------------------------------------------------------------------------- */
+/* ---- indices -------------------------------------------------------------------------------- */
 
-/* One side's share of an element: offset, and image coordinates. */
+/* What one side contributes to an element's place: an offset, and image coordinates. */
 struct spot {
     int64_t at;
     int y, x;
@@ -40,7 +41,7 @@ struct line {
     }
 };
 
-/* i = (image * h + y) * w + x. The coordinates are y0 + y * y_step, x0 + x * x_step. */
+/* i = (image * h + y) * w + x. The coordinates are y0 + y * y_step and x0 + x * x_step. */
 struct pixels {
     int64_t image_stride, y_stride, x_stride;
     int h, w, y_step, x_step, y0, x0;
@@ -81,7 +82,7 @@ struct taps {
     }
 };
 
-/* A side's element exists where the sum of the coordinates lies in [0,h) x [0,w). */
+/* A side's element exists if the sum of the coordinates lies in [0,h) x [0,w). */
 struct bounds {
     unsigned h, w;
     __device__ bool hold(spot o, spot k) const
@@ -94,10 +95,10 @@ struct bounds {
  *     element      the type of A, B and C; its `core` says where they lie for one batch
  *     core at      with a, b, m, n, k, a_outer, a_depth, b_outer, b_depth (indices), a_limits,
  *                  b_limits, c_row(i) and store(c_row, j, sum); m and n are those of every batch
- *     checks_a, checks_b   whether the limits count; may_be_big: worth 128 x 128 tiles
+ *     checks_a, checks_b   whether the limits are checked; may_be_big: worth 128 x 128 tiles
  *     select(z)    the core of batch z */
 
-/* ---- sizes ------------------------------------------------------------------------------------ */
+/* ---- sizes ---------------------------------------------------------------------------------- */
 
 enum { tile_threads = 256 };
 
@@ -111,7 +112,7 @@ struct tiling {
     }
 };
 
-/* How a product of these sizes is cut up, on a device of so many multiprocessors. */
+/* How a product of these sizes is cut up, on a device with this number of multiprocessors. */
 inline tiling cut(int64_t m, int64_t n, int64_t k, int64_t batches, bool may_be_big,
                   int multiprocessors)
 {
@@ -122,8 +123,8 @@ inline tiling cut(int64_t m, int64_t n, int64_t k, int64_t batches, bool may_be_
     int64_t side = t.big ? 128 : 64;
     t.tiles_m = ceil_div(m, side);
     t.tiles_n = ceil_div(n, side);
-    /* Enough blocks for two on each multiprocessor, each with 128 or more of k, and no more than
-     * eight million sums kept. */
+    /* The split gives two blocks to each multiprocessor, each with 128 or more of k, and keeps at
+     * most eight million sums. */
     int64_t tiles = t.tiles_m * t.tiles_n * batches, parts = 1;
     if (tiles > 0 && tiles < multiprocessors) {
         parts = ceil_div(2 * multiprocessors, tiles);
@@ -138,9 +139,9 @@ inline tiling cut(int64_t m, int64_t n, int64_t k, int64_t batches, bool may_be_
     return t;
 }
 
-/* ---- loading ---------------------------------------------------------------------------------- */
+/* ---- loading -------------------------------------------------------------------------------- */
 
-/* Which elements of a tile [outer, k] this thread brings. */
+/* The elements of a tile [outer, k] that this thread loads. */
 template <int OUTER, int K> struct share {
     enum { count = OUTER * K / tile_threads };
     bool along_k;
@@ -155,7 +156,7 @@ template <int OUTER, int K> struct share {
     }
 };
 
-/* An element as the tile holds it: T itself, or what T is computed in. */
+/* An element as the tile holds it: T itself, or the type in which T is computed. */
 template <class V, class T> __device__ inline V held(T x)
 {
     if constexpr (sizeof(V) == sizeof(T))
@@ -183,12 +184,13 @@ __device__ inline void fetch(V (&to)[N], const T *p, share<OUTER, DEPTH> s, cons
     }
 }
 
-/* ---- multiplying ------------------------------------------------------------------------------- */
+/* ---- multiplying ---------------------------------------------------------------------------- */
 
-/* Two ways to hold a tile and its sums. `side` is a tile of A or B in shared memory; a thread has the
- * sums (i, j), i < rows and j < columns, of the rows row(i) and columns column(j) of the tile. */
+/* There are two ways to hold a tile and its sums. `side` is a tile of A or B in shared memory. A
+ * thread has the sums (i, j), i < rows and j < columns, of the rows row(i) and columns column(j) of
+ * the tile. */
 
-/* Where number i of a thread's `PER` rows or columns lies in the tile: in runs of four. */
+/* Where number i of a thread's `PER` rows or columns lies in the tile. They lie in runs of four. */
 template <int SIZE, int PER> __device__ inline int run(int thread, int i)
 {
     return i / 4 * (SIZE / (PER / 4)) + thread * 4 + i % 4;
@@ -197,10 +199,11 @@ template <int SIZE, int PER> __device__ inline int run(int thread, int i)
 template <class T, int M, int N, int K, int ROWS, int COLUMNS> struct fma_tile {
     enum { m = M, n = N, k = K, rows = ROWS, columns = COLUMNS };
     typedef compute_t<T> value;
-    /* Four elements longer than the tile, so that stores along k hit different banks. */
+    /* Rows are four elements longer than the tile, so that stores along k use different banks. */
     template <int OUTER> struct side {
         pack<value, 4> at[K][OUTER / 4 + 1];
-        template <int COUNT> __device__ void put(share<OUTER, K> s, const value (&from)[COUNT])
+        template <int COUNT>
+        __device__ void store_share(share<OUTER, K> s, const value (&from)[COUNT])
         {
 #pragma unroll
             for (int i = 0; i < COUNT; i++)
@@ -240,8 +243,8 @@ template <class T, int M, int N, int K, int ROWS, int COLUMNS> struct fma_tile {
 };
 
 /* c [16,8] += a [16,16] b [16,8] by the 32 threads of a warp. Thread 4 g + t has, as pairs, a's
- * (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8) and b's (2t, g), (2t + 8, g), the pairs along k;
- * and c's (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). */
+ * (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8) and b's (2t, g), (2t + 8, g), the pairs along
+ * k; and c's (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). */
 template <class T>
 __device__ inline void multiply_in_warp(float (&c)[4], const uint32_t (&a)[4],
                                         const uint32_t (&b)[2])
@@ -270,7 +273,7 @@ template <class T, int M, int N, int K> struct tensor_tile {
      * banks. */
     template <int OUTER> struct side {
         uint32_t at[OUTER][K / 2 + 4];
-        template <int COUNT> __device__ void put(share<OUTER, K> s, const T (&from)[COUNT])
+        template <int COUNT> __device__ void store_share(share<OUTER, K> s, const T (&from)[COUNT])
         {
 #pragma unroll
             for (int i = 0; i < COUNT; i++)
@@ -315,7 +318,7 @@ template <class T, int M, int N, int K> struct tensor_tile {
     }
 };
 
-/* The tiles of an element type. */
+/* The kinds of tiles for an element type. */
 template <class T, bool small_float> struct tiles_of {
     typedef fma_tile<T, 128, 128, 8, 8, 8> big; /* 64 accumulators a thread */
     typedef fma_tile<T, 64, 64, 16, 4, 4> small;
@@ -325,7 +328,7 @@ template <class T> struct tiles_of<T, true> {
     typedef tensor_tile<T, 64, 64, 32> small;
 };
 
-/* ---- the kernel ------------------------------------------------------------------------------- */
+/* ---- the kernel ----------------------------------------------------------------------------- */
 
 template <class P, class S>
 __global__ void __launch_bounds__(tile_threads)
@@ -367,9 +370,9 @@ __global__ void __launch_bounds__(tile_threads)
                            p.b_limits);
         int now = 0;
         for (; k < k_end; k += S::k, now ^= 1) {
-            a_tile[now].put(share_a, a_next);
-            b_tile[now].put(share_b, b_next);
-            __syncthreads(); /* the other buffer's readers are past it too: two buffers are enough */
+            a_tile[now].store_share(share_a, a_next);
+            b_tile[now].store_share(share_b, b_next);
+            __syncthreads(); /* all threads have read the other buffer, so two buffers are enough */
             if (k + S::k < k_end) {
                 fetch<P::checks_a>(a_next, p.a, share_a, a_outer, a_inside, p.a_depth, k + S::k,
                                    k_end, p.a_limits);
@@ -414,7 +417,7 @@ __global__ void add_parts(P given, tiling t, const compute_t<typename P::element
     }
 }
 
-/* Bytes of workspace that `multiply` needs. */
+/* The bytes of workspace that `multiply` needs. */
 template <class T> inline size_t parts_bytes(const tiling &t, int64_t m, int64_t n)
 {
     if (t.splits <= 1) return 0;

@@ -1,4 +1,4 @@
-/* vendor.cu: opening NVIDIA's libraries, and counting what they take on. */
+/* vendor.cu: opens NVIDIA's libraries, and counts the calls that they take. */
 #include "backends/cuda/vendor.h"
 
 #include <atomic>
@@ -25,7 +25,7 @@ static bool is_verbose()
 static void tell_counts()
 {
     for (int i = 0; i < 2; i++)
-        fprintf(stderr, "lucid: %s took on %ld calls, lucid's own kernels %ld\n", names[i],
+        fprintf(stderr, "lucid: %s computed %ld calls, lucid's own kernels %ld\n", names[i],
                 taken[i].load(), left[i].load());
 }
 

@@ -1,8 +1,9 @@
 /* vendor.h: matrix products by cuBLASLt and convolutions by cuDNN, where those can be loaded.
  *
  * Neither is linked: blas.cu and dnn.cu open them at run time (LUCID_CUBLASLT=0 and LUCID_CUDNN=0
- * say not to). Everything that they do not take on, lucid's own kernels do. Which it was is counted,
- * and told once on stderr with LUCID_CUDA_VERBOSE=1. The emulator has neither. */
+ * forbid it). What they do not compute, lucid's own kernels do. Each call is counted, and with
+ * LUCID_CUDA_VERBOSE=1 the first refusal and, at the end, the counts are printed to stderr. The
+ * emulator has neither library. */
 #ifndef LUC_CUDA_VENDOR_H
 #define LUC_CUDA_VENDOR_H
 
@@ -13,15 +14,16 @@ namespace luc
 
 /* ---- loading and counting (vendor.cu) ---- */
 enum library { cublaslt, cudnn };
-/* Opens the first of the names (up to a NULL) that is there. NULL: none, or switched off. */
+/* Opens the first of the names (a list that ends in NULL) that is found. NULL: none, or switched
+ * off. */
 void *open_library(library which, const char *const *names);
-/* Counts a call; `why` says why the library did not take it on (NULL: it did). */
+/* Counts a call. `why` says why the library did not compute it (NULL: it did). */
 void count_call(library which, const char *why);
 
 enum outcome {
-    not_handled, /* nothing was queued: the own kernel does it */
+    not_handled, /* nothing was queued, so lucid's own kernel computes it */
     done,
-    failed /* and the error is raised */
+    failed /* an error was raised */
 };
 
 /* C[z,i,j] = sum over k of A[z,i,k] B[z,k,j], + bias[j]. Strides in elements. */
@@ -31,16 +33,16 @@ struct product {
     const void *a, *b, *bias; /* bias may be NULL */
     void *c;
     int64_t a_row, a_column, b_row, b_column, c_row, c_column, bias_stride;
-    /* z, from its fastest dimension: of a, b and c */
+    /* z is counted from its fastest dimension; strides of a, b and c */
     int ndim;
     int64_t batches, dims[LUCID_MAX_DIMS], strides[LUCID_MAX_DIMS][3];
 };
 
-/* The product as column-major matrices, which is what BLAS takes: D [n,m] = first [n,k] second [k,m]
- * with C's memory as D, and B's and A's as first and second or their transposes. */
+/* The product as BLAS takes it, with column-major matrices: D [n,m] = first [n,k] second [k,m]. D
+ * is the memory of C, and first and second are those of B and A, or their transposes. */
 struct column_major {
     int64_t first_transposed, second_transposed; /* 0 or 1 */
-    int64_t first_rows, first_columns, first_ld; /* as they lie in memory */
+    int64_t first_rows, first_columns, first_ld; /* as the matrices lie in memory */
     int64_t second_rows, second_columns, second_ld, result_ld;
 };
 /* False where a matrix has no dimension of stride 1. (gemm.cu) */
@@ -54,18 +56,18 @@ struct convolution {
     lucid_dtype dtype;
     int device;
     int64_t n, c, h, w, o, kh, kw, oh, ow, stride[2], padding[2], dilation[2], groups;
-    /* Forward, what follows: y = max(0, y * scale + shift + residual), as far as given. */
+    /* What follows in forward: y = max(0, y * scale + shift + residual), as far as given. */
     bool has_scale, has_shift, has_residual, relu;
-    int alignment; /* of all addresses, in bytes: 16 or less */
+    int alignment; /* of all addresses, in bytes: at most 16 */
 };
-/* scale and shift [O] lie densely, in compute_t of the dtype where there is a scale; a shift alone is
- * conv2d's bias, in the dtype itself. The residual is like y. */
+/* scale and shift [O] are contiguous. With a scale both have the compute_t of the dtype; a shift
+ * alone is conv2d's bias, in the dtype itself. The residual is like y. */
 struct convolution_data {
     void *x, *w, *y;
     const void *scale, *shift, *residual;
 };
 
-/* Workspace that blas_multiply may use for this product, in bytes. */
+/* The bytes of workspace that blas_multiply may use for this product. */
 size_t blas_workspace(const product &p, int device);
 outcome blas_multiply(const call &c, const product &p, void *workspace, size_t bytes);
 #if !defined(LUC_CUDA_EMULATED) && !defined(LUC_HAVE_CUBLASLT)
@@ -79,8 +81,9 @@ inline outcome blas_multiply(const call &, const product &, void *, size_t)
 }
 #endif
 
-/* NULL where cuDNN can do it: then the workspace that it needs, in bytes. Else why not. What follows
- * the convolution is done too, by cuDNN or by one kernel of lucid's. */
+/* NULL if cuDNN can compute the convolution; *bytes is then the workspace that it needs. Otherwise
+ * the reason why it cannot. What follows the convolution is computed too, by cuDNN or by one kernel
+ * of lucid's. */
 const char *dnn_refuses(const convolution &v, size_t *bytes);
 outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
                      void *workspace, size_t bytes);

@@ -1,7 +1,8 @@
-/* view.h: several views of the same sizes walked together, with dimensions joined where they can be.
+/* view.h: several views of the same sizes are walked together. Dimensions are joined where that is
+ * possible.
  *
- * The host makes a `walk<K>`; device code asks it for the K offsets of element i. Sizes below 2^31
- * are divided by multiplication (Granlund and Montgomery, Division by invariant integers using
+ * The host makes a `walk<K>`, and device code asks it for the K offsets of element i. Sizes below
+ * 2^31 are divided by multiplication (Granlund and Montgomery, Division by invariant integers using
  * multiplication, PLDI 1994). */
 #ifndef LUC_CUDA_VIEW_H
 #define LUC_CUDA_VIEW_H
@@ -14,7 +15,7 @@
 namespace luc
 {
 
-/* Division of 0 <= n < 2^31 by a divisor that the host knows. */
+/* Divides 0 <= n < 2^31 by a divisor that the host knows. */
 struct divider {
     uint32_t d, multiplier, shift;
     __host__ __device__ divider() : d(1), multiplier(0), shift(0)
@@ -34,8 +35,8 @@ struct divider {
 template <int K> struct walk {
     int ndim; /* after joining; dimension 0 is the innermost */
     int64_t n;
-    bool small;      /* n < 2^31: 32-bit arithmetic does */
-    bool contiguous; /* every view is element i at offset i */
+    bool small;      /* n < 2^31, so 32-bit arithmetic is enough */
+    bool contiguous; /* in every view, element i lies at offset i */
     int64_t dims[LUCID_MAX_DIMS];
     int64_t strides[LUCID_MAX_DIMS][K];
     divider by[LUCID_MAX_DIMS];
@@ -45,7 +46,7 @@ template <int K> struct walk {
         for (int k = 0; k < K; k++) at[k] = 0;
         if (small) {
             uint32_t left = (uint32_t)i;
-            LUC_UNROLL /* so that sizes and strides are operands, and no loads */
+            LUC_UNROLL /* unrolled, so that sizes and strides are operands and no loads */
                 for (int d = 0; d < LUCID_MAX_DIMS; d++)
             {
                 if (d == ndim) break;
@@ -65,9 +66,9 @@ template <int K> struct walk {
     }
 };
 
-/* The walk over K views of the same sizes. Dimensions are put in the order of the first view's
- * strides (so that its memory is written front to back), or left in theirs if element i must be the
- * i-th in row-major order (in_rows), and joined where all views allow it. */
+/* The walk over K views of the same sizes. Dimensions are sorted by the strides of the first view,
+ * so that its memory is written front to back. If element i must be the i-th one in row-major order
+ * (in_rows), they keep their order. They are joined where all views allow it. */
 template <int K> walk<K> make_walk(const lucid_view *const (&views)[K], bool in_rows = false)
 {
     walk<K> w;
@@ -78,7 +79,7 @@ template <int K> walk<K> make_walk(const lucid_view *const (&views)[K], bool in_
         w.n *= v->dims[d];
         if (v->dims[d] != 1) order[n++] = d; /* from the innermost */
     }
-    for (int i = 1; i < n && !in_rows; i++) /* by the first view's strides, stably */
+    for (int i = 1; i < n && !in_rows; i++) /* sorted by the first view's strides, stably */
         for (int j = i; j > 0 && v->strides[order[j]] < v->strides[order[j - 1]]; j--) {
             int swapped = order[j];
             order[j] = order[j - 1];
@@ -109,8 +110,8 @@ template <int K> walk<K> make_walk(const lucid_view *const (&views)[K], bool in_
 template <class T, int W> struct alignas(sizeof(T) * W) pack {
     T v[W];
 };
-/* The same as words. A kernel that loads several packs before it uses one keeps them as these: the
- * compiler takes a pack of small types apart where it is loaded, and waits there. */
+/* The same as words. A kernel that loads several packs before it uses one keeps them in this form,
+ * because the compiler takes a pack of small types apart where it is loaded, and waits there. */
 template <int Bytes> struct alignas(Bytes) words {
     uint32_t v[Bytes / 4];
 };

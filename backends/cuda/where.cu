@@ -1,4 +1,4 @@
-/* where.cu: where(condition, a, b): it moves bits, whatever they are, by the size of an element. */
+/* where.cu: where(condition, a, b). It moves bits by the size of an element, whatever they mean. */
 #include "backends/cuda/cuda_priv.h"
 #include "backends/cuda/view.h"
 
@@ -16,7 +16,7 @@ struct choice {
     bool single[3];
 };
 
-/* All of one layout without gaps, or single values; bound by memory. */
+/* Operands that all have one layout without gaps, or are single values; bound by memory. */
 template <class T>
 __global__ void __launch_bounds__(block_threads) where_dense(T *y, choice in, int64_t n)
 {
