@@ -1,22 +1,22 @@
 /* index_add.cu: index_add and scatter_add, with the same bits in every run and without sorting.
  *
- * index_add chains the positions that have the same index, by comparing all with all (in shared
- * memory: count^2 comparisons, which stay below the time of moving the slices up to tens of
- * thousands of indices). The first of each chain then adds up its slices, in order, and writes the
- * sum once: every place is written by one thread.
+ * index_add links the positions that have the same index into chains, by comparing all with all (in
+ * shared memory: count^2 comparisons, which take less time than moving the slices up to tens of
+ * thousands of indices). The thread of a chain's first position then adds up the slices of the
+ * chain, in order, and writes the sum once, so each place is written by one thread.
  *
- * scatter_add, where every element has an index of its own: where there are few places, each looks
- * through its whole line of indices; else each line is added up by one thread, in order.
+ * In scatter_add every element has an index of its own. If there are few places, each place
+ * searches its whole line of indices; otherwise one thread adds up each line, in order.
  *
- * Each sum is rounded to the element type once, and long ones are taken in parts, as on the CPU: a
- * place that is named thousands of times neither stalls in 16 bits nor loses float's digits. */
+ * Each sum is rounded to the element type once, and long sums are taken in parts, as on the CPU. So
+ * a place that is named thousands of times neither stalls in 16 bits nor loses float's digits. */
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/index.h"
 
 namespace luc
 {
 
-enum { add_threads = 256, few_places = 1 << 20, chain_lanes = 8 /* threads a position */ };
+enum { add_threads = 256, few_places = 1 << 20, chain_lanes = 8 /* threads for each position */ };
 
 template <class T> __device__ inline compute_t<T> plus(compute_t<T> a, compute_t<T> b)
 {
@@ -35,7 +35,8 @@ template <> __device__ inline uint8_t plus<boolean>(uint8_t a, uint8_t b)
     return a | b;
 }
 
-/* A sum of many numbers: runs in the type that is computed in, and the runs' sums in double. */
+/* A sum of many numbers: runs are added in the type that is computed in, and their sums in
+ * double. */
 template <class T> struct long_sum {
     enum { run_length = 16 };
     compute_t<T> run = 0;
@@ -73,10 +74,10 @@ template <> struct long_sum<uint8_t> : exact_sum<uint8_t> {
 template <> struct long_sum<boolean> : exact_sum<boolean> {
 };
 
-/* ---- chains ------------------------------------------------------------------------------------ */
+/* ---- chains --------------------------------------------------------------------------------- */
 
-/* next[k]: the next position with index k's value, or `count`; as its complement, which is negative,
- * where k is the first. A wrong index is nobody's first. */
+/* next[k] is the next position with the index of k, or `count`. If k is the first of its chain, the
+ * value is stored as its complement, which is negative. A wrong index is in no chain. */
 __global__ void __launch_bounds__(add_threads)
     chain(int32_t *next, index_list index, int64_t stride, int count, checker check)
 {
@@ -108,12 +109,12 @@ __global__ void __launch_bounds__(add_threads)
 struct chain_plan {
     const int32_t *next;
     index_list index;
-    int64_t index_stride, from_stride, to_stride; /* along dim */
+    int64_t index_stride, from_stride, to_stride; /* strides along dim */
     int count;
-    walk<3> elements; /* of grad, of y without dim, the position along dim */
+    walk<3> elements; /* of grad, of y without dim, and the position along dim */
 };
 
-/* W elements side by side; all of a chain are added by its first. */
+/* W contiguous elements; the thread of a chain's first position adds the whole chain. */
 template <class T, int W>
 __global__ void __launch_bounds__(add_threads) add_chains(T *y, const T *g, chain_plan p)
 {
@@ -175,7 +176,7 @@ static bool add_by_chains(const call &c, int dim, int64_t count, int64_t index_s
             y = wide_y;
         }
     }
-    lucid_view same = g; /* y's places have grad's sizes but for dim */
+    lucid_view same = g; /* the sizes of y are those of grad, except along dim */
     place = g;
     for (int d = 0; d < g.ndim; d++) {
         same.strides[d] = d == dim ? 0 : y.strides[d];
@@ -206,17 +207,17 @@ template <class T> static bool index_add(const lucid_kernel_args *args)
                             index->ndim ? index->strides[0] : 0);
 }
 
-/* ---- an index for every element ---------------------------------------------------------------- */
+/* ---- an index for every element ------------------------------------------------------------- */
 
 struct scatter_plan {
     index_list index;
-    walk<3> lines; /* the other dimensions: of grad, index, y */
+    walk<3> lines; /* the other dimensions, of grad, index and y */
     int64_t grad_stride, index_stride, y_stride, count, size;
-    int group; /* threads that share a place */
+    int group; /* threads that share one place */
     checker check;
 };
 
-/* The type of the sums that lie in memory while they grow. */
+/* The type of the sums that are stored in memory while they grow. */
 template <class T> struct sums_in {
     typedef T type;
 };
@@ -230,7 +231,7 @@ template <> struct sums_in<bf16> {
     typedef float type;
 };
 
-/* A thread for each line: y, of T or of its wider type, is zero before. */
+/* A thread for each line. y, of T or of its wider type, is zero before. */
 template <class T, class S>
 __global__ void __launch_bounds__(add_threads) scatter_lines(S *y, const T *g, scatter_plan p)
 {
@@ -271,7 +272,7 @@ __global__ void __launch_bounds__(add_threads) scatter_places(T *y, const T *g, 
     if (lane == 0 && mine) y[at[2] + j * p.y_stride] = narrow<T>(sums[threadIdx.x]);
 }
 
-/* y while it grows: itself, or memory of the sums' type in the workspace, row-major. */
+/* Where y is while it grows: y itself, or memory of the sums' type in the workspace, row-major. */
 template <class S> static lucid_view sums_of(const lucid_view *y, S *workspace)
 {
     lucid_view v = *y;
@@ -294,7 +295,7 @@ static bool round_sums(const lucid_kernel_args *args, const lucid_view *sums)
     return table->kernels[LUCID_OP_cast][sums->dtype](&cast);
 }
 
-/* Many places, of many lines. */
+/* For many places, in many lines. */
 static bool sums_in_memory(const lucid_view *index, const lucid_view *y, int dim)
 {
     int64_t lines = 1, size = y->ndim ? y->dims[dim] : 1;
@@ -356,7 +357,7 @@ static size_t workspace(const lucid_kernel_args *args)
 {
     const lucid_view *index = args->in[1];
     int64_t n = count_of(index);
-    if (args->op == LUCID_OP_scatter_add) { /* chains are for a single line */
+    if (args->op == LUCID_OP_scatter_add) { /* chains are for a single line of indices */
         int dim = static_cast<const lucid_dim_attrs *>(args->attrs)->dim;
         const lucid_view *y = args->out[0];
         if (sums_in_memory(index, y, dim))

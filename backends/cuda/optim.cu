@@ -1,6 +1,6 @@
 /* optim.cu: optimizer steps over lists of tensors, with the formulas of backends/cpu/optim_body.h
- * in their order, so that float32 gives the same bits. Bound by memory: SGD with momentum moves
- * five values an element, Adam seven. */
+ * in their order, so that float32 gives the same bits. The kernels are bound by memory: SGD with
+ * momentum moves five values for each element, Adam seven. */
 #include "backends/cuda/optim_lists.h"
 #include "lucid/attrs.h"
 
@@ -77,7 +77,7 @@ template <class C> __device__ __forceinline__ C step_grad(const settings<C> &s, 
     return s.weight_decay != 0 && !s.decoupled ? fused(p, s.weight_decay, g) : g;
 }
 
-/* A moment as it is stored: 0 where it is smaller than `least`, as the CPU has it
+/* A moment as it is stored: 0 if it is smaller than `least`, as on the CPU
  * (backends/cpu/optim_priv.h). */
 template <class C> __device__ __forceinline__ C flushed(C moment, C least)
 {

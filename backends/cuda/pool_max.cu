@@ -1,7 +1,8 @@
 /* pool_max.cu: max pooling, its gradient, and picking by its indices.
  *
- * Bound by memory, of which the indices are a large part. The gradient gathers: each
- * element looks which of the few windows over it chose it, and adds in their order. */
+ * The kernels are bound by memory, of which the indices are a large part. The gradient gathers:
+ * each element finds out which of the few windows that cover it chose it, and adds their gradients
+ * in their order. */
 #include "backends/cuda/pool.h"
 
 namespace luc
@@ -12,7 +13,7 @@ template <class T, int W> __device__ inline pack<T, W> load_pack(const void *dat
     return *reinterpret_cast<const pack<T, W> *>(static_cast<const T *>(data) + at);
 }
 
-/* W winners of type I in memory, 16 bytes at a time. */
+/* The winners of W windows, with indices of type I, as they lie in memory: 16 bytes at a time. */
 template <class I, int W, class V>
 __device__ inline void store_winners(void *data, int64_t at, const V *v)
 {
@@ -36,7 +37,7 @@ __device__ inline void load_winners(const void *data, int64_t at, V *v)
     }
 }
 
-/* The index is of int32, of int64, or not asked for. */
+/* The index is int32, int64, or not wanted. */
 template <int W, class V>
 __device__ inline void store_index(const pool_plan &p, int64_t at, const V *v)
 {
@@ -55,7 +56,7 @@ template <int W, class V> __device__ inline void load_index(const pool_plan &p, 
         load_winners<int32_t, W>(p.index.data, at, v);
 }
 
-/* Pixels are counted in 32 bits but by the kernel that takes everything. */
+/* All kernels count pixels in 32 bits, except the one that takes everything. */
 template <int K, int W> struct winner_of {
     typedef int type;
 };
@@ -63,7 +64,7 @@ template <> struct winner_of<0, 1> {
     typedef int64_t type;
 };
 
-/* What no number of the type is below. */
+/* The number of the type that no other is below. */
 template <class C> __device__ inline C least()
 {
     return (C)-HUGE_VAL;
@@ -81,8 +82,9 @@ template <> __device__ inline uint8_t least<uint8_t>()
     return 0;
 }
 
-/* K: the window is K x K without dilation, and all its taps are loaded at once; 0: any. The first
- * largest wins, and a NaN over all: a tap outside counts as the least, which never wins. */
+/* K: the window is K x K without dilation, and all its taps are loaded at once; 0: any window. The
+ * first largest element wins, and a NaN wins over all. A tap outside counts as the least number,
+ * which never wins. */
 template <class T, int K, int W>
 __global__ void __launch_bounds__(pool_threads) max_forward(pool_plan p)
 {
@@ -194,7 +196,7 @@ template <class T> __global__ void __launch_bounds__(pool_threads) max_gather(po
     }
 }
 
-/* ---- the choice -------------------------------------------------------------------------------- */
+/* ---- the choice ----------------------------------------------------------------------------- */
 
 /* The side of a square window without dilation, if it has kernels of its own. */
 static int side_of(const pool_plan &p)
@@ -235,7 +237,7 @@ template <class T> static bool max_pool2d_gather(const lucid_kernel_args *args)
     call c(args);
     pool_plan p;
     if (!pool_make_plan(c, &p, c.in(0), c.out(0), c.in(1), false, false)) return false;
-    p.c *= p.width; /* one at a time */
+    p.c *= p.width; /* one element at a time */
     p.total *= p.width;
     p.width = 1;
     p.is_32bit = p.is_32bit && p.total < (int64_t)1 << 31;
@@ -246,7 +248,7 @@ template <class T> static bool max_pool2d_gather(const lucid_kernel_args *args)
 void register_pool_max(lucid_backend *b)
 {
     LUC_FLOATS(b, max_pool2d, max_pool2d);
-    LUC_INTEGERS(b, max_pool2d, max_pool2d); /* without a gradient */
+    LUC_INTEGERS(b, max_pool2d, max_pool2d); /* integers have no gradient */
     LUC_FLOATS(b, max_pool2d_backward, max_pool2d_backward);
     LUC_FLOATS(b, max_pool2d_gather, max_pool2d_gather);
 }
