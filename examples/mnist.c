@@ -4,8 +4,8 @@
  *     ./run mnist --epochs 1 --lr 0.05 --seed 7
  *     ./run mnist --load mnist.safetensors --eval-only
  *
- * This file is the whole of the training; examples/mnist/ holds what is around it: the options, the
- * progress bar and the pictures. */
+ * This file has the whole training. examples/mnist/ has the rest: the options, the progress bar and
+ * the pictures. */
 #include "mnist/options.h"
 #include "mnist/progress.h"
 #include "mnist/report.h"
@@ -14,8 +14,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-/* SIGINT (Ctrl-C) or SIGTERM, once it has come: training ends after the step, and what was reached
- * is saved. The second one ends the program at once. */
+/* The number of the signal, SIGINT (Ctrl-C) or SIGTERM, that has come; 0 before. Training then ends
+ * after the current step, and its weights are saved. A second signal ends the program at once. */
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int sig)
@@ -61,10 +61,10 @@ static double train_epoch(lucid_module *net, lucid_loader *data, lucid_optimizer
     return seen ? loss_sum / (double)seen : 0;
 }
 
-/* Loss and accuracy on the test data; wrong answers go to the report. */
+/* Loss and accuracy on the test data. Wrong answers go to the report. */
 static score test(lucid_module *net, lucid_loader *data, report *rep)
 {
-    LUCID_NO_GRAD; /* until the closing brace nothing is recorded */
+    LUCID_NO_GRAD; /* nothing is recorded until the closing brace */
     score s = {0};
     lucid_batch b;
     lucid_eval(net);
@@ -116,12 +116,12 @@ int main(int argc, char **argv)
     signal(SIGTERM, on_interrupt);
     if (o.threads > 0) lucid_set_num_threads(o.threads);
     lucid_manual_seed(o.seed);
-    lucid_set_deterministic(true); /* one seed, the same bits: also of cuDNN's convolutions */
+    lucid_set_deterministic(true); /* one seed, the same bits, also with cuDNN */
 
     lucid_module *net = make_net();
     lucid_to(net, o.device);
     if (o.load) lucid_load(net, o.load);
-    bool on_gpu = o.device.type == LUCID_CUDA; /* all of the data fits there */
+    bool on_gpu = o.device.type == LUCID_CUDA; /* the whole data set fits there */
     lucid_loader *train_data =
         data_Loader(data_MNIST(o.data, LUCID_TRAIN), .batch_size = o.batch_size, .shuffle = true,
                     .device = o.device, .resident = on_gpu);
@@ -138,5 +138,5 @@ int main(int argc, char **argv)
     lucid_loader_free(train_data);
     lucid_module_free(net);
     int status = lucid_finish();                     /* reports pending errors and leaks */
-    return interrupted ? 128 + interrupted : status; /* as shells tell it */
+    return interrupted ? 128 + interrupted : status; /* the exit status that shells expect */
 }

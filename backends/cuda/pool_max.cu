@@ -13,7 +13,7 @@ template <class T, int W> __device__ inline pack<T, W> load_pack(const void *dat
     return *reinterpret_cast<const pack<T, W> *>(static_cast<const T *>(data) + at);
 }
 
-/* The winners of W windows, with indices of type I, as they lie in memory: 16 bytes at a time. */
+/* Stores the winners of W windows, with indices of type I, 16 bytes at a time. */
 template <class I, int W, class V>
 __device__ inline void store_winners(void *data, int64_t at, const V *v)
 {

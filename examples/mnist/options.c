@@ -46,7 +46,7 @@ static const struct option table[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* A whole number in [low, high]; says what is wrong. */
+/* Reads a whole number in [low, high]. False if it is none, after saying what is wrong. */
 static bool read_integer(const char *name, const char *text, int64_t low, int64_t high,
                          int64_t *value)
 {
@@ -79,7 +79,7 @@ static bool read_device(const char *text, lucid_device *device)
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     bool ok = lucid_device_parse(text, device);
     if (ok && lucid_device_count(device->type) <= device->index) {
-        lucid_synchronize(*device); /* says why */
+        lucid_synchronize(*device); /* raises the error that says why */
         ok = false;
         fprintf(stderr, "mnist: --device: %s cannot be used here%s%s\n", text,
                 lucid_error()[0] ? ": " : "", lucid_error());
@@ -131,7 +131,7 @@ static bool read_option(options *o, int which, const char *value)
         o->help = true;
         return false;
     default:
-        return false; /* getopt has said what is wrong */
+        return false; /* getopt has printed what is wrong */
     }
 }
 

@@ -9,16 +9,16 @@ typedef struct options {
     int64_t batch_size; /* 64 */
     double lr;          /* the highest learning rate of the cycle */
     uint64_t seed;      /* 42 */
-    int threads;        /* 0: as many as the machine has */
+    int threads;        /* 0: all CPUs of the machine */
     lucid_device device;
-    const char *data; /* folder of the four files */
-    const char *out;  /* folder for what is written */
+    const char *data; /* folder with the four files */
+    const char *out;  /* folder for the results */
     const char *load; /* weights to begin with, or NULL */
     bool eval_only, quiet, help;
 } options;
 
 /* False when the program must end: help was asked for and printed, or something is wrong and was
- * said on stderr. */
+ * printed to stderr. */
 bool options_parse(options *o, int argc, char **argv);
 
 #endif

@@ -16,11 +16,12 @@ struct report {
     const options *o;
     FILE *metrics; /* NULL with --eval-only */
     double began;
-    /* the curves: the loss of every step, and loss and accuracy of the test after every epoch */
+    /* for the curves: the loss of every step, and loss and accuracy on the test data after every
+     * epoch */
     double *step_loss, *test_loss, *accuracy;
     int64_t steps, steps_capacity;
-    int epochs;          /* those that were finished */
-    int64_t epoch_steps; /* steps of one */
+    int epochs;          /* epochs that were finished */
+    int64_t epoch_steps; /* steps of one epoch */
     bool fashion;        /* the classes are clothes, not digits */
     /* wrong answers of the last pass over the test data */
     int wrong;
@@ -58,7 +59,7 @@ static void *need(void *memory)
     exit(1);
 }
 
-/* A text as JSON has it. */
+/* Writes a text as a JSON string. */
 static void put_text(FILE *file, const char *text)
 {
     fputc('"', file);
@@ -126,10 +127,10 @@ void report_step(report *r, double loss)
     r->step_loss[r->steps++] = loss;
 }
 
-/* MNIST and Fashion-MNIST have the same files and sizes: the first test labels tell them apart. */
+/* MNIST and Fashion-MNIST have the same files and sizes; the first test labels tell them apart. */
 static bool is_fashion(const double *labels, int64_t n)
 {
-    static const double first[] = {9, 2, 1, 1, 6, 1, 4, 6}; /* MNIST begins with a 7 */
+    static const double first[] = {9, 2, 1, 1, 6, 1, 4, 6}; /* MNIST's test data begin with a 7 */
     enum { FIRST = sizeof first / sizeof *first };
     for (int i = 0; i < FIRST && i < n; i++)
         if (labels[i] != first[i]) return false;
@@ -177,7 +178,7 @@ void report_weights(const report *r, lucid_module *net)
     if (!r->o->eval_only) lucid_save(net, in_folder(r, "mnist.safetensors", path));
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------- */
+/* ---- pictures ------------------------------------------------------------------------------- */
 
 static void save_picture(const report *r, lucid_image *image, const char *name)
 {
@@ -186,7 +187,7 @@ static void save_picture(const report *r, lucid_image *image, const char *name)
     lucid_image_free(image);
 }
 
-/* The accuracies fill the panel, which ends at 100 %: there is nothing above. */
+/* The accuracies fill the panel, which ends at 100 %, because nothing can be above. */
 static lucid_panel accuracy_panel(const lucid_series *accuracy)
 {
     double lowest = 100;

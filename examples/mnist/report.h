@@ -1,4 +1,4 @@
-/* report.h: what the MNIST example leaves behind: weights, metrics, pictures and the last line. */
+/* report.h: the results of the MNIST example: weights, metrics, pictures and the last line. */
 #ifndef MNIST_REPORT_H
 #define MNIST_REPORT_H
 
@@ -14,27 +14,27 @@ double score_accuracy(const score *s); /* percent */
 
 typedef struct report report;
 
-/* Begins the clock, and metrics.jsonl in the output folder with a line of all options, from which
- * the run can be repeated; the options must outlive the report. NULL after an error. */
+/* Starts the clock, and begins metrics.jsonl in the output folder with a line of all options, with
+ * which the run can be repeated. The options must outlive the report. NULL after an error. */
 report *report_begin(const options *o, lucid_module *net);
-/* Keeps the wrong answers of a batch x [N,1,28,28], y [N], guess [N] of the test data; those of an
- * earlier pass are forgotten when a new one begins. */
+/* Keeps the wrong answers of a batch x [N,1,28,28], y [N], guess [N] of the test data. When a new
+ * pass over the test data begins, those of the earlier pass are dropped. */
 void report_wrong_answers(report *r, const lucid_batch *b, lucid_tensor *guess);
-/* Remembers a training step's loss for the curve. */
+/* Keeps the loss of a training step for the curve. */
 void report_step(report *r, double loss);
-/* What an epoch has come to. */
+/* The results of an epoch. */
 typedef struct epoch_result {
     int epoch;
-    int64_t samples; /* of the training data; not all where it was interrupted */
+    int64_t samples; /* of the training data; fewer than all if the epoch was interrupted */
     double train_loss, lr, seconds;
-    const score *test; /* NULL: interrupted, and not tested */
+    const score *test; /* NULL: the epoch was interrupted and not tested */
 } epoch_result;
-/* Adds an epoch's line to metrics.jsonl; "interrupted" is true in that of an epoch that was. */
+/* Adds the epoch's line to metrics.jsonl; "interrupted" is true if the epoch was interrupted. */
 void report_epoch(report *r, const epoch_result *e);
-/* Saves the weights, after training. */
+/* Saves the weights after training. */
 void report_weights(const report *r, lucid_module *net);
-/* Saves the pictures, prints the last line, and frees the report. s NULL: the program was
- * interrupted. */
+/* Saves the pictures, prints the last line, and frees the report. With s NULL the line says that
+ * the program was interrupted. */
 void report_end(report *r, lucid_module *net, const score *s);
 
 #endif
