@@ -1,4 +1,4 @@
-/* init.c: first values of parameters. */
+/* init.c: initial values of parameters. */
 #include "nn/init.h"
 #include "autograd/autograd.h"
 #include "autograd/ops/elementwise.h"

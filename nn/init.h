@@ -1,5 +1,6 @@
-/* init.h: first values of parameters. Each writes its tensor in place, without recording, from the
- * default generator (random.h), and returns it; NULL on an error. Any floating dtype; any strides. */
+/* init.h: initial values of parameters. Each function writes its tensor in place, without
+ * recording, from the default generator (random.h), and returns it; NULL on an error. Any floating
+ * dtype; any strides. */
 #ifndef LUCID_NN_INIT_H
 #define LUCID_NN_INIT_H
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const char live_name[] = "data set"; /* in a report of what was never freed */
+static const char live_name[] = "data set"; /* for the report of objects that were never freed */
 
 void lucid_dataset_free(lucid_dataset *dataset)
 {
@@ -17,7 +17,7 @@ typedef struct tensors_dataset {
     lucid_dataset base;
     lucid_tensor *x, *y;
     const char *x_data, *y_data;
-    size_t x_size, y_size; /* bytes a sample takes */
+    size_t x_size, y_size; /* the bytes of a sample */
 } tensors_dataset;
 
 static bool tensors_get(const lucid_dataset *dataset, int64_t index, lucid_generator *rng, void *x,

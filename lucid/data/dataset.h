@@ -1,6 +1,6 @@
 /* dataset.h: where samples come from: a size and a function that gives sample i.
  *
- * A data set of one's own is a struct that begins with a lucid_dataset:
+ * A data set of your own is a struct that begins with a lucid_dataset:
  *
  *     typedef struct { lucid_dataset base; double phase; } Sines;
  *
@@ -40,8 +40,8 @@ struct lucid_dataset {
     /* Writes sample `index`, 0 <= index < size: x and y point to as many elements, row-major, as
      * one sample has. A loader with workers calls it from several threads at once. `rng` is for
      * augmentation: its numbers depend on the loader's seed, the epoch and the index alone, not on
-     * workers or order. Tensors that it makes end with the call. False after an error (raise it with
-     * lucid_raise); an error that was raised counts as false. */
+     * workers or order. Tensors that it makes end with the call. False after an error (raise it
+     * with lucid_raise); an error that was raised counts as false. */
     bool (*get)(const lucid_dataset *dataset, int64_t index, lucid_generator *rng, void *x,
                 void *y);
     /* Frees the data set; NULL where there is nothing to free. */

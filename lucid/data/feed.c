@@ -1,8 +1,8 @@
 /* feed.c: how a loader's batches get to its device.
  *
- * Two pieces of device memory take turns: while the device works on one batch, the next is copied
- * into the other, from page-locked memory, beside that work. A batch that the user has kept (or a
- * graph has saved) is left to him, and its place is made anew. */
+ * Two pieces of device memory take turns: while the device works on one batch, the next one is
+ * copied into the other piece, from page-locked memory. If the user has kept a batch, or a graph
+ * has saved it, he keeps its memory, and new memory takes its place. */
 #include "lucid/data/loader_priv.h"
 
 #include "lucid/attrs.h"
@@ -35,14 +35,14 @@ void luc_feed_end(luc_feed *feed)
     *feed = (luc_feed){.device = feed->device, .backend = feed->backend};
 }
 
-/* ---- batches in host memory ------------------------------------------------------------------ */
+/* ---- batches in host memory ----------------------------------------------------------------- */
 
 static void free_locked(void *user, void *data)
 {
     ((const lucid_backend *)user)->host_free(data);
 }
 
-/* A tensor on page-locked memory; in the scope. */
+/* A tensor on page-locked memory; it belongs to the scope. */
 static lucid_tensor *locked_tensor(const lucid_backend *b, lucid_shape shape, lucid_dtype dtype)
 {
     size_t bytes = (size_t)lucid_shape_numel(&shape) * lucid_dtype_size(dtype);
@@ -72,7 +72,7 @@ lucid_tensor *luc_feed_batch(const luc_feed *feed, const lucid_sample_spec *spec
     return t;
 }
 
-/* ---- to the device --------------------------------------------------------------------------- */
+/* ---- to the device -------------------------------------------------------------------------- */
 
 static lucid_tensor *empty_like(const lucid_tensor *t, lucid_device device)
 {
@@ -82,20 +82,21 @@ static lucid_tensor *empty_like(const lucid_tensor *t, lucid_device device)
     return lucid_empty_opt(lucid_tensor_shape(t), &options);
 }
 
-/* Nobody but the slot has it. */
+/* Whether nobody but the slot holds the tensor. */
 static bool is_unshared(const lucid_tensor *there)
 {
     return there && atomic_load(&there->refs) == 1 && atomic_load(&there->storage->refs) == 1;
 }
 
-/* The same, and it has the batch's sizes. */
+/* Whether the same is true and the tensor has the batch's sizes. */
 static bool is_free(const lucid_tensor *there, const lucid_tensor *t)
 {
     return is_unshared(there) &&
            luc_dims_equal(there->view.ndim, there->view.dims, t->view.ndim, t->view.dims);
 }
 
-/* Makes *slot a place for t. *fresh: it was made now, and what had its memory may still be queued. */
+/* Makes *slot a place for t. *fresh: it was made now, and work on the former owner of its memory
+ * may still be queued. */
 static bool make_place(lucid_tensor **slot, const lucid_tensor *t, lucid_device device, bool *fresh)
 {
     if (is_free(*slot, t)) return true;
@@ -112,8 +113,8 @@ static size_t bytes_of(const lucid_tensor *t)
     return (size_t)t->numel * lucid_dtype_size(t->view.dtype);
 }
 
-/* The user's tensor of a slot's memory. It ends with the batch, as on the CPU: the slot's own would
- * become the batch after the next one where somebody still has it. */
+/* The user's tensor on the memory of a slot. It ends with the batch, as on the CPU. If the user got
+ * the slot's own tensor and kept it, its content would become that of a later batch. */
 static lucid_tensor *batch_tensor(const lucid_tensor *slot)
 {
     lucid_meta meta;
@@ -177,13 +178,13 @@ bool luc_feed_leave(luc_feed *feed)
     void *mark = feed->backend->mark(feed->device.index, feed->slots[feed->slot].mark);
     if (!mark) return false;
     feed->slots[feed->slot].mark = mark;
-    /* A batch that somebody still has may be worked with behind this mark. */
+    /* Work on a batch that somebody still holds may also be queued after this mark. */
     feed->slots[feed->slot].marked =
         is_unshared(feed->slots[feed->slot].x) && is_unshared(feed->slots[feed->slot].y);
     return true;
 }
 
-/* ---- resident data ---------------------------------------------------------------------------- */
+/* ---- resident data -------------------------------------------------------------------------- */
 
 bool luc_feed_keep(luc_feed *feed, luc_job *job)
 {
@@ -208,7 +209,7 @@ bool luc_feed_order(luc_feed *feed, const int64_t *order, int64_t n)
     return feed->order != NULL;
 }
 
-/* Rows order[begin .. begin + n) of all; belongs to no scope. */
+/* Rows order[begin .. begin + n) of all samples; the tensor belongs to no scope. */
 static lucid_tensor *gather(const luc_feed *feed, const lucid_tensor *all, int64_t begin, int64_t n)
 {
     size_t scope = lucid_scope_begin();

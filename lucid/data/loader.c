@@ -13,19 +13,19 @@ static const char op[] = "data_Loader";
 struct lucid_loader {
     lucid_dataset *dataset;
     lucid_loader_options options; /* seed: the one in use */
-    int64_t batches, size;        /* of an epoch */
-    int64_t *order;               /* the samples as this epoch goes through them */
+    int64_t batches, size;        /* batches of an epoch */
+    int64_t *order;               /* the samples in the order of this epoch */
     bool running;                 /* an epoch has begun */
-    int64_t epoch, next;          /* the epoch that runs or comes; the next batch of it */
+    int64_t epoch, next;          /* the epoch that runs or comes next, and its next batch */
     luc_epoch shared;
-    luc_job current; /* what the user has */
+    luc_job current; /* the batch that the user has */
     luc_pool pool;
     luc_feed feed;
-    luc_job *jobs; /* batch k of the epoch is job k % capacity */
+    luc_job *jobs; /* batch k of the epoch is job k % capacity of the ring */
     int capacity;
 };
 
-/* ---- checks ---------------------------------------------------------------------------------- */
+/* ---- checks --------------------------------------------------------------------------------- */
 
 /* A batch of n samples must be a tensor that can exist. */
 static bool check_spec(const lucid_sample_spec *spec, int64_t n, const char *name)
@@ -76,7 +76,7 @@ static bool check_options(const lucid_loader_options *options)
     return true;
 }
 
-/* ---- making and freeing ---------------------------------------------------------------------- */
+/* ---- making and freeing --------------------------------------------------------------------- */
 
 static size_t sample_bytes(const lucid_sample_spec *spec)
 {
@@ -139,7 +139,7 @@ static void job_clear(luc_job *job)
     *job = (luc_job){0};
 }
 
-/* The batch that the user has. */
+/* Gives up the batch that the user has. */
 static void batch_clear(lucid_loader *loader)
 {
     const luc_end before = luc_ending((luc_end){.how = LUC_END_BATCH});
@@ -147,7 +147,7 @@ static void batch_clear(lucid_loader *loader)
     luc_ending(before);
 }
 
-/* Takes back what the workers have and the user holds. */
+/* Takes back the jobs of the workers and the batch of the user. */
 static void leave_epoch(lucid_loader *loader)
 {
     luc_pool_forget(&loader->pool);
@@ -172,7 +172,7 @@ void lucid_loader_free(lucid_loader *loader)
     luc_live_add(LUC_LIVE_LOADERS, -1);
 }
 
-/* ---- batches --------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 /* Prepares the job of a batch of this epoch. */
 static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
@@ -190,7 +190,7 @@ static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
     return false;
 }
 
-/* Every epoch has an order of its own, and every sample numbers of its own. */
+/* Every epoch has its own order, and every sample its own random numbers. */
 static void order_samples(lucid_loader *loader)
 {
     uint32_t key[4];
@@ -215,7 +215,7 @@ static bool give(lucid_loader *loader, int64_t number)
     return true;
 }
 
-/* The batches of this epoch that are made ahead, from the next one on. */
+/* Hands out the batches of this epoch that are made ahead, from the next one on. */
 static bool give_window(lucid_loader *loader)
 {
     for (int64_t k = 0; k < loader->capacity && loader->next + k < loader->batches; k++)
@@ -229,7 +229,8 @@ static bool start_workers(lucid_loader *loader, int first)
                           loader->options.workers, first);
 }
 
-/* Resident: all samples are made once, with the numbers of the first epoch, and stay. */
+/* For resident data: all samples are made once, with the random numbers of the first epoch, and
+ * stay. */
 static bool make_resident(lucid_loader *loader)
 {
     luc_job all = {.indices = loader->order, .n = loader->dataset->size};
@@ -262,8 +263,8 @@ static bool begin_epoch(lucid_loader *loader)
     return give_window(loader);
 }
 
-/* In a child of fork, which has none of the workers: starts its own, and has them make the batches
- * that the parent's had not handed over. */
+/* A child of fork has no workers. It starts its own, and they make the batches that the parent's
+ * workers had not handed over. */
 static bool go_on_after_fork(lucid_loader *loader)
 {
     for (int i = 0; i < loader->capacity; i++) job_clear(&loader->jobs[i]);
@@ -271,7 +272,7 @@ static bool go_on_after_fork(lucid_loader *loader)
     return start_workers(loader, (int)(loader->next % loader->capacity)) && give_window(loader);
 }
 
-/* A worker's message begins with the name of what failed, as every message does. */
+/* A worker's message already begins with the name of the function that failed. */
 static bool raise_kept(const luc_job *job)
 {
     const char *text = job->message ? job->message : "data_Loader: a worker failed";
@@ -285,7 +286,7 @@ static bool raise_kept(const luc_job *job)
     return luc_raise(job->code, name, "%s", text);
 }
 
-/* The next batch of the epoch to loader->current. */
+/* Puts the next batch of the epoch into loader->current. */
 static bool make_batch(lucid_loader *loader)
 {
     if (loader->options.resident) {
@@ -354,7 +355,7 @@ bool lucid_loader_set_epoch(lucid_loader *loader, int64_t epoch)
     return true;
 }
 
-/* ---- what a loader is ------------------------------------------------------------------------ */
+/* ---- what a loader is ----------------------------------------------------------------------- */
 
 int64_t lucid_loader_size(const lucid_loader *loader)
 {

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Has the data set write one sample. What tensors it makes on the way end here: neither a worker nor
- * the head of a while loop has a scope that ends soon. */
+/* Lets the data set write one sample. Tensors that it makes for this end here, because neither a
+ * worker nor the head of a while loop has a scope that ends soon. */
 static bool get_sample(const lucid_dataset *d, int64_t index, lucid_generator *rng, void *x,
                        void *y)
 {
@@ -26,7 +26,7 @@ bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *
     for (int64_t i = 0; i < job->n; i++) {
         if (stop && atomic_load_explicit(stop, memory_order_relaxed)) return true;
         int64_t index = job->indices[i];
-        /* 2^24 blocks are each sample's own. */
+        /* Each sample has 2^24 blocks of its own. */
         lucid_generator rng = {epoch->sample_seed, (uint64_t)index << 24};
         if (get_sample(d, index, &rng, job->x_data + (size_t)i * epoch->x_size,
                        job->y_data + (size_t)i * epoch->y_size))
@@ -40,7 +40,7 @@ bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *
     return true;
 }
 
-/* The error of this thread goes into the job, for the thread that waits for it. */
+/* Moves the error of this thread into the job, for the thread that waits for the job. */
 static void keep_error(luc_job *job)
 {
     job->code = lucid_error_code();
@@ -170,8 +170,8 @@ void luc_pool_end(luc_pool *pool)
 bool luc_pool_forget(luc_pool *pool)
 {
     if (!pool->workers || pool->fork_depth == luc_fork_depth()) return false;
-    /* A worker may have held the mutex: it is not touched again, and luc_pool_start makes it
-     * anew. */
+    /* A worker may have held the mutex. It is not used again, and luc_pool_start makes a new
+     * one. */
     free_arrays(pool);
     return true;
 }

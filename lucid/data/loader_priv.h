@@ -1,4 +1,4 @@
-/* loader_priv.h: the inside of a loader: jobs, and the workers that do them. */
+/* loader_priv.h: the inner parts of a loader: jobs, and the workers that do them. */
 #ifndef LUCID_DATA_LOADER_PRIV_H
 #define LUCID_DATA_LOADER_PRIV_H
 
@@ -17,23 +17,24 @@ typedef enum luc_job_state {
     LUC_JOB_DONE
 } luc_job_state;
 
-/* One batch to be made: the loader's thread owns the tensors, a worker writes their memory. It
- * belongs to the pool from luc_pool_give to luc_pool_take or _cancel, else to the loader's thread. */
+/* One batch to be made. The loader's thread owns the tensors, and a worker writes their memory. The
+ * job belongs to the pool from luc_pool_give to luc_pool_take or _cancel, otherwise to the loader's
+ * thread. */
 typedef struct luc_job {
     lucid_tensor *x, *y; /* retained */
     char *x_data, *y_data;
     const int64_t *indices;
     int64_t n, number;
     luc_fp_mode fp_mode; /* of the thread that gave it to the pool */
-    lucid_code code;     /* LUCID_OK, or what went wrong in a worker, and its message */
+    lucid_code code;     /* LUCID_OK, or the code and the message of a worker's error */
     char *message;
 } luc_job;
 
-/* What all samples of an epoch share. Constant while jobs are about. */
+/* What all samples of an epoch share. It does not change while there are jobs. */
 typedef struct luc_epoch {
     const lucid_dataset *dataset;
-    size_t x_size, y_size; /* bytes a sample takes */
-    uint64_t sample_seed;  /* of the samples' own generators */
+    size_t x_size, y_size; /* the bytes of a sample */
+    uint64_t sample_seed;  /* of the generators of the samples */
 } luc_epoch;
 
 /* Fills a job's memory, sample by sample. Stops when *stop becomes true (NULL: never). False after
@@ -44,8 +45,8 @@ bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *
 typedef struct luc_feed {
     lucid_device device;
     const lucid_backend *backend; /* NULL: batches stay on the CPU */
-    /* Two batches of device memory take turns, so that one is filled while the other is used; the
-     * mark says behind which of the device's work it may be filled again. */
+    /* Two batches of device memory take turns, so that one is filled while the other is used. A
+     * batch may be filled again after the work of the device that precedes its mark. */
     struct {
         lucid_tensor *x, *y;
         void *mark;
@@ -57,20 +58,21 @@ typedef struct luc_feed {
 
 bool luc_feed_begin(luc_feed *feed, lucid_device device);
 void luc_feed_end(luc_feed *feed);
-/* A CPU tensor of n samples that belongs to no scope, in memory from which uploads are fast; its
- * memory for writing. NULL after an error. */
+/* A CPU tensor of n samples that belongs to no scope, in memory from which uploads are fast. *data
+ * is that memory, to be written. NULL after an error. */
 lucid_tensor *luc_feed_batch(const luc_feed *feed, const lucid_sample_spec *spec, int64_t n,
                              char **data);
 /* Replaces a job's tensors by their copies on the device. */
 bool luc_feed_upload(luc_feed *feed, luc_job *job);
-/* The user's batch is over: its memory may be filled again behind what is queued now. */
+/* Ends the user's batch: its memory may be filled again after the work that is queued now. */
 bool luc_feed_leave(luc_feed *feed);
-/* Resident: takes the whole data set over from a job, and an epoch's order; then gathers batches. */
+/* For resident data: take the whole data set from a job, and the order of an epoch; gather a
+ * batch. */
 bool luc_feed_keep(luc_feed *feed, luc_job *job);
 bool luc_feed_order(luc_feed *feed, const int64_t *order, int64_t n);
 bool luc_feed_gather(luc_feed *feed, luc_job *job, int64_t begin);
 
-/* Threads that do the jobs of a ring in their order. */
+/* Threads that do the jobs of a ring in order. */
 typedef struct luc_pool {
     pthread_mutex_t mutex;
     pthread_cond_t work, done; /* a job waits; a job was done */
@@ -79,27 +81,27 @@ typedef struct luc_pool {
     luc_job_state *states; /* of the jobs; guarded by the mutex */
     int capacity;
     int next;    /* the job that a worker takes next */
-    int workers; /* threads that run */
+    int workers; /* threads that are running */
     pthread_t *threads;
-    atomic_bool stop;    /* leave the job and end */
-    atomic_bool cancel;  /* leave the job: its epoch is over */
-    unsigned fork_depth; /* luc_fork_depth of the process that has the threads */
+    atomic_bool stop;    /* set: leave the job and end */
+    atomic_bool cancel;  /* set: leave the job, because its epoch is over */
+    unsigned fork_depth; /* luc_fork_depth of the process that owns the threads */
 } luc_pool;
 
-/* Starts the workers, which wait for jobs; the one that is given first is job `first` of the ring.
- * False, with an error raised and nothing left over, on failure. */
+/* Starts the workers, which wait for jobs; the first job that is given is job `first` of the ring.
+ * False after an error, with nothing left over. */
 bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int capacity,
                     int workers, int first);
 /* Hands job `i` of the ring out; jobs are given in the order of the ring. */
 void luc_pool_give(luc_pool *pool, int i);
 /* Waits until job `i` is done and takes it back (its state becomes EMPTY). */
 void luc_pool_take(luc_pool *pool, int i);
-/* Takes every job back; what runs is broken off. The next job to be given is job 0. */
+/* Takes every job back, and stops the jobs that are running. The next job to be given is job 0. */
 void luc_pool_cancel(luc_pool *pool);
 /* Ends the workers. */
 void luc_pool_end(luc_pool *pool);
-/* In a child of fork, which has no workers: forgets them, frees what the pool has, and returns
- * true; the jobs are the loader's again. Elsewhere it does nothing and returns false. */
+/* A child of fork has no workers. In it the function forgets them, frees what the pool has, and
+ * returns true; the jobs then belong to the loader. Elsewhere it does nothing and returns false. */
 bool luc_pool_forget(luc_pool *pool);
 
 #endif

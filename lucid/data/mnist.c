@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char live_name[] = "data set"; /* in a report of what was never freed */
+static const char live_name[] = "data set"; /* for the report of objects that were never freed */
 
 static const char op[] = "data_MNIST";
 
@@ -20,7 +20,7 @@ typedef struct mnist_dataset {
     lucid_tensor *images, *labels; /* u8 [n,H,W] and [n] */
     const uint8_t *pixels, *classes;
     size_t image_size;
-    float value[256]; /* of each gray level */
+    float value[256]; /* the value of each gray level */
 } mnist_dataset;
 
 /* The two files of a split, and the SHA-256 of their uncompressed content. */
@@ -48,7 +48,7 @@ static char *join(const char *dir, const char *name, const char *suffix)
     return path;
 }
 
-/* The path of a file that exists, plain or .gz. */
+/* The path of the file that exists, plain or .gz. */
 static char *find_file(const char *dir, const char *name)
 {
     static const char *const suffixes[] = {"", ".gz"};
@@ -170,7 +170,7 @@ lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
         .get = mnist_get,
         .free = mnist_free,
     };
-    /* In float steps, as PyTorch's ToTensor and Normalize go: the same bits. */
+    /* In float steps, as in PyTorch's ToTensor and Normalize, so that the bits are the same. */
     for (int i = 0; i < 256; i++) {
         float v = (float)i / 255.0f;
         if (options->normalize) v = (v - (float)options->mean) / (float)options->std;

@@ -1,5 +1,5 @@
-/* resnet.c: residual networks. BatchNorm, the shortcut's addition and ReLU are one pass over memory,
- * and in eval a part of the convolution, unless somebody's hook looks between them. */
+/* resnet.c: residual networks. BatchNorm, the shortcut's addition and ReLU are one pass over
+ * memory, and in eval a part of the convolution, unless a hook needs the values between them. */
 #include "nn/models/resnet.h"
 #include "autograd/ops.h"
 #include "lucid/error.h"
@@ -17,7 +17,7 @@
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-/* A convolution that keeps the image's size, but for the stride. */
+/* A convolution that keeps the image's size, unless it has a stride. */
 static lucid_module *convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride)
 {
     lucid_module *m =
@@ -30,7 +30,7 @@ static lucid_module *convolution(int64_t in, int64_t out, int64_t kernel, int64_
     return NULL;
 }
 
-/* The shortcut where the sizes change. */
+/* The shortcut of a block that changes the sizes. */
 static lucid_module *projection(int64_t in, int64_t out, int64_t stride)
 {
     return nn_Sequential(convolution(in, out, 1, stride), nn_BatchNorm2d(out));
@@ -60,9 +60,9 @@ static lucid_module *finished(lucid_module *m, bool ok)
     return NULL;
 }
 
-/* ---- the basic block ------------------------------------------------------------------------- */
+/* ---- the basic block ------------------------------------------------------------------------ */
 
-/* The shortcut without parameters: pixels left out, channels of zeros added. x [N,C,H,W]. */
+/* The shortcut without parameters: it leaves out pixels and adds channels of zeros. x [N,C,H,W]. */
 static lucid_tensor *thin_and_pad(const nn_BasicBlock *b, lucid_tensor *x)
 {
     lucid_tensor *thin =
@@ -112,7 +112,7 @@ static lucid_module *basic_block(int64_t in, int64_t out, int64_t stride, bool c
     return finished(m, ok);
 }
 
-/* ---- the bottleneck -------------------------------------------------------------------------- */
+/* ---- the bottleneck ------------------------------------------------------------------------- */
 
 static lucid_tensor *bottleneck_forward(lucid_module *m, lucid_tensor *x)
 {
@@ -148,7 +148,7 @@ static lucid_module *bottleneck(int64_t in, int64_t out, int64_t stride)
     return finished(m, ok);
 }
 
-/* ---- the network ----------------------------------------------------------------------------- */
+/* ---- the network ---------------------------------------------------------------------------- */
 
 typedef struct plan {
     int depth;

@@ -1,5 +1,5 @@
 /* resnet.h: residual networks (He et al., 2016, "Deep residual learning for image recognition"),
- * with the names, shapes and first values of torchvision's, so that its weights load as they are. */
+ * with the names, shapes and initial values of torchvision's, so that its weights can be loaded. */
 #ifndef LUCID_NN_MODELS_RESNET_H
 #define LUCID_NN_MODELS_RESNET_H
 
