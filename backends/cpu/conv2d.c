@@ -1,6 +1,7 @@
-/* conv2d.c: conv2d, alone, with what follows it in a network and with its statistics, and its two
- * gradients over conv/conv.h: images that do not have their channels side by side are brought into
- * channels_last memory first, and results back, unless the engine takes them as they are. */
+/* conv2d.c: conv2d, alone, with the operators that follow it in a network and with its statistics,
+ * and its two gradients, over conv/conv.h. Images whose channels are not adjacent in memory are
+ * converted to channels_last memory first, and results are converted back, unless the engine takes
+ * them as they are. */
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/gemm.h"
@@ -12,11 +13,11 @@
 
 #include <math.h>
 
-/* x or y, its gradient, in [N,C,H,W]. */
+/* x or y, or its gradient, in [N,C,H,W]. */
 typedef struct {
     const lucid_view *view;
     bool convert;
-    char *dense; /* channels_last, if `convert` */
+    char *dense; /* in channels_last memory, if `convert` */
 } image;
 
 typedef struct {
@@ -26,16 +27,16 @@ typedef struct {
     size_t size;
     image x, y;
     const lucid_view *w;
-    /* conv2d_batch_norm, and conv2d's bias; NULL where not given */
+    /* of conv2d_batch_norm, and conv2d's bias; NULL if not given */
     const lucid_view *bias, *norm_weight, *norm_bias, *mean, *var;
     double eps;
     bool relu;
-    image residual;      /* brought into y's strides */
+    image residual;      /* converted to y's strides */
     char *scale, *shift; /* [o] of float, or double for double; NULL: 1, 0 */
     char *workspace;
     size_t bytes;
-    size_t packed;              /* bytes of the weights as they are kept packed; 0: they are not */
-    double *out_mean, *out_var; /* conv2d_statistics; [o] */
+    size_t packed;              /* bytes of the packed weights that are kept; 0: none are */
+    double *out_mean, *out_var; /* of conv2d_statistics; [o] */
 } job;
 
 static luc_conv_type conv_type(lucid_dtype dtype)
@@ -52,7 +53,7 @@ static luc_conv_type conv_type(lucid_dtype dtype)
     }
 }
 
-static void *carve(const lucid_kernel_args *args, size_t *used, size_t bytes)
+static void *reserve(const lucid_kernel_args *args, size_t *used, size_t bytes)
 {
     char *at = args->workspace ? (char *)args->workspace + *used : NULL;
     *used += (bytes + 63) & ~(size_t)63;
@@ -74,9 +75,8 @@ static bool same_strides(const lucid_view *v, const int64_t stride[4])
     return true;
 }
 
-/* Changes the strides under which the engine sees the image to those of channels_last, if it has to
-   be converted. */
-static void see(image *m, int64_t stride[4])
+/* If the image has to be converted, the engine gets the strides of channels_last memory. */
+static void use_channels_last(image *m, int64_t stride[4])
 {
     m->convert = m->view->dims[1] > 1 && stride[1] != 1;
     if (m->convert) channels_last(m->view->dims, stride);
@@ -98,11 +98,11 @@ static void set_params(job *j, const lucid_conv2d_attrs *a)
     memcpy(p->w_stride, j->w->strides, sizeof p->w_stride);
     /* double runs on any strides */
     if (j->type == LUC_CONV_F64 || luc_conv2d_takes_planes(p, j->type, j->pass)) return;
-    see(&j->x, p->x_stride);
-    see(&j->y, p->y_stride);
+    use_channels_last(&j->x, p->x_stride);
+    use_channels_last(&j->y, p->y_stride);
 }
 
-/* What conv2d_batch_norm has more than conv2d. */
+/* The attributes and inputs that conv2d_batch_norm has and conv2d has not. */
 static void set_norm(job *j, const lucid_kernel_args *args)
 {
     const lucid_conv2d_batch_norm_attrs *a = args->attrs;
@@ -111,7 +111,8 @@ static void set_norm(job *j, const lucid_kernel_args *args)
     j->eps = a->eps, j->relu = a->relu;
     j->residual.view = args->in[7];
     if (!j->residual.view) return;
-    /* The engine reads it with y's strides; what is converted is dense in channels_last memory. */
+    /* The engine reads the residual with y's strides; a converted one is dense in channels_last
+     * memory. */
     j->residual.convert = !same_strides(j->residual.view, j->p.y_stride);
     if (!j->residual.convert) return;
     channels_last(j->y.view->dims, j->p.y_stride);
@@ -134,7 +135,7 @@ static size_t plan(job *j, const lucid_kernel_args *args)
         j->x.view = first, j->w = second, j->y.view = out;
         j->bias = args->n_in > 2 ? args->in[2] : NULL;
     }
-    set_params(j, args->attrs); /* conv2d_batch_norm's begin with conv2d's */
+    set_params(j, args->attrs); /* the attributes of conv2d_batch_norm begin with those of conv2d */
     if (args->op == LUCID_OP_conv2d_batch_norm) set_norm(j, args);
     if (args->op == LUCID_OP_conv2d_statistics) {
         j->p.statistics = true;
@@ -145,18 +146,17 @@ static size_t plan(job *j, const lucid_kernel_args *args)
     for (int i = 0; i < 3; i++)
         if (images[i]->convert)
             images[i]->dense =
-                carve(args, &used, (size_t)luc_view_numel(images[i]->view) * j->size);
+                reserve(args, &used, (size_t)luc_view_numel(images[i]->view) * j->size);
     const size_t wide = j->type == LUC_CONV_F64 ? sizeof(double) : sizeof(float);
-    if (j->mean) j->scale = carve(args, &used, (size_t)j->p.o * wide);
-    if (j->mean || j->bias) j->shift = carve(args, &used, (size_t)j->p.o * wide);
+    if (j->mean) j->scale = reserve(args, &used, (size_t)j->p.o * wide);
+    if (j->mean || j->bias) j->shift = reserve(args, &used, (size_t)j->p.o * wide);
     if (j->pass == LUC_CONV_FORWARD && args->keep)
         j->packed = luc_conv2d_packed_bytes(&j->p, j->type);
     j->p.packed = j->packed > 0;
-    /* What is left of the workspace that the call really has: how many threads it is large enough
-     * for is not asked again. */
+    /* The rest of the workspace that the call really has. Its size is not computed again. */
     j->bytes = args->workspace ? args->workspace_size - used
                                : luc_conv2d_workspace(&j->p, j->type, j->pass);
-    j->workspace = carve(args, &used, j->bytes);
+    j->workspace = reserve(args, &used, j->bytes);
     return used;
 }
 
@@ -214,8 +214,8 @@ static void convert(const job *j, const image *m, bool back)
     luc_parallel_for(dims[0] * dims[2], (1 << 13) / (dims[1] * dims[3] + 1) + 1, convert_rows, &k);
 }
 
-/* The image's data as the engine reads it. */
-static void *bring(const job *j, const image *m)
+/* The image's data as the engine reads it, converted if necessary. */
+static void *engine_input(const job *j, const image *m)
 {
     if (!m->convert) return m->view->data;
     convert(j, m, false);
@@ -223,18 +223,18 @@ static void *bring(const job *j, const image *m)
 }
 
 /* Where the engine writes the image. */
-static void *room(const image *m)
+static void *engine_output(const image *m)
 {
     return m->convert ? m->dense : m->view->data;
 }
 
-/* Element i of a vector of parameters, or what it is where there is none. */
+/* Element i of a vector of parameters, or `otherwise` if there is none. */
 static double parameter(const lucid_view *v, int64_t i, double otherwise)
 {
     return v ? luc_view_get(v, i * v->strides[0]) : otherwise;
 }
 
-static void put(const job *j, char *vector, int64_t i, double value)
+static void set_element(const job *j, char *vector, int64_t i, double value)
 {
     if (j->type == LUC_CONV_F64)
         ((double *)(void *)vector)[i] = value;
@@ -242,8 +242,8 @@ static void put(const job *j, char *vector, int64_t i, double value)
         ((float *)(void *)vector)[i] = (float)value;
 }
 
-/* ((sum + bias) - mean) / sqrt(var + eps) * weight + norm_bias as sum * scale + shift: found in
-   double, rounded once. */
+/* Writes ((sum + bias) - mean) / sqrt(var + eps) * weight + norm_bias as sum * scale + shift. Both
+   are computed in double and rounded once. */
 static luc_conv_epilogue epilogue(const job *j)
 {
     for (int64_t i = 0; i < j->p.o && j->shift; i++) {
@@ -251,14 +251,14 @@ static luc_conv_epilogue epilogue(const job *j)
         if (j->mean) {
             scale = parameter(j->norm_weight, i, 1) / sqrt(parameter(j->var, i, 1) + j->eps);
             shift = (shift - parameter(j->mean, i, 0)) * scale + parameter(j->norm_bias, i, 0);
-            put(j, j->scale, i, scale);
+            set_element(j, j->scale, i, scale);
         }
-        put(j, j->shift, i, shift);
+        set_element(j, j->shift, i, shift);
     }
     return (luc_conv_epilogue){
         .scale = j->scale,
         .shift = j->shift,
-        .residual = j->residual.view ? bring(j, &j->residual) : NULL,
+        .residual = j->residual.view ? engine_input(j, &j->residual) : NULL,
         .relu = j->relu,
         .mean = j->out_mean,
         .var = j->out_var,
@@ -267,7 +267,7 @@ static luc_conv_epilogue epilogue(const job *j)
 
 /* ---- the kernels ----------------------------------------------------------------------------- */
 
-/* The weights packed: as they were kept, or packed now and kept. NULL after an error. */
+/* The packed weights: the kept ones, or new ones that are kept from now on. NULL after an error. */
 static lucid_kept *keep_packed(const job *j, const lucid_kernel_args *args)
 {
     const luc_conv_packing key = luc_conv2d_packing(&j->p);
@@ -291,8 +291,9 @@ static bool conv2d(const lucid_kernel_args *args)
     lucid_kept *kept = j.packed ? keep_packed(&j, args) : NULL;
     if (j.packed && !kept) return false;
     const luc_conv_epilogue then = epilogue(&j);
-    luc_conv2d_forward(&j.p, j.type, bring(&j, &j.x), kept ? lucid_kept_data(kept) : j.w->data,
-                       &then, room(&j.y), j.workspace, j.bytes);
+    luc_conv2d_forward(&j.p, j.type, engine_input(&j, &j.x),
+                       kept ? lucid_kept_data(kept) : j.w->data, &then, engine_output(&j.y),
+                       j.workspace, j.bytes);
     lucid_kept_release(kept);
     if (j.y.convert) convert(&j, &j.y, true);
     return true;
@@ -302,8 +303,8 @@ static bool conv2d_backward_input(const lucid_kernel_args *args)
 {
     job j;
     plan(&j, args);
-    luc_conv2d_grad_input(&j.p, j.type, bring(&j, &j.y), j.w->data, room(&j.x), j.workspace,
-                          j.bytes);
+    luc_conv2d_grad_input(&j.p, j.type, engine_input(&j, &j.y), j.w->data, engine_output(&j.x),
+                          j.workspace, j.bytes);
     if (j.x.convert) convert(&j, &j.x, true);
     return true;
 }
@@ -312,8 +313,8 @@ static bool conv2d_backward_weight(const lucid_kernel_args *args)
 {
     job j;
     plan(&j, args);
-    luc_conv2d_grad_weight(&j.p, j.type, bring(&j, &j.x), bring(&j, &j.y), j.w->data, NULL,
-                           j.workspace, j.bytes);
+    luc_conv2d_grad_weight(&j.p, j.type, engine_input(&j, &j.x), engine_input(&j, &j.y), j.w->data,
+                           NULL, j.workspace, j.bytes);
     return true;
 }
 

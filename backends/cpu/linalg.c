@@ -1,5 +1,5 @@
-/* linalg.c: matmul and linear over gemm.h: which strides are a transposition, what must be packed,
- * and which leading dimensions are rows of one large product. */
+/* linalg.c: matmul and linear over gemm.h. It finds out which strides are a transposition, what
+ * must be packed, and which leading dimensions are rows of one large product. */
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/parallel.h"
@@ -18,7 +18,7 @@ typedef struct {
     luc_gemm_params gemm;
     luc_gemm_type type;
     size_t size;
-    luc_loop loop; /* over what is not rows or columns: operands a, b, c */
+    luc_loop loop; /* over all dimensions but rows and columns: operands a, b, c */
     operand a, b, c;
     const lucid_view *bias;
     char *packed_bias, *gemm_workspace;
@@ -60,7 +60,7 @@ static void classify(operand *o)
     }
 }
 
-static void *carve(const lucid_kernel_args *args, size_t *used, size_t bytes)
+static void *reserve(const lucid_kernel_args *args, size_t *used, size_t bytes)
 {
     char *at = args->workspace ? (char *)args->workspace + *used : NULL;
     *used += (bytes + 63) & ~(size_t)63;
@@ -115,15 +115,14 @@ static size_t place_workspace(product *p, const lucid_kernel_args *args)
     for (int i = 0; i < 3; i++) {
         operand *o = operands[i];
         size_t elements = (size_t)o->rows * (size_t)o->cols;
-        if (o->pack) o->packed = carve(args, &used, elements * p->size);
+        if (o->pack) o->packed = reserve(args, &used, elements * p->size);
     }
     if (p->bias && p->bias->strides[0] != 1)
-        p->packed_bias = carve(args, &used, (size_t)p->bias->dims[0] * p->size);
-    /* What is left of the workspace that the call really has: how many threads it is large enough
-     * for is not asked again. */
+        p->packed_bias = reserve(args, &used, (size_t)p->bias->dims[0] * p->size);
+    /* The rest of the workspace that the call really has. Its size is not computed again. */
     p->gemm_bytes =
         args->workspace ? args->workspace_size - used : luc_gemm_workspace(&p->gemm, p->type);
-    p->gemm_workspace = carve(args, &used, p->gemm_bytes);
+    p->gemm_workspace = reserve(args, &used, p->gemm_bytes);
     return used;
 }
 
@@ -226,8 +225,8 @@ static void pack(const product *p, const operand *o, char *strided, bool back)
     luc_parallel_for(o->rows, (1 << 14) / (o->cols + 1) + 1, pack_rows, &c);
 }
 
-/* The matrix of this step: where it lies, or packed unless that was done for the step before. */
-static char *bring(const product *p, const operand *o, int64_t offset, char **before)
+/* The matrix of this step: in place, or packed unless the step before has packed the same one. */
+static char *dense_matrix(const product *p, const operand *o, int64_t offset, char **before)
 {
     char *at = o->data + offset * (int64_t)p->size;
     if (!o->pack) return at;
@@ -236,7 +235,7 @@ static char *bring(const product *p, const operand *o, int64_t offset, char **be
     return o->packed;
 }
 
-static const void *bring_bias(const product *p)
+static const void *dense_bias(const product *p)
 {
     if (!p->bias) return NULL;
     if (!p->packed_bias) return p->bias->data;
@@ -261,13 +260,14 @@ static void step_offsets(const product *p, int64_t step, int64_t offsets[3])
 
 static void multiply(const product *p)
 {
-    const void *bias = bring_bias(p);
+    const void *bias = dense_bias(p);
     char *last_a = NULL, *last_b = NULL;
     if (p->c.rows == 0 || p->c.cols == 0) return;
     for (int64_t step = 0; step < p->steps; step++) {
         int64_t at[3];
         step_offsets(p, step, at);
-        const char *a = bring(p, &p->a, at[0], &last_a), *b = bring(p, &p->b, at[1], &last_b);
+        const char *a = dense_matrix(p, &p->a, at[0], &last_a),
+                   *b = dense_matrix(p, &p->b, at[1], &last_b);
         char *c = p->c.data + at[2] * (int64_t)p->size;
         luc_gemm(&p->gemm, p->type, p->swap ? b : a, p->swap ? a : b, p->c.pack ? p->c.packed : c,
                  bias, p->gemm_workspace, p->gemm_bytes);

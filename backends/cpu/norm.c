@@ -109,7 +109,7 @@ static void cut_lanes(luc_norm_plan *p)
     if (p->blocks < 1) p->blocks = 1; /* it takes the tail */
 }
 
-static void *carve(char *workspace, size_t *used, size_t bytes)
+static void *reserve(char *workspace, size_t *used, size_t bytes)
 {
     void *at = workspace ? workspace + *used : NULL;
     *used += (bytes + 63) & ~(size_t)63;
@@ -191,16 +191,16 @@ size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
 
     size_t used = 0, per_channel = (size_t)p->channels * sizeof(double);
     char *w = args->workspace;
-    p->mean = carve(w, &used, per_channel);
-    p->scale = carve(w, &used, per_channel);
-    p->bias = carve(w, &used, per_channel);
-    p->slope = carve(w, &used, per_channel);
-    p->shift = carve(w, &used, per_channel);
+    p->mean = reserve(w, &used, per_channel);
+    p->scale = reserve(w, &used, per_channel);
+    p->bias = reserve(w, &used, per_channel);
+    p->slope = reserve(w, &used, per_channel);
+    p->shift = reserve(w, &used, per_channel);
     int64_t across = p->lanes ? p->width : p->channels;
-    p->sums = carve(w, &used, (size_t)(2 * across * p->blocks) * sizeof(double));
+    p->sums = reserve(w, &used, (size_t)(2 * across * p->blocks) * sizeof(double));
     if (p->lanes) {
-        p->lane_centre = carve(w, &used, (size_t)p->width * sizeof(double));
-        p->lane_coef = carve(w, &used, (size_t)(6 * p->width) * sizeof(double));
+        p->lane_centre = reserve(w, &used, (size_t)p->width * sizeof(double));
+        p->lane_coef = reserve(w, &used, (size_t)(6 * p->width) * sizeof(double));
     }
     return used;
 }

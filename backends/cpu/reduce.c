@@ -61,7 +61,7 @@ static void add_dim(space *s, int64_t n, int64_t in, int64_t out)
 }
 
 /* Largest stride first, neighbours joined. */
-static void tidy(space *s)
+static void sort_and_join(space *s)
 {
     for (int i = 1; i < s->ndim; i++) {
         int64_t n = s->dims[i], in = s->in[i], out = s->out[i];
@@ -104,8 +104,8 @@ static void split_dims(plan *p, const lucid_view *x, const lucid_view *y, uint32
         *(reduced ? &p->count : &p->results) *= x->dims[d];
         add_dim(reduced ? &p->reduced : &p->kept, x->dims[d], in, out);
     }
-    tidy(&p->kept);
-    tidy(&p->reduced);
+    sort_and_join(&p->kept);
+    sort_and_join(&p->reduced);
 }
 
 static luc_reduce_type loop_type(lucid_dtype t)

@@ -208,8 +208,8 @@ static const double *take_dy(const plan *g, const chunk *k, int64_t o, int64_t c
 }
 
 /* Sum i of a chunk's channel a, and what follows it, into y. */
-static inline void put(const luc_conv_epilogue *then, double sum, int64_t channel, int64_t at,
-                       double *y)
+static inline void finish_sum(const luc_conv_epilogue *then, double sum, int64_t channel,
+                              int64_t at, double *y)
 {
     if (then->scale) sum *= ((const double *)then->scale)[channel];
     if (then->shift) sum += ((const double *)then->shift)[channel];
@@ -217,19 +217,19 @@ static inline void put(const luc_conv_epilogue *then, double sum, int64_t channe
     y[at] = then->relu && sum < 0 ? 0 : sum;
 }
 
-static void put_y(const plan *g, const chunk *k, int64_t o, const double *from)
+static void finish_y(const plan *g, const chunk *k, int64_t o, const double *from)
 {
     const luc_conv2d_params *p = g->p;
     const luc_conv_epilogue none = {0}, *then = g->then ? g->then : &none;
     for (int64_t a = 0; a < g->og && g->y_planes; a++) {
         const int64_t at = y_at(p, k, o + a);
         for (int64_t i = 0; i < k->count; i++)
-            put(then, from[a * k->count + i], o + a, at + i, g->out);
+            finish_sum(then, from[a * k->count + i], o + a, at + i, g->out);
     }
     for (int64_t i = 0; i < k->count && !g->y_planes; i++) {
         const int64_t at = k->n * p->y_stride[0] + o * p->y_stride[1] + place(p, k->begin + i);
         for (int64_t a = 0; a < g->og; a++)
-            put(then, from[a * k->count + i], o + a, at + a * p->y_stride[1], g->out);
+            finish_sum(then, from[a * k->count + i], o + a, at + a * p->y_stride[1], g->out);
     }
 }
 
@@ -274,7 +274,7 @@ static void forward_item(void *ctx, int64_t begin, int64_t end, int thread)
     if (g->y_sums) to = g->out + y_at(g->p, &k, group * g->og), q.ldc = g->p->y_stride[1];
     luc_gemm(&q, LUC_GEMM_F64, g->w + group * g->og * g->depth, windows, to, NULL, m.gemm,
              g->gemm_bytes);
-    if (!g->y_sums) put_y(g, &k, group * g->og, to);
+    if (!g->y_sums) finish_y(g, &k, group * g->og, to);
 }
 
 /* Items: blocks of input channels of the groups of all images. */
