@@ -1,12 +1,13 @@
-/* convert.h: rows of one element type to another, the same at every level. */
+/* convert.h: converts rows of one element type to another. The results are the same at every
+ * level. */
 #ifndef LUC_CONVERT_H
 #define LUC_CONVERT_H
 
 #include "backends/cpu/cpu_priv.h"
 
 /* y[i] = (type)x[i] for contiguous rows. Floats are cut towards zero when they become integers, as
- * in PyTorch; what does not fit becomes the smallest integer of the type (u8: its lower 8 bits of
- * the int64). Anything becomes bool by x != 0. */
+ * in PyTorch. A number that does not fit becomes the smallest integer of the type (for u8: the
+ * lower 8 bits of the int64). A bool is x != 0. */
 typedef void (*luc_convert_fn)(void *y, const void *x, int64_t n);
 
 typedef struct luc_convert_table {

@@ -33,21 +33,23 @@ typedef enum {
 /* The highest level that both this CPU and this build have. */
 luc_cpu_level luc_cpu_best(void);
 
-/* The level in use: luc_cpu_best(), capped by the environment's LUCID_CPU when first asked. */
+/* The level in use: the level of the running call, else luc_cpu_best() as LUCID_CPU limits it. */
 luc_cpu_level luc_cpu_current(void);
 
-/* Use a level from now on, in every thread. False, and no change, if the CPU or the build lacks
-   it. For tests and benchmarks. A call that is under way keeps the level that it began with. */
+/* Sets the level for every thread from now on. False, and no change, if the CPU or the build lacks
+   it. It is meant for tests and benchmarks. A call that is under way keeps the level that it began
+   with. */
 bool luc_cpu_force(luc_cpu_level level);
 
-/* The best level that `cap`, the value of LUCID_CPU, allows: in any case of letters; the best of
-   all for NULL, "" and a name that is none, for which *known becomes false. */
+/* The best level that `cap`, the value of LUCID_CPU in upper or lower case, allows. It is the best
+   of all for NULL, for "", and for an unknown name, for which *known becomes false. */
 luc_cpu_level luc_cpu_capped(const char *cap, bool *known);
 
 /* "ref", "avx2", "avx512". */
 const char *luc_cpu_level_name(luc_cpu_level level);
 
-/* Bytes of data cache that one core has for itself, level 1 and level 2 (guessed where unknown). */
+/* The bytes of data cache that one core has for itself, level 1 and level 2 (a guess if
+   unknown). */
 size_t luc_cpu_l1d_bytes(void);
 size_t luc_cpu_l2_bytes(void);
 
@@ -70,7 +72,8 @@ const lucid_backend *luc_cpu_backend(void);
 #define LUC_LEVEL_NAME(name) LUC_JOIN(name, _ref)
 #endif
 
-/* The tables that this build holds, lowest level first; absent ones repeat the one below. */
+/* The tables that this build holds, the lowest level first. An absent level has the table of the
+   level below. */
 #if defined(LUC_HAVE_LEVEL_AVX512)
 #define LUC_TABLES(name)                          \
     {                                             \

@@ -1,22 +1,25 @@
-/* default_threads.h: how many threads a program gets that asks for no number. */
+/* default_threads.h: how many threads a program gets if it does not set a number. */
 #ifndef LUC_DEFAULT_THREADS_H
 #define LUC_DEFAULT_THREADS_H
 
 #include <stddef.h>
 
-/* The CPUs that the control groups of this process allow it, rounded up to whole ones (`docker run
- * --cpus`, Kubernetes' limits, systemd's CPUQuota): the least of cpu.max (version 2) or of
- * cpu.cfs_quota_us and cpu.cfs_period_us (version 1) from its own group up to the root. 0: no
- * limit, or none that can be read. `root` stands before /proc and /sys: "" but in tests. */
+/* The number of CPUs that the control groups of this process allow, rounded up (`docker run
+ * --cpus`, Kubernetes' limits, systemd's CPUQuota). It is the least of cpu.max (version 2) or of
+ * cpu.cfs_quota_us and cpu.cfs_period_us (version 1), from the process's own group up to the root.
+ * 0: there is no limit, or none can be read. `root` is put before /proc and /sys; it is "" except
+ * in tests. */
 int luc_cgroup_cpus(const char *root);
 
-/* The number that OMP_NUM_THREADS asks for, `text`: at most LUC_MAX_THREADS. Of a list ("4,2", one
- * number for each level of nesting) the first counts. 0: none, because text is NULL or empty, or is
- * no number from 1 on. What is ignored is explained in `message`, else that is "". */
+/* The number that `text`, the value of OMP_NUM_THREADS, asks for: at most LUC_MAX_THREADS. In a
+ * list ("4,2", one number for each level of nesting) the first number counts. 0: text is NULL or
+ * empty, or is not a number >= 1. If something is ignored, `message` explains it; otherwise
+ * `message` is "". */
 int luc_omp_threads(const char *text, char *message, size_t size);
 
-/* OMP_NUM_THREADS, else the CPUs that this process may run on, or fewer where its control groups
- * allow fewer. Prints one line to stderr where OMP_NUM_THREADS is not followed. */
+/* The number from OMP_NUM_THREADS, else the number of CPUs that this process may run on, or fewer
+ * if its control groups allow fewer. If OMP_NUM_THREADS is not followed, one line on stderr says
+ * so. */
 int luc_default_threads(void);
 
 #endif

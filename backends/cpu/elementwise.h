@@ -1,19 +1,19 @@
 /*
  * elementwise.h: the loops of elementwise operations over contiguous runs.
  *
- * The driver (elementwise.c) brings every operand into the type that is computed in and into a
- * contiguous run or a single value; the loops know nothing of strides or of 16-bit types.
+ * The driver (elementwise.c) converts every operand to the type that is computed in, and to a
+ * contiguous run or a single value. The loops know nothing of strides or of 16-bit types.
  */
 #ifndef LUC_ELEMENTWISE_H
 #define LUC_ELEMENTWISE_H
 
 #include "backends/cpu/convert.h"
 
-/* What a loop is told besides its operands. */
+/* What a loop gets besides its operands. */
 typedef struct luc_ew_call {
     unsigned single; /* bit i: input i is one value for the whole run */
-    bool flag;       /* gelu: the tanh form */
-    bool half;       /* gelu: the result becomes one of 16 bits */
+    bool flag;       /* of gelu: use the tanh form */
+    bool half;       /* of gelu: the result is rounded to 16 bits */
     bool stream;     /* store around the cache (a hint); the caller ends with the fence */
     double p0, p1;   /* scalar, or clamp's min and max */
     luc_convert_fn convert;
@@ -33,7 +33,8 @@ LUC_DECLARE_TABLES(luc_ew_table, luc_ew_i32)
 LUC_DECLARE_TABLES(luc_ew_table, luc_ew_u8)
 LUC_DECLARE_TABLES(luc_ew_table, luc_ew_bool)
 
-/* where(condition, a, b) moves bits: by the size of an element, 1, 2, 4 or 8 (index log2). */
+/* where(condition, a, b) moves bits by the size of an element: 1, 2, 4 or 8 bytes (index: its
+ * log2). */
 typedef struct luc_ew_where_table {
     luc_ew_fn fn[4];
 } luc_ew_where_table;

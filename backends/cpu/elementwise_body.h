@@ -1,9 +1,9 @@
 /*
- * elementwise_body.h: the loops that read alike for float and double. The including file defines
+ * elementwise_body.h: the loops that are the same for float and double. The including file defines
  * T (the type), V (its vector), LANES and F(name), which names a vector function of simd.h.
  */
 
-/* How many elements until y may be streamed to: 0 where it is not wanted. */
+/* The number of elements before y may be streamed to; 0 if streaming is not wanted. */
 LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
 {
     const uintptr_t vector = LANES * sizeof(T), past = (uintptr_t)y & (vector - 1);
@@ -11,8 +11,8 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
     return !c->stream ? -1 : head < n ? head : n;
 }
 
-/* A vector function f(k, x) or f(k, a, b) becomes a loop. Where `single` says so, an operand is one
- * value for the whole run, but never all of them. */
+/* Makes a loop of a vector function f(k, x) or f(k, a, b). An operand with its bit in `single` is
+ * one value for the whole run; this is never true of all operands. */
 #define UNARY(op)                                                                      \
     static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)   \
     {                                                                                  \
@@ -159,7 +159,8 @@ UNARY_V(op_reciprocal)
     return F(div)(F(set1)(1), x);
 }
 UNARY(op_reciprocal)
-/* max returns its second argument when they are equal or one is a NaN: relu(-0) is -0, as there */
+/* max returns its second argument if they are equal or one is a NaN, so relu(-0) is -0 as in
+ * PyTorch */
 UNARY_V(op_relu)
 {
     (void)k;
@@ -220,7 +221,7 @@ BINARY_V(op_div)
     return F(div)(a, b);
 }
 BINARY(op_div)
-/* A NaN on either side wins; of equal ones (0 and -0) the first. */
+/* A NaN on either side wins; of equal numbers (0 and -0) the first one wins. */
 BINARY_V(op_minimum)
 {
     (void)k;
@@ -254,7 +255,7 @@ BINARY_V(op_relu_backward)
     return F(select)(F(le)(b, F(zero)()), F(zero)(), a);
 }
 BINARY(op_relu_backward)
-/* Strictly inside the bounds; a bound that is not there bounds nothing but a NaN. */
+/* True strictly inside the bounds, and for a NaN if both bounds are absent. */
 BINARY_V(op_clamp_backward)
 {
     const V low = F(set1)((T)k.p0), high = F(set1)((T)k.p1);
@@ -265,7 +266,7 @@ BINARY_V(op_clamp_backward)
 }
 BINARY(op_clamp_backward)
 
-/* pow_scalar for the exponents that have a simpler form; else `general`. */
+/* pow_scalar for exponents that have a simpler form, and `general` for the others. */
 static void pow_by(luc_ew_fn general, const luc_ew_call *c, int64_t n, void *y,
                    const void *const *in)
 {

@@ -4,8 +4,9 @@
  *     C = alpha * op(A) op(B) + beta * C, then + bias, then ReLU       op(A) [m,k], op(B) [k,n]
  *
  * Matrices are row-major with leading dimensions; a transposed operand is stored as [k,m] or
- * [n,k]. Sums of one element of C go in an order that depends on the shape alone: results are the
- * same bits with any number of threads. beta = 0: C is not read, so it may hold anything.
+ * [n,k]. The sum for an element of C is added in an order that depends on the shape alone, so
+ * results are the same bits with any number of threads. With beta = 0 C is not read and may hold
+ * anything.
  */
 #ifndef LUC_GEMM_H
 #define LUC_GEMM_H
@@ -17,7 +18,7 @@
 typedef enum {
     LUC_GEMM_F32,
     LUC_GEMM_F64,
-    LUC_GEMM_F16, /* these two: products and sums in float, rounded once at the end */
+    LUC_GEMM_F16, /* F16, BF16: products and sums in float, rounded once at the end */
     LUC_GEMM_BF16,
     LUC_GEMM_I32, /* integers: exact, wrapping; alpha and beta are converted to the type */
     LUC_GEMM_I64,

@@ -1,13 +1,14 @@
 /* gemm_body.h: the blocked product of one element type; included by gemm_kernel.c. */
 
-/* A product and how it is cut into items of parallel work: item_rows by item_cols of C each. */
+/* A product, and how it is cut into items of parallel work: each has item_rows by item_cols of
+   C. */
 typedef struct {
     const luc_gemm_params *p;
     const LUC_JOIN(TILE, _table) * tile;
     const T *a, *b, *bias;
     T *c;
     char *scratch;        /* scratch_bytes for each thread */
-    size_t scratch_bytes; /* first B's panels, then A's block */
+    size_t scratch_bytes; /* the panels of B first, then the block of A */
     int64_t item_rows, item_cols, row_items, col_items;
     bool copy_a;
 } FN(plan);
@@ -28,7 +29,8 @@ static void FN(pack_b)(const FN(plan) * g, T *dst, const T *b, int64_t depth, in
     }
 }
 
-/* Rows of A side by side, so that their distance is neither large nor a multiple of a page. */
+/* Copies rows of A next to each other, so that their distance is neither large nor a multiple of a
+   page. */
 static int64_t FN(copy_a)(const FN(plan) * g, T *dst, const T *a, int64_t rows, int64_t depth)
 {
     const bool trans = g->p->trans_a;
@@ -39,7 +41,7 @@ static int64_t FN(copy_a)(const FN(plan) * g, T *dst, const T *a, int64_t rows, 
     return ld;
 }
 
-/* What the tiles of k steps [k, k + depth) do to C. */
+/* The flags that say what the tiles of k steps [k, k + depth) do to C. */
 static int FN(flags)(const luc_gemm_params *p, int64_t k, int64_t depth, TILE *t)
 {
     int flags = 0;
@@ -122,7 +124,8 @@ static void FN(run_item)(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Cuts C into items: large ones, which share copies best, but enough to keep threads busy. */
+/* Cuts C into items. Large items share copies best, but there must be enough to keep threads
+   busy. */
 static void FN(cut)(FN(plan) * g, int threads)
 {
     const luc_gemm_params *p = g->p;
@@ -143,13 +146,14 @@ static void FN(cut)(FN(plan) * g, int threads)
         else
             g->item_rows = even_pieces(p->m, g->item_rows / 2, rows);
     }
-    /* Worth it if a row is read for several panels, or if all rows of a tile would want the same
-       lines of the cache. */
+    /* Copying pays if a row is read for several panels, or if all rows of a tile would need the
+       same lines of the cache. */
     const size_t distance = (size_t)p->lda * sizeof(T);
     g->copy_a = g->item_cols >= 4 * cols || (g->item_cols >= 2 * cols && distance % 4096 == 0);
 }
 
-/* The largest that any cut may need, so that it does not depend on the number of threads. */
+/* The largest scratch memory that any cut may need, so that it does not depend on the number of
+   threads. */
 static size_t FN(scratch)(const luc_gemm_params *p)
 {
     const int64_t cols = LUC_JOIN(TILE, _get)()->cols;
@@ -158,7 +162,8 @@ static size_t FN(scratch)(const luc_gemm_params *p)
     return luc_round64((a + b) * sizeof(T));
 }
 
-/* Few vectors times many rows that lie along k: C(r, j) = row r . vector j, by dot products. */
+/* Few vectors times many rows that are contiguous along k: C(r, j) = row r . vector j, by dot
+   products. */
 typedef struct {
     const luc_gemm_params *p;
     const T *rows, *vectors, *bias;
@@ -205,7 +210,7 @@ static void FN(run_dots)(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* The product number `batch` as dots, if one operand is few contiguous vectors. */
+/* Product number `batch` as dot products, if one operand is a few contiguous vectors. */
 static bool FN(try_dots)(const luc_gemm_params *p, const T *a, const T *b, T *c, const T *bias)
 {
     FN(dots) d = {.p = p, .bias = bias, .c = c};

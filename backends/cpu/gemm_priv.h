@@ -1,4 +1,4 @@
-/* gemm_priv.h: what gemm.c and the per-level gemm_kernel.c share. */
+/* gemm_priv.h: what gemm.c and gemm_kernel.c, which is compiled for each level, share. */
 #ifndef LUC_GEMM_PRIV_H
 #define LUC_GEMM_PRIV_H
 

@@ -1,10 +1,11 @@
-/* generate.h: filling a view element by element in logical (row-major) order, by threads. */
+/* generate.h: fills a view element by element in logical (row-major) order, with several
+ * threads. */
 #ifndef LUC_GENERATE_H
 #define LUC_GENERATE_H
 
 #include "lucid/backend.h"
 
-enum { LUC_GENERATE_CHUNK = 1024 }; /* elements a call, at most; begin is a multiple of it */
+enum { LUC_GENERATE_CHUNK = 1024 }; /* the most elements of a call; begin is a multiple of it */
 
 /* Writes elements [begin, begin + n) to y, of the view's dtype. */
 typedef void (*luc_generate_fn)(const void *ctx, int64_t begin, int64_t n, void *y);

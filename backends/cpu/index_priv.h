@@ -1,4 +1,4 @@
-/* index_priv.h: what the kernels that go by an index share: index.c, index_add.c. */
+/* index_priv.h: what the kernels with indices share: index.c and index_add.c. */
 #ifndef LUC_INDEX_PRIV_H
 #define LUC_INDEX_PRIV_H
 
@@ -6,8 +6,8 @@
 #include "backends/cpu/iterate.h"
 
 enum {
-    LUC_INDEX_GRAIN = 1 << 14, /* elements a block */
-    LUC_ROWS_AHEAD = 6         /* rows that are asked for before they are needed */
+    LUC_INDEX_GRAIN = 1 << 14, /* elements of a block */
+    LUC_ROWS_AHEAD = 6         /* how many rows ahead a row is prefetched */
 };
 
 /* The number of elements of the dimensions [from, to). */
@@ -18,7 +18,7 @@ static inline int64_t luc_index_product(const lucid_view *v, int from, int to)
     return n;
 }
 
-/* Bytes from v's begin to position `i` of the dimensions [from, to). */
+/* The bytes from the beginning of v to position `i` of the dimensions [from, to). */
 static inline int64_t luc_index_offset(const lucid_view *v, int from, int to, int64_t i)
 {
     int64_t offset = 0;
@@ -41,16 +41,16 @@ static inline int64_t luc_index_read(const lucid_view *v, int64_t offset)
                                  : *(const int64_t *)(const void *)p;
 }
 
-/* Asks for a row that the hardware cannot guess. */
+/* Prefetches a row, because the hardware cannot guess which one is next. */
 static inline void luc_index_fetch(const char *row, int64_t bytes)
 {
     enum { LINE = 64, MOST = 16 * LINE };
     for (int64_t i = 0; i < bytes && i < MOST; i += LINE) __builtin_prefetch(row + i);
 }
 
-/* All indices are within [0, size) and of an integer dtype; raises where not. */
+/* True if all indices are in [0, size) and of an integer dtype; otherwise raises an error. */
 bool luc_index_check(const char *op, const lucid_view *index, int64_t size);
-/* Are the dimensions after `dim` one contiguous row? */
+/* Whether the dimensions after `dim` are one contiguous row. */
 bool luc_index_inner_dense(const lucid_view *v, int dim);
 
 void luc_cpu_register_index_add(lucid_backend *b);

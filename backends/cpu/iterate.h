@@ -1,9 +1,9 @@
 /*
- * iterate.h: several views of one shape as few, long loops.
+ * iterate.h: walks several views of one shape in few, long loops.
  *
- * The dimensions of all operands are dropped where they are 1, sorted so that the output is walked
- * in the order of its memory, and joined where every operand allows it: dense memory in any order
- * (NCHW, NHWC, transposed) becomes one flat loop.
+ * Dimensions of size 1 are dropped. The others are sorted so that the output is walked in the order
+ * of its memory, and joined where every operand allows it. So dense memory in any order (NCHW,
+ * NHWC, transposed) becomes one flat loop.
  */
 #ifndef LUC_ITERATE_H
 #define LUC_ITERATE_H
@@ -24,7 +24,7 @@ typedef struct luc_iter {
 /* Operand 0 is `out`; the others are the inputs, which have out's sizes (strides may be 0). */
 void luc_iter_init(luc_iter *it, const lucid_view *out, const lucid_view *const *in, int n_in);
 
-/* True where a view's elements lie row by row without gaps. */
+/* True if a view's elements lie row by row without gaps. */
 static inline bool luc_view_contiguous(const lucid_view *v)
 {
     int64_t expected = 1;
@@ -42,7 +42,7 @@ static inline int64_t luc_view_numel(const lucid_view *v)
     return n;
 }
 
-/* Bytes of an element; lucid_dtype_size without the call. */
+/* The bytes of an element, like lucid_dtype_size but without the call. */
 static inline size_t luc_elem_size(lucid_dtype t)
 {
     static const unsigned char size[LUCID_DTYPE_COUNT] = {4, 8, 2, 2, 8, 4, 1, 1};

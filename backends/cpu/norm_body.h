@@ -1,10 +1,10 @@
-/* norm_body.h: batch normalisation of one dtype (see typed.h): what becomes of an element, the sums,
- * and a channel's coefficients. Included by norm_kernel.c, with norm_rows_body.h and
- * norm_lanes_body.h: the two ways through memory (norm_priv.h). */
+/* norm_body.h: batch normalisation of one dtype (see typed.h): the computation of an element, the
+ * sums, and a channel's coefficients. It is included by norm_kernel.c, with norm_rows_body.h and
+ * norm_lanes_body.h, which are the two ways through memory (norm_priv.h). */
 
 /* ---- an element ---------------------------------------------------------------------------- */
 
-/* Where a row of each operand begins; those that there are not are NULL. */
+/* Where a row of each operand begins; operands that are not given are NULL. */
 typedef struct LUC_F(norm_row) {
     const LUC_T *x, *dy, *other;
     LUC_T *out, *kept;
@@ -28,13 +28,15 @@ LUC_INLINE LUC_F(norm_coef) LUC_F(norm_coef_of)(const luc_norm_plan *p, int64_t 
     };
 }
 
-/* m elements from p on; known to be all lanes where this is inlined with LUC_LANES. */
+/* The m elements from p on. m is known to be a whole vector where this is inlined with
+ * LUC_LANES. */
 LUC_INLINE LUC_V LUC_F(norm_load)(const LUC_T *p, int64_t m)
 {
     return m == LUC_LANES ? LUC_LOAD(p) : LUC_LOAD_N(p, m);
 }
 
-/* The same of x: zeros, far from a channel's mean, could overflow. */
+/* The same for x. The missing elements must not be zeros, which are far from a channel's mean and
+ * could overflow. */
 LUC_INLINE LUC_V LUC_F(norm_load_x)(const LUC_T *p, int64_t m)
 {
     return m == LUC_LANES ? LUC_LOAD(p) : LUC_LOAD_SOME(p, m);
@@ -45,7 +47,7 @@ LUC_INLINE LUC_V LUC_F(norm_centred)(LUC_V x, const LUC_F(norm_coef) * c)
     return LUC_VO(sub)(LUC_VO(sub)(x, c->hi), c->lo);
 }
 
-/* dy at j, 0 where ReLU's output was not above 0 (a NaN lets it pass). */
+/* dy at j, or 0 where ReLU's output was not above 0 (a NaN lets dy pass). */
 LUC_INLINE LUC_V LUC_F(norm_cut)(LUC_F(norm_row) r, int64_t j, int64_t m, LUC_V x,
                                  const LUC_F(norm_coef) * c, luc_norm_kind kind)
 {
@@ -68,7 +70,7 @@ LUC_INLINE LUC_V LUC_F(norm_y)(LUC_F(norm_row) r, int64_t j, int64_t m, const LU
     if (kind == LUC_NORM_Y_ADD || kind == LUC_NORM_Y_ADD_RELU)
         y = LUC_VO(add)(y, LUC_F(norm_load)(r.other + j, m));
     bool relu = kind == LUC_NORM_Y_RELU || kind == LUC_NORM_Y_ADD_RELU;
-    return relu ? LUC_VO(max)(LUC_VO(zero)(), y) : y; /* in this order a NaN stays */
+    return relu ? LUC_VO(max)(LUC_VO(zero)(), y) : y; /* in this order of arguments a NaN stays */
 }
 
 LUC_INLINE LUC_V LUC_F(norm_dx)(LUC_F(norm_row) r, int64_t j, int64_t m, const LUC_F(norm_coef) * c,
@@ -88,7 +90,8 @@ LUC_INLINE LUC_V LUC_F(norm_made)(LUC_F(norm_row) r, int64_t j, int64_t m,
 
 /* ---- sums ---------------------------------------------------------------------------------- */
 
-/* Two sums in double over vectors, each in several chains: additions wait for the last of theirs. */
+/* Two sums in double over vectors. Each has several chains, because an addition waits for the one
+ * before it. */
 enum { LUC_F(NORM_CHAINS) = 4 / LUC_PARTS };
 
 typedef struct LUC_F(norm_sum) {
@@ -101,7 +104,8 @@ LUC_INLINE void LUC_F(norm_sum_begin)(LUC_F(norm_sum) * s)
         for (int k = 0; k < LUC_PARTS; k++) s->s1[i][k] = s->s2[i][k] = vd_zero();
 }
 
-/* A row's sums: long chains lose more than short ones that are added. */
+/* Adds the sums of a row. They are taken apart first: one long chain of additions loses more than
+ * several short ones. */
 LUC_INLINE void LUC_F(norm_sum_add)(LUC_F(norm_sum) * to, const LUC_F(norm_sum) * s)
 {
     for (int i = 0; i < LUC_F(NORM_CHAINS); i++)
@@ -123,7 +127,7 @@ LUC_INLINE void LUC_F(norm_sum_end)(const LUC_F(norm_sum) * s, double *sums)
     sums[1] = vd_sum(b);
 }
 
-/* + d and + d * d, d = x - shift. */
+/* Adds d and d * d, d = x - shift. */
 LUC_INLINE void LUC_F(norm_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, vd shift)
 {
     for (int k = 0; k < LUC_PARTS; k++) {
@@ -133,7 +137,7 @@ LUC_INLINE void LUC_F(norm_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, vd shi
     }
 }
 
-/* + dy and + dy * (x - mean). */
+/* Adds dy and dy * (x - mean). */
 LUC_INLINE void LUC_F(norm_grad_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, LUC_V dy, vd mean)
 {
     for (int k = 0; k < LUC_PARTS; k++) {
@@ -143,15 +147,15 @@ LUC_INLINE void LUC_F(norm_grad_term)(LUC_F(norm_sum) * s, int chain, LUC_V x, L
     }
 }
 
-/* The lanes from m on are replaced by `fill`, a value whose term is zero. */
+/* Replaces the lanes from m on by `fill`, a value whose term is zero. */
 LUC_INLINE LUC_V LUC_F(norm_load_n)(const LUC_T *x, int64_t m, LUC_V fill)
 {
     return LUC_VO(select)(LUC_FIRST(m), LUC_LOAD_N(x, m), fill);
 }
 
-/* ---- the kinds ------------------------------------------------------------------------------- */
+/* ---- the kinds ------------------------------------------------------------------------------ */
 
-/* A case for each kind, where it is a constant. */
+/* A case for each kind, in which the kind is a constant. */
 #define NORM_KINDS(kind, DO)     \
     switch (kind) {              \
     case LUC_NORM_Y:             \
@@ -177,13 +181,13 @@ LUC_INLINE LUC_V LUC_F(norm_load_n)(const LUC_T *x, int64_t m, LUC_V fill)
         break;                   \
     }
 
-/* The kind of the pass that makes the output, and where that reads dy. */
+/* The kind of the output's pass, and where this pass reads dy. */
 LUC_INLINE luc_norm_kind LUC_F(norm_out_kind)(const luc_norm_plan *p)
 {
     return p->kept ? LUC_NORM_DX : p->kind;
 }
 
-/* ---- channels -------------------------------------------------------------------------------- */
+/* ---- channels ------------------------------------------------------------------------------- */
 
 LUC_INLINE double LUC_F(norm_shift)(const luc_norm_plan *p, int64_t c)
 {
@@ -192,13 +196,13 @@ LUC_INLINE double LUC_F(norm_shift)(const luc_norm_plan *p, int64_t c)
     return isfinite(x) ? x : 0;
 }
 
-/* What the sums are taken around. */
+/* The number that the sums are taken around. */
 LUC_INLINE double LUC_F(norm_centre)(const luc_norm_plan *p, int64_t c)
 {
     return p->backward ? p->mean[c] : LUC_F(norm_shift)(p, c);
 }
 
-/* From the sums of channel c, block after block, to its coefficients. */
+/* Adds the sums of channel c block by block, and computes its coefficients. */
 static void LUC_F(norm_channel)(const luc_norm_plan *p, int64_t c)
 {
     double s1 = 0, s2 = 0;

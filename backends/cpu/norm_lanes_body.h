@@ -1,7 +1,8 @@
-/* norm_lanes_body.h: batch normalisation of one dtype (see typed.h) where a pixel's channels are
- * neighbours; and the choice of a way. Included by norm_kernel.c after norm_rows_body.h. */
+/* norm_lanes_body.h: batch normalisation of one dtype (see typed.h) where the channels of a pixel
+ * are neighbours (channels_last), and the choice between the two ways. It is included by
+ * norm_kernel.c after norm_rows_body.h. */
 
-/* Lanes j... of the coefficients at c, `width` apart. */
+/* The coefficients of lanes j, j + 1, ... at c; the coefficients are `width` apart. */
 LUC_INLINE LUC_F(norm_coef) LUC_F(norm_lane_coef)(const LUC_S *c, int64_t width, int64_t j)
 {
     c += j;
@@ -15,7 +16,7 @@ LUC_INLINE LUC_F(norm_coef) LUC_F(norm_lane_coef)(const LUC_S *c, int64_t width,
     };
 }
 
-/* Pixel `pixel` in each operand. */
+/* Where pixel `pixel` lies in each operand. */
 LUC_INLINE LUC_F(norm_row) LUC_F(norm_pixel)(const luc_norm_plan *p, int64_t pixel)
 {
     int64_t at[LUC_MAX_OPERANDS];
@@ -23,7 +24,7 @@ LUC_INLINE LUC_F(norm_row) LUC_F(norm_pixel)(const luc_norm_plan *p, int64_t pix
     return LUC_F(norm_row_at)(p, at);
 }
 
-/* `pixels` further on. */
+/* Moves r on by `pixels`. */
 LUC_INLINE void LUC_F(norm_next)(const luc_norm_plan *p, LUC_F(norm_row) * r, int64_t pixels)
 {
     r->x += pixels * p->loop.strides[0][0];
@@ -33,14 +34,15 @@ LUC_INLINE void LUC_F(norm_next)(const luc_norm_plan *p, LUC_F(norm_row) * r, in
     if (r->kept) r->kept += pixels * p->loop.strides[p->kept_at][0];
 }
 
-/* May an operand's rows from `to` on be written around the cache? */
+/* Whether an operand's rows from `to` on can be written around the cache. */
 LUC_INLINE bool LUC_F(norm_lane_streams)(const luc_norm_plan *p, const LUC_T *to, int operand)
 {
     const size_t row = (size_t)(p->loop.strides[operand][0] * p->group) * sizeof(LUC_T);
     return p->stream && luc_to_aligned(to, sizeof(LUC_T)) == 0 && row % 64 == 0;
 }
 
-/* Sums of rows [begin, end) into s1, s2 [width]; kind is known where this is inlined. */
+/* Adds the sums of rows [begin, end) to s1 and s2 [width]; kind is a constant where this is
+ * inlined. */
 LUC_INLINE void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int64_t end,
                                       double *s1, double *s2, luc_norm_kind kind)
 {
@@ -58,7 +60,7 @@ LUC_INLINE void LUC_F(norm_lane_rows)(const luc_norm_plan *p, int64_t begin, int
             centre[k] = vd_load(p->lane_centre + j + k * LUC_VD);
         }
         for (int64_t i = begin; i < end; i++, LUC_F(norm_next)(p, &r, p->group)) {
-            luc_prefetch(r.x + j + 8 * sx); /* the same column of rows to come */
+            luc_prefetch(r.x + j + 8 * sx); /* the same column of later rows */
             if (back) luc_prefetch(r.dy + j + 8 * sdy);
             LUC_V vx = LUC_LOAD(r.x + j), vg = vx;
             if (back) vg = LUC_F(norm_cut)(r, j, LUC_LANES, vx, &c, kind);
@@ -118,15 +120,15 @@ static void LUC_F(norm_lane_some)(const luc_norm_plan *p, int64_t begin, int64_t
     case LUC_NORM_DX_OUTPUT:
         LUC_F(norm_lane_rows)(p, begin, end, s1, s2, LUC_NORM_DX_OUTPUT);
         break;
-    default: /* forward: all are alike */
+    default: /* forward: all lanes have the same */
         LUC_F(norm_lane_rows)(p, begin, end, s1, s2, LUC_NORM_Y);
     }
 }
 
-/* Block sums, folded from lanes to the first `channels` of them. */
+/* The sums of a block, folded from the lanes into the first `channels` of them. */
 static void LUC_F(norm_lane_sums)(void *ctx, int64_t first, int64_t last, int thread)
 {
-    enum { AT_ONCE = 8 }; /* rows: few enough to stay in the cache from one column to the next */
+    enum { AT_ONCE = 8 }; /* so few rows that they stay in the cache from one column to the next */
     (void)thread;
     const luc_norm_plan *p = ctx;
     for (int64_t block = first; block < last; block++) {
@@ -147,7 +149,7 @@ static void LUC_F(norm_lane_sums)(void *ctx, int64_t first, int64_t last, int th
     if (p->kept && p->stream) luc_stream_fence();
 }
 
-/* `rows` rows of n numbers from r on, `pixels` apart. */
+/* Makes the output of `rows` rows of n numbers from r on, `pixels` apart. */
 LUC_INLINE void LUC_F(norm_lane_as)(const luc_norm_plan *p, LUC_F(norm_row) r, int64_t rows,
                                     int64_t n, int64_t pixels, luc_norm_kind kind, bool stream)
 {
@@ -209,7 +211,7 @@ static void LUC_F(norm_spread)(const luc_norm_plan *p, int slot, const double *v
     }
 }
 
-/* What is known before the sums when going backward, and after them when going forward. */
+/* The coefficients that backward knows before its sums, and forward knows after them. */
 static void LUC_F(norm_spread_known)(const luc_norm_plan *p)
 {
     LUC_F(norm_spread)(p, 0, p->mean, false);

@@ -1,7 +1,8 @@
 /* norm_rows_body.h: batch normalisation of one dtype (see typed.h) where a channel is a set of runs
- * (NCHW, and any strides by way of buffers). Included by norm_kernel.c after norm_body.h. */
+ * (NCHW, and any strides with the help of buffers). It is included by norm_kernel.c after
+ * norm_body.h. */
 
-/* ---- a row ----------------------------------------------------------------------------------- */
+/* ---- a row ---------------------------------------------------------------------------------- */
 
 static void LUC_F(norm_sum_row)(LUC_F(norm_sum) * out, const LUC_T *x, int64_t n, double shift)
 {
@@ -18,12 +19,12 @@ static void LUC_F(norm_sum_row)(LUC_F(norm_sum) * out, const LUC_T *x, int64_t n
     LUC_F(norm_sum_add)(out, &s);
 }
 
-/* The elements from j on of a row, m of them, into `chain`. */
+/* Adds the m elements of a row from j on to `chain`. */
 LUC_INLINE void LUC_F(norm_grad_step)(LUC_F(norm_sum) * s, int chain, LUC_F(norm_row) r, int64_t j,
                                       int64_t m, vd mean, const LUC_F(norm_coef) * c,
                                       luc_norm_kind kind)
 {
-    /* The fill is not 0: 0 * (0 - mean) is NaN if mean is. */
+    /* The fill is not 0, because 0 * (0 - mean) is NaN if mean is NaN. */
     LUC_V x = m == LUC_LANES ? LUC_LOAD(r.x + j)
                              : LUC_F(norm_load_n)(r.x + j, m, LUC_VO(set1)(LUC_GET(r.x + j)));
     LUC_V dy = LUC_F(norm_cut)(r, j, m, x, c, kind);
@@ -69,13 +70,14 @@ static void LUC_F(norm_sum_grad_row)(LUC_F(norm_sum) * out, LUC_F(norm_row) r, i
     }
 }
 
-/* The loop over a row, for an expression that makes the vector at i from m elements: in long rows
- * up to the first aligned address, then whole vectors (around the cache if `stream`), the rest. */
+/* The loop over a row, for an expression that makes the vector at i from m elements. In long rows
+ * it first goes up to an aligned address, then takes whole vectors (around the cache if `stream`),
+ * and then the rest. */
 #define NORM_ROW(out, n, stream, WHOLE, SOME)                                          \
     do {                                                                               \
         bool aligned = (n) >= 8 * LUC_LANES;                                           \
         int64_t i = 0, head = aligned ? luc_to_aligned(out, sizeof(LUC_T)) : 0;        \
-        if (head > (n)) head = (n); /* lanes may be fewer than a line holds */         \
+        if (head > (n)) head = (n); /* a vector may be shorter than a line */          \
         while (i < head) {                                                             \
             int64_t m = head - i < LUC_LANES ? head - i : LUC_LANES;                   \
             LUC_STORE_N((out) + i, SOME, m);                                           \
@@ -104,7 +106,7 @@ static void LUC_F(norm_out_row)(LUC_F(norm_row) r, int64_t n, const LUC_F(norm_c
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-#define GATHER 256 /* elements of a strided run that are brought together at a time */
+#define GATHER 256 /* elements of a strided run that are gathered at a time */
 
 LUC_INLINE const LUC_T *LUC_F(norm_gather)(LUC_T *buffer, const LUC_T *p, int64_t stride, int64_t n)
 {
@@ -123,7 +125,7 @@ LUC_INLINE int64_t LUC_F(norm_unit)(const luc_norm_plan *p, int64_t c, int64_t u
         run = unit / p->parts;
         begin = unit % p->parts * p->part;
     }
-    if (last <= 1) /* nearly always: without the divisions */
+    if (last <= 1) /* nearly always true, and saves the divisions */
         for (int k = 0; k < p->loop.operands; k++) at[k] = run * (last ? p->loop.strides[k][0] : 0);
     else
         luc_loop_offsets(&p->loop, run, at);
@@ -144,8 +146,8 @@ LUC_INLINE LUC_F(norm_row) LUC_F(norm_row_at)(const luc_norm_plan *p, const int6
     };
 }
 
-/* The m elements of a strided unit from i on, brought together in buffers; its writes go to the
- * buffers too, and LUC_F(norm_scatter) takes them out. */
+/* Gathers the m elements of a strided unit from i on into buffers. Writes go to the buffers too,
+ * and LUC_F(norm_scatter) copies them back. */
 typedef struct LUC_F(norm_gathered) {
     LUC_T x[GATHER], dy[GATHER], other[GATHER], written[GATHER];
 } LUC_F(norm_gathered);
@@ -201,8 +203,8 @@ LUC_INLINE int64_t LUC_F(norm_block_end)(const luc_norm_plan *p, int64_t block)
     return end < p->units ? end : p->units;
 }
 
-/* Asks for a short run before it is needed: the hardware's own prefetching starts anew with every
- * run, and is late. */
+/* Prefetches a short run before it is needed: the hardware's own prefetching starts anew with every
+ * run, and comes late. */
 LUC_INLINE void LUC_F(norm_ask)(const luc_norm_plan *p, int64_t c, int64_t unit)
 {
     enum { SHORT = 4096, LINE = 64 };
@@ -218,7 +220,7 @@ LUC_INLINE void LUC_F(norm_ask)(const luc_norm_plan *p, int64_t c, int64_t unit)
     }
 }
 
-/* The residual's, whose turn it is with the outputs. */
+/* The run of the residual, which is needed when the outputs are made. */
 LUC_INLINE void LUC_F(norm_ask_other)(const luc_norm_plan *p, int64_t c, int64_t unit)
 {
     enum { SHORT = 4096, LINE = 64 };
@@ -229,8 +231,8 @@ LUC_INLINE void LUC_F(norm_ask_other)(const luc_norm_plan *p, int64_t c, int64_t
     for (int64_t i = 0; i < bytes; i += LINE) luc_prefetch(other + i);
 }
 
-/* The two sums over block `block` of n channels from c on, which are visited in the order in which
- * they lie. */
+/* The two sums over block `block` of n channels from c on. The channels are visited in the order in
+ * which they lie in memory. */
 static void LUC_F(norm_block_sum)(const luc_norm_plan *p, int64_t c, int64_t n, int64_t block)
 {
     LUC_F(norm_sum) s[LUC_NORM_GROUP];
@@ -254,8 +256,8 @@ static void LUC_F(norm_block_sum)(const luc_norm_plan *p, int64_t c, int64_t n, 
         LUC_F(norm_sum_end)(&s[i], p->sums + 2 * ((c + i) * p->blocks + block));
 }
 
-/* Units [begin, end) of n channels from c on; the last first, which the sums' pass has just left in the
- * cache. */
+/* Makes the output of units [begin, end) of n channels from c on. The last unit comes first,
+ * because the sums' pass has just left it in the cache. */
 LUC_INLINE void LUC_F(norm_dense_as)(const luc_norm_plan *p, int64_t c, int64_t n, int64_t begin,
                                      int64_t end, const LUC_F(norm_coef) * coef, luc_norm_kind kind)
 {
@@ -280,7 +282,7 @@ static void LUC_F(norm_dense_out)(const luc_norm_plan *p, int64_t c, int64_t n, 
 #undef NORM_DENSE
 }
 
-/* A unit of any strides, through buffers. */
+/* A unit of any strides goes through buffers. */
 static void LUC_F(norm_strided_out)(const luc_norm_plan *p, int64_t c, int64_t unit,
                                     const LUC_F(norm_coef) * coef)
 {
@@ -319,7 +321,7 @@ static void LUC_F(norm_block_out)(const luc_norm_plan *p, int64_t c, int64_t n, 
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-/* Groups of channels, from sums to outputs while they are in the cache. */
+/* Takes groups of channels from sums to outputs while they are in the cache. */
 static void LUC_F(norm_groups)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
@@ -328,7 +330,7 @@ static void LUC_F(norm_groups)(void *ctx, int64_t begin, int64_t end, int thread
         int64_t n = p->channels - c < p->channel_group ? p->channels - c : p->channel_group;
         for (int64_t b = 0; b < p->blocks; b++) LUC_F(norm_block_sum)(p, c, n, b);
         for (int64_t i = 0; i < n; i++) LUC_F(norm_channel)(p, c + i);
-        /* Backwards: what was read last is still in the cache. */
+        /* From the end: what was read last is still in the cache. */
         for (int64_t b = p->blocks - 1; (p->want & 1) && b >= 0; b--)
             LUC_F(norm_block_out)(p, c, n, b);
     }
@@ -342,7 +344,7 @@ static void LUC_F(norm_pieces_sum)(void *ctx, int64_t begin, int64_t end, int th
     for (int64_t i = begin; i < end; i++) LUC_F(norm_block_sum)(p, i / p->blocks, 1, i % p->blocks);
 }
 
-/* Units of all channels in the order in which they lie in NCHW. */
+/* Takes the units of all channels in the order in which they lie in NCHW. */
 static void LUC_F(norm_units_out)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;

@@ -1,5 +1,5 @@
 /* optim_body.h: optimizer steps of one dtype (see typed.h), with PyTorch's formulas in PyTorch's
- * order of operations. Included by optim_kernel.c. */
+ * order of operations. It is included by optim_kernel.c. */
 
 #define SET(x)       LUC_VO(set1)((LUC_S)(x))
 #define ADD(a, b)    LUC_VO(add)(a, b)
@@ -8,7 +8,7 @@
 #define DIV(a, b)    LUC_VO(div)(a, b)
 #define FMA(a, b, c) LUC_VO(fma)(a, b, c)
 
-/* The gradient as the formulas see it: negated to maximize, with the decay of L2 added. */
+/* The gradient that the formulas use: negated if the step maximizes, with L2's decay added. */
 LUC_INLINE LUC_V LUC_F(step_grad)(const luc_step *s, LUC_V p, LUC_V g)
 {
     if (s->maximize) g = LUC_VO(neg)(g);
@@ -16,8 +16,8 @@ LUC_INLINE LUC_V LUC_F(step_grad)(const luc_step *s, LUC_V p, LUC_V g)
     return g;
 }
 
-/* A moment whose gradient has become 0 decays for ever, and CPUs compute with subnormal numbers
- * more than ten times slower: where it is smaller than `least` it becomes 0. */
+/* A moment whose gradient has become 0 decays for ever, and CPUs are more than ten times slower
+ * with subnormal numbers. So a moment smaller than `least` becomes 0. */
 LUC_INLINE LUC_V LUC_F(step_flush)(LUC_V moment, LUC_V least)
 {
     return LUC_VO(select)(LUC_VO(lt)(LUC_VO(abs)(moment), least), LUC_VO(zero)(), moment);
@@ -45,8 +45,8 @@ LUC_INLINE LUC_V LUC_F(step_lerp)(LUC_V a, LUC_V b, double w)
     return w < 0.5 ? FMA(d, SET(w), a) : LUC_VO(fnma)(d, SET(1 - w), b);
 }
 
-/* A vector at p, of an array that is asked for further on: what the hardware asks for by itself ends
- * with a page. With SGD's three arrays that gains nothing. */
+/* A vector at p. Its array is prefetched further on, because the hardware's own prefetching ends
+ * with a page. For SGD's three arrays that gains nothing. */
 LUC_INLINE LUC_V LUC_F(step_load)(const LUC_T *p, int64_t m)
 {
     enum { AHEAD = 2048 / sizeof(LUC_T) };
@@ -90,8 +90,8 @@ LUC_INLINE void LUC_F(adadelta_some)(const luc_step *s, LUC_T *p, const LUC_T *g
     LUC_STORE_N(p, LUC_VO(fnma)(delta, SET(s->lr), v), m);
 }
 
-/* The loop over n elements: whole vectors, then the rest (a constant length lets the compiler turn
- * *_n into plain loads and stores). */
+/* The loop over n elements: whole vectors first, then the rest. A constant length lets the compiler
+ * turn *_n into plain loads and stores. */
 #define STEPS(CALL)                                      \
     do {                                                 \
         int64_t i = 0, m = LUC_LANES;                    \
@@ -151,9 +151,8 @@ static double LUC_F(sum_squares)(const void *data, int64_t n)
     return vd_sum(all);
 }
 
-/* x - x is 0 for every finite number, and NaN for all else: which a sum of them keeps. It is taken
- * of the result as it is stored, because a finite gradient can overflow where the scale is
- * small. */
+/* x - x is 0 for every finite number and NaN otherwise, and a sum keeps the NaN. It is taken of the
+ * result as it is stored, because a finite gradient can overflow if the scale is small. */
 static bool LUC_F(unscale)(void *data, double factor, int64_t n)
 {
     LUC_T *x = data;
@@ -162,7 +161,7 @@ static bool LUC_F(unscale)(void *data, double factor, int64_t n)
         int64_t m = n - i < LUC_LANES ? n - i : LUC_LANES;
         LUC_V v = MUL(LUC_LOAD_SOME(x + i, m), f);
         LUC_STORE_N(x + i, v, m);
-        if (sizeof *x == 2) v = LUC_LOAD_SOME(x + i, m); /* rounded: an overflow shows */
+        if (sizeof *x == 2) v = LUC_LOAD_SOME(x + i, m); /* rounded: shows an overflow */
         check[i / LUC_LANES & 1] = ADD(check[i / LUC_LANES & 1], SUB(v, v));
     }
     LUC_S sum = LUC_VO(sum)(ADD(check[0], check[1]));

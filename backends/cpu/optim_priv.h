@@ -8,7 +8,7 @@
 
 #include <float.h>
 
-/* The numbers of one step of one parameter, in double; each kernel converts what it reads. */
+/* The numbers of one step of one parameter, in double. Each kernel converts those that it reads. */
 typedef struct luc_step {
     double lr, weight_decay, momentum, dampening, eps, rho;
     double beta1, beta2, step_size, root_correction; /* adam: lr / (1 - b1^t), sqrt(1 - b2^t) */
@@ -18,9 +18,10 @@ typedef struct luc_step {
 /* The smallest normal number of S, float or double: moments below it become 0. */
 #define LUC_STEP_LEAST(S) (sizeof(S) == sizeof(float) ? (S)FLT_MIN : (S)DBL_MIN)
 
-/* The same for a mean square that meets eps, in float or double (`size` bytes): 0, which keeps
- * every number, where eps is so small that what becomes 0 would be seen beside it. Adam adds eps to
- * the square's root, Adadelta to the square. backends/cuda/optim.cu has the same bounds. */
+/* The same for a mean square that is used together with eps, in float or double (`size` bytes). It
+ * is 0, which keeps every number, if eps is so small that a number that becomes 0 would matter
+ * beside it. Adam adds eps to the square's root, Adadelta to the square. backends/cuda/optim.cu has
+ * the same bounds. */
 static inline double luc_least_under_root(double eps, size_t size)
 {
     if (size == sizeof(float)) return eps >= 0x1p-33 ? (double)FLT_MIN : 0;

@@ -2,8 +2,8 @@
  * parallel.h: fork and join on one pool of threads.
  *
  * Work is cut into blocks that depend on n and grain alone, never on the number of threads, and
- * the function is called once per block. So a kernel whose block computes the same thing
- * wherever it runs gives the same bits with any number of threads. A reduction over blocks keeps
+ * the function is called once for each block. So if a block computes the same on any thread, the
+ * kernel gives the same bits with any number of threads. A reduction over blocks keeps
  * one partial result per block (luc_parallel_blocks of them) and adds them in block order.
  */
 #ifndef LUC_PARALLEL_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* One block [begin, end), end - begin <= grain. thread is in [0, luc_num_threads()): two blocks
-   that run at the same time have different ones, so it may index scratch memory. */
+   that run at the same time have different ones, so thread can be an index into scratch memory. */
 typedef void (*luc_parallel_fn)(void *ctx, int64_t begin, int64_t end, int thread);
 
 /* Runs fn over [0, n) in blocks of grain (the last may be shorter; grain < 1 counts as 1) and

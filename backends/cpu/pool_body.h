@@ -1,5 +1,5 @@
-/* pool_body.h: pooling of one dtype (see typed.h), the paths that take every layout. Included by
- * pool_kernel.c. */
+/* pool_body.h: pooling of one dtype (see typed.h): the paths that take every layout. It is included
+ * by pool_kernel.c. */
 
 /* ---- vectors ------------------------------------------------------------------------------- */
 
@@ -18,7 +18,7 @@ LUC_INLINE void LUC_F(pool_put_upto)(LUC_T *p, LUC_V v, int64_t n)
 
 /* ---- maximum, any strides ------------------------------------------------------------------- */
 
-/* One window: the first largest, a NaN above all. */
+/* One window: the first largest element wins, and a NaN wins over all. */
 LUC_INLINE void LUC_F(pool_max_one)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,
                                     luc_window wx, LUC_T *y, int64_t index)
 {
@@ -60,7 +60,7 @@ static void LUC_F(pool_max_any)(const luc_pool_plan *p)
     luc_parallel_for(p->n * p->c * p->oh, rows_grain(p, p->ow), LUC_F(pool_max_rows), &plan);
 }
 
-/* The gradient at one position: of the windows that it won, in their order. */
+/* The gradient at one position: the sum over the windows that it won, in their order. */
 LUC_INLINE LUC_S LUC_F(pool_won)(const luc_pool_plan *p, const LUC_T *g, int64_t index, int64_t y,
                                  int64_t x)
 {
@@ -118,7 +118,7 @@ static void LUC_F(pool_max_gather)(const luc_pool_plan *p)
     luc_parallel_for(p->n * p->c * p->oh, rows_grain(p, p->ow), LUC_F(pool_max_gather_rows), &plan);
 }
 
-/* ---- averages -------------------------------------------------------------------------------- */
+/* ---- averages ------------------------------------------------------------------------------- */
 
 /* One window of one channel. */
 LUC_INLINE void LUC_F(pool_avg_one)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,

@@ -1,7 +1,7 @@
-/* pool_lanes_body.h: averages where channels are neighbours, of one dtype (see typed.h), in vectors of
- * channels. Included by pool_kernel.c. */
+/* pool_lanes_body.h: averages of one dtype (see typed.h) where channels are neighbours, in vectors
+ * of channels. It is included by pool_kernel.c. */
 
-/* Channels side by side: a window's sum over vectors of channels. */
+/* The sum of a window, over vectors of channels. */
 LUC_INLINE void LUC_F(pool_avg_lanes)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,
                                       luc_window wx, LUC_T *y)
 {
@@ -34,8 +34,8 @@ static void LUC_F(pool_avg_lane_rows)(void *ctx, int64_t begin, int64_t end, int
     }
 }
 
-/* The gradient of up to four vectors of channels, m in all, at positions that windows [y0, y1) x
- * [x0, x1) see, to `rows` x `columns` of them. */
+/* Writes the gradient of up to four vectors of channels, m in all, at positions that the windows
+ * [y0, y1) x [x0, x1) cover, to `rows` x `columns` of them. */
 LUC_INLINE void LUC_F(pool_avg_back_lanes)(const luc_pool_plan *p, LUC_T *dx, int64_t rows,
                                            int64_t columns, const LUC_T *g, const int64_t cover[4],
                                            int64_t m)
@@ -61,7 +61,7 @@ LUC_INLINE void LUC_F(pool_avg_back_lanes)(const luc_pool_plan *p, LUC_T *dx, in
         }
 }
 
-/* Rows of the gradient; positions that the same windows see have the same. */
+/* Rows of the gradient. Positions that the same windows cover have the same gradient. */
 static void LUC_F(pool_avg_back_lane_rows)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;

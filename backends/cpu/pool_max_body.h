@@ -1,5 +1,5 @@
 /* pool_max_body.h: max pooling of a dtype that is computed in float, in vectors along the columns,
- * and the choice of the way. Included by pool_kernel.c after pool_max_lanes_body.h. */
+ * and the choice of the path. It is included by pool_kernel.c after pool_max_lanes_body.h. */
 
 /* ---- 2x2 windows, step 2, columns side by side ---------------------------------------------- */
 
@@ -47,7 +47,7 @@ static void LUC_F(pool_max_2x2_rows)(void *ctx, int64_t begin, int64_t end, int 
     }
 }
 
-/* Elements [2 o, 2 o + 2 m) of a row whose index at o is `even`, from m gradients. */
+/* Makes elements [2 o, 2 o + 2 m) of a row from m gradients; `even` is the index at 2 o. */
 LUC_INLINE void LUC_F(pool_spread)(LUC_T *dx, vf v, vi k, vi even, int64_t m)
 {
     vf l = vf_keep(vi_eq(k, even), v), r = vf_keep(vi_eq(k, vi_add(even, vi_set1(1))), v);
@@ -71,7 +71,7 @@ static void LUC_F(pool_max_2x2_back)(LUC_T *upper, LUC_T *lower, const LUC_T *g,
     for (int64_t o = 0; o < ow; o += LUC_VF) {
         int64_t m = ow - o < LUC_VF ? ow - o : LUC_VF;
         vf v = LUC_F(pool_upto)(g + o, m);
-        luc_prefetch(index + o + AHEAD); /* short masked rows do not wake the hardware's own */
+        luc_prefetch(index + o + AHEAD); /* the hardware does not prefetch short masked rows */
         luc_prefetch(g + o + AHEAD);
         vi k = LUC_F(pool_winners)(index + o, m);
         vi even = vi_add(vi_set1((int32_t)(base + 2 * o)), lane);
@@ -80,7 +80,7 @@ static void LUC_F(pool_max_2x2_back)(LUC_T *upper, LUC_T *lower, const LUC_T *g,
     }
 }
 
-/* Rows 2 i and 2 i + 1 of the gradient, or what is left below the last window. */
+/* Rows 2 i and 2 i + 1 of the gradient, or the rows that are left below the last window. */
 static void LUC_F(pool_max_2x2_back_pairs)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
@@ -101,7 +101,7 @@ static void LUC_F(pool_max_2x2_back_pairs)(void *ctx, int64_t begin, int64_t end
 
 /* ---- any windows, columns side by side ------------------------------------------------------ */
 
-/* One row of windows (pool_rows_body.h); wy: the rows that they see. */
+/* One row of windows (pool_rows_body.h); wy: the rows that they cover. */
 LUC_INLINE void LUC_F(pool_max_strip)(const luc_pool_plan *p, LUC_F(pool_strip) * s, const LUC_T *x,
                                       luc_window wy, LUC_T *y, int32_t *index)
 {
@@ -110,7 +110,7 @@ LUC_INLINE void LUC_F(pool_max_strip)(const luc_pool_plan *p, LUC_F(pool_strip) 
     int32_t step = (int32_t)p->stride[1], d = (int32_t)p->dilation[1];
     vi lane = vi_mul(vi_load(LUC_F(pool_lane)), vi_set1(step));
     for (int64_t o = 0; o < s->outs; o += LUC_VF) {
-        /* Winners as distances from the window's first column in the image's first row. */
+        /* The winners are distances from the window's first column in the image's first row. */
         vf best = vf_set1(-INFINITY);
         vi winner = vi_add(vi_load(s->skip + o), vi_set1((int32_t)(wy.begin * p->w)));
         for (int64_t i = 0; i < rows; i++) { /* each row by itself: no chain through all taps */
@@ -155,7 +155,7 @@ static void LUC_F(pool_max_strips)(void *ctx, int64_t begin, int64_t end, int th
     }
 }
 
-/* ---- the choice ------------------------------------------------------------------------------ */
+/* ---- the choice ----------------------------------------------------------------------------- */
 
 static void LUC_F(pool_max)(const luc_pool_plan *plan)
 {

@@ -1,7 +1,7 @@
-/* pool_max_lanes_body.h: max pooling where channels are neighbours, of a dtype that is computed in
- * float, in vectors of channels. Included by pool_kernel.c after pool_body.h. */
+/* pool_max_lanes_body.h: max pooling of a dtype that is computed in float, where channels are
+ * neighbours, in vectors of channels. It is included by pool_kernel.c after pool_body.h. */
 
-/* `v` against the best so far; its index is `at`. */
+/* Compares `v`, whose index is `at`, with the best so far. */
 #define POOL_TAKE(best, winner, v, at)                   \
     do {                                                 \
         vf v_ = (v);                                     \
@@ -23,9 +23,9 @@ LUC_INLINE void LUC_F(pool_put_winners)(int32_t *p, vi winner, int64_t n)
         vi_store_n(p, winner, n);
 }
 
-/* ---- forward ---------------------------------------------------------------------------------- */
+/* ---- forward -------------------------------------------------------------------------------- */
 
-/* Any window; index: NULL where nobody asks for it. */
+/* Any window; index: NULL if it is not wanted. */
 static void LUC_F(pool_max_lanes)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,
                                   luc_window wx, LUC_T *y, int32_t *index)
 {
@@ -44,8 +44,8 @@ static void LUC_F(pool_max_lanes)(const luc_pool_plan *p, const LUC_T *x, luc_wi
     }
 }
 
-/* Square windows without dilation: a tap outside the image stands for the nearest one of the window
- * inside, whose value and index it repeats, so that all windows look alike. */
+/* Square windows without dilation. A tap outside the image stands for the nearest tap of the window
+ * inside, whose value and index it repeats, so that all windows are computed alike. */
 typedef struct {
     const LUC_T *row[3];
     int64_t column[3];
@@ -64,8 +64,8 @@ LUC_INLINE void LUC_F(pool_square_columns)(const luc_pool_plan *p, int side, luc
         }
 }
 
-/* m channels of a window whose first column is x0. A NaN among its taps: false, and nothing is
- * written. Each row has a chain of comparisons of its own. */
+/* m channels of a window whose first column is x0. If there is a NaN among its taps, it returns
+ * false and writes nothing. Each row has a chain of comparisons of its own. */
 LUC_INLINE bool LUC_F(pool_max_square)(int side, bool stream, const LUC_F(pool_square) * s,
                                        int64_t c, int32_t x0, LUC_T *y, int32_t *index, int64_t m)
 {
@@ -74,7 +74,7 @@ LUC_INLINE bool LUC_F(pool_max_square)(int side, bool stream, const LUC_F(pool_s
     vi winner = vi_set1(0);
     for (int k = 0; k < side * side; k++)
         tap[k] = LUC_F(pool_upto)(s->row[k / side] + (s->column[k % side] + c), m);
-    for (int k = 0; k < 4; k++) /* of what is new in this window, for the windows to come */
+    for (int k = 0; k < 4; k++) /* the part that is new in this window, for later windows */
         luc_prefetch(s->row[side - 1 - k / 2] + (s->column[side - 1 - k % 2] + c + ahead));
     vm nan = vf_unordered(tap[side * side - 2], tap[side * side - 1]);
     for (int k = 0; k + 2 < side * side; k += 2) nan = vm_or(nan, vf_unordered(tap[k], tap[k + 1]));
@@ -109,7 +109,7 @@ LUC_INLINE void LUC_F(pool_max_square_row)(const luc_pool_plan *p, int side, boo
     const luc_window wy = luc_pool_window(p, 0, row);
     const int64_t y0 = row * p->stride[0] - p->padding[0], channels = p->c;
     const bool stream = p->stream;
-    bool inner = false; /* s has the columns of a window that lies inside */
+    bool inner = false; /* s has the columns of a window inside the image */
     memset(&s, 0, sizeof s);
     for (int i = 0; i < side; i++) s.row[i] = x + pool_clamp(y0 + i, wy) * p->big.strides[2];
     for (int64_t o = 0; o < p->ow; o++, y += p->small.strides[3]) {
@@ -167,10 +167,10 @@ static void LUC_F(pool_max_lane_rows)(void *ctx, int64_t begin, int64_t end, int
     if (p->stream) luc_stream_fence();
 }
 
-/* ---- backward --------------------------------------------------------------------------------- */
+/* ---- backward ------------------------------------------------------------------------------- */
 
-/* The gradient of m channels at the pixel of index `here`, of rows x columns windows from g and index
- * on, as pool_won. */
+/* The gradient of m channels at the pixel with index `here`. It sums over rows x columns windows,
+ * which begin at g and index, and adds the gradients of those that the pixel won. */
 LUC_INLINE void LUC_F(pool_won_lanes)(const luc_pool_plan *p, LUC_T *dx, int64_t rows,
                                       int64_t columns, const LUC_T *g, const int32_t *index,
                                       vi here, int64_t m)
@@ -199,7 +199,7 @@ LUC_INLINE void LUC_F(pool_won_pixel)(const luc_pool_plan *p, LUC_T *dx, int64_t
     if (c < p->c) LUC_F(pool_won_lanes)(p, dx + c, rows, columns, g + c, index + c, here, p->c - c);
 }
 
-/* Columns [begin, end) of row y of the gradient; dx, g and index: of the image. */
+/* Columns [begin, end) of row y of the gradient; dx, g and index point to the image. */
 static void LUC_F(pool_back_columns)(const luc_pool_plan *p, LUC_T *dx, const LUC_T *g,
                                      const int32_t *index, int64_t y, int64_t begin, int64_t end)
 {
@@ -212,7 +212,7 @@ static void LUC_F(pool_back_columns)(const luc_pool_plan *p, LUC_T *dx, const LU
     g += top * p->small.strides[2];
     index += top * p->index.strides[2];
     for (int64_t x = begin; x < end; x++, dx += p->big.strides[3]) {
-        int64_t at = x + p->padding[1]; /* what luc_pool_cover says, without dividing */
+        int64_t at = x + p->padding[1]; /* what luc_pool_cover finds, without divisions */
         while (right < p->ow && right * step <= at) right++;
         while (left < right && left * step + reach < at) left++;
         const LUC_T *from = g + left * p->small.strides[3];
@@ -245,8 +245,8 @@ static void LUC_F(pool_max_backward_lane_rows)(void *ctx, int64_t begin, int64_t
     if (p->stream) luc_stream_fence();
 }
 
-/* m channels of 2x2 pixels that four windows of 3x3 with step 2 see, of which g and index are the
- * last; at: the indices of the pixels. */
+/* m channels of 2x2 pixels that four windows of 3x3 with step 2 cover. g and index point to the
+ * last of these; at: the indices of the pixels. */
 LUC_INLINE void LUC_F(pool_back_quad)(const luc_pool_plan *p, LUC_T *dx, const LUC_T *g,
                                       const int32_t *index, const vi at[4], int64_t m)
 {
@@ -258,7 +258,7 @@ LUC_INLINE void LUC_F(pool_back_quad)(const luc_pool_plan *p, LUC_T *dx, const L
         v[q] = LUC_F(pool_upto)(g - (q < 2 ? gy : 0) - (q % 2 ? 0 : gx), m);
         k[q] = LUC_F(pool_winners)(index - (q < 2 ? iy : 0) - (q % 2 ? 0 : ix), m);
     }
-    for (int t = 0; t < 4; t++) { /* pixels of the second row, or column, miss the first windows */
+    for (int t = 0; t < 4; t++) { /* the first windows miss the second row and column of pixels */
         LUC_T *to = dx + t / 2 * p->big.strides[2] + t % 2 * p->big.strides[3];
         vf sum = vf_zero();
         for (int q = 0; q < 4; q++)
@@ -270,8 +270,8 @@ LUC_INLINE void LUC_F(pool_back_quad)(const luc_pool_plan *p, LUC_T *dx, const L
     }
 }
 
-/* As many columns of two rows of the gradient, from row y and column x on, as quads cover, under the
- * windows of row o; returns the first column that they leave. */
+/* Two rows of the gradient, from row y and column x on, under the windows of row o: all columns
+ * that pairs of pixels cover. Returns the first column after them. */
 static int64_t LUC_F(pool_back_quads)(const luc_pool_plan *plan, LUC_T *dx, const LUC_T *g,
                                       const int32_t *index, int64_t o, int64_t y, int64_t x)
 {
@@ -293,7 +293,7 @@ static int64_t LUC_F(pool_back_quads)(const luc_pool_plan *plan, LUC_T *dx, cons
     return x;
 }
 
-/* Windows of 3x3 with step 2: the two rows of the gradient above which a row of windows begins. */
+/* Windows of 3x3 with step 2: the two rows of the gradient at which a row of windows begins. */
 static void LUC_F(pool_back_lane_bands)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
@@ -337,7 +337,7 @@ static void LUC_F(pool_zero_lanes)(const luc_pool_plan *p, LUC_T *dx)
     for (int64_t c = 0; c < p->c; c++) LUC_PUT(dx + c, 0);
 }
 
-/* Rows 2 i and 2 i + 1 of the gradient, or what is left below the last window. */
+/* Rows 2 i and 2 i + 1 of the gradient, or the rows that are left below the last window. */
 static void LUC_F(pool_back_lane_pairs)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;

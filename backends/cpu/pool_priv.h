@@ -1,9 +1,10 @@
 /*
  * pool_priv.h: 2-d pooling: how a call is described, and the kernels of a CPU level.
  *
- * `big` is the image that windows slide over (the input, or its gradient), `small` has one value a
- * window (the output, or its gradient). Every path takes any strides; where the channels (CHANNELS)
- * or the columns (COLUMNS) of all images are neighbours in memory, vectors run along them.
+ * `big` is the image that windows slide over (the input, or its gradient); `small` has one value
+ * for each window (the output, or its gradient). Every path takes any strides. If the channels
+ * (CHANNELS) or the columns (COLUMNS) of all images are neighbours in memory, vectors lie along
+ * them.
  */
 #ifndef LUC_POOL_PRIV_H
 #define LUC_POOL_PRIV_H

@@ -1,29 +1,29 @@
-/* pool_rows_body.h: pooling where columns are neighbours, of one dtype (see typed.h): any window,
- * stride and dilation in vectors of windows. Included by pool_kernel.c after pool_body.h.
+/* pool_rows_body.h: pooling of one dtype (see typed.h) where columns are neighbours: any window,
+ * stride and dilation, in vectors of windows. It is included by pool_kernel.c after pool_body.h.
  *
- * A row of the image is brought into numbers of the type that is computed in, padding and all, taken
- * apart into `stride` phases: column q = stride * a + r of the padded row is number a of phase r. Tap
- * j of the windows from o on is then a vector of neighbours: number o + j * dilation / stride of
- * phase j * dilation % stride. The gradient goes the same way back. */
+ * A row of the image, padding included, is converted to the type that is computed in, and split
+ * into `stride` phases: column q = stride * a + r of the padded row is number a of phase r. Tap j
+ * of the windows from o on is then a vector of neighbours: it begins at number o + j * dilation /
+ * stride of phase j * dilation % stride. The gradient goes back in the same way. */
 
 enum {
     LUC_F(POOL_ROOM) = 24576 / sizeof(LUC_S)
-}; /* of a strip: it stays in the first-level cache */
+}; /* of a strip, which stays in the first-level cache */
 
-/* Some windows of a row, and the rows of the image that they see. */
+/* Some windows of a row, and the rows of the image that they cover. */
 typedef struct LUC_F(pool_strip) {
     int64_t first, outs;          /* windows [first, first + outs) */
-    int64_t needed, length;       /* numbers of a phase, and room for them */
-    int64_t begin, end;           /* of the numbers whose columns are all in the image */
+    int64_t needed, length;       /* numbers of a phase that are needed, and that are allocated */
+    int64_t begin, end;           /* the numbers whose columns are all inside the image */
     int64_t have[2 * POOL_TAPS];  /* the row of the image in each slot, or -1 */
     int64_t tap[POOL_TAPS];       /* where tap j of the first window lies in a slot */
     LUC_S share[POOL_OUTS + 16];  /* average: a window's divisor along the row */
     LUC_S back[POOL_OUTS + 16];   /* average, backward: what a window gives to each of its taps */
-    int32_t skip[POOL_OUTS + 16]; /* maximum: columns of a window's padding on the left */
+    int32_t skip[POOL_OUTS + 16]; /* maximum: a window's columns that are padding on the left */
     LUC_S numbers[LUC_F(POOL_ROOM)];
 } LUC_F(pool_strip);
 
-/* How many windows a strip takes at a time; 0: not even a vector of them. */
+/* How many windows a strip takes at a time; 0: fewer than a vector of them fit. */
 static int64_t LUC_F(pool_strip_outs)(const luc_pool_plan *p)
 {
     int64_t rows = pool_strip_slots(p), reach = (p->kernel[1] - 1) * p->dilation[1];
@@ -60,20 +60,20 @@ static void LUC_F(pool_strip_begin)(const luc_pool_plan *p, LUC_F(pool_strip) * 
     }
 }
 
-/* For another plane: its rows are not there yet. */
+/* Prepares the strip for another plane: none of its rows are there yet. */
 LUC_INLINE void LUC_F(pool_strip_leave)(LUC_F(pool_strip) * s, int64_t slots)
 {
     for (int64_t i = 0; i < slots; i++) s->have[i] = -1;
 }
 
-/* Whole vectors are read where fewer numbers are known: what lies behind is theirs to read. */
+/* Clears all numbers: whole vectors are read, so numbers after the last known one are read too. */
 static void LUC_F(pool_strip_clear)(LUC_F(pool_strip) * s, int64_t slots, int64_t step)
 {
     memset(s->numbers, 0, (size_t)(slots * step * s->length) * sizeof *s->numbers);
     LUC_F(pool_strip_leave)(s, slots);
 }
 
-/* Row `row` of the image into the phases at `to`, `fill` where it is padding. */
+/* Splits row `row` of the image into the phases at `to`, with `fill` for padding. */
 static void LUC_F(pool_split)(const luc_pool_plan *p, const LUC_F(pool_strip) * s, LUC_S *to,
                               const LUC_T *row, LUC_S fill)
 {
@@ -100,7 +100,7 @@ static void LUC_F(pool_split)(const luc_pool_plan *p, const LUC_F(pool_strip) * 
     }
 }
 
-/* The slot of row `row`, tap i of a window, filled. */
+/* The slot of row `row`, tap i of a window. The row is written into it if necessary. */
 LUC_INLINE const LUC_S *LUC_F(pool_slot)(const luc_pool_plan *p, LUC_F(pool_strip) * s,
                                          const LUC_T *x, int64_t row, int64_t i, LUC_S fill)
 {
@@ -113,8 +113,9 @@ LUC_INLINE const LUC_S *LUC_F(pool_slot)(const luc_pool_plan *p, LUC_F(pool_stri
     return numbers;
 }
 
-/* The rows that a window sees, as slots; returns how many. The next window's are made as well: a vector
- * that is read across two that have just been written would have to wait for them. */
+/* The slots of the rows that a window covers; returns their number. The rows of the next window are
+ * written as well: a vector that is read across two that have just been stored would have to wait
+ * for both. */
 LUC_INLINE int64_t LUC_F(pool_slots)(const luc_pool_plan *p, LUC_F(pool_strip) * s, const LUC_T *x,
                                      luc_window wy, LUC_S fill, const LUC_S **slots)
 {
@@ -126,9 +127,9 @@ LUC_INLINE int64_t LUC_F(pool_slots)(const luc_pool_plan *p, LUC_F(pool_strip) *
     return n;
 }
 
-/* ---- average --------------------------------------------------------------------------------- */
+/* ---- average -------------------------------------------------------------------------------- */
 
-/* The rows' share of a window's divisor. */
+/* The factor of a window's divisor that its rows give. */
 LUC_INLINE LUC_S LUC_F(pool_row_share)(const luc_pool_plan *p, luc_window wy)
 {
     return p->divisor ? 1 : (LUC_S)(p->include_pad ? wy.padded : wy.end - wy.begin);
@@ -169,7 +170,7 @@ static void LUC_F(pool_avg_strips)(void *ctx, int64_t begin, int64_t end, int th
     }
 }
 
-/* The phases of a row of the gradient, put together, to `rows` rows of it. */
+/* Joins the phases of a row of the gradient, and writes them to `rows` rows of it. */
 static void LUC_F(pool_join)(const luc_pool_plan *p, const LUC_F(pool_strip) * s, LUC_T *dx,
                              int64_t rows)
 {
@@ -197,7 +198,7 @@ static void LUC_F(pool_join)(const luc_pool_plan *p, const LUC_F(pool_strip) * s
         memcpy(dx + r * p->big.strides[2], dx, (size_t)p->w * sizeof *dx);
 }
 
-/* Windows' rows [y0, y1), spread over the columns that they see. */
+/* Spreads the windows of rows [y0, y1) over the columns that they cover. */
 static void LUC_F(pool_avg_unstrip)(const luc_pool_plan *p, LUC_F(pool_strip) * s, const LUC_T *g,
                                     int64_t y0, int64_t y1)
 {
@@ -210,7 +211,7 @@ static void LUC_F(pool_avg_unstrip)(const luc_pool_plan *p, LUC_F(pool_strip) * 
             LUC_V v = LUC_VO(div)(LUC_F(pool_upto)(row + o, s->outs - o), divisor);
             LUC_VO(store)(s->back + o, v);
         }
-        for (int64_t j = p->kernel[1] - 1; j >= 0; j--) { /* windows in their order */
+        for (int64_t j = p->kernel[1] - 1; j >= 0; j--) { /* in the order of the windows */
             LUC_S *to = s->numbers + s->tap[j];
             for (int64_t o = 0; o < s->outs; o += LUC_LANES)
                 LUC_VO(store)(to + o, LUC_VO(add)(LUC_VO(load)(to + o), LUC_VO(load)(s->back + o)));
@@ -218,7 +219,7 @@ static void LUC_F(pool_avg_unstrip)(const luc_pool_plan *p, LUC_F(pool_strip) * 
     }
 }
 
-/* Rows of the gradient; those that the same windows see are the same. */
+/* Rows of the gradient. Rows that the same windows cover are the same. */
 static void LUC_F(pool_avg_back_strips)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
@@ -237,7 +238,7 @@ static void LUC_F(pool_avg_back_strips)(void *ctx, int64_t begin, int64_t end, i
     }
 }
 
-/* Does the gradient of a whole row fit a strip? */
+/* Whether the gradient of a whole row fits into a strip. */
 static bool LUC_F(pool_back_fits)(const luc_pool_plan *p)
 {
     int64_t step = p->stride[1], reach = (p->kernel[1] - 1) * p->dilation[1];
@@ -246,7 +247,7 @@ static bool LUC_F(pool_back_fits)(const luc_pool_plan *p)
            most + step * (LUC_LANES + 3) <= LUC_F(POOL_ROOM);
 }
 
-/* ---- one window over the whole plane --------------------------------------------------------- */
+/* ---- one window over the whole plane -------------------------------------------------------- */
 
 static void LUC_F(pool_avg_planes)(void *ctx, int64_t begin, int64_t end, int thread)
 {
@@ -288,14 +289,14 @@ static void LUC_F(pool_avg_back_planes)(void *ctx, int64_t begin, int64_t end, i
     }
 }
 
-/* ---- gradients of maxima, added where they were found ---------------------------------------- */
+/* ---- gradients of maxima, added where they were found --------------------------------------- */
 
 LUC_INLINE void LUC_F(pool_add)(LUC_T *to, const LUC_T *g)
 {
     LUC_PUT(to, LUC_GET(to) + LUC_GET(g));
 }
 
-/* Each plane's windows in their order; an index that is not in the plane counts as nowhere. */
+/* Adds the windows of each plane in their order. An index outside the plane is ignored. */
 static void LUC_F(pool_max_scatter)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
@@ -316,7 +317,7 @@ static void LUC_F(pool_max_scatter)(void *ctx, int64_t begin, int64_t end, int t
     }
 }
 
-/* Types of 16 bits would round at each addition. */
+/* 16-bit types would round at each addition. */
 static void LUC_F(pool_max_backward_columns)(const luc_pool_plan *plan)
 {
     luc_pool_plan p = *plan;
@@ -327,7 +328,7 @@ static void LUC_F(pool_max_backward_columns)(const luc_pool_plan *plan)
         LUC_F(pool_max_backward_any)(&p);
 }
 
-/* ---- the choice ------------------------------------------------------------------------------ */
+/* ---- the choice ----------------------------------------------------------------------------- */
 
 static void LUC_F(pool_avg)(const luc_pool_plan *plan)
 {

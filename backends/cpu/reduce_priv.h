@@ -17,15 +17,16 @@ typedef union {
 
 /* acc gathers x[0..n). centre: of SQUARES. */
 typedef void (*luc_reduce_row_fn)(luc_acc *acc, const void *x, int64_t n, double centre);
-/* acc[c] gathers x[r * ld + c] for r < rows, c < n, in the order of r. centre[c]: of SQUARES. */
+/* acc[c] gathers x[r * ld + c] for r < rows and c < n, in the order of r. centre[c]: of SQUARES. */
 typedef void (*luc_reduce_cols_fn)(luc_acc *acc, const void *x, int64_t ld, int64_t rows, int64_t n,
                                    const double *centre);
 
-/* acc[r] is the sum of x[r * ld + i], i < n, for r < rows: what a row's loop gives, for many rows. */
+/* acc[r] is the sum of x[r * ld + i], i < n, for r < rows: the same as a row's loop gives, for many
+ * rows. */
 typedef void (*luc_sum_rows_fn)(luc_acc *acc, const void *x, int64_t ld, int64_t rows, int64_t n);
 
 typedef struct luc_reduce_table {
-    luc_sum_rows_fn sum_rows[LUC_R_TYPES]; /* NULL but for floats */
+    luc_sum_rows_fn sum_rows[LUC_R_TYPES]; /* NULL except for floats */
     luc_reduce_row_fn row[LUC_REDUCE_KINDS][LUC_R_TYPES];
     luc_reduce_cols_fn cols[LUC_REDUCE_KINDS][LUC_R_TYPES];
 } luc_reduce_table;

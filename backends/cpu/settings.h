@@ -1,10 +1,11 @@
-/* settings.h: what a program may change while kernels run, fixed for the length of one call.
+/* settings.h: settings that a program may change while kernels run, fixed for the length of one
+ * call.
  *
- * A kernel and the size of its workspace depend on the number of threads, on the CPU level and on
+ * A kernel and the size of its workspace depend on the number of threads, on the CPU level, and on
  * whether Winograd's transform is allowed. Another thread of the program may change each of them at
- * any time. A call therefore begins by taking a copy of all three. Its thread sees that copy until
- * the call ends, and so do the helpers that work for it: luc_num_threads, luc_cpu_current and the
- * convolutions ask here first. */
+ * any time. So a call begins with a copy of all three. Until the call ends, its thread uses that
+ * copy, and so do the helpers that work for it: luc_num_threads, luc_cpu_current and the
+ * convolutions look here first. */
 #ifndef LUC_SETTINGS_H
 #define LUC_SETTINGS_H
 
@@ -14,7 +15,7 @@
 /* One word, so that it goes through a backend's call_begin and call_end. */
 typedef union luc_settings {
     struct {
-        bool fixed; /* false: no call is under way, the others mean nothing */
+        bool fixed; /* false: no call is under way, and the others mean nothing */
         bool winograd;
         uint8_t level; /* luc_cpu_level */
         uint16_t threads;

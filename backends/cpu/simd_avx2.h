@@ -1,4 +1,4 @@
-/* simd_avx2.h: simd.h with AVX2, FMA and F16C, 32 bytes a vector. */
+/* simd_avx2.h: the vectors of simd.h with AVX2, FMA and F16C. A vector has 32 bytes. */
 #ifndef LUC_SIMD_AVX2_H
 #define LUC_SIMD_AVX2_H
 
@@ -76,7 +76,7 @@ LUC_INLINE vmd vmd_not(vmd a)
 LUC_INLINE bool vm_all(vm a) { return _mm256_movemask_ps(a) == 0xff; }
 LUC_INLINE bool vmd_all(vmd a) { return _mm256_movemask_pd(a) == 0xf; }
 
-/* Over the lanes, halving: the order is fixed. */
+/* Adds the lanes in halves, in a fixed order. */
 #define LUC_256_FOLD(name, op)                                                                     \
     LUC_INLINE float vf_##name(vf a)                                                               \
     {                                                                                              \
@@ -245,8 +245,8 @@ LUC_INLINE vd vd_zip_high(vd a, vd b)
     return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
 }
 
-/* 2^n for whole n in [-1022, 1023]; and x = m 2^e for normal x > 0, m in [sqrt(1/2), sqrt(2)). Added to
- * 2^52, a whole number is in the lowest bits. */
+/* 2^n for whole n in [-1022, 1023]; and x = m 2^e for normal x > 0, m in [sqrt(1/2), sqrt(2)).
+ * Added to 2^52, a whole number is in the lowest bits. */
 LUC_INLINE vd vd_pow2(vd n)
 {
     __m256d b = _mm256_add_pd(n, _mm256_set1_pd(0x1p52 + 1023));

@@ -1,4 +1,4 @@
-/* simd_avx512.h: simd.h with AVX-512 F, BW, DQ and VL, 64 bytes a vector. */
+/* simd_avx512.h: the vectors of simd.h with AVX-512 F, BW, DQ and VL. A vector has 64 bytes. */
 #ifndef LUC_SIMD_AVX512_H
 #define LUC_SIMD_AVX512_H
 
@@ -71,7 +71,7 @@ LUC_512_FLOATING(vd, double, vmd, pd, luc_first8)
 LUC_512_MASK(vm, 0xffff)
 LUC_512_MASK(vmd, 0xff)
 
-/* Over the lanes, halving: the order is fixed. */
+/* Adds the lanes in halves, in a fixed order. */
 #define LUC_512_FOLD(name, op)                                                                     \
     LUC_INLINE float vf_##name(vf a)                                                               \
     {                                                                                              \

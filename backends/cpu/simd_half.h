@@ -1,4 +1,5 @@
-/* simd_half.h: one float16 or bfloat16 number to and from float, rounding to nearest even. */
+/* simd_half.h: converts one float16 or bfloat16 number to and from float, rounding to nearest
+ * even. */
 #ifndef LUC_SIMD_HALF_H
 #define LUC_SIMD_HALF_H
 
@@ -24,7 +25,7 @@ LUC_INLINE float luc_bf16_to_f32(uint16_t h)
 LUC_INLINE uint16_t luc_f32_to_bf16(float x)
 {
     uint32_t bits = luc_float_bits(x);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40); /* stay a NaN */
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40); /* quiet NaN */
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 

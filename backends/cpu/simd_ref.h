@@ -1,4 +1,4 @@
-/* simd_ref.h: simd.h in plain C, one element a vector. */
+/* simd_ref.h: the vectors of simd.h in plain C. A vector has one element. */
 #ifndef LUC_SIMD_REF_H
 #define LUC_SIMD_REF_H
 
@@ -8,7 +8,7 @@ typedef double vd;
 typedef int32_t vi;
 typedef bool vm, vmd;
 
-/* Everything that reads alike for float and double. */
+/* The functions that are the same for float and double. */
 #define LUC_REF_FLOATING(v, T, M, fma_, sqrt_, abs_, rint_, floor_, ceil_, trunc_) \
     LUC_INLINE v v##_zero(void)                                                    \
     {                                                                              \

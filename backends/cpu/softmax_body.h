@@ -1,12 +1,13 @@
-/* softmax_body.h: softmax of one dtype (see typed.h); included by softmax_kernel.c.
+/* softmax_body.h: softmax of one dtype (see typed.h); it is included by softmax_kernel.c.
  *
- * Three ways: ROW, where the dimension's elements are neighbours, in vectors along it; LANES, where
- * the other dimension's are, in vectors across it; ONE for any strides, a lane at a time. LANES and
- * ONE are the same code with `m` columns, of which ONE has a single one. */
+ * There are three ways. ROW: the elements of the dimension are neighbours, and vectors lie along
+ * it. LANES: the elements of another dimension are neighbours, and vectors lie across. ONE: any
+ * strides, one element at a time. LANES and ONE share their code, with `m` columns; ONE has one
+ * column. */
 
 #define EXP LUC_F(softmax_exp)
 
-/* ---- along the dimension --------------------------------------------------------------------- */
+/* ---- along the dimension -------------------------------------------------------------------- */
 
 static void LUC_F(softmax_row)(LUC_T *y, const LUC_T *x, int64_t n, bool log_)
 {
@@ -34,7 +35,7 @@ static void LUC_F(softmax_row)(LUC_T *y, const LUC_T *x, int64_t n, bool log_)
     }
 }
 
-/* What becomes of a vector in each of the two passes backward. */
+/* The computation of a vector in each of the two passes of backward. */
 LUC_INLINE LUC_V LUC_F(softmax_gather)(LUC_V sum, LUC_V g, LUC_V y, bool log_)
 {
     return log_ ? LUC_VO(add)(sum, g) : LUC_VO(fma)(g, y, sum);
@@ -70,7 +71,7 @@ static void LUC_F(softmax_backward_row)(LUC_T *dx, const LUC_T *g, const LUC_T *
     }
 }
 
-/* ---- across it: m columns side by side ------------------------------------------------------- */
+/* ---- across it: m columns side by side ------------------------------------------------------ */
 
 LUC_INLINE LUC_V LUC_F(softmax_log)(LUC_V v)
 {
@@ -80,7 +81,7 @@ LUC_INLINE LUC_V LUC_F(softmax_log)(LUC_V v)
     return LUC_VO(load)(lane);
 }
 
-/* The k-th vector of m columns at p: all lanes of it, or what is there. */
+/* The k-th vector of m columns at p: a whole vector, or the columns that are left. */
 LUC_INLINE LUC_V LUC_F(softmax_at)(const LUC_T *p, int k, int64_t m)
 {
     int64_t left = m - k * LUC_LANES;
@@ -97,7 +98,7 @@ LUC_INLINE void LUC_F(softmax_to)(LUC_T *p, int k, LUC_V v, int64_t m)
         LUC_STORE_N(p + k * LUC_LANES, v, left);
 }
 
-/* `vectors` of them, m columns in all: as many as a row's lines are worth reading at a time. */
+/* `vectors` vectors, m columns in all: as many as make it worth reading a line of each row. */
 LUC_INLINE void LUC_F(softmax_columns)(const luc_softmax_plan *p, LUC_T *y, const LUC_T *x,
                                        int64_t m, int vectors)
 {
@@ -148,7 +149,7 @@ LUC_INLINE void LUC_F(softmax_backward_columns)(const luc_softmax_plan *p, LUC_T
         }
 }
 
-/* ---- the loop over the other dimensions ------------------------------------------------------ */
+/* ---- the loop over the other dimensions ----------------------------------------------------- */
 
 /* Columns [first, first + n) of a run that begins at `at`. */
 LUC_INLINE void LUC_F(softmax_some)(const luc_softmax_plan *p, const int64_t *at, int64_t first,
@@ -182,7 +183,7 @@ LUC_INLINE void LUC_F(softmax_some)(const luc_softmax_plan *p, const int64_t *at
     }
 }
 
-/* Columns are numbered through all runs; blocks end where they will. */
+/* Columns are numbered through all runs, so a block may end within a run. */
 static void LUC_F(softmax_block)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)thread;

@@ -6,8 +6,8 @@
 #include "backends/cpu/view_priv.h"
 #include "lucid/attrs.h"
 
-/* Operands: x, y forward; grad_y, y, grad_x backward. `loop` runs over all dimensions but one, that
- * of `size` elements with strides `step`. */
+/* The operands are x, y (forward) or grad_y, y, grad_x (backward). `loop` runs over all dimensions
+ * except one, which has `size` elements with strides `step`. */
 typedef struct luc_softmax_plan {
     luc_loop loop;
     int64_t size, step[3];

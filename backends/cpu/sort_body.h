@@ -1,10 +1,10 @@
-/* sort_body.h: sorting elements of one kind; included once for narrow and once for wide ones.
- * LUC_KEY is the type of a key, LUC_ELEM a key with its index, LUC_S(name) the name for this kind,
- * LUC_MAKE(key, index), LUC_KEY_OF(e) and LUC_INDEX_OF(e) go from one to the other. */
+/* sort_body.h: sorting elements of one kind; it is included once for narrow and once for wide
+ * elements. LUC_KEY is the type of a key, LUC_ELEM a key with its index, LUC_S(name) the name for
+ * this kind. LUC_MAKE(key, index), LUC_KEY_OF(e) and LUC_INDEX_OF(e) convert between them. */
 
-/* ---- reading and writing rows ---------------------------------------------------------------- */
+/* ---- reading and writing rows --------------------------------------------------------------- */
 
-/* Elements [from, from + n) of `rows` rows become e[row][0..n). */
+/* Turns elements [from, from + n) of `rows` rows into e[row][0..n). */
 static void LUC_S(load)(const luc_sort_plan *p, const row_place *at, int rows, int64_t from,
                         int64_t n, LUC_ELEM *const *e)
 {
@@ -23,7 +23,7 @@ static void LUC_S(load)(const luc_sort_plan *p, const row_place *at, int rows, i
     }
 }
 
-/* The inverse for elements [from, from + n) of the order, given in e[row][0..n). */
+/* The inverse: writes elements [from, from + n) of the order, which are in e[row][0..n). */
 static void LUC_S(store)(const luc_sort_plan *p, const row_place *at, int rows, int64_t from,
                          int64_t n, LUC_ELEM *const *e)
 {
@@ -53,9 +53,10 @@ static void LUC_S(store)(const luc_sort_plan *p, const row_place *at, int rows, 
     }
 }
 
-/* ---- sorting --------------------------------------------------------------------------------- */
+/* ---- sorting -------------------------------------------------------------------------------- */
 
-/* One pass: a to b by digit d, equal digits in their order. places: where each digit begins. */
+/* One pass: moves a to b by digit d; equal digits keep their order. places: where each digit
+ * begins. */
 static inline void LUC_S(scatter)(const LUC_ELEM *restrict a, LUC_ELEM *restrict b, int64_t n,
                                   int d, uint32_t *restrict places)
 {
@@ -73,7 +74,8 @@ static inline void LUC_S(count)(const LUC_ELEM *a, int64_t n, int digits, uint32
     }
 }
 
-/* Radix sort from the last digit to the first; b is as large as a. Returns which of them it ended in. */
+/* Radix sort from the last digit to the first; b is as large as a. Returns the one that holds the
+ * result. */
 static LUC_ELEM *LUC_S(radix)(LUC_ELEM *a, LUC_ELEM *b, int64_t n, int digits)
 {
     uint32_t counts[8][256];
@@ -109,8 +111,9 @@ static LUC_ELEM *LUC_S(sort)(const luc_sort_plan *p, LUC_ELEM *a, LUC_ELEM *b, i
     return b;
 }
 
-/* The k first of a's order, 0 < k <= n, move to b, equals in their order: a's digits are looked at
- * from the first, and only what agrees with the k-th in them is looked at again. a is lost. */
+/* Moves the first k of a's order, 0 < k <= n, to b; equal elements keep their order. The digits of
+ * a are read from the first on, and only elements that agree with the k-th one so far are read
+ * again. a is lost. */
 static void LUC_S(select)(LUC_ELEM *a, LUC_ELEM *b, int64_t n, int64_t k, int digits)
 {
     for (int d = digits - 1; d >= 0 && k < n; d--) {
@@ -124,7 +127,7 @@ static void LUC_S(select)(LUC_ELEM *a, LUC_ELEM *b, int64_t n, int64_t k, int di
         for (int64_t i = 0; i < n; i++) {
             const LUC_ELEM e = a[i];
             const unsigned its = (LUC_KEY_OF(e) >> 8 * d) & 255;
-            *to = e; /* of its k places, before < k are filled here */
+            *to = e; /* b has k places, and before < k of them are filled here */
             to += its < digit;
             *kept = e;
             kept += its == digit;
@@ -136,8 +139,8 @@ static void LUC_S(select)(LUC_ELEM *a, LUC_ELEM *b, int64_t n, int64_t k, int di
     memcpy(b, a, (size_t)k * sizeof *a);
 }
 
-/* best[0..*held) are the first p->k, or all, of the keys so far, in order; here come n more, the first
- * of them with this index. */
+/* best[0..*held) are the first p->k (or all) of the keys so far, in order. n more keys follow;
+ * `index` is the index of the first. */
 static void LUC_S(least)(const luc_sort_plan *p, const LUC_KEY *keys, int64_t n, int64_t index,
                          LUC_ELEM *best, int64_t *held)
 {
@@ -151,7 +154,8 @@ static void LUC_S(least)(const luc_sort_plan *p, const LUC_KEY *keys, int64_t n,
     }
 }
 
-/* The first p->k (or all) of elements [from, from + n) of each row into best[row], in order. */
+/* Writes the first p->k (or all) of elements [from, from + n) of each row to best[row], in
+ * order. */
 static void LUC_S(scan)(const luc_sort_plan *p, const row_place *at, int rows, int64_t from,
                         int64_t n, LUC_ELEM *const *best)
 {
@@ -169,9 +173,9 @@ static void LUC_S(scan)(const luc_sort_plan *p, const row_place *at, int rows, i
     }
 }
 
-/* ---- rows, each by one thread ------------------------------------------------------------------ */
+/* ---- rows, each by one thread --------------------------------------------------------------- */
 
-/* Short ones: ranked, and each element put where it goes. */
+/* Short rows are ranked, and each element is put in its place. */
 static void LUC_S(short_rows)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const luc_sort_plan *p = ctx;
@@ -217,7 +221,7 @@ static void LUC_S(sort_rows)(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* topk of few: the best so far are kept in order. */
+/* topk of few: the best elements so far are kept in order. */
 static void LUC_S(scan_rows)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const luc_sort_plan *p = ctx;
@@ -232,7 +236,7 @@ static void LUC_S(scan_rows)(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* topk of many: they are selected, and then sorted. */
+/* topk of many: the elements are selected, and then sorted. */
 static void LUC_S(select_rows)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const luc_sort_plan *p = ctx;
@@ -252,7 +256,7 @@ static void LUC_S(select_rows)(void *ctx, int64_t begin, int64_t end, int thread
     }
 }
 
-/* ---- one long row, by all threads -------------------------------------------------------------- */
+/* ---- one long row, by all threads ----------------------------------------------------------- */
 
 static void LUC_S(load_block)(void *ctx, int64_t begin, int64_t end, int thread)
 {
@@ -307,7 +311,7 @@ static void LUC_S(sort_long)(const luc_sort_plan *p, int64_t row)
     luc_parallel_for(p->k, LONG_BLOCK, LUC_S(store_block), &r);
 }
 
-/* The first k of a block, into its part of b. */
+/* Writes the first k of a block to its part of b. */
 static void LUC_S(topk_block)(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const long_row *r = ctx;

@@ -1,8 +1,8 @@
-/* sort_priv.h: sort, argsort and topk: what their files share.
+/* sort_priv.h: what the files of sort, argsort and topk share.
  *
- * An element becomes an unsigned key whose order is the one wanted, first to last: NaN last of all,
- * -0.0 like 0.0, everything complemented for descending. Types of up to 4 bytes have keys of 32 bits,
- * which travel with the index in one 64-bit number; the others travel as a luc_wide. */
+ * An element becomes an unsigned key, whose order is the wanted order: NaN comes last, -0.0 equals
+ * 0.0, and all bits are complemented for descending order. Types of up to 4 bytes have keys of 32
+ * bits, which share a 64-bit number with the index. Other types have a luc_wide. */
 #ifndef LUC_SORT_PRIV_H
 #define LUC_SORT_PRIV_H
 
@@ -13,26 +13,28 @@ typedef struct luc_wide {
     uint64_t key, index;
 } luc_wide;
 
-/* The loops over rows of elements, by level. Keys are uint32_t or uint64_t, as the type has them. */
+/* The loops over rows of elements, for each level. Keys are uint32_t or uint64_t, as the type
+ * needs. */
 typedef struct luc_sort_table {
     void (*keys[LUCID_DTYPE_COUNT])(void *keys, const void *x, int64_t n, bool flip);
-    /* The elements of these keys; which zero, and which NaN, has been lost. */
+    /* The elements of these keys. Which zero and which NaN it was is lost. */
     void (*values[LUCID_DTYPE_COUNT])(void *y, const void *keys, int64_t n, bool flip);
-    /* Where each of n <= LUC_SORT_SHORT keys goes: how many come before it, equals in their order. 15
-     * numbers behind the keys are read, and ranks written; they mean nothing. */
+    /* The rank of each of n <= LUC_SORT_SHORT keys: how many keys come before it; equal keys keep
+     * their order. 15 numbers after the last key are read, and 15 ranks are written, which mean
+     * nothing. */
     void (*ranks32)(uint32_t *rank, const uint32_t *keys, int n);
     void (*ranks64)(uint32_t *rank, const uint64_t *keys, int n);
-    /* The first of keys[from..n) below the limit, or n. */
+    /* The position of the first of keys[from..n) that is below the limit, or n. */
     int64_t (*below32)(const uint32_t *keys, int64_t from, int64_t n, uint32_t limit);
     int64_t (*below64)(const uint64_t *keys, int64_t from, int64_t n, uint64_t limit);
 } luc_sort_table;
 LUC_DECLARE_TABLES(luc_sort_table, luc_sort)
 
 enum {
-    LUC_SORT_SHORT = 64,   /* rows up to here are ranked */
-    LUC_SORT_CHUNK = 1024, /* elements that become keys at a time */
-    LUC_SORT_GROUP = 16,   /* neighbouring rows that are read together where each has gaps */
-    LUC_SORT_LONG = 65536  /* rows from here on are shared by all threads */
+    LUC_SORT_SHORT = 64,   /* rows up to this length are ranked */
+    LUC_SORT_CHUNK = 1024, /* elements that are turned into keys at a time */
+    LUC_SORT_GROUP = 16,   /* neighbouring rows that are read together if each has gaps */
+    LUC_SORT_LONG = 65536  /* rows from this length on are shared by all threads */
 };
 
 typedef struct luc_sort_plan {
@@ -51,7 +53,7 @@ typedef struct luc_sort_plan {
     const luc_sort_table *loops;
     char *workspace;
     size_t per_thread;
-    int threads; /* at most so many: as the workspace holds */
+    int threads; /* the most threads: the workspace holds that many */
 } luc_sort_plan;
 
 #endif

@@ -1,6 +1,7 @@
-/* tile_body.h: the tiles of one element type; included by tile_kernel.c for float and double. */
+/* tile_body.h: the tiles of one element type; it is included by tile_kernel.c for float and
+ * double. */
 
-/* One vector of results from column j on, of which n are wanted; r: of the residual. */
+/* Stores one vector of results from column j on, of which n are wanted; r: the residual's row. */
 LUC_INLINE V FN(finish_vector)(const TILE *t, V x, const T *c, const T *r, int64_t j, T row_bias,
                                int64_t n)
 {
@@ -17,11 +18,11 @@ LUC_INLINE V FN(finish_vector)(const TILE *t, V x, const T *c, const T *r, int64
     }
     if (t->flags & LUC_TILE_BIAS_ROW) x = OP(add)(x, OP(set1)(row_bias));
     if (t->flags & LUC_TILE_RESIDUAL) x = OP(add)(x, OP(load_n)(r, n));
-    if (t->flags & LUC_TILE_RELU) x = OP(max)(OP(zero)(), x); /* this way round a NaN stays */
+    if (t->flags & LUC_TILE_RELU) x = OP(max)(OP(zero)(), x); /* a NaN stays */
     return x;
 }
 
-/* What is not done in registers: from a buffer of full rows. */
+/* Does from a buffer of full rows what is not done in registers. */
 static void FN(finish)(const TILE *t, const T *acc, int stride)
 {
     for (int r = 0; r < t->m; r++, acc += stride) {
@@ -45,7 +46,7 @@ enum {
                        LUC_TILE_RESIDUAL | LUC_TILE_STREAM
 };
 
-/* One whole vector of a row on its way to C. */
+/* Finishes one whole vector of a row and stores it in C. */
 LUC_INLINE void FN(put)(const int flags, T *c, const T *r, V x, V scale, V bias)
 {
     if (flags & LUC_TILE_ADD) x = OP(add)(OP(load)(c), x);
@@ -64,8 +65,8 @@ static bool FN(is_aligned)(const TILE *t)
     return (((uintptr_t)t->c0 | (uintptr_t)t->c1 | (uintptr_t)t->c_row * sizeof(T)) & mask) == 0;
 }
 
-/* m and vectors are constants wherever this is inlined, so that what they exclude vanishes and
-   the accumulators are registers: named ones, because compilers leave arrays in memory. */
+/* m and vectors are constants wherever this is inlined, so unused parts vanish and the accumulators
+   are registers. They have names, because compilers leave arrays in memory. */
 LUC_INLINE void FN(tile)(const TILE *t, const int m, const int vectors)
 {
 #define ZERO(r) V x##r = OP(zero)(), y##r = OP(zero)();
@@ -174,7 +175,7 @@ enum { FN(COLS) = 2 * LANES, FN(WIDTH) = LANES };
 
 #else
 
-/* The reference: one element after the other. */
+/* The reference: one element after another. */
 static void FN(run)(const TILE *t)
 {
     enum { COLS = 4 };

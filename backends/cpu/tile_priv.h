@@ -7,11 +7,11 @@
  *                 A(r)[seg[s].a + k * a_step] * B[seg[s].b + k * b_step + j]
  *
  * and stores it. A(r) is a0 + r * a_row for r < half and a1 + (r - half) * a_row above, so one
- * tile may cover the ends of two image rows; C likewise. B's rows are read as whole vectors:
- * `cols` elements must be readable even if n is smaller (packed panels are padded with zeros).
- * A matrix product has one segment; a convolution has one per kernel row or tap.
- * Strides and offsets count elements. Sums run over segments, then k, one fused multiply-add
- * each (the reference level multiplies, then adds).
+ * tile may cover the ends of two image rows; C is divided alike. B's rows are read as whole
+ * vectors: `cols` elements must be readable even if n is smaller (packed panels are padded with
+ * zeros). A matrix product has one segment; a convolution has one per kernel row or tap. Strides
+ * and offsets count elements. Sums run over segments, then k, one fused multiply-add each (the
+ * reference level multiplies, then adds).
  */
 #ifndef LUC_TILE_PRIV_H
 #define LUC_TILE_PRIV_H
@@ -32,7 +32,7 @@ enum {
     LUC_TILE_BIAS_ROW = 8,   /* + bias[r] */
     LUC_TILE_RELU = 16,      /* max(C, 0), the last of all; a NaN stays */
     LUC_TILE_SCALE_COL = 32, /* * scale[j], before the bias */
-    LUC_TILE_RESIDUAL = 64,  /* + r0, r1, after the bias: they lie as C does, in other memory */
+    LUC_TILE_RESIDUAL = 64,  /* + r0, r1, after the bias; they have the strides of C */
     LUC_TILE_STREAM = 128, /* store around the cache where C is aligned for it; the caller ends with
                               the fence */
 };

@@ -1,12 +1,13 @@
 /*
- * typed.h: simd.h by dtype, for kernel bodies that are included once for each floating type.
+ * typed.h: names for the functions of simd.h by dtype, for templates that are included once for
+ * each floating type.
  *
  *     #define LUC_DT f16
  *     #include "backends/cpu/scale_body.h"
  *     #undef LUC_DT
  *
- * Within such a body LUC_T is an element in memory, LUC_S the scalar and LUC_V the vector that it
- * is computed in (float for the 16-bit types), LUC_LANES how many elements a vector holds,
+ * Within such a template LUC_T is an element in memory, LUC_S the scalar and LUC_V the vector that
+ * it is computed in (float for the 16-bit types), LUC_LANES how many elements a vector holds,
  * LUC_F(name) the name with the type's suffix, and
  *
  *     LUC_VO(add)(a, b)                 vf_add or vd_add, likewise every operation of simd.h
@@ -114,7 +115,7 @@ LUC_INLINE vf luc_load_some_bf16(const uint16_t *p, int64_t n)
 #define luc_first_f16  luc_first_f32
 #define luc_first_bf16 luc_first_f32
 
-/* A vector in double: as many vd as it takes. */
+/* A vector in double: as many vd as are needed for it. */
 #if defined(LUC_LEVEL_AVX2) || defined(LUC_LEVEL_AVX512)
 enum { luc_parts_f32 = 2, luc_parts_f64 = 1, luc_parts_f16 = 2, luc_parts_bf16 = 2 };
 LUC_INLINE vd luc_part_f32(vf v, int k)
@@ -137,7 +138,7 @@ LUC_INLINE vd luc_part_f64(vd v, int k)
 #define luc_part_f16  luc_part_f32
 #define luc_part_bf16 luc_part_f32
 
-/* How many elements of size `size` lie before the next address that LUC_STREAM takes. */
+/* How many elements of `size` bytes lie before the next address that LUC_STREAM takes. */
 LUC_INLINE int64_t luc_to_aligned(const void *p, size_t size)
 {
     enum { LINE = 64 };

@@ -1,4 +1,4 @@
-/* view_priv.h: walking and reading views: what kernels of any stride share. */
+/* view_priv.h: walking and reading views; kernels for any strides share it. */
 #ifndef LUC_VIEW_PRIV_H
 #define LUC_VIEW_PRIV_H
 
@@ -82,9 +82,9 @@ LUC_INLINE void luc_view_put(const lucid_view *v, int64_t offset, double x)
 
 enum { LUC_MAX_OPERANDS = 5 };
 
-/* Dimensions that several views share, the fewest that describe them all: neighbours that lie
- * one after the other in every view are one dimension, sizes of 1 are gone. dims[ndim - 1] is the
- * innermost; there is always at least one. */
+/* The dimensions that several views share, as few as can describe them all. Neighbours that lie one
+ * after the other in every view are one dimension, and dimensions of size 1 are left out. dims[ndim
+ * - 1] is the innermost one; there is always at least one. */
 typedef struct luc_loop {
     int ndim, operands;
     int64_t dims[LUCID_MAX_DIMS];
@@ -123,7 +123,7 @@ LUC_INLINE void luc_loop_end(luc_loop *l)
     for (int k = 0; k < l->operands; k++) l->strides[k][0] = 1;
 }
 
-/* Number of innermost runs. */
+/* The number of innermost runs. */
 LUC_INLINE int64_t luc_loop_runs(const luc_loop *l)
 {
     int64_t n = 1;
@@ -142,8 +142,8 @@ LUC_INLINE void luc_loop_offsets(const luc_loop *l, int64_t run, int64_t *offset
     }
 }
 
-/* Bytes from which on an output is written around the cache: by then it has left the cache
- * before anyone reads it. */
+/* From this number of bytes on, an output is written around the cache: by then it would have left
+ * the cache before it is read. */
 enum { LUC_STREAM_BYTES = 16 << 20 };
 
 #endif

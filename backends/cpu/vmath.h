@@ -1,16 +1,17 @@
 /*
  * vmath.h: exp, log, tanh, sigmoid and the normal distribution for vectors of float.
  *
- * The polynomials are minimax fits of our own. At the reference level the plain C library computes
- * in double and rounds once; the vector levels stay within 2 units in the last place of that for
- * exp, log, tanh and sigmoid, denormal results included.
+ * The polynomials are minimax fits made for lucid. At the reference level the C library computes in
+ * double, and the result is rounded once. The vector levels differ from that by at most 2 units in
+ * the last place for exp, log, tanh and sigmoid, denormal results included.
  */
 #ifndef LUC_VMATH_H
 #define LUC_VMATH_H
 
 #include "backends/cpu/simd.h"
 
-/* The logarithm, the same bits at every level: every step is one rounding that all of them have. */
+/* The logarithm, with the same bits at every level: every step is one rounding, which all levels
+ * make. */
 LUC_INLINE vf luc_log_same(vf x)
 {
     const vf one = vf_set1(1.0f);
@@ -53,7 +54,7 @@ LUC_INLINE vf vf_sigmoid(vf x)
 {
     return (float)(1 / (1 + exp(-(double)x)));
 }
-/* The standard normal distribution: its density and, returned, the cumulative function. */
+/* The density of the standard normal distribution and, returned, its cumulative function. */
 LUC_INLINE vf vf_normal(vf x, vf *density)
 {
     *density = (float)(exp(-0.5 * (double)x * (double)x) * 0.39894228040143267794);
@@ -157,8 +158,8 @@ LUC_INLINE vf vf_normal(vf x, vf *density)
     return vf_select(vf_gt(x, vf_zero()), vf_sub(one, tail), tail);
 }
 
-/* The cumulative function to 4e-5 of itself: a 16-bit type sees no more. The tail for a >= 0 is
- * 2^(-a^2 / (2 log 2)) times a polynomial in 1 / (1 + 0.38 a). */
+/* The cumulative function to 4e-5 of itself, which is enough for 16-bit types. The tail for a >= 0
+ * is 2^(-a^2 / (2 log 2)) times a polynomial in 1 / (1 + 0.38 a). */
 LUC_INLINE vf vf_normal_coarse(vf x)
 {
     const vf one = vf_set1(1.0f);

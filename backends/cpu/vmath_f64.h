@@ -1,9 +1,9 @@
 /*
  * vmath_f64.h: exp, log, tanh and sigmoid for vectors of double.
  *
- * The reference level is the plain C library. The vector levels use series that end below the last
- * bit. They stay within 1 unit in the last place of the truth for exp and log, within 3 for tanh and
- * sigmoid (largest seen: 0.96, 0.75, 2.45, 2.11), denormal results included.
+ * The reference level uses the C library. The vector levels use series whose last term is below the
+ * last bit. Their errors are at most 1 unit in the last place for exp and log, and 3 for tanh and
+ * sigmoid (the largest ones found: 0.96, 0.75, 2.45, 2.11), denormal results included.
  */
 #ifndef LUC_VMATH_F64_H
 #define LUC_VMATH_F64_H

@@ -6,10 +6,10 @@
  *
  * where c runs over the group of o. Everything is logically [N,C,H,W] and [O,C/groups,kH,kW] with
  * any strides. Float (and float16, bfloat16, which are converted) with x and y in channels_last
- * memory (channel stride 1) runs on the fast kernels, and so does what luc_conv2d_takes_planes
- * tells; double on matrix products, with any strides. All else runs on the plain reference, which is
- * slow: callers convert NCHW first (luc_transpose). Sizes must agree; that is the caller's check.
- * Results are the same bits with any number of threads.
+ * memory (channel stride 1) uses the fast kernels, and so do the cases for which
+ * luc_conv2d_takes_planes is true. Double uses matrix products, with any strides. All other cases
+ * use the plain reference, which is slow: callers convert NCHW first (luc_transpose). The caller
+ * checks that the sizes agree. Results are the same bits with any number of threads.
  */
 #ifndef LUC_CONV_H
 #define LUC_CONV_H
@@ -21,7 +21,7 @@
 typedef enum {
     LUC_CONV_F32,
     LUC_CONV_F64,
-    LUC_CONV_F16, /* these two: computed in float, rounded once at the end */
+    LUC_CONV_F16, /* F16, BF16: computed in float, rounded once at the end */
     LUC_CONV_BF16,
 } luc_conv_type;
 
@@ -34,11 +34,11 @@ typedef enum {
 /* How a pass is computed in float. */
 typedef enum {
     LUC_CONV_AUTO,      /* the faster of the next two, which the shape decides */
-    LUC_CONV_DIRECT,    /* sums of products as they stand */
-    LUC_CONV_WINOGRAD,  /* where the kernel is 3x3 with stride 1, else direct; see winograd.h. The
-                           error is about twice the direct one (measured, of the sum of absolute
-                           terms: 4e-7 against 2e-7), and a NaN or infinity reaches as NaN all of
-                           the 4x4 outputs that are computed together */
+    LUC_CONV_DIRECT,    /* plain sums of products */
+    LUC_CONV_WINOGRAD,  /* if the kernel is 3x3 with stride 1, else direct; see winograd.h. The
+                           error is about twice that of direct sums (measured, relative to the sum
+                           of absolute terms: 4e-7 and 2e-7), and a NaN or infinity makes NaN of all
+                           4x4 outputs that are computed together */
     LUC_CONV_REFERENCE, /* the plain loops */
 } luc_conv_method;
 
@@ -56,31 +56,32 @@ typedef struct {
     bool statistics; /* forward of float: the epilogue asks for mean and var */
 } luc_conv2d_params;
 
-/* What becomes of forward's sums before they are stored: y = sum * scale + shift + residual, then
-   ReLU. All of it costs no pass over memory of its own. */
+/* What is done to forward's sums before they are stored: y = sum * scale + shift + residual, then
+   ReLU. It needs no pass over memory of its own. */
 typedef struct {
     const void *scale, *shift; /* [o] or NULL: 1 and 0; of double for LUC_CONV_F64, else of float */
     const void *residual;      /* of y's type, sizes and strides, or NULL: none */
     bool relu;                 /* max(y, 0); a NaN stays */
-    /* [o], written: each channel's mean and (biased) variance over what is stored, or NULL. Of float
-       with y dense in channels_last memory, and where p->statistics said so. */
+    /* [o], written: the mean and the (biased) variance of each channel over the stored values, or
+       NULL. Only for float, with y dense in channels_last memory, and if p->statistics said so. */
     double *mean, *var;
 } luc_conv_epilogue;
 
-/* Whether LUC_CONV_AUTO may choose Winograd's transform. It may, unless the environment says
-   LUCID_WINOGRAD=0 when first asked. A call that is under way keeps what it began with. */
-bool luc_conv_allow_winograd(bool allow); /* returns what it was */
+/* Whether LUC_CONV_AUTO may choose Winograd's transform. It may, unless LUCID_WINOGRAD is 0 when it
+   is first needed. A call that is under way keeps the setting that it began with. Returns the old
+   setting. */
+bool luc_conv_allow_winograd(bool allow);
 bool luc_conv_winograd_is_allowed(void);
 
 /* Sets the strides of x and y as dense channels_last, those of w as dense [O,C/groups,kH,kW],
    and oh and ow from the rest. */
 void luc_conv2d_channels_last(luc_conv2d_params *p);
 
-/* Whether a pass is fast on x and y with the strides that p has although their channels do not lie
-   side by side. */
+/* Whether a pass is fast on x and y with the strides in p, although their channels are not
+   adjacent. */
 bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);
 
-/* Bytes of workspace for a pass, with the number of threads set now. */
+/* The bytes of workspace for a pass, with the number of threads that is set now. */
 size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);
 
 /* What the packed form of the weights depends on, besides their values. */
@@ -89,9 +90,9 @@ typedef struct {
     int64_t o, c, kh, kw, groups, stride[4];
 } luc_conv_packing;
 
-/* Bytes of the weights in the form that the forward pass reads, when it is to be kept: pack once, and
-   set p->packed for every pass with the same packing. 0: they are read as they are, or the type is
-   not float. */
+/* The bytes of the packed weights that the forward pass reads, if they are to be kept: pack once,
+   and set p->packed for every pass with the same packing. 0: the weights are read as they are, or
+   the type is not float. */
 size_t luc_conv2d_packed_bytes(const luc_conv2d_params *p, luc_conv_type type);
 luc_conv_packing luc_conv2d_packing(const luc_conv2d_params *p);
 void luc_conv2d_pack(const luc_conv2d_params *p, const void *w, void *packed);
@@ -108,8 +109,8 @@ void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const vo
 void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,
                            const void *w, void *dx, void *workspace, size_t bytes);
 
-/* dw has w's strides; dbias: [o] or NULL. The zeros around x may be multiplied: an infinity at the
-   border of dy can reach taps that do not see it, as NaN. */
+/* dw has w's strides; dbias: [o] or NULL. The zeros around x may be multiplied, so an infinity at
+   the border of dy may become a NaN in taps that do not touch it. */
 void luc_conv2d_grad_weight(const luc_conv2d_params *p, luc_conv_type type, const void *x,
                             const void *dy, void *dw, void *dbias, void *workspace, size_t bytes);
 

@@ -1,13 +1,13 @@
-/* conv_priv.h: what the sources of convolution share. */
+/* conv_priv.h: what the files of convolution share. */
 #ifndef LUC_CONV_PRIV_H
 #define LUC_CONV_PRIV_H
 
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/cpu_priv.h"
 
-/* Sums for the mean and the variance of y's channels, of parts of its pixels. A part's channels are
-   begun, in one or several calls, with one of its pixels, and then all of these are added. Of one
-   part and channel there is one thread at a time. */
+/* Sums for the mean and the variance of y's channels, for parts of its pixels. A part's channels
+   are begun with one of its pixels, in one or several calls, and then all pixels are added. Only
+   one thread at a time may work on one part and channel. */
 typedef struct {
     int64_t channels, parts;
     double *sums;    /* [part][base, sum of y - base, of its square][channel] */
@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
     /* y: the pixel's channels [channel, channel + n). */
     void (*begin)(const luc_conv_sums *s, int64_t part, const float *y, int64_t channel, int64_t n);
-    /* The same of `pixels` pixels that are `step` apart. */
+    /* The same for `pixels` pixels that are `step` apart. */
     void (*add)(const luc_conv_sums *s, int64_t part, const float *y, int64_t pixels, int64_t step,
                 int64_t channel, int64_t n);
     /* y: all of it, dense in channels_last memory. */
@@ -25,22 +25,24 @@ typedef struct {
 } luc_conv_sums_table;
 LUC_DECLARE_TABLES(luc_conv_sums_table, luc_conv_sums)
 
-/* luc_conv_epilogue of float; everything is NULL or false where nothing is to be done. */
+/* luc_conv_epilogue for float; fields are NULL or false if there is nothing to do. */
 typedef struct {
     const float *scale, *shift, *residual;
     bool relu;
     const luc_conv_sums *sums; /* to be filled */
 } luc_conv_then;
 
-/* For how many threads work is cut: the parts of statistics do not depend on how many there are. */
+/* The number of threads that work is cut for. With statistics it is constant, so that their parts
+   do not depend on the number of threads. */
 enum { LUC_CONV_SUMS_THREADS = 16 };
 static inline int luc_conv_cut_for(const luc_conv2d_params *p, int threads)
 {
     return p->statistics ? LUC_CONV_SUMS_THREADS : threads;
 }
 
-/* Kernels of the forward pass and the input gradient (backward: from dy to dx), which read the
-   weights in a packed form: it depends on the weights' sizes and the level, not on the images. */
+/* Kernels of the forward pass and the input gradient (backward: from dy to dx). They read the
+   weights in a packed form, which depends on the weights' sizes and the level, not on the
+   images. */
 typedef struct {
     size_t (*packed_bytes)(const luc_conv2d_params *p, bool backward);
     void (*pack)(const luc_conv2d_params *p, bool backward, const float *w, float *packed);
@@ -50,15 +52,15 @@ typedef struct {
     int64_t (*parts)(const luc_conv2d_params *p); /* of statistics; NULL: it takes none */
 } luc_conv_packed_kernel;
 
-/* Windows over channels_last images (dense groups). */
+/* Windows of channels_last images (dense groups). */
 typedef struct {
     luc_conv_packed_kernel kernel;
 } luc_conv_window_table;
 LUC_DECLARE_TABLES(luc_conv_window_table, luc_conv_window)
 
-/* 1x1 kernels without padding and groups; the input gradient with stride 1 alone. The destination is
-   dense in channels_last memory; with stride 1 so is the source, or it is [N,C,H,W] with dense
-   planes. */
+/* 1x1 kernels without padding and groups; for the input gradient only with stride 1. The
+   destination is dense in channels_last memory. With stride 1 the source may be the same, or
+   [N,C,H,W] with dense planes. */
 typedef struct {
     luc_conv_packed_kernel kernel;
 } luc_conv_pointwise_table;
@@ -72,7 +74,8 @@ typedef struct {
 } luc_conv_winograd_table;
 LUC_DECLARE_TABLES(luc_conv_winograd_table, luc_conv_winograd)
 
-/* The input gradient of stride 2 into few channels; packed weights depend on the padding, too. */
+/* The input gradient of stride 2 into few channels. The packed weights depend on the padding
+   too. */
 typedef struct {
     bool (*wins)(const luc_conv2d_params *p);
     luc_conv_packed_kernel kernel;
@@ -88,7 +91,7 @@ typedef struct {
 } luc_conv_winograd_weight_table;
 LUC_DECLARE_TABLES(luc_conv_winograd_weight_table, luc_conv_winograd_weight)
 
-/* Weight gradient, and the sum of dy over pixels. */
+/* The weight gradient, and the sum of dy over pixels. */
 typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, int threads);
     void (*run)(const luc_conv2d_params *p, const float *x, const float *dy, float *dw,
@@ -98,7 +101,7 @@ typedef struct {
 } luc_conv_weight_table;
 LUC_DECLARE_TABLES(luc_conv_weight_table, luc_conv_weight)
 
-/* The same over images whose channels are planes: no conversion. */
+/* The same for images whose channels are planes, which are not converted. */
 typedef struct {
     bool (*fits)(const luc_conv2d_params *p);
     size_t (*bytes)(const luc_conv2d_params *p, int threads);
@@ -108,7 +111,7 @@ typedef struct {
 } luc_conv_plane_table;
 LUC_DECLARE_TABLES(luc_conv_plane_table, luc_conv_plane)
 
-/* The same of 1x1 kernels without padding and groups; x may be channels_last. */
+/* The same for 1x1 kernels without padding and groups; x may be channels_last. */
 typedef struct {
     bool (*fits)(const luc_conv2d_params *p);
     size_t (*bytes)(const luc_conv2d_params *p, int threads);
@@ -117,7 +120,7 @@ typedef struct {
 } luc_conv_pointwise_weight_table;
 LUC_DECLARE_TABLES(luc_conv_pointwise_weight_table, luc_conv_pointwise_weight)
 
-/* One filter a channel: groups = c = o. */
+/* One filter for each channel: groups = c = o. */
 typedef struct {
     size_t (*bytes)(const luc_conv2d_params *p, luc_conv_pass pass);
     void (*forward)(const luc_conv2d_params *p, const float *x, const float *w,
@@ -129,8 +132,8 @@ typedef struct {
 } luc_conv_depthwise_table;
 LUC_DECLARE_TABLES(luc_conv_depthwise_table, luc_conv_depthwise)
 
-/* Double by matrix products, any strides. Where there is too little to do, or no workspace, they do
-   nothing and return false: the plain loops are to. */
+/* Double by matrix products, with any strides. If there is too little to do, or no workspace, the
+   functions do nothing and return false, and the plain loops compute it. */
 size_t luc_conv_f64_bytes(const luc_conv2d_params *p, luc_conv_pass pass);
 bool luc_conv_f64_forward(const luc_conv2d_params *p, const double *x, const double *w,
                           const luc_conv_epilogue *then, double *y, char *workspace, size_t bytes);
@@ -174,7 +177,8 @@ static inline int64_t luc_even_piece(int64_t n, int64_t most)
     return luc_ceil_div(n, luc_ceil_div(n, most));
 }
 
-/* The same, where threads share the pieces: each gets as many as the others, unless it gets many. */
+/* The same, where threads share the pieces: each gets as many as the others, unless it gets
+   many. */
 static inline int64_t luc_shared_piece(int64_t n, int64_t most, int threads)
 {
     int64_t pieces = luc_ceil_div(n, most);

@@ -1,4 +1,5 @@
-/* conv_ref_body.h: the plain loops for element type T, sums in ACC; included by conv_ref.c. */
+/* conv_ref_body.h: the plain loops for element type T, with sums in ACC; it is included by
+ * conv_ref.c. */
 
 typedef struct {
     const luc_conv2d_params *p;
@@ -41,7 +42,7 @@ static void FN(forward_planes)(void *ctx, int64_t begin, int64_t end, int thread
                     (T)FN(forward_at)(a, k / p->o, k % p->o, i, j);
 }
 
-/* The output whose tap r hits h, or -1. */
+/* The output whose tap r reads position h, or -1. */
 static int64_t FN(output_of)(int64_t h, int64_t pad, int64_t r, int64_t dilation, int64_t stride,
                              int64_t count)
 {

@@ -1,6 +1,6 @@
 /*
- * dots.h: a register tile of dot products, where both operands lie along the vector: up to
- * LUC_DOTS_A rows times up to LUC_DOTS_B columns at once, each a pointer of its own.
+ * dots.h: a register tile of dot products. Both operands lie along the vector: up to LUC_DOTS_A
+ * rows times up to LUC_DOTS_B columns at once, and each row and column has its own pointer.
  *
  *     sum[a * LUC_DOTS_B + b] = sum over segments s, k < depth of
  *                               a[a][s * a_next + k] * b[b][s * b_next + k]
@@ -31,7 +31,7 @@ enum {
 typedef struct {
     const float *a[LUC_DOTS_A], *b[LUC_DOTS_B];
     int64_t segments, depth, a_next, b_next;
-    float *to; /* LUC_DOTS_SIZE floats; what no pair has stays or becomes 0 */
+    float *to; /* LUC_DOTS_SIZE floats; those without a pair stay or become 0 */
     bool add;  /* to what is there */
 } luc_dots;
 
@@ -65,7 +65,7 @@ typedef struct {
 #endif
 
 #if defined(LUC_PAIRS_LO)
-/* In every quarter of 128 bits: its sums of four vectors. */
+/* Every quarter of 128 bits gets its sums of four vectors. */
 LUC_INLINE vf luc_quarter_sums(const vf *v)
 {
     const vf a = vf_add(LUC_PAIRS_LO(v[0], v[1]), LUC_PAIRS_HI(v[0], v[1]));

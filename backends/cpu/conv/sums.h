@@ -1,9 +1,9 @@
 /* sums.h: adding pixels to the sums of a part's channels (luc_conv_sums) from registers.
  *
- * A few pixels at a time: of d = y - centre and of d * d, in float, where the centre is the mean of
- * some of them. So these squares are not many times those around the pixels' own mean, and what float
- * loses is small beside the variance, wherever the mean is. The sums are then added, in double, to
- * those around a base that all of the part share. */
+ * For a few pixels at a time, d = y - centre and d * d are summed in float. The centre is the mean
+ * of some of these pixels, so the squares are not much larger than those around the pixels' own
+ * mean, and what float loses is small beside the variance, wherever the mean is. These sums are
+ * then added, in double, to sums around a base that all pixels of the part share. */
 #ifndef LUC_CONV_SUMS_H
 #define LUC_CONV_SUMS_H
 
@@ -34,7 +34,7 @@ LUC_INLINE double *luc_sums_of(const luc_conv_sums *s, int64_t part, int64_t cha
     return s->sums + 3 * part * s->channels + channel;
 }
 
-/* How many of n channels are in half h of their vector. */
+/* The number of channels, of n, that are in half h of their vector. */
 LUC_INLINE int64_t luc_sums_half(int64_t n, int h)
 {
     return n == LUC_VF ? LUC_VD : luc_min64(luc_max64(n - h * LUC_VD, 0), LUC_VD);
@@ -51,7 +51,7 @@ LUC_INLINE void luc_sums_begin(double *base, int64_t channels, vf first, int64_t
     }
 }
 
-/* Adds what was taken of so many pixels. */
+/* Adds the sums of this number of pixels. */
 LUC_INLINE void luc_sums_close(double *base, int64_t channels, const luc_sums_vector *s,
                                int64_t pixels, int64_t n)
 {

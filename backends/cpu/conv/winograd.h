@@ -1,12 +1,13 @@
 /*
  * winograd.h: the transforms of Winograd's minimal filtering F(4x4, 3x3), on vectors of channels.
  *
- * A 4x4 block of outputs of a 3x3 kernel needs 36 products a channel pair instead of 144:
+ * A 4x4 block of outputs of a 3x3 kernel needs 36 products for a pair of channels instead of 144:
  * y = A' [ (G w G') * (B' d B) ] A for a 6x6 block d of inputs. The interpolation points are
  * 0, +-sqrt(1/2), +-sqrt(2) and infinity, not the usual 0, +-1, +-2: the error is then about twice
  * that of direct summation in float, instead of ten times.
  *
- * Included by per-level sources. Blocks are arrays of vectors, row by row.
+ * Sources that are compiled for each level include this file. Blocks are arrays of vectors, row by
+ * row.
  */
 #ifndef LUC_WINOGRAD_H
 #define LUC_WINOGRAD_H
@@ -94,7 +95,7 @@ LUC_INLINE void luc_wino_weight_1d(const vf *m, int step, vf *y, int to_step)
     y[2 * to_step] = vf_fma(half, sum_a, vf_fma(vf_set1(2), sum_b, m[5 * step]));
 }
 
-/* Where blocks of LUC_WINO_OUT squared pixels lie in images of `rows` by `cols` blocks. */
+/* Where blocks of LUC_WINO_OUT x LUC_WINO_OUT pixels lie in images of `rows` by `cols` blocks. */
 typedef struct {
     int64_t n, row, col; /* image, first pixel */
 } luc_wino_place;
@@ -106,7 +107,7 @@ static inline luc_wino_place luc_wino_place_of(int64_t block, int64_t rows, int6
                             at % cols * LUC_WINO_OUT};
 }
 
-/* An image, channels_last, and a vector of zeros for what lies outside of it. */
+/* An image in channels_last memory, and a vector of zeros for pixels outside of it. */
 typedef struct {
     const float *pixels, *zeros;
     int64_t rows, cols, stride_r, stride_c;
@@ -131,9 +132,9 @@ LUC_INLINE vf luc_wino_load(const float *pixel, int64_t c, int64_t n)
     return n == LUC_VF ? vf_load(pixel + c) : vf_load_n(pixel + c, n);
 }
 
-/* The vectors of a block are twice as many as there are registers, so each transform goes through
-   memory once: columns in, rows out. Loops over the six are written out where the compiler would
-   otherwise keep the numbers in memory once more. */
+/* A block has twice as many vectors as there are registers, so each transform goes through memory
+   once, between columns and rows. Loops over the six are written out where the compiler would
+   otherwise store the numbers once more. */
 
 /* V = B' d B of one 6x6 block of pixels, n channels from c: v[e * step]. */
 LUC_INLINE void luc_wino_input(const float *const *pixel, int64_t c, int64_t n, float *v,
