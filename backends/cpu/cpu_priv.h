@@ -1,10 +1,10 @@
 /*
  * cpu_priv.h: CPU levels and the choice among them.
  *
- * A kernel source is compiled once per level (ref, avx2, avx512), each time with other flags
- * and one of LUC_LEVEL_REF, LUC_LEVEL_AVX2, LUC_LEVEL_AVX512 defined. It ends in a table of
- * function pointers named with LUC_LEVEL_NAME; a dispatching source declares the three tables
- * with LUC_DECLARE_TABLES and picks one with luc_cpu_pick:
+ * A kernel source is compiled once for each level (ref, avx2, avx512), with the level's flags and
+ * with LUC_LEVEL_REF, LUC_LEVEL_AVX2 or LUC_LEVEL_AVX512 defined. It ends in a table of function
+ * pointers that is named with LUC_LEVEL_NAME. A header declares the three tables with
+ * LUC_DECLARE_TABLES, which also defines a function that returns the table of the level in use:
  *
  *     // relu.h
  *     typedef struct { void (*relu_f32)(float *y, const float *x, int64_t n); } luc_relu_table;
