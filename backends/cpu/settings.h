@@ -27,7 +27,7 @@ typedef union luc_settings {
 extern _Thread_local luc_settings luc_call_settings
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Fixes the settings as they stand now. Returns what was fixed before, for luc_settings_end. */
+/* Fixes the present settings. Returns what was fixed before, for luc_settings_end. */
 uint64_t luc_settings_begin(void);
 void luc_settings_end(uint64_t before);
 

@@ -52,15 +52,15 @@ struct switches_t {
     bool deterministic; /* only algorithms that give the same bits in every run */
     bool benchmark;     /* measure convolution algorithms once for each shape */
 };
-/* As the running call found them (see lucid_backend.call_begin); outside of a call, as they stand
- * now. */
+/* The switches as the running call found them (see lucid_backend.call_begin); outside of a call, as
+ * they are now. */
 switches_t switches();
 
 /* ---- copying (copy.cu): to = from, of the same sizes and dtype, on the device's stream ---- */
 bool copy_view(int device, const lucid_view *to, const lucid_view *from);
 
 /* ---- page-locked memory (feed.cu): a copy from src was queued on the current device's stream. If
- * src lies in a block, that is handed out again only behind the copy; else false ---- */
+ * src lies in a block, the block is used again only after the copy; else false ---- */
 bool note_copy(const void *src, int device, cudaStream_t stream);
 
 /* ---- memory (memory.cu): stream-ordered: a freed block may be reused at once ---- */

@@ -45,8 +45,9 @@ typedef struct lucid_loader_options {
     uint64_t seed LUCID_DEFAULT(LUCID_SEED_DRAWN);
     /* Where the batches go; copies to a GPU run beside its work. */
     lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
-    /* Make every sample once, keep all of them on the device, and gather the batches there: for data
-     * sets that fit and do not draw (augmentation would be the same in every epoch). No workers. */
+    /* Make every sample once, keep all of them on the device, and gather the batches there: for
+     * data sets that fit and do not draw (augmentation would be the same in every epoch). No
+     * workers. */
     bool resident LUCID_DEFAULT(false);
 } lucid_loader_options;
 LUCID_DEFAULTS(lucid_loader, .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0,

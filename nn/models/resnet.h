@@ -19,7 +19,7 @@ typedef struct nn_BasicBlock {
     int64_t stride, pad; /* every stride-th pixel of x, and pad channels of zeros on each side */
 } nn_BasicBlock;
 
-/* 1x1 to fewer channels, 3x3, 1x1 to four times as many; the stride is the 3x3's. */
+/* 1x1 to fewer channels, 3x3, 1x1 to four times that number; the 3x3 has the stride. */
 typedef struct nn_Bottleneck {
     lucid_module base;
     lucid_module *conv1, *bn1, *conv2, *bn2, *conv3, *bn3, *relu;
