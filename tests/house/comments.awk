@@ -1,6 +1,10 @@
 # Prints the words of comments, "FILE:LINE: TEXT". Of pages (*.md) it prints the text outside of
 # blocks of code; of scripts and meson.build the lines that begin with #.
-FNR == 1 { inside = fenced = 0; page = FILENAME ~ /\.md$/; script = FILENAME ~ /(\.sh|meson\.build)$/ }
+FNR == 1 {
+    inside = fenced = 0
+    page = FILENAME ~ /\.md$/
+    script = FILENAME ~ /(\.sh|meson\.build)$/
+}
 page {
     if (/^ *```/) fenced = !fenced
     else if (!fenced) print FILENAME ":" FNR ": " $0

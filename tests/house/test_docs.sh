@@ -28,11 +28,12 @@ compile() {
 }
 
 find README.md CONTRIBUTING.md docs tests examples -name '*.md' -type f | sort >"$scratch/pages"
+# shellcheck disable=SC2016 # backquotes of a page
+named='`(lucid|autograd|nn|backends|tests|examples|docs)/[A-Za-z0-9_/]+\.(c|h|cu|def|md|sh|py)`'
 while read -r page; do
     {
         grep -o '](\([^)#:]*\)' "$page" | grep -v '](http' | sed "s|](|$(dirname "$page")/|"
-        grep -oE '`(lucid|autograd|nn|backends|tests|examples|docs)/[A-Za-z0-9_/]+\.(c|h|cu|def|md|sh|py|build)`' \
-            "$page" | tr -d '`'
+        grep -oE "$named" "$page" | tr -d '`'
     } | while read -r target; do
         [ -e "$target" ] || echo "$page: $target"
     done

@@ -1,4 +1,4 @@
-/* BatchNorm, cases 1 to 13 of docs/batchnorm2d.md's list: statistics, momentum, modes, precision. */
+/* BatchNorm, cases 1 to 13: statistics, momentum, modes, precision. */
 #include "tests/nn/batchnorm.h"
 
 TEST_SUITE_ON_DEVICE(batchnorm);

@@ -1,5 +1,4 @@
-/* BatchNorm, cases 14 to 25 of the list in docs/batchnorm2d.md: odd values, empty batches, dtypes,
- * layouts, sizes. */
+/* BatchNorm, cases 14 to 25: odd values, empty batches, dtypes, layouts, sizes. */
 #include "tests/nn/batchnorm.h"
 
 #include <unistd.h>
