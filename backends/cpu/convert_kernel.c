@@ -1,10 +1,10 @@
-/* convert_kernel.c: conversions between element types; compiled per level. */
+/* convert_kernel.c: conversions between element types; compiled for each level. */
 #include "backends/cpu/convert.h"
 #include "backends/cpu/simd.h"
 
 #include <string.h>
 
-/* Out of range and NaN: the smallest integer, as x86 has it. */
+/* Numbers out of range and NaN become the smallest integer, as on x86. */
 LUC_INLINE int64_t f_i64(double x)
 {
     return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN;
@@ -56,7 +56,7 @@ CONVERT(i, u8, f32) CONVERT(i, u8, f64) CONVERT(i, u8, i64) CONVERT(i, u8, i32) 
 CONVERT(i, u8, bool)
     /* clang-format on */
 
-    /* The 16-bit types go by way of float, as in PyTorch. */
+    /* The 16-bit types are converted to float first, as in PyTorch. */
     typedef uint16_t t_f16,
     t_bf16;
 SAME(f16)

@@ -1,9 +1,9 @@
 /*
- * copy.c: one view into another of the same type and sizes, any strides on both sides.
+ * copy.c: copies one view into another of the same type and sizes, with any strides on both sides.
  *
- * After joining dimensions (iterate.h) three shapes of work are left: runs that are contiguous on
- * both sides (memcpy), matrices that are contiguous along one dimension here and along another
- * there (transposed in blocks), and the rest, element by element.
+ * When dimensions have been joined (iterate.h), there are three kinds of work: runs that are
+ * contiguous on both sides (memcpy), matrices that are contiguous along one dimension of the input
+ * and along another one of the output (transposed in blocks), and the rest, element by element.
  */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/gemm_priv.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { BLOCK = 64, GRAIN_BYTES = 1 << 17 };
-/* An output of so many bytes will not be in the cache when it is read again. */
+/* An output of at least this size leaves the cache before it is read again. */
 #define STREAM_BYTES ((int64_t)8 << 20)
 
 typedef struct {
@@ -21,13 +21,13 @@ typedef struct {
     size_t size; /* of an element */
     bool stream;
     const luc_stream_table *streaming;
-    /* transposing: dims[cross] is contiguous in the input, dims[last] in the output */
+    /* for transposing: dims[cross] is contiguous in the input, dims[last] in the output */
     int cross;
     int64_t row_blocks, col_blocks;
     const luc_gemm_table *kernels;
 } job;
 
-/* The addresses at position `index` of all dimensions before `ndim`, but for `skip`. */
+/* The addresses at position `index` of all dimensions before `ndim`, except `skip`. */
 static void locate(const luc_iter *it, int ndim, int skip, int64_t index, char **y, char **x)
 {
     *y = it->data[0];
@@ -118,7 +118,7 @@ static void transpose_blocks(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* The dimension that the input is contiguous along, if it is worth a transposition; -1. */
+/* The dimension along which the input is contiguous, if that is worth a transposition; else -1. */
 static int find_cross(const luc_iter *it, int64_t size)
 {
     const int last = it->ndim - 1;

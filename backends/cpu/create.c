@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { CHUNK_BYTES = 4096, GRAIN_BYTES = 1 << 17 };
-/* An output of so many bytes will not be in the cache when it is read again. */
+/* An output of at least this size leaves the cache before it is read again. */
 #define STREAM_BYTES ((int64_t)8 << 20)
 
 /* -- fill: the order of the elements does not matter -- */
@@ -17,7 +17,7 @@ typedef struct {
     int64_t size;
     bool stream, zero;
     const luc_stream_table *streaming;
-    const char *pattern; /* the value, again and again: CHUNK_BYTES */
+    const char *pattern; /* the value, repeated; CHUNK_BYTES */
 } filling;
 
 static void fill_row(const filling *f, char *y, int64_t bytes)
@@ -93,7 +93,7 @@ typedef struct {
     luc_convert_fn convert; /* from double, or int64 for the integer types */
 } range;
 
-/* Counted from the nearer end, so that linspace is symmetric and ends exactly. */
+/* The index is counted from the nearer end, so that linspace is symmetric and ends exactly. */
 static double range_at(const range *r, int64_t i)
 {
     if (r->a.linspace && r->n > 1 && i >= r->n / 2)

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 1024 }; /* a longer path is not looked at */
+enum { PATH_BYTES = 1024 }; /* longer paths are ignored */
 
-/* ---- control groups -------------------------------------------------------------------------- */
+/* ---- control groups ------------------------------------------------------------------------- */
 
-/* The first line of a file, without its end. False where there is none. */
+/* Reads the first line of a file, without its end. False if there is none. */
 static bool read_line(const char *path, char *line, size_t size)
 {
     FILE *file = fopen(path, "re");
@@ -36,7 +36,7 @@ static int whole_cpus(const char *quota, const char *period)
     return cpus > LUC_MAX_THREADS ? LUC_MAX_THREADS : (int)cpus;
 }
 
-/* The limit of one group, whose folder this is. */
+/* The limit of the group whose folder this is. */
 static int limit_of(const char *folder, bool version_2)
 {
     char path[PATH_BYTES], quota[64], period[64];
@@ -52,9 +52,9 @@ static int limit_of(const char *folder, bool version_2)
     return read_line(path, period, sizeof period) ? whole_cpus(quota, period) : 0;
 }
 
-/* The least limit of the group at `path` below the folder `top`, and of those above it. A container
- * may see the host's path while its own group is mounted as the top: folders that are not there are
- * passed over. */
+/* The least limit of the group at `path` below the folder `top` and of the groups above it. A
+ * container may see the host's path while its own group is mounted as the top, so folders that do
+ * not exist are skipped. */
 static int least_limit(const char *root, const char *top, const char *path, bool version_2)
 {
     char folder[PATH_BYTES];
@@ -71,7 +71,7 @@ static int least_limit(const char *root, const char *top, const char *path, bool
     }
 }
 
-/* Is "cpu" in the list "cpu,cpuacct"? */
+/* Whether "cpu" is in the list "cpu,cpuacct". */
 static bool holds_cpu(const char *controllers)
 {
     for (const char *at = controllers; *at;) {
@@ -82,7 +82,7 @@ static bool holds_cpu(const char *controllers)
     return false;
 }
 
-/* The limit by a line of /proc/self/cgroup, "id:controllers:path". */
+/* The limit that a line of /proc/self/cgroup gives, "id:controllers:path". */
 static int limit_by(const char *root, char *line)
 {
     char *controllers = strchr(line, ':'),
@@ -116,7 +116,7 @@ int luc_cgroup_cpus(const char *root)
     return least;
 }
 
-/* ---- the default ----------------------------------------------------------------------------- */
+/* ---- the default ---------------------------------------------------------------------------- */
 
 int luc_omp_threads(const char *text, char *message, size_t size)
 {

@@ -1,9 +1,9 @@
 /*
  * dropout.c: dropout and its gradient.
  *
- * Element i in row-major order of the sizes is dropped where number i of the stream (lane i % 4 of
- * block offset + i / 4, see lucid_philox) is below p 2^32: the choice depends on neither the memory
- * layout nor the threads.
+ * Element i, in row-major order of the sizes, is dropped if number i of the stream (lane i % 4 of
+ * block offset + i / 4, see lucid_philox) is below p 2^32. So the choice depends neither on the
+ * memory layout nor on the threads.
  */
 #include "backends/cpu/dropout_priv.h"
 

@@ -1,5 +1,5 @@
-/* dropout_kernel.c: see dropout_priv.h; compiled per level. The loops are plain: the compiler turns
- * them into vectors of the level. */
+/* dropout_kernel.c: the loops of dropout_priv.h; compiled for each level. They are plain loops, of
+ * which the compiler makes vectors of the level. */
 #include "backends/cpu/dropout_priv.h"
 #include "backends/cpu/typed.h"
 

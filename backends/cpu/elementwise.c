@@ -1,11 +1,11 @@
 /*
  * elementwise.c: one engine for all elementwise operations.
  *
- * Operands are joined into few dimensions (iterate.h) and cut into blocks for the threads. A run
- * along the innermost dimension goes straight to the loop where every operand is contiguous (or one
- * value) and of the type that is computed in. Otherwise it goes through small buffers, a chunk at a
- * time: strided operands are collected, 16-bit types widened, short rows of a broadcast operand
- * repeated.
+ * The operands' dimensions are joined into few (iterate.h) and cut into blocks for the threads. If
+ * every operand of a run along the innermost dimension is contiguous (or one value) and of the type
+ * that is computed in, the run goes to the loop at once. Otherwise it goes through small buffers, a
+ * chunk at a time: strided operands are gathered, 16-bit types are widened, and short rows of a
+ * broadcast operand are repeated.
  */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/iterate.h"
@@ -16,30 +16,30 @@
 #include <string.h>
 
 enum {
-    CHUNK = 1024,       /* elements that a buffer holds, but no more than so many */
+    CHUNK = 1024,       /* the elements of a buffer, if its bytes allow them */
     CHUNK_BYTES = 4096, /* bytes: eight buffers stay in L1, and fit on a small stack */
-    GRAIN = 1 << 15,    /* elements a block */
+    GRAIN = 1 << 15,    /* elements of a block */
     MAX_INPUTS = 3,
-    SHORT_ROW = 512, /* rows up to this are worth repeating, */
-    TINY_ROW = 16,   /* and single values up to this often */
+    SHORT_ROW = 512, /* rows up to this length are worth repeating, */
+    TINY_ROW = 16,   /* and single values up to this number of times */
 };
-/* An output of so many bytes will not be in the cache when it is read again. */
+/* An output of at least this size leaves the cache before it is read again. */
 #define STREAM_BYTES ((int64_t)8 << 20)
 
 typedef enum {
     DIRECT,   /* contiguous */
     SINGLE,   /* one value for the run */
-    STRIDED,  /* collected */
-    PERIODIC, /* a short row, again and again */
-    REPEAT,   /* each value `period` times */
+    STRIDED,  /* elements are gathered */
+    PERIODIC, /* a short row is repeated */
+    REPEAT,   /* each value is repeated `period` times */
 } access_kind;
 
 typedef struct {
     access_kind kind;
-    int64_t stride;         /* bytes, along the run; REPEAT: from value to value */
+    int64_t stride;         /* in bytes, along the run; REPEAT: from value to value */
     size_t size;            /* bytes of an element in memory */
     size_t wide;            /* and of the type computed in */
-    luc_convert_fn convert; /* between them; NULL: they are the same */
+    luc_convert_fn convert; /* convert between them; NULL: they are the same */
 } operand;
 
 typedef struct {
@@ -47,17 +47,17 @@ typedef struct {
     luc_ew_fn fn;
     luc_ew_call call;
     operand ops[LUC_ITER_OPERANDS];
-    bool direct;    /* no buffers needed */
+    bool direct;    /* no buffers are needed */
     int64_t chunk;  /* elements that go through the buffers at a time */
-    int64_t period; /* of PERIODIC and REPEAT operands */
+    int64_t period; /* for PERIODIC and REPEAT operands */
     const luc_stream_table *streaming;
 } plan;
 
-/* Buffers of one block. */
+/* The buffers of a block. */
 typedef struct {
-    _Alignas(64) char wide[LUC_ITER_OPERANDS][CHUNK_BYTES + 64]; /* repeat writes a little more */
+    _Alignas(64) char wide[LUC_ITER_OPERANDS][CHUNK_BYTES + 64]; /* and what `repeat` adds */
     _Alignas(64) char narrow[CHUNK_BYTES];
-    _Alignas(64) char row[MAX_INPUTS][CHUNK_BYTES + SHORT_ROW * 8]; /* of PERIODIC operands */
+    _Alignas(64) char row[MAX_INPUTS][CHUNK_BYTES + SHORT_ROW * 8]; /* for PERIODIC operands */
 } buffers;
 
 /* -- moving strided data -- */
@@ -116,7 +116,7 @@ static void spread(char *y, int64_t stride, const void *x, int64_t n, size_t siz
 
 /* -- one run -- */
 
-/* The value of a REPEAT operand at the run's elements [begin, begin + n), expanded into y. */
+/* Writes the values of a REPEAT operand for the run's elements [begin, begin + n) to y. */
 static void expand(const plan *p, const operand *o, const char *base, int64_t begin, int64_t n,
                    char *y)
 {
@@ -134,7 +134,7 @@ static void expand(const plan *p, const operand *o, const char *base, int64_t be
     }
 }
 
-/* Where the chunk of input i begins that starts at element `begin` of a run: in memory or in a
+/* Where the chunk of input i that starts at element `begin` of a run lies: in memory or in a
  * buffer. `base` is the run's first element. */
 static const void *stage_in(const plan *p, buffers *b, int i, const char *base, int64_t begin,
                             int64_t n)
@@ -185,7 +185,7 @@ static void stage_out(const plan *p, buffers *b, char *y, int64_t n)
     spread(y, o->stride, x, n, o->size);
 }
 
-/* `base` are the addresses of the run's first elements; [begin, end) is computed. */
+/* Computes elements [begin, end) of a run; `base` has the addresses of the run's first elements. */
 static void run_staged(const plan *p, buffers *b, char *const *base, int64_t begin, int64_t end)
 {
     const operand *o = &p->ops[0];
@@ -207,8 +207,8 @@ static void run_direct(const plan *p, char *const *base, int64_t begin, int64_t 
     p->fn(&p->call, end - begin, base[0] + begin * p->ops[0].stride, in);
 }
 
-/* The rows of PERIODIC operands, repeated so that a chunk can begin anywhere in the row. They do
- * not depend on the outer dimensions: `base` may be any run's. */
+/* Repeats the rows of PERIODIC operands, so that a chunk can begin anywhere in the row. They do not
+ * depend on the outer dimensions, so `base` may be that of any run. */
 static void fill_rows(const plan *p, buffers *b, char *const *base)
 {
     for (int j = 1; j < p->it.n_ops; j++) {
@@ -268,8 +268,8 @@ static void run_block(void *ctx, int64_t begin, int64_t end, int thread)
 
 /* -- the plan -- */
 
-/* How operand o can be read along the two inner dimensions joined: as along the inner one, or
- * repeated where it is broadcast along one of them. False: it cannot. */
+/* How operand o can be read along the two inner dimensions joined: like the inner one, or repeated
+ * if it is broadcast along one of them. False: in neither way. */
 static bool repeated_as(const luc_iter *it, int o, access_kind inner, access_kind *kind)
 {
     int in = it->ndim - 1, out = in - 1;
@@ -277,7 +277,7 @@ static bool repeated_as(const luc_iter *it, int o, access_kind inner, access_kin
     if (it->strides[o][out] == it->strides[o][in] * it->dims[in]) return true;
     *kind = PERIODIC;
     if (it->strides[o][out] == 0) {
-        /* The row is prepared once: it may not depend on dimensions further out. */
+        /* The row is prepared once, so it must not depend on dimensions further out. */
         for (int d = 0; d < out; d++)
             if (it->strides[o][d] != 0) return false;
         return true;
@@ -286,8 +286,8 @@ static bool repeated_as(const luc_iter *it, int o, access_kind inner, access_kin
     return it->strides[o][in] == 0;
 }
 
-/* Short rows of a broadcast operand (a value a channel): join the two inner dimensions for the
- * others, and let it repeat. */
+/* If a broadcast operand has short rows (a value for each channel), joins the two inner dimensions
+ * for the other operands, and repeats its rows. */
 static void join_short_rows(plan *p)
 {
     luc_iter *it = &p->it;
@@ -319,7 +319,7 @@ static void choose_access(plan *p)
         op->kind = op->stride == (int64_t)op->size ? DIRECT : op->stride == 0 ? SINGLE : STRIDED;
     }
     join_short_rows(p);
-    /* The loops have at least one operand that is no single value. */
+    /* The loops need at least one operand that is not a single value. */
     bool all_single = true;
     for (int o = 1; o < it->n_ops; o++) all_single = all_single && p->ops[o].kind == SINGLE;
     if (all_single) p->ops[1].kind = STRIDED;
@@ -391,7 +391,7 @@ static void read_attrs(const lucid_kernel_args *args, luc_ew_call *call)
     }
 }
 
-/* Every operand as it lies in memory and as it is computed with. */
+/* The type of every operand in memory and in the computation. */
 static void set_types(plan *p, const lucid_kernel_args *args, lucid_dtype in_type,
                       lucid_dtype out_type)
 {
@@ -419,7 +419,7 @@ static void execute(plan *p, const lucid_kernel_args *args)
     choose_access(p);
     bool stream = p->it.numel * (int64_t)p->ops[0].size >= STREAM_BYTES && p->direct;
     for (int i = 0; i < args->n_in; i++)
-        if (args->in[i]->data == args->out[0]->data) stream = false; /* it is in the cache */
+        if (args->in[i]->data == args->out[0]->data) stream = false; /* stays in the cache */
     p->call.stream = stream;
     luc_parallel_for(p->it.numel, GRAIN, run_block, p);
 }
@@ -447,7 +447,7 @@ static lucid_dtype computing_type(lucid_dtype t)
     return t == LUCID_F16 || t == LUCID_BF16 ? LUCID_F32 : t;
 }
 
-/* Contiguous operands of the computing type: no plan is needed. */
+/* Contiguous operands of the computing type need no plan. */
 static bool run_small(const lucid_kernel_args *args, luc_ew_fn fn, const luc_ew_call *call,
                       lucid_dtype in_type, lucid_dtype out_type)
 {
@@ -466,7 +466,8 @@ static bool run_small(const lucid_kernel_args *args, luc_ew_fn fn, const luc_ew_
 
 static bool elementwise(const lucid_kernel_args *args)
 {
-    /* Inputs and output are computed in the output's type; comparisons in their inputs'. */
+    /* Inputs and output are computed in the output's type; comparisons in the type of their
+     * inputs. */
     bool compares = gives_bool(args->op);
     lucid_dtype type = computing_type(compares ? args->in[0]->dtype : args->out[0]->dtype);
     lucid_dtype out_type = compares ? LUCID_BOOL : type;

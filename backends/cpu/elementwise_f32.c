@@ -1,4 +1,4 @@
-/* elementwise_f32.c: the elementwise loops of float; compiled per level. */
+/* elementwise_f32.c: the elementwise loops of float; compiled for each level. */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/simd.h"
 #include "backends/cpu/vmath.h"
@@ -82,7 +82,8 @@ BINARY_V(op_gelu_tanh_backward)
 {
     (void)k;
     vf s = vf_sigmoid(gelu_slope(b));
-    /* 2 du/dx; the square is held finite, because s (1 - s) is 0 long before it overflows */
+    /* 2 du/dx; the square is kept finite, because s (1 - s) is 0 long before the square
+     * overflows */
     vf square = vf_min(vf_mul(b, b), vf_set1(1e30f));
     vf d = vf_fma(square, vf_set1(3 * 0.044715f * 1.59576912160573071f),
                   vf_set1(1.59576912160573071f));

@@ -1,5 +1,5 @@
-/* elementwise_f64.c: the elementwise loops of double; compiled per level. Powers and gelu are the C
- * library's, one value at a time. */
+/* elementwise_f64.c: the elementwise loops of double; compiled for each level. The C library
+ * computes powers and gelu, one value at a time. */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/simd.h"
 #include "backends/cpu/vmath_f64.h"
@@ -55,7 +55,7 @@ static double gelu_derivative(double x, bool tanh_form)
 {
     if (!tanh_form) return normal_cumulative(x) + x * normal_density(x);
     double s = sigmoid(gelu_slope(x));
-    /* The square is held finite, because s (1 - s) is 0 long before it overflows. */
+    /* The square is kept finite, because s (1 - s) is 0 long before the square overflows. */
     double square = fmin(x * x, 1e300);
     return s + x * (s * (1 - s)) * 1.59576912160573071176 * (1 + 3 * 0.044715 * square);
 }

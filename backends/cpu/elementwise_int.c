@@ -1,5 +1,5 @@
-/* elementwise_int.c: the elementwise loops of integers and bool, in plain C; compiled per level.
- * Sums and products wrap around. */
+/* elementwise_int.c: the elementwise loops of integers and bool, in plain C; compiled for each
+ * level. Sums and products wrap around. */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/simd.h"
 
@@ -19,7 +19,7 @@ static uint64_t int_pow(uint64_t x, int64_t e, bool is_minus_one)
     return y;
 }
 
-/* A bound or scalar in the integer type: infinite bounds are the type's own. */
+/* A bound or scalar in the integer type: infinite bounds become the limits of the type. */
 static int64_t bounded(double x, int64_t low, int64_t high)
 {
     if (!(x > (double)low)) return low;
@@ -155,7 +155,7 @@ static void none(const luc_ew_call *c, int64_t n, void *y, const void *const *in
 const luc_ew_table LUC_LEVEL_NAME(luc_ew_i64) = {{TABLE(i64)}};
 const luc_ew_table LUC_LEVEL_NAME(luc_ew_i32) = {{TABLE(i32)}};
 const luc_ew_table LUC_LEVEL_NAME(luc_ew_u8) = {{TABLE(u8)}};
-/* abs, sign and relu of a bool are itself: its square */
+/* abs, sign and relu of a bool are the bool itself, which is also its square */
 const luc_ew_table LUC_LEVEL_NAME(luc_ew_bool) = {{
     TABLE_COMMON(b8),
     [LUCID_OP_abs] = b8_square,

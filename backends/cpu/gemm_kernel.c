@@ -1,4 +1,4 @@
-/* gemm_kernel.c: blocked matrix products of float and double, compiled once per CPU level. */
+/* gemm_kernel.c: blocked matrix products of float and double; compiled for each level. */
 #include "backends/cpu/gemm_priv.h"
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/simd.h"
@@ -7,10 +7,10 @@
 enum {
     DEPTH = 256,      /* k steps between two visits of C: 32 columns of B then fit into the L1 */
     BLOCK_ROWS = 112, /* rows of A that are copied together: with DEPTH steps, 112 KB of the L2 */
-    ITEM_ROWS = 448,  /* the most of C that one item of parallel work covers */
+    ITEM_ROWS = 448,  /* the most rows of C that one item of parallel work covers */
     ITEM_COLS = 256,
-    FEW = 4,             /* so few rows or columns are computed as dot products */
-    SMALL_WORK = 500000, /* operations that are not worth waking other threads */
+    FEW = 4,             /* up to this number of rows or columns: dot products */
+    SMALL_WORK = 500000, /* operations that are not worth waking other threads for */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -18,7 +18,8 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* n in pieces of at most `most`, as even as multiples of `unit` allow: the size of a piece. */
+/* Cuts n into pieces of at most `most`, as even as multiples of `unit` allow. Returns the size of a
+ * piece. */
 static int64_t even_pieces(int64_t n, int64_t most, int64_t unit)
 {
     int64_t pieces = (n + most - 1) / most;

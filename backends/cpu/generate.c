@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { CHUNK = LUC_GENERATE_CHUNK, GRAIN = 16 * CHUNK };
-/* An output of so many bytes will not be in the cache when it is read again. */
+/* An output of at least this size leaves the cache before it is read again. */
 #define STREAM_BYTES ((int64_t)8 << 20)
 
 typedef struct {

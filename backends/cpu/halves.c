@@ -1,4 +1,4 @@
-/* halves.c: float16 and bfloat16 arrays to float and back, cut over the threads. */
+/* halves.c: converts float16 and bfloat16 arrays to float and back, with several threads. */
 #include "backends/cpu/halves.h"
 
 #include "backends/cpu/convert.h"

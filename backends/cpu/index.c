@@ -1,7 +1,8 @@
 /*
- * index.c: index_select, gather and cat. (The sums, index_add and scatter_add: index_add.c.)
+ * index.c: index_select, gather and cat. (index_add.c has the sums, index_add and scatter_add.)
  *
- * Every view is seen as [outer][dim][inner]: the dimensions before `dim`, `dim` itself, those after.
+ * Every view is taken as [outer][dim][inner]: the dimensions before `dim`, `dim` itself, and those
+ * after it.
  */
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/index_priv.h"
@@ -11,7 +12,8 @@
 
 #include <string.h>
 
-/* Are these all within [0, size)? Signs tell: without a branch the compiler makes vectors of it. */
+/* Whether all of these are in [0, size). The signs tell, because without a branch the compiler
+ * makes vectors of the loop. */
 static bool all_within(const lucid_view *index, int64_t n, int64_t size)
 {
     uint64_t signs = 0;
@@ -27,7 +29,7 @@ static bool all_within(const lucid_view *index, int64_t n, int64_t size)
     return signs >> 63 == 0;
 }
 
-/* All indices are within [0, size) and of an integer dtype. */
+/* True if all indices are in [0, size) and of an integer dtype. */
 bool luc_index_check(const char *op, const lucid_view *index, int64_t size)
 {
     if (index->dtype != LUCID_I64 && index->dtype != LUCID_I32)
@@ -115,11 +117,11 @@ static bool index_select(const lucid_kernel_args *args)
 
 /* -- gather: an index for every element -- */
 typedef struct {
-    const lucid_view *listed, *index, *named; /* listed has the index's sizes */
+    const lucid_view *listed, *index, *named; /* `listed` has the sizes of the index */
     int dim;
 } elements;
 
-/* A block is a range of lines along dim; no two lines share a place. */
+/* A block is a range of lines along dim. No two lines write to the same place. */
 static void run_lines(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const elements *e = ctx;
@@ -133,7 +135,7 @@ static void run_lines(void *ctx, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t line = begin; line < end; line++) {
         int64_t o = line / inner, i = line % inner;
-        /* The other dimensions' positions are the index's, in all three views. */
+        /* The positions along the other dimensions are the same in all three views. */
         lucid_view like = *e->index;
         int64_t at[3];
         const lucid_view *views[3] = {e->listed, e->index, e->named};
@@ -176,7 +178,7 @@ static bool cat(const lucid_kernel_args *args)
     int64_t at = 0;
     for (int i = 0; i < args->n_in; i++) {
         const lucid_view *x = args->in[i];
-        if (luc_view_numel(x) == 0) continue; /* also the empty [0] that may join any sizes */
+        if (luc_view_numel(x) == 0) continue; /* the empty [0] may join tensors of any sizes */
         lucid_view part = *y;
         part.data = (char *)y->data + at * y->strides[dim] * size;
         part.dims[dim] = x->dims[dim];

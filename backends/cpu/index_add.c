@@ -1,10 +1,11 @@
 /*
- * index_add.c: index_add and scatter_add, the sums by an index: gradients of index_select and gather.
+ * index_add.c: index_add and scatter_add, the sums by an index: gradients of index_select and
+ * gather.
  *
- * Sums go along the index in order, one thread for each place, so they are the same bits for any number
- * of threads. Each is rounded to the element type once. It is taken in runs of RUN numbers, in float
- * (double for float64), and the runs' sums are added in double: a place that is named thousands of times
- * neither stalls, as a 16-bit sum would, nor loses digits.
+ * Sums go along the index in order, one thread for each place, so they are the same bits for any
+ * number of threads. Each is rounded to the element type once. It is taken in runs of RUN numbers,
+ * in float (double for float64), and the runs' sums are added in double: a place that is named
+ * thousands of times neither stalls, as a 16-bit sum would, nor loses digits.
  */
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/index_priv.h"
@@ -19,7 +20,7 @@ enum {
     PIECE = 512 /* elements of a row that are summed at once, on the stack */
 };
 
-/* ---- one place after another -------------------------------------------------------------------- */
+/* ---- one place after another ---------------------------------------------------------------- */
 
 /* Where the numbers for one place are: at[order[k] * step], k < n. */
 typedef struct {
@@ -33,7 +34,7 @@ static const char *term(const terms *t, int64_t k)
     return t->at + t->order[k] * t->step;
 }
 
-/* The sum of single numbers: T in memory, W in a run. */
+/* The sum of single numbers: they are T in memory, and W within a run. */
 #define SUM_FLOATS(T, W, widen, narrow)                                             \
     do {                                                                            \
         double total = 0;                                                           \
@@ -102,7 +103,7 @@ static luc_ew_fn add_of(lucid_dtype type)
     }
 }
 
-/* A piece of n <= PIECE elements side by side; the same sums as sum_number's. */
+/* A piece of n <= PIECE adjacent elements; the sums are the same as those of sum_number. */
 static void sum_floats(char *y, const terms *t, int64_t n, lucid_dtype type)
 {
     _Alignas(64) double total[PIECE], run[PIECE], wide[PIECE]; /* run, wide: of run_type */
@@ -151,14 +152,14 @@ static void sum_piece(char *y, const terms *t, int64_t n, lucid_dtype type)
     }
 }
 
-/* ---- index_add ---------------------------------------------------------------------------------- */
+/* ---- index_add ------------------------------------------------------------------------------ */
 
 /* The positions of the index, sorted by the row that they name: those of row r are
  * order[begin[r]] to order[begin[r + 1]]. */
 typedef struct {
     const lucid_view *g, *y;
     int dim;
-    int64_t rows, inner, pieces; /* of y's dimension; of a row; of a row */
+    int64_t rows, inner, pieces; /* the size of y's dimension; of a row of g; of a row of y */
     int64_t g_step;              /* bytes from one slice of g to the next */
     bool dense;
     int64_t *begin, *order;
@@ -198,7 +199,7 @@ static void add_to_row(const plan *p, char *y, const char *g, int64_t row, int64
     }
 }
 
-/* A unit is a piece of a row of one outer position; the pieces of a row are neighbours. */
+/* A unit is a piece of a row at one outer position; the pieces of a row are neighbours. */
 static void add_units(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *p = ctx;
@@ -249,10 +250,10 @@ static bool index_add(const lucid_kernel_args *args)
     return true;
 }
 
-/* ---- scatter_add: an index for every element ------------------------------------------------------ */
+/* ---- scatter_add: an index for every element ------------------------------------------------ */
 
-/* The dtype of the sums before they are rounded. No place has more terms than a line has indices: a
- * few in float32 are a run. */
+/* The dtype of the sums before they are rounded. A place has at most as many terms as a line has
+ * indices; a few terms in float32 are a single run. */
 static lucid_dtype sum_type(lucid_dtype type, const lucid_view *index, int dim)
 {
     if (type == LUCID_F16 || type == LUCID_BF16) return LUCID_F32;
@@ -298,7 +299,7 @@ static void add_number(char *y, const char *x, lucid_dtype type, bool wider)
     }
 }
 
-/* A block is a range of lines along dim; no two lines share a place. */
+/* A block is a range of lines along dim. No two lines write to the same place. */
 static void add_lines(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const elements *e = ctx;
@@ -309,7 +310,7 @@ static void add_lines(void *ctx, int64_t begin, int64_t end, int thread)
     const bool wider = e->sums->dtype != e->g->dtype;
     (void)thread;
     for (int64_t line = begin; line < end; line++) {
-        /* The other dimensions' positions are the index's, in all three views. */
+        /* The positions along the other dimensions are the same in all three views. */
         const lucid_view *views[3] = {e->g, e->index, e->sums};
         lucid_view like = *e->index;
         int64_t at[3];

@@ -6,7 +6,8 @@ static int64_t distance(int64_t stride)
     return stride < 0 ? -stride : stride;
 }
 
-/* Should dimension a stand outside dimension b? The first operand that has an opinion decides. */
+/* Whether dimension a should lie outside dimension b. The first operand whose strides differ
+ * decides. */
 static bool is_outer(const luc_iter *it, int a, int b)
 {
     for (int o = 0; o < it->n_ops; o++) {

@@ -1,4 +1,5 @@
-/* loss.c: negative log likelihood: it reads one number a row, so plain C in double is enough. */
+/* loss.c: negative log likelihood. It reads one number of each row, so plain C in double is
+ * enough. */
 #include "backends/cpu/cpu_priv.h"
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/view_priv.h"
@@ -9,12 +10,12 @@ enum { BLOCKS = 64, BLOCK_LEAST = 1 << 12 };
 
 typedef struct {
     const lucid_nll_attrs *attrs;
-    const lucid_view *probs; /* log_probs, or the gradient of them */
+    const lucid_view *probs; /* log_probs, or their gradient */
     const lucid_view *target, *weight, *loss, *grad_out;
     int64_t count, classes, grain;
     double total_weight;
     double partial[BLOCKS][2]; /* of sum(-w log_prob) and sum(w) */
-    int64_t bad[BLOCKS];       /* where the first wrong class of a block is, or -1 */
+    int64_t bad[BLOCKS];       /* the first wrong class of each block, or -1 */
 } nll;
 
 static int64_t class_at(const nll *l, int64_t i)

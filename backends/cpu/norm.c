@@ -1,4 +1,5 @@
-/* norm.c: batch_norm and batch_norm_backward: checks, the plan, and what happens once a channel. */
+/* norm.c: batch_norm and batch_norm_backward: checks, the plan, and the work that is done once for
+ * each channel. */
 #include "backends/cpu/norm_priv.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@ enum {
     LANE_BLOCK = 1 << 16 /* numbers of all channels in one partial sum, about */
 };
 
-/* Dimensions but the channel's, outermost stride of x first. */
+/* The dimensions except the channel's, with x's outermost stride first. */
 static void sort_dims(const lucid_view *x, int *order, int *n)
 {
     *n = 0;
@@ -52,7 +53,7 @@ static int64_t gcd16(int64_t n)
     return g;
 }
 
-/* Pixels side by side, their channels side by side, in every operand? */
+/* Whether pixels are adjacent, and the channels of a pixel are adjacent, in every operand. */
 static bool choose_lanes(luc_norm_plan *p)
 {
     if (p->channels < 2 || p->loop.ndim != 1) return false;
@@ -69,8 +70,8 @@ static bool choose_lanes(luc_norm_plan *p)
     return true;
 }
 
-/* Neighbouring channels with short runs are taken together, so that what is read at a time is long
- * enough; but not so many that they leave the cache before their output is made, or that threads
+/* Neighbouring channels with short runs are taken together, so that enough is read at a time. But
+ * there must not be so many that they leave the cache before their output is made, or that threads
  * have nothing to share. */
 static void group_channels(luc_norm_plan *p)
 {
@@ -106,7 +107,7 @@ static void cut_lanes(luc_norm_plan *p)
     p->block_units = LANE_BLOCK / p->width;
     if (p->block_units < ROWS) p->block_units = ROWS;
     p->blocks = luc_parallel_blocks(p->units, p->block_units);
-    if (p->blocks < 1) p->blocks = 1; /* it takes the tail */
+    if (p->blocks < 1) p->blocks = 1; /* the block takes the tail */
 }
 
 static void *reserve(char *workspace, size_t *used, size_t bytes)
@@ -116,7 +117,8 @@ static void *reserve(char *workspace, size_t *used, size_t bytes)
     return at;
 }
 
-/* The views of the loop, in the order that norm_priv.h gives; what is not wanted is never written. */
+/* Lists the views of the loop in the order that norm_priv.h gives. A view that is not wanted is
+ * never written. */
 static int choose_operands(luc_norm_plan *p, const lucid_view **views)
 {
     const lucid_kernel_args *args = p->args;
@@ -180,9 +182,9 @@ size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
         cut_rows(p);
 
     int64_t total = p->count * p->channels;
-    /* Two arrays of LUC_STREAM_BYTES, or more of fewer bytes, leave the cache together. Short runs
-     * begin and end within lines, which go the usual way: there it costs more than it saves, but for
-     * backward with its five arrays. */
+    /* Two arrays of LUC_STREAM_BYTES, or more arrays of fewer bytes, leave the cache together. Short
+     * runs begin and end within lines. Storing around the cache then costs more than it saves, except
+     * in backward with its five arrays. */
     int64_t size = (int64_t)luc_elem_size(x->dtype), moved = total * size * p->loop.operands;
     bool whole_lines = backward || p->lanes || p->part * size >= 2048;
     p->stream = whole_lines && moved >= 2 * (int64_t)LUC_STREAM_BYTES;
@@ -211,8 +213,8 @@ static double param(const lucid_kernel_args *args, int which, int64_t c, double 
     return v ? luc_view_get(v, c * v->strides[0]) : absent;
 }
 
-/* new = (1 - momentum) old + momentum batch, in double: a 16-bit variance above 65504 stays finite
- * where the buffer is float32. */
+/* new = (1 - momentum) old + momentum batch, in double, so that a 16-bit variance above 65504 stays
+ * finite if the buffer is float32. */
 static void track(const luc_norm_plan *p, int which, int64_t c, double value)
 {
     const lucid_view *v = which < p->args->n_in ? p->args->in[which] : NULL;
@@ -292,8 +294,8 @@ static bool batch_norm_backward(const lucid_kernel_args *args)
 {
     luc_norm_plan p;
     luc_norm_plan_make(&p, args);
-    for (int64_t c = 0; c < p.channels;
-         c++) { /* what forward had: the cut needs it with the sums */
+    /* The same numbers as in forward, which the cut needs while the sums are taken. */
+    for (int64_t c = 0; c < p.channels; c++) {
         p.mean[c] = param(args, 3, c, 0);
         p.scale[c] = param(args, 4, c, 1) * param(args, 2, c, 1);
         p.shift[c] = param(args, 5, c, 0);

@@ -3,7 +3,7 @@
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/typed.h"
 
-/* The largest number that rounds to 0 in a type of 16 bits, computed in float. */
+/* The largest number that a 16-bit type rounds to 0, as computed in float. */
 #define NORM_TINY_f32  0.0f
 #define NORM_TINY_f64  0.0
 #define NORM_TINY_f16  0x1p-25f

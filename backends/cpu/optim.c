@@ -17,7 +17,7 @@ typedef struct {
     int states;
 } job;
 
-/* Chunks never reach over the end of a tensor. */
+/* Chunks never extend over the end of a tensor. */
 static int64_t chunks_of(const lucid_view *v)
 {
     return luc_parallel_blocks(luc_view_numel(v), CHUNK);
@@ -47,7 +47,7 @@ static luc_step step_of(const job *j, int64_t i)
     return s;
 }
 
-/* param, grad and the states that there are, as one loop. */
+/* The parameter, its gradient and the given states, as one loop. */
 static luc_loop loop_of(const lucid_view *const *views, int n)
 {
     luc_loop l = luc_loop_begin(n);
@@ -156,13 +156,13 @@ static bool adadelta_step(const lucid_kernel_args *args)
     return run(args, "adadelta_step", luc_optim_get()->adadelta, 2);
 }
 
-/* ---- sum_squares, unscale: kernels over a list ------------------------------------------------ */
+/* ---- sum_squares, unscale: kernels over a list ---------------------------------------------- */
 
 typedef struct list_job {
     const lucid_list_attrs *list;
     /* m neighbouring elements of chunk `chunk`. */
     void (*run)(struct list_job *j, int64_t chunk, lucid_dtype dtype, void *p, int64_t m);
-    double *partial;   /* sum_squares: one a chunk */
+    double *partial;   /* sum_squares: one for each chunk */
     double inverse;    /* unscale */
     atomic_bool found; /* unscale: an element was not finite */
 } list_job;

@@ -1,10 +1,10 @@
 /* parallel.c: fork-join on a pool of its own, with fixed blocks and a little work stealing.
  *
- * OpenMP's join waits until every thread of the team has come, also one that found nothing to do: on
- * a machine with other work, each kernel then waits for the scheduler. Here a helper that has not
- * begun when the blocks run out is simply not needed any more, and a caller on a busy machine goes on
- * as if it were alone. Idle helpers spin for a while, since the next kernel mostly comes within
- * microseconds, and then sleep on a futex. */
+ * OpenMP's join waits until every thread of the team has come, also a thread that found nothing to
+ * do. On a machine with other work, each kernel then waits for the scheduler. Here a helper that
+ * has not begun when all blocks are taken is no longer needed, and a caller on a busy machine goes
+ * on as if it were alone. Idle helpers spin for a while, because the next kernel mostly comes
+ * within microseconds, and then sleep on a futex. */
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/default_threads.h"
 #include "backends/cpu/settings.h"
@@ -22,7 +22,7 @@
 
 enum { SPIN_NS = 100 * 1000 }; /* how long an idle helper, or a caller at the join, spins */
 
-static atomic_int wanted_threads;      /* 0: the default */
+static atomic_int wanted_threads;      /* 0: use the default */
 static _Thread_local int inside_block; /* this thread is running a block */
 
 static int standard_threads; /* the default, found when it is first asked for */
@@ -48,21 +48,21 @@ void luc_set_num_threads(int n)
     atomic_store_explicit(&wanted_threads, n, memory_order_relaxed);
 }
 
-/* ---- the work ---------------------------------------------------------------------------------- */
+/* ---- the work ------------------------------------------------------------------------------- */
 
-/* A thread's own share of the blocks; others may take from it when they have none left. */
+/* The blocks that belong to a thread. Other threads may take from them when they have none left. */
 typedef struct {
     _Alignas(64) atomic_llong next;
     int64_t end;
 } share;
 
-/* The one job of the pool; its fields are still while a helper is RUNNING. */
+/* The one job of the pool. Its fields do not change while a helper is RUNNING. */
 static struct {
     int64_t n, grain;
     int threads;
     luc_parallel_fn fn;
     void *ctx;
-    luc_settings settings; /* of the caller, and its floating-point mode */
+    luc_settings settings; /* the settings of the caller, and its floating-point mode */
     luc_fp_mode fp_mode;
     share shares[LUC_MAX_THREADS];
 } job;
@@ -91,11 +91,11 @@ static void run_here(int64_t n, int64_t grain, luc_parallel_fn fn, void *ctx)
         fn(ctx, begin, n - begin > grain ? begin + grain : n, 0);
 }
 
-/* ---- helpers ----------------------------------------------------------------------------------- */
+/* ---- helpers -------------------------------------------------------------------------------- */
 
 /* What a helper is doing. The caller turns IDLE or SLEEPING into ASKED; the helper turns ASKED into
- * RUNNING and, when it finds no more blocks, into IDLE. At the join the caller takes ASKED back to IDLE,
- * and waits for a helper that is RUNNING (AWAITED: asleep until it is done). */
+ * RUNNING and, when it finds no more blocks, into IDLE. At the join the caller takes ASKED back to
+ * IDLE, and waits for a helper that is RUNNING (AWAITED: asleep until it is done). */
 enum { IDLE, SLEEPING, ASKED, RUNNING, AWAITED };
 
 typedef struct {
@@ -103,7 +103,7 @@ typedef struct {
 } helper;
 
 static helper helpers[LUC_MAX_THREADS]; /* helper 0 is not used: thread 0 is the caller */
-static int n_helpers; /* that run; under LUC_LOCK_THREADS, which is held during a job */
+static int n_helpers; /* guarded by LUC_LOCK_THREADS, which is held during a job */
 
 static void futex_wait(atomic_uint *word, unsigned value)
 {
@@ -131,7 +131,7 @@ static inline void pause_cpu(void)
 #endif
 }
 
-/* Spins while *word has the value, for a while; returns what it has then. */
+/* Spins for a while, as long as *word has the value; returns the value that it has then. */
 static unsigned spin_while(atomic_uint *word, unsigned value)
 {
     int64_t end = 0;
@@ -163,7 +163,7 @@ static void *helper_main(void *index)
         }
         now = ASKED;
         if (!atomic_compare_exchange_strong(state, &now, RUNNING)) continue; /* taken back */
-        /* A block gives the same bits and takes the same way in whatever thread it runs. */
+        /* A block gives the same bits and takes the same path in whatever thread it runs. */
         luc_call_settings = job.settings;
         luc_fp_mode_set(job.fp_mode);
         run_shares(me);
@@ -179,7 +179,7 @@ static void after_fork(void)
     for (int i = 0; i < LUC_MAX_THREADS; i++) atomic_store(&helpers[i].state, IDLE);
 }
 
-/* Starts helpers until there are n, or as many as the system gives; returns how many there are. */
+/* Starts helpers until there are n, or fewer if the system gives fewer. Returns their number. */
 static int start_helpers(int n)
 {
     if (n_helpers < n) luc_in_forked_child(after_fork);
@@ -203,7 +203,7 @@ static void ask(atomic_uint *state)
 static void join(atomic_uint *state)
 {
     unsigned now = ASKED;
-    if (atomic_compare_exchange_strong(state, &now, IDLE)) return; /* it was not needed */
+    if (atomic_compare_exchange_strong(state, &now, IDLE)) return; /* the helper was not needed */
     if (now == RUNNING) now = spin_while(state, RUNNING);
     if (now == RUNNING && atomic_compare_exchange_strong(state, &now, AWAITED))
         while (atomic_load(state) == AWAITED) futex_wait(state, AWAITED);
@@ -236,7 +236,7 @@ void luc_parallel_for_max(int64_t n, int64_t grain, int max_threads, luc_paralle
     int threads = luc_num_threads();
     if (threads > max_threads) threads = max_threads;
     if (threads > blocks) threads = (int)blocks;
-    /* While another thread of the program has the pool, this one works alone. */
+    /* While another thread of the program uses the pool, this one works alone. */
     if (threads <= 1 || inside_block || !luc_lock_try(LUC_LOCK_THREADS)) {
         run_here(n, grain, fn, ctx);
         return;

@@ -8,7 +8,7 @@ static int64_t dim_of(const lucid_view *v, int d)
     return from >= 0 ? v->dims[from] : 1;
 }
 
-/* Strides of dimensions of size 1 say nothing: they become what a dense image has. */
+/* Strides of dimensions of size 1 mean nothing, so they get the values of a dense image. */
 static luc_image image_of(const lucid_view *v)
 {
     luc_image image = {.data = v->data};
@@ -21,7 +21,7 @@ static luc_image image_of(const lucid_view *v)
     return image;
 }
 
-/* The stride of dimension d is 1, in every image that there is. */
+/* Whether the stride of dimension d is 1 in every image that is given. */
 static bool unit_stride(const luc_pool_plan *p, int d)
 {
     const luc_image *images[] = {&p->big, &p->small, &p->index};
@@ -58,7 +58,7 @@ static luc_pool_plan make_plan(const lucid_kernel_args *args, const lucid_view *
         p.dilation[i] = a->dilation[i] > 0 ? a->dilation[i] : 1;
     }
     if (adaptive && p.oh > 0 && p.ow > 0 && p.h % p.oh == 0 && p.w % p.ow == 0) {
-        p.adaptive = false; /* windows of one size, side by side */
+        p.adaptive = false; /* adjacent windows of one size */
         p.kernel[0] = p.stride[0] = p.h / p.oh;
         p.kernel[1] = p.stride[1] = p.w / p.ow;
         p.padding[0] = p.padding[1] = 0;
@@ -88,15 +88,16 @@ static bool max_pool2d_backward(const lucid_kernel_args *args)
 {
     const lucid_view *dx = args->out[0], *g = args->in[0];
     luc_pool_plan p = make_plan(args, dx, g, args->in[1], false);
-    /* Too large for the cache alone, or together with what forward and backward read and wrote. */
+    /* The gradient is too large for the cache, alone or together with what forward and backward
+     * read and wrote. */
     int64_t moved = 2 * luc_view_numel(dx) + 3 * luc_view_numel(g);
     p.stream |= moved * (int64_t)luc_elem_size(dx->dtype) >= 2 * (int64_t)LUC_STREAM_BYTES;
     luc_pool_get()->max_backward[args->in[0]->dtype](&p);
     return true;
 }
 
-/* Every winner is a place in the plane. (The gradient needs no such check: an index that is in no
- * plane wins nothing.) */
+/* Checks that every winner is a place in the plane. (The gradient needs no such check: an index
+ * that is in no plane wins nothing.) */
 static bool check_winners(const luc_pool_plan *p, const lucid_view *index)
 {
     const int64_t n = luc_view_numel(index);

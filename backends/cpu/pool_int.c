@@ -2,7 +2,7 @@
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/pool_priv.h"
 
-/* The first largest wins. */
+/* The first largest element wins. */
 #define MAX_POOL(T)                                                                              \
     static void max_##T(const luc_pool_plan *p, int64_t image, int64_t channel)                  \
     {                                                                                            \

@@ -11,7 +11,7 @@ static int64_t rows_grain(const luc_pool_plan *p, int64_t row_values)
     return WORTH / (row_values + 1) + 1;
 }
 
-/* Image and channel `plane`, and row `row`, of the unit `i` of units over rows of planes. */
+/* Unit i of units over rows of planes: its image and channel `plane`, and its row `row`. */
 typedef struct {
     int64_t n, c, row;
 } pool_at;
@@ -32,7 +32,7 @@ static int64_t image_offset(const luc_image *image, int64_t n, int64_t c, int64_
     return n * image->strides[0] + c * image->strides[1] + y * image->strides[2];
 }
 
-/* The winners of a row of windows, where they fit 32 bits; NULL: nobody asks for them. */
+/* The winners of a row of windows, if they fit into 32 bits; NULL: they are not wanted. */
 static int32_t *pool_index_row(const luc_pool_plan *p, int64_t n, int64_t c, int64_t y)
 {
     return p->index.data ? (int32_t *)p->index.data + image_offset(&p->index, n, c, y) : NULL;
@@ -54,20 +54,20 @@ LUC_INLINE void pool_set_winner(const luc_pool_plan *p, int64_t offset, int64_t 
         ((int32_t *)p->index.data)[offset] = (int32_t)winner;
 }
 
-/* The side of a square window without dilation, if it is 2 or 3; 0: another one. */
+/* The side of a square window without dilation, if it is 2 or 3; otherwise 0. */
 static int pool_square_side(const luc_pool_plan *p)
 {
     bool square = p->kernel[0] == p->kernel[1] && p->dilation[0] == 1 && p->dilation[1] == 1;
     return square && (p->kernel[0] == 2 || p->kernel[0] == 3) ? (int)p->kernel[0] : 0;
 }
 
-/* The tap at i, or the nearest one of its window. */
+/* The tap at i, or the nearest tap of its window. */
 LUC_INLINE int64_t pool_clamp(int64_t i, luc_window w)
 {
     return i < w.begin ? w.begin : i >= w.end ? w.end - 1 : i;
 }
 
-/* Windows of 2x2 that touch each other, and lie inside the image. */
+/* Windows of 2x2 that do not overlap, without gaps, inside the image. */
 static bool pool_is_2x2(const luc_pool_plan *p)
 {
     for (int i = 0; i < 2; i++)
@@ -84,7 +84,7 @@ static bool pool_is_3x3(const luc_pool_plan *p)
     return true;
 }
 
-/* Does every pixel's first channel lie where LUC_STREAM may write? */
+/* Whether the first channel of every pixel lies where LUC_STREAM may write. */
 static bool pool_is_aligned(const luc_image *image, size_t size)
 {
     bool ok = luc_to_aligned(image->data, size) == 0;
@@ -92,8 +92,8 @@ static bool pool_is_aligned(const luc_image *image, size_t size)
     return ok;
 }
 
-/* From position i of an axis on, how many in a row the same windows see, of `most` and no further than
- * the axis. */
+/* How many positions of an axis in a row, from i on, the same windows cover: at most `most`, and
+ * not beyond the axis. */
 static int64_t pool_alike(const luc_pool_plan *p, int axis, int64_t i, int64_t most)
 {
     int64_t size = axis ? p->w : p->h, first, last, from, to, n = 1;
@@ -105,7 +105,7 @@ static int64_t pool_alike(const luc_pool_plan *p, int axis, int64_t i, int64_t m
     return n;
 }
 
-/* Is there one window, over all of the plane, whose rows are neighbours? */
+/* Whether there is one window, over the whole plane, whose rows are contiguous. */
 static bool pool_is_whole(const luc_pool_plan *p)
 {
     luc_window y = luc_pool_window(p, 0, 0), x = luc_pool_window(p, 1, 0);
@@ -113,14 +113,14 @@ static bool pool_is_whole(const luc_pool_plan *p)
            x.end == p->w && p->big.strides[2] == p->w && p->dilation[0] == 1 && p->dilation[1] == 1;
 }
 
-/* How many bytes ahead pixels are asked for: what the hardware asks for by itself ends with a page. */
+/* How many bytes ahead pixels are prefetched. The hardware's own prefetching ends with a page. */
 enum { POOL_AHEAD = 4096 };
 
-/* What a strip (pool_rows_body.h) takes at most: rows and columns of a window, windows of a row. */
+/* The limits of a strip (pool_rows_body.h): rows and columns of a window, and windows of a row. */
 enum { POOL_TAPS = 16, POOL_OUTS = 1024 };
 
-/* The rows that a strip holds: those of a window, and where windows overlap or touch, what the next
- * one has besides. */
+/* The number of rows that a strip holds: those of a window and, if windows overlap or touch, the
+ * additional rows of the next window. */
 LUC_INLINE int64_t pool_strip_slots(const luc_pool_plan *p)
 {
     bool next = p->dilation[0] == 1 && p->stride[0] <= p->kernel[0];
@@ -153,7 +153,8 @@ LUC_INLINE int64_t pool_strip_slots(const luc_pool_plan *p)
 #include "backends/cpu/pool_lanes_body.h"
 #include "backends/cpu/pool_rows_body.h"
 #undef LUC_DT
-/* Vectors of double have other lanes than the winners' vi: double takes the plain paths. */
+/* A vector of double has another number of lanes than the winners' vi, so double takes the plain
+ * paths. */
 #define pool_max_f64          pool_max_any_f64
 #define pool_max_backward_f64 pool_max_backward_columns_f64
 

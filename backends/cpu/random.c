@@ -1,12 +1,12 @@
 /*
  * random.c: uniform, normal, randint and bernoulli.
  *
- * All draw from Philox4x32-10 (lucid_philox): lane l of block b is the 32-bit number 4 b + l. From
- * the block `offset` on, element i takes
+ * All of them draw from Philox4x32-10 (lucid_philox), where lane l of block b is the 32-bit number
+ * 4 b + l. From the block `offset` on, element i takes
  *   uniform f32    number i: its upper 24 bits over 2^24; f16, bf16: its upper 11 or 8 bits
  *   uniform f64    numbers 2i (upper half) and 2i+1: the upper 53 bits over 2^53
- *   normal f32     numbers i and its neighbour of the pair (2j, 2j+1): see random_priv.h; the 16-bit
- *                  types round the float
+ *   normal f32     numbers i and its neighbour of the pair (2j, 2j+1): see random_priv.h; the
+ *                  16-bit types round the float
  *   normal f64     the pair of elements (2j, 2j+1) takes block j: u from its first two numbers, the
  *                  angle from the others, 53 bits each
  *   randint        numbers 2i (upper half) and 2i+1: low + the upper 64 bits of their product with
@@ -29,11 +29,11 @@ typedef struct {
     lucid_dtype type;
     luc_convert_fn convert; /* to the view's type */
     const luc_random_table *loops;
-    float last; /* uniform: the largest float below b */
+    float last; /* last, of uniform: the largest float below b */
 } draw;
 
-/* The 32-bit numbers of elements [begin, begin + n), `each` of them an element; begin is a multiple
- * of 4. Room for CHUNK * each, and what a whole block adds. */
+/* Draws the 32-bit numbers of elements [begin, begin + n), `each` of them for an element; begin is
+ * a multiple of 4. Needs memory for CHUNK * each numbers, and for the rest of a block. */
 static void draw_bits(const draw *d, int64_t begin, int64_t n, int each, uint32_t *bits)
 {
     uint64_t block = d->a.offset + (uint64_t)begin * (uint64_t)each / 4;
@@ -73,7 +73,8 @@ static void uniform_f64(const void *ctx, int64_t begin, int64_t n, void *y_)
     }
 }
 
-/* The 16-bit types have 11 and 8 bits of precision: more would round up to b. */
+/* The 16-bit types have 11 and 8 bits of precision. A number with more bits could be rounded up to
+ * b. */
 static void uniform_16(const void *ctx, int64_t begin, int64_t n, void *y_)
 {
     const draw *d = ctx;

@@ -1,4 +1,4 @@
-/* random_kernel.c: see random_priv.h; compiled per level. */
+/* random_kernel.c: the loops of random_priv.h; compiled for each level. */
 #include "backends/cpu/random_priv.h"
 #include "backends/cpu/simd.h"
 #include "backends/cpu/vmath.h"
@@ -27,19 +27,19 @@ static void bits(uint32_t *out, uint64_t seed, uint64_t block, int64_t blocks)
     int64_t i = 0;
     for (; i + LUC_VF <= blocks; i += LUC_VF) {
         uint64_t first = block + (uint64_t)i;
-        if ((uint32_t)first > UINT32_MAX - LUC_VF) break; /* the lower half overflows on the way */
+        if ((uint32_t)first > UINT32_MAX - LUC_VF) break; /* the lower half overflows */
         philox(out + 4 * i, seed, first);
     }
     for (; i < blocks; i++) {
         uint32_t some[4 * LUC_VF];
         uint64_t first = block + (uint64_t)i;
-        /* Only the first is wanted; it is right even where the others overflow. */
+        /* Only the first element is wanted. It is right even if the others overflow. */
         philox(some, seed, first);
         memcpy(out + 4 * i, some, 4 * sizeof *some);
     }
 }
 
-/* cos and sin of 2 pi bits / 2^32: the nearest quarter turn and the rest of it. */
+/* cos and sin of 2 pi bits / 2^32, from the nearest quarter turn and the rest. */
 LUC_INLINE void cos_sin(vi turn, vf *c, vf *s)
 {
     vi quarter = vi_shr(vi_add(turn, vi_set1(1 << 29)), 30);

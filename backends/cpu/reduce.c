@@ -2,10 +2,10 @@
  * reduce.c: sum, mean, var, amax and amin over any dimensions of any layout.
  *
  * Dimensions are split into kept and reduced ones, each sorted by memory and joined. If the densest
- * dimension is reduced, a task is one result, and gathers rows; if it is kept, a task is a strip of
- * neighbouring results, and gathers columns. Few tasks are split along the reduced dimensions. How
- * work is cut depends on the shape alone, and partial results are added in order: the bits are the
- * same for any number of threads.
+ * dimension is reduced, a task is one result and gathers rows. If it is kept, a task is a strip of
+ * neighbouring results and gathers columns. If there are few tasks, they are split along the
+ * reduced dimensions. The cuts depend on the shape alone, and partial results are added in order,
+ * so the bits are the same for any number of threads.
  */
 #include "backends/cpu/convert.h"
 #include "backends/cpu/iterate.h"
@@ -19,8 +19,8 @@
 
 enum {
     STRIP = 512,       /* results of a task that gathers columns */
-    CHUNK = 1024,      /* elements that are collected or widened at a time */
-    GRAIN = 1 << 15,   /* elements a block of tasks reads */
+    CHUNK = 1024,      /* elements that are gathered or widened at a time */
+    GRAIN = 1 << 15,   /* elements that a block of tasks reads */
     ENOUGH_TASKS = 16, /* fewer are split, */
     MAX_SPLITS = 64    /* into so many parts at most */
 };
@@ -32,10 +32,10 @@ typedef struct {
 
 typedef struct {
     space kept, reduced;
-    int64_t results, count; /* count: elements a result */
+    int64_t results, count; /* count: elements of a result */
     bool columns;
-    int64_t cols, strips;        /* columns: size of the densest kept dimension, strips in it */
-    int64_t tasks, splits, part; /* part: elements of the reduced space a split */
+    int64_t cols, strips;        /* columns: size of the densest kept dimension, its strips */
+    int64_t tasks, splits, part; /* part: elements of the reduced space in a split */
     const char *x;
     char *y;
     lucid_dtype x_type, y_type;
@@ -49,7 +49,7 @@ typedef struct {
     const luc_reduce_table *loops;
     luc_acc *partial; /* splits: [tasks][splits][width] */
     double *centres;  /* splits of var: [tasks][width] */
-    int64_t width;    /* results a task, at most */
+    int64_t width;    /* the most results of a task */
 } plan;
 
 /* -- the plan -- */
@@ -60,7 +60,7 @@ static void add_dim(space *s, int64_t n, int64_t in, int64_t out)
     s->out[s->ndim++] = out;
 }
 
-/* Largest stride first, neighbours joined. */
+/* Sorts the dimensions by stride, the largest first, and joins neighbours. */
 static void sort_and_join(space *s)
 {
     for (int i = 1; i < s->ndim; i++) {
@@ -98,7 +98,7 @@ static void split_dims(plan *p, const lucid_view *x, const lucid_view *y, uint32
         bool reduced = mask >> d & 1;
         int here = at;
         if (!reduced || keepdim) at++;
-        if (x->dims[d] == 1) continue; /* nobody steps here: the stride may be any number */
+        if (x->dims[d] == 1) continue; /* of size 1: any stride will do */
         int64_t in = x->strides[d] * (int64_t)p->x_size;
         int64_t out = reduced ? 0 : y->strides[here] * (int64_t)p->y_size;
         *(reduced ? &p->count : &p->results) *= x->dims[d];
@@ -237,7 +237,7 @@ static void gather_cols(const plan *p, luc_reduce_kind kind, luc_acc *acc, const
         cols(acc, as_row(p, x + r * row_stride, stride, n, wide, narrow), n, 1, n, centre);
 }
 
-/* Elements [begin, end) of the reduced space, for the n results at x. */
+/* Gathers elements [begin, end) of the reduced space, for the n results at x. */
 static void gather(const plan *p, luc_reduce_kind kind, luc_acc *acc, const char *x, int64_t n,
                    int64_t begin, int64_t end, const double *centre)
 {
@@ -294,7 +294,8 @@ static void store(const plan *p, char *y, luc_acc acc)
     }
 }
 
-/* Where task t's results are: first input element, first output, how many. */
+/* Finds the results of task t: the first input element and the first output. Returns their
+ * number. */
 static int64_t locate(const plan *p, int64_t t, const char **x, char **y)
 {
     const space *s = &p->kept;
@@ -342,7 +343,7 @@ static void run_tasks(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Where results are rows, one distance apart on both sides, and rows are whole. */
+/* Whether the results are rows at equal distances on both sides, and the rows are contiguous. */
 static bool plain_rows(const plan *p)
 {
     return !p->columns && p->kept.ndim == 1 && p->reduced.ndim == 1 && !p->widen &&
@@ -398,7 +399,7 @@ static void run_parts(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* a becomes what a and b have gathered together. */
+/* Joins b into a. */
 static void merge(const plan *p, luc_acc *a, const luc_acc *b, int64_t n)
 {
     luc_reduce_kind kind = p->kind == LUC_SQUARES ? LUC_SUM : p->kind;
@@ -416,7 +417,8 @@ static void run_split(plan *p, void *memory)
 {
     p->partial = memory;
     p->centres = (double *)(void *)((char *)memory + partial_bytes(p));
-    /* Results that the last strip of a row lacks are merged too: they must be numbers. */
+    /* The last strip of a row may have fewer results, but all places are merged, so they must be
+     * numbers. */
     memset(memory, 0, partial_bytes(p));
     luc_parallel_for(p->tasks * p->splits, 1, run_parts, p);
     if (p->op == LUCID_OP_var) {

@@ -1,6 +1,6 @@
-/* reduce_arg.c: argmax and argmin: the first index, in logical order, of the extreme; a NaN is
- * more extreme than any number. Floating rows are searched by their extreme: a vector finds that of a
- * chunk, and only the chunk that holds the best one is read again for its index. */
+/* reduce_arg.c: argmax and argmin: the first index, in logical order, of the extreme; a NaN is more
+ * extreme than any number. In floating rows, vectors find the extreme of each chunk, and only the
+ * chunk with the best one is read again for its index. */
 #include "backends/cpu/iterate.h"
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/convert.h"
@@ -16,14 +16,15 @@ enum { GRAIN = 1 << 14, CHUNK = 512 };
 typedef struct {
     int n_kept, n_reduced;
     int64_t kept_dims[LUCID_MAX_DIMS], kept_in[LUCID_MAX_DIMS], kept_out[LUCID_MAX_DIMS];
-    int64_t dims[LUCID_MAX_DIMS], in[LUCID_MAX_DIMS]; /* reduced, in logical order; bytes */
+    int64_t dims[LUCID_MAX_DIMS],
+        in[LUCID_MAX_DIMS]; /* reduced, in logical order; strides in bytes */
     int64_t results, count;
     const char *x;
     int64_t *y;
     size_t size;
     bool smallest;
-    luc_convert_fn convert;    /* to a type that is scanned; NULL: it is one */
-    luc_reduce_row_fn extreme; /* of floating rows */
+    luc_convert_fn convert;    /* converts to a type that is scanned; NULL: not needed */
+    luc_reduce_row_fn extreme; /* for floating rows */
     bool wide;                 /* scanned as double or int64, not as float */
     bool integer;
 } plan;
@@ -60,7 +61,7 @@ static void scan_integers(best *b, const int64_t *x, int64_t n, int64_t index, b
     }
 }
 
-/* n elements, `stride` bytes apart, the first being number `index`. */
+/* Scans n elements, `stride` bytes apart, of which the first is number `index`. */
 static void scan_row(const plan *p, best *b, const char *x, int64_t stride, int64_t n,
                      int64_t index)
 {
@@ -120,7 +121,7 @@ static void run(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Joins reduced dimensions that follow each other in logical order and in memory. */
+/* Joins reduced dimensions that follow each other both in logical order and in memory. */
 static void add_reduced(plan *p, int64_t n, int64_t stride)
 {
     int last = p->n_reduced - 1;

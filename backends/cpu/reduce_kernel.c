@@ -1,11 +1,12 @@
-/* reduce_kernel.c: the inner loops of reductions; compiled per level. Floats are gathered in
- * double: the sum of any number of them that fits into memory is right to a unit in the last place. */
+/* reduce_kernel.c: the inner loops of reductions; compiled for each level. Floats are summed in
+ * double: the sum of any number of floats that fits into memory is right to a unit in the last
+ * place. */
 #include "backends/cpu/reduce_priv.h"
 #include "backends/cpu/simd.h"
 
 enum {
-    CHUNK = 1024, /* a partial sum a chunk keeps the error of long double sums small */
-    AHEAD = 4096, /* bytes: what the hardware asks for by itself ends with a page */
+    CHUNK = 1024, /* a partial sum for each chunk keeps the error of long double sums small */
+    AHEAD = 4096, /* in bytes: the hardware's own prefetching ends with a page */
 };
 
 /* -- rows of floats -- */
@@ -80,7 +81,7 @@ SUM_ROW(double, vd, vd_load, vd_load_n)
 SQUARES_ROW(float, vf, vd_load_f32, vd_load_f32_n)
 SQUARES_ROW(double, vd, vd_load, vd_load_n)
 
-/* The extreme without NaNs, and whether there is one. BEST(x, m) gives m for a NaN x. */
+/* The extreme without NaNs, and whether there is a NaN. BEST(x, m) gives m for a NaN x. */
 #define EXTREME_ROW(T, v, M, L, name, better, BEST, FOLD, worst)                       \
     static void name##_row_##v(luc_acc *acc, const void *x_, int64_t n, double centre) \
     {                                                                                  \
@@ -168,7 +169,7 @@ LUC_INLINE double squares_one(double s, double x, double m)
 {
     return fma(x - m, x - m, s);
 }
-/* A NaN in s or x stays: max(x, s) gives s when either is one. */
+/* A NaN in s or x stays: max(x, s) gives s if either is a NaN. */
 LUC_INLINE vd max_step(vd s, vd x, vd m)
 {
     (void)m;

@@ -9,7 +9,7 @@ _Thread_local luc_settings luc_call_settings;
 uint64_t luc_settings_begin(void)
 {
     const uint64_t before = luc_call_settings.word;
-    luc_call_settings.word = 0; /* what a call around this one has fixed is not asked */
+    luc_call_settings.word = 0; /* what an outer call has fixed is not used */
     luc_settings now = {.word = 0};
     now.threads = (uint16_t)luc_num_threads();
     now.level = (uint8_t)luc_cpu_current();

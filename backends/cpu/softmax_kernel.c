@@ -5,7 +5,7 @@
 #include "backends/cpu/vmath.h"
 #include "backends/cpu/vmath_f64.h"
 
-enum { SOFTMAX_VECTORS = 4 }; /* of columns at a time */
+enum { SOFTMAX_VECTORS = 4 }; /* vectors of columns that are taken at a time */
 
 #define softmax_exp_f64  vd_exp
 #define softmax_exp_f32  vf_exp

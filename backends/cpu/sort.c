@@ -1,9 +1,10 @@
 /* sort.c: sort, argsort and topk along a dimension.
  *
- * A row's keys, each with its index, are sorted by a radix sort from the last byte to the first, short
- * ones by counting what comes before each; the values are made from the keys again. topk keeps the
- * best so far where few are asked for, and else selects byte by byte before it sorts. Equals keep their
- * order throughout, so there is one right result, and threads cannot change it. */
+ * The keys of a row, each with its index, are sorted by a radix sort from the last byte to the
+ * first. Short rows are sorted by counting how many keys come before each. The values are made from
+ * the keys again. If few elements are asked for, topk keeps the best so far; otherwise it selects
+ * byte by byte before it sorts. Equal elements always keep their order, so there is one right
+ * result, and threads cannot change it. */
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/sort_priv.h"
 #include "lucid/attrs.h"
@@ -11,14 +12,14 @@
 #include <math.h>
 
 enum {
-    GRAIN = 1 << 13,       /* elements a block of rows */
-    FEW = 32,              /* topk of up to so many keeps the best so far */
+    GRAIN = 1 << 13,       /* elements of a block of rows */
+    FEW = 32,              /* up to this k, topk keeps the best elements so far */
     LONG_BLOCK = 1 << 14,  /* elements of a long row that a thread takes at a time */
-    LONG_MANY = 1 << 10,   /* topk of more of a long row sorts it */
-    GROUP_BYTES = 1 << 19, /* what a group's rows may take */
+    LONG_MANY = 1 << 10,   /* from this k on, topk of a long row sorts the row */
+    GROUP_BYTES = 1 << 19, /* bytes that a group's rows may take */
 };
 
-/* Where a group of neighbouring rows lies; distances to the next row, in elements. */
+/* Where a group of neighbouring rows lies, and the distances to the next row, in elements. */
 typedef struct {
     const char *x;
     char *y;
@@ -34,14 +35,14 @@ typedef struct {
     int digit;
 } long_row;
 
-/* ---- rows in memory ---------------------------------------------------------------------------- */
+/* ---- rows in memory ------------------------------------------------------------------------- */
 
 static int64_t groups_of_run(const luc_sort_plan *p)
 {
     return (p->loop.dims[p->loop.ndim - 1] + p->group - 1) / p->group;
 }
 
-/* The t-th group of rows; returns how many they are. */
+/* Finds the t-th group of rows; returns the number of its rows. */
 static int find_rows(const luc_sort_plan *p, int64_t t, row_place *at)
 {
     const luc_loop *l = &p->loop;
@@ -60,8 +61,8 @@ static int find_rows(const luc_sort_plan *p, int64_t t, row_place *at)
     return (int)(left < p->group ? left : p->group);
 }
 
-/* Row g's element i of the chunk lies at [g * chunk + i] on one side, and at the given distances on
- * the other. The rows are the inner loop: they are neighbours in memory. */
+/* On one side, row g's element i of the chunk lies at [g * chunk + i], and on the other side at the
+ * given distances. The rows are the inner loop, because they are neighbours in memory. */
 #define FOR_CHUNK                   \
     for (int64_t i = 0; i < n; i++) \
         for (int64_t g = 0; g < rows; g++)
@@ -97,7 +98,7 @@ static void write_strided(void *y, const void *packed, size_t size, int rows, in
         BY_SIZE(WRITE)
 }
 
-/* Elements [from, from + n) of the rows, row g's at [g * chunk]: where they are, or packed. */
+/* Elements [from, from + n) of the rows, row g's at [g * chunk]: in place, or packed. */
 static const char *read_chunk(const luc_sort_plan *p, const row_place *at, int rows, int64_t from,
                               int64_t n, int64_t chunk, char *packed)
 {
@@ -116,7 +117,7 @@ static void write_chunk(const luc_sort_plan *p, const row_place *at, int rows, i
     write_strided(at->i + from * p->i_step, indices, 8, rows, n, chunk, p->i_step, at->i_next);
 }
 
-/* Of a short row: element i becomes the rank[i]-th, if that is one of the k first. */
+/* For a short row: element i becomes the rank[i]-th, if that is among the first k. */
 #define PLACE(T)                       \
     for (int64_t i = 0; i < p->n; i++) \
         if (rank[i] < p->k) ((T *)y)[rank[i] * p->y_step] = ((const T *)x)[i]
@@ -130,7 +131,7 @@ static void place_ranked(const luc_sort_plan *p, void *y, int64_t *indices, cons
         if (rank[i] < p->k) indices[rank[i] * p->i_step] = i;
 }
 
-/* ---- counts ------------------------------------------------------------------------------------ */
+/* ---- counts --------------------------------------------------------------------------------- */
 
 static void begins_of(uint32_t *counts)
 {
@@ -142,8 +143,8 @@ static void begins_of(uint32_t *counts)
     }
 }
 
-/* counts[block][digit] of n elements become the place where a block's elements of a digit begin.
- * False where all digits are alike. */
+/* Turns counts[block][digit] of n elements into the places where a block's elements of a digit
+ * begin. False if all digits are equal. */
 static bool places_of(uint32_t *counts, int64_t n)
 {
     const int64_t blocks = luc_parallel_blocks(n, LONG_BLOCK);
@@ -160,7 +161,7 @@ static bool places_of(uint32_t *counts, int64_t n)
     return true;
 }
 
-/* ---- narrow and wide elements -------------------------------------------------------------------- */
+/* ---- narrow and wide elements --------------------------------------------------------------- */
 
 #define LUC_KEY         uint32_t
 #define LUC_ELEM        uint64_t
@@ -190,7 +191,7 @@ static bool places_of(uint32_t *counts, int64_t n)
 #define LUC_BELOW       below64
 #include "backends/cpu/sort_body.h"
 
-/* ---- the plan ------------------------------------------------------------------------------------ */
+/* ---- the plan ------------------------------------------------------------------------------- */
 
 static bool is_wide(const luc_sort_plan *p)
 {
@@ -202,8 +203,8 @@ static size_t element_bytes(const luc_sort_plan *p)
     return is_wide(p) ? sizeof(luc_wide) : sizeof(uint64_t);
 }
 
-/* Rows with gaps that lie beside each other are read together, a line of the cache at a time; short
- * rows are, too, where they follow each other. */
+/* Rows with gaps that are neighbours in memory are read together, a line of the cache at a time. So
+ * are short rows that follow each other. */
 static int group_of(const luc_sort_plan *p, int64_t each)
 {
     const int last = p->loop.ndim - 1;
@@ -214,7 +215,8 @@ static int group_of(const luc_sort_plan *p, int64_t each)
     return (int)(fit < 1 ? 1 : fit < most ? fit : most);
 }
 
-/* The keys of 0 and NaN: elements with these keys are copied, as keys do not tell them apart. */
+/* The keys of 0 and NaN. Elements with these keys are copied, because keys do not tell them
+ * apart. */
 static void find_special(luc_sort_plan *p)
 {
     static const uint64_t nan_bits[] = {[LUCID_F32] = 0x7fc00000,
@@ -263,7 +265,7 @@ static luc_sort_plan make_plan(const lucid_kernel_args *args)
     return p;
 }
 
-/* How the rows are worked on. */
+/* Chooses how the rows are worked on. */
 typedef enum { SHORT_ROWS, SORT_ROWS, SCAN_ROWS, SELECT_ROWS, SORT_LONG, TOPK_LONG } method;
 
 static method method_of(const luc_sort_plan *p)
@@ -275,7 +277,7 @@ static method method_of(const luc_sort_plan *p)
     return some ? SELECT_ROWS : SORT_ROWS;
 }
 
-/* Bytes that all threads share, and that each has for itself. */
+/* The bytes that all threads share, and the bytes of each thread. */
 static size_t shared_bytes(const luc_sort_plan *p, method m)
 {
     const int64_t e = (int64_t)element_bytes(p), blocks = luc_parallel_blocks(p->n, LONG_BLOCK);

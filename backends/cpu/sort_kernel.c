@@ -1,4 +1,5 @@
-/* sort_kernel.c: elements to keys and back, and what is searched in keys; compiled per level. */
+/* sort_kernel.c: converts elements to keys and back, and searches in keys; compiled for each
+ * level. */
 #include "backends/cpu/sort_priv.h"
 
 #if defined(LUC_LEVEL_AVX512)
@@ -6,8 +7,8 @@
 #endif
 
 /* -- keys -- */
-/* Of floats: the bits, turned round for negative ones. K is the key's type, B the bits' (of the
- * element's size), INFINITE the bits of infinity. */
+/* The key of a float: its bits, complemented if it is negative. K is the type of the key, B that of
+ * the bits (of the element's size), INFINITE the bits of infinity. */
 #define FLOAT_KEYS(name, K, B, INFINITE)                                         \
     static void keys_##name(void *keys_, const void *x_, int64_t n, bool flip)   \
     {                                                                            \
@@ -39,7 +40,7 @@ FLOAT_KEYS(f64, uint64_t, uint64_t, 0x7ff0000000000000u)
 FLOAT_KEYS(f16, uint32_t, uint16_t, 0x7c00u)
 FLOAT_KEYS(bf16, uint32_t, uint16_t, 0x7f80u)
 
-/* SIGN: the sign bit, or 0 of unsigned types. */
+/* SIGN: the sign bit, or 0 for unsigned types. */
 #define INTEGER_KEYS(name, K, B, SIGN)                                           \
     static void keys_##name(void *keys_, const void *x_, int64_t n, bool flip)   \
     {                                                                            \
@@ -60,8 +61,8 @@ INTEGER_KEYS(i32, uint32_t, uint32_t, 0x80000000u)
 INTEGER_KEYS(u8, uint32_t, uint8_t, 0u)
 
 /* -- ranks: n * n comparisons, of which a vector does many -- */
-/* Of 16 keys at a time; what lies behind the last key is compared too, and its count not looked at. The
- * compilers do not make this of loops over numbers; a comparison of vectors gives 0 or -1. */
+/* Ranks 16 keys at a time. Numbers after the last key are compared too, and their counts ignored.
+ * Compilers do not make this of loops over numbers; a comparison of vectors gives 0 or -1. */
 typedef uint32_t ranks __attribute__((vector_size(64)));
 #define RANKS(name, K, I)                                                                  \
     typedef K name##_keys __attribute__((vector_size(16 * sizeof(K))));                    \

@@ -1,4 +1,4 @@
-/* tile_kernel.c: register tiles of float and double, compiled once per CPU level. */
+/* tile_kernel.c: register tiles of float and double; compiled for each level. */
 #include "backends/cpu/simd.h"
 #include "backends/cpu/tile_priv.h"
 

@@ -1,10 +1,11 @@
-/* transpose.c: batches of dense matrices, and with them NCHW to NHWC and back. */
+/* transpose.c: transposes batches of dense matrices, which also converts NCHW to NHWC and back. */
 #include "backends/cpu/gemm_priv.h"
 #include "backends/cpu/parallel.h"
 
 #include <string.h>
 
-/* A block of this many rows and columns at a time: both sides of it fit into the L1. */
+/* A block of this number of rows and columns is taken at a time: both sides of it fit into the
+ * L1. */
 enum { BLOCK = 64 };
 
 typedef struct {

@@ -26,7 +26,7 @@ void luc_conv2d_channels_last(luc_conv2d_params *p)
     memcpy(p->w_stride, w, sizeof w);
 }
 
-/* ---- float ----------------------------------------------------------------------------------- */
+/* ---- float ---------------------------------------------------------------------------------- */
 
 typedef enum {
     PLAIN,
@@ -39,10 +39,10 @@ typedef enum {
     THIN
 } kernel;
 
-/* 1x1 convolutions of so few pixels are dot products with the weights as they stand. */
+/* 1x1 convolutions of at most this number of pixels are dot products with the unpacked weights. */
 enum { FEW = 4 };
 
-/* A stride means nothing where there is but one element. */
+/* A stride means nothing in a dimension of size 1. */
 static bool stride_is(int64_t size, int64_t stride, int64_t expected)
 {
     return size <= 1 || stride == expected;
@@ -54,7 +54,7 @@ static bool dense_pixels(int64_t n, int64_t c, int64_t h, int64_t w, const int64
            stride_is(h, stride[2], w * c) && stride_is(n, stride[0], h * w * c);
 }
 
-/* One tap, no zeros around: a product of pixels by channels. With stride 1 the source may also be
+/* One tap and no padding: a product of pixels by channels. With stride 1 the source may also be
    [N,C,H,W] with dense planes. */
 static bool is_pointwise(const luc_conv2d_params *p, bool backward)
 {
@@ -139,7 +139,7 @@ static kernel choose_planes(const luc_conv2d_params *p)
 {
     const bool planes = luc_conv_plane_get()->fits(p);
     const bool strided = p->stride_h > 1 || p->stride_w > 1;
-    /* Tiles are fast once x is packed, which pays where it is the smaller of the two. */
+    /* Tiles are fast once x is packed, and packing pays if x is the smaller of the two images. */
     if (luc_conv_pointwise_weight_get()->fits(p) && (!planes || (!strided && p->o > p->c)))
         return POINTWISE;
     return planes ? PLANES : PLAIN;
@@ -168,7 +168,7 @@ bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc
     return k == POINTWISE || (k == PLANES && !use_winograd(p, pass));
 }
 
-/* The kernels that pack their weights; NULL: the one in question does not. */
+/* The kernel's table, if the kernel packs its weights; else NULL. */
 static const luc_conv_packed_kernel *packing(kernel k)
 {
     switch (k) {
@@ -192,7 +192,7 @@ static luc_gemm_params few_pixels(const luc_conv2d_params *p)
     return g;
 }
 
-/* Of the weight gradient's kernels that have scratch memory for each thread. */
+/* For the kernels of the weight gradient that have scratch memory for each thread. */
 static size_t weight_bytes(const luc_conv2d_params *p, kernel k, int threads)
 {
     if (k == PLANES) return luc_conv_plane_get()->bytes(p, threads);
@@ -211,11 +211,11 @@ static size_t bytes_grad_weight(const luc_conv2d_params *p)
     return bias > bytes ? bias : bytes;
 }
 
-/* ---- statistics of forward's result ------------------------------------------------------------- */
+/* ---- statistics of forward's result --------------------------------------------------------- */
 
-/* Pixels of a part, where a pass of its own takes the sums; and the bytes of y from which on a
-   kernel takes them of what it has just made. Less than that is still in the cache when it is done,
-   and work would have to be cut up finer than is good for it. */
+/* SUMS_PIXELS are the pixels of a part, if the sums are taken in a pass of their own. From
+   SUMS_BYTES of y on, a kernel sums what it has just made. A smaller y is still in the cache when
+   it is complete, and the work would have to be cut up too finely. */
 enum { SUMS_PIXELS = 1024, SUMS_BYTES = 3 << 20 };
 
 static int64_t pixels_of(const luc_conv2d_params *p)
@@ -223,7 +223,7 @@ static int64_t pixels_of(const luc_conv2d_params *p)
     return p->n * p->oh * p->ow;
 }
 
-/* The kernel that takes the sums, or NULL. */
+/* The kernel's table, if the kernel takes the sums; else NULL. */
 static const luc_conv_packed_kernel *summing(const luc_conv2d_params *p, kernel k)
 {
     const luc_conv_packed_kernel *by = packing(k);
@@ -231,7 +231,7 @@ static const luc_conv_packed_kernel *summing(const luc_conv2d_params *p, kernel 
     return p->statistics && large && by && by->parts ? by : NULL;
 }
 
-/* The same convolution as the kernel gets to see it. */
+/* The parameters that the kernel gets. */
 static luc_conv2d_params seen_by_kernel(const luc_conv2d_params *p, kernel k)
 {
     luc_conv2d_params seen = *p;
@@ -245,7 +245,8 @@ static int64_t sums_parts(const luc_conv2d_params *p, kernel k)
     return by ? by->parts(p) : luc_ceil_div(pixels_of(p), SUMS_PIXELS);
 }
 
-/* The bytes that the sums take, at the beginning of the workspace; *sums, if not NULL, lies there. */
+/* The bytes that the sums take, at the beginning of the workspace. *sums, if not NULL, points
+   there. */
 static size_t place_sums(const luc_conv2d_params *p, kernel k, char *workspace, luc_conv_sums *sums)
 {
     if (!p->statistics) return 0;
@@ -280,7 +281,7 @@ static void sum_parts(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* ---- float, each pass --------------------------------------------------------------------------- */
+/* ---- float, each pass ----------------------------------------------------------------------- */
 
 static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
 {
@@ -299,9 +300,9 @@ static size_t bytes_f32(const luc_conv2d_params *p, luc_conv_pass pass)
     return sums + luc_gemm_workspace(&g, LUC_GEMM_F32);
 }
 
-/* The threads that the workspace is large enough for: fewer than there are now if it was asked for
-   when fewer were set. If it was when more were set, work is cut for as many: what one thread takes
-   at a time is less then. */
+/* The number of threads that the workspace is large enough for. It is less than the present number
+   if the workspace was asked for when fewer were set. If more were set then, work is cut for that
+   number, because a thread then takes less at a time. */
 static int threads_for(const luc_conv_packed_kernel *by, const luc_conv2d_params *p, bool backward,
                        size_t bytes)
 {
@@ -326,7 +327,7 @@ static void run_packed(const luc_conv_packed_kernel *by, const luc_conv2d_params
     by->run(p, backward, from, w, then, to, workspace, threads_for(by, p, backward, bytes));
 }
 
-/* What comes after the sums, on a y that has them. */
+/* Does what follows the sums, to a y that has them. */
 static void finish_few(const luc_conv2d_params *p, const luc_conv_then *then, float *y)
 {
     const int64_t size = p->n * p->oh * p->ow * p->o;
@@ -421,7 +422,7 @@ static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const fl
     if (dbias) luc_conv_weight_get()->run_bias(p, dy, dbias, workspace);
 }
 
-/* ---- float16 and bfloat16: converted whole, computed in float -------------------------------- */
+/* ---- float16 and bfloat16: converted whole, computed in float ------------------------------- */
 
 /* The span of elements that a tensor of these sizes and strides touches. */
 static int64_t span(const int64_t size[4], const int64_t stride[4])
@@ -445,9 +446,9 @@ static spans spans_of(const luc_conv2d_params *p)
     return (spans){.x = span(x, p->x_stride), .w = span(w, p->w_stride), .y = span(y, p->y_stride)};
 }
 
-/* ---- every type ------------------------------------------------------------------------------ */
+/* ---- every type ----------------------------------------------------------------------------- */
 
-/* Has what the pass writes no elements? */
+/* Whether the result of the pass has no elements. */
 static bool writes_nothing(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     if (pass == LUC_CONV_GRAD_WEIGHT) return p->o <= 0;
@@ -475,7 +476,7 @@ size_t luc_conv2d_packed_bytes(const luc_conv2d_params *p, luc_conv_type type)
 luc_conv_packing luc_conv2d_packing(const luc_conv2d_params *p)
 {
     luc_conv_packing packed;
-    memset(&packed, 0, sizeof packed); /* gaps too: it is compared as memory */
+    memset(&packed, 0, sizeof packed); /* the gaps too, because keys are compared as memory */
     packed.kernel = choose(p, LUC_CONV_FORWARD);
     packed.level = luc_cpu_current();
     packed.o = p->o, packed.c = p->c, packed.kh = p->kh, packed.kw = p->kw;
@@ -494,7 +495,8 @@ static lucid_dtype dtype_of(luc_conv_type half)
     return half == LUC_CONV_BF16 ? LUCID_BF16 : LUCID_F16;
 }
 
-/* Gaps between an output's numbers are written back as they were: it is widened first where it has some. */
+/* Gaps between an output's numbers must keep their values, so an output with gaps is widened
+   first. */
 static void forward_half(const luc_conv2d_params *p, lucid_dtype half, const void *x, const void *w,
                          const luc_conv_epilogue *then, void *y, char *workspace, size_t bytes)
 {

@@ -1,11 +1,9 @@
-/*
- * conv_depthwise_kernel.c: one filter a channel (groups = c = o) over channels_last images,
- * compiled once per CPU level.
+/* conv_depthwise_kernel.c: convolutions with one filter for each channel (groups = c = o) over
+ * channels_last images; compiled for each level.
  *
- * A vector holds so many channels of one pixel. Forward and input gradient are the same walk, as
- * in conv_window_kernel.c: a row of destination pixels, a vector of channels at a time, several
- * neighbouring pixels in registers while the taps go by.
- */
+ * A vector holds channels of one pixel. Forward and the input gradient are the same walk, as in
+ * conv_window_kernel.c: it takes a row of destination pixels, a vector of channels at a time, and
+ * keeps several neighbouring pixels in registers while it goes through the taps. */
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/simd.h"
@@ -16,7 +14,7 @@ enum {
     TAPS = 3,   /* of the weight gradient, in each direction, in registers together */
 };
 
-/* ---- forward and input gradient -------------------------------------------------------------- */
+/* ---- forward and input gradient ------------------------------------------------------------- */
 
 typedef struct {
     const luc_conv2d_params *p;
@@ -27,7 +25,7 @@ typedef struct {
     const float *src, *w; /* w as [kernel row][kernel column][channel] */
     float *dst;
     luc_conv_then then;
-    int64_t inner_begin, inner_end; /* columns whose pixels see every tap */
+    int64_t inner_begin, inner_end; /* columns whose pixels touch every tap */
     bool threes;                    /* walk_inner_3 applies */
 } walk;
 
@@ -36,11 +34,11 @@ typedef struct {
     const walk *g;
     const float *image;
     float *to;
-    int64_t row, r_first, r_last; /* grid row; taps that lie in the image */
+    int64_t row, r_first, r_last; /* the grid row; the taps that lie in the image */
     int64_t channel, n;           /* the vector of channels */
 } line;
 
-/* What becomes of a line's sums. */
+/* What is done to the sums of a line. */
 typedef struct {
     vf scale, shift;
     const float *residual; /* of the pixel where the destination begins, or NULL */
@@ -58,7 +56,7 @@ LUC_INLINE finish begin_finish(const line *l)
     };
 }
 
-/* The sum of pixel q from `to` on, as it is stored. */
+/* The sum of pixel q from `to` on, in the form in which it is stored. */
 LUC_INLINE vf finished(const finish *f, const line *l, const float *to, int64_t q, vf sum)
 {
     sum = vf_fma(sum, f->scale, f->shift);
@@ -98,14 +96,15 @@ LUC_INLINE void walk_pixels(const line *l, int64_t j, const int count, int64_t f
     for (int q = 0; q < count; q++) vf_store_n(to + q * dst_c, finished(&f, l, to, q, sum[q]), n);
 }
 
-/* Pixels [begin, end), all of which see every tap; the last block overlaps the one before it. */
+/* Pixels [begin, end), which all touch every tap. The last block overlaps the one before it. */
 LUC_INLINE void walk_inner(const line *l, int64_t begin, int64_t end, const int count)
 {
     for (int64_t j = begin; j < end; j += count)
         walk_pixels(l, luc_min64(j, end - count), count, 0, l->g->c.count);
 }
 
-/* The same for three columns of taps at the distance of the pixels: neighbours share loads. */
+/* The same for three columns of taps that are as far apart as the pixels, so that neighbours share
+   loads. */
 LUC_INLINE void walk_inner_3(const line *l, int64_t begin, int64_t end)
 {
     const walk *g = l->g;
@@ -171,7 +170,7 @@ LUC_INLINE void walk_channels(const line *l)
     walk_edge(l, end, l->g->cols);
 }
 
-/* The columns whose pixels see every tap. */
+/* The columns whose pixels touch every tap. */
 static void find_inner(walk *g)
 {
     const int64_t last_tap = (g->c.count - 1) * g->c.step;
@@ -182,7 +181,7 @@ static void find_inner(walk *g)
     if (g->inner_end < g->inner_begin) g->inner_end = g->inner_begin;
 }
 
-/* Whole vectors apart, so that their loads need no mask. */
+/* The data lie whole vectors apart, so that their loads need no mask. */
 static void walk_rows(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const walk *g = ctx;
@@ -254,7 +253,7 @@ static void conv_depthwise_grad_input(const luc_conv2d_params *p, const float *d
         }
 }
 
-/* ---- weight gradient ------------------------------------------------------------------------- */
+/* ---- weight gradient ------------------------------------------------------------------------ */
 
 typedef struct {
     const luc_conv2d_params *p;
@@ -273,15 +272,15 @@ static size_t conv_depthwise_bytes(const luc_conv2d_params *p, luc_conv_pass pas
     return weight_bytes(p) * (size_t)(pass == LUC_CONV_GRAD_WEIGHT ? parts_of(p) : 1);
 }
 
-/* One row of outputs, n channels; x of the rows that the kernel's rows see. */
+/* One row of outputs, n channels; x has the rows that the kernel's rows read. */
 typedef struct {
     const luc_conv2d_params *p;
-    const float *x[TAPS], *dy; /* x where output 0 sees tap 0 */
+    const float *x[TAPS], *dy; /* where output 0 reads tap 0 in x */
     float *sum[TAPS];          /* of the kernel's rows */
     int64_t n;
 } sum_line;
 
-/* Outputs [first, last) of a row through tap s alone, `rows` kernel rows. */
+/* Outputs [first, last) of a row through tap s only, for `rows` kernel rows. */
 LUC_INLINE void sum_tap(const sum_line *l, int rows, int64_t s, int64_t first, int64_t last)
 {
     const luc_conv2d_params *p = l->p;
@@ -355,7 +354,8 @@ LUC_INLINE void sum_rows(const sum_line *l, const int rows)
     }
 }
 
-/* One row of outputs, the kernel's rows three at a time as far as they lie in the image. */
+/* One row of outputs. It takes the kernel's rows three at a time, as far as they lie in the
+   image. */
 LUC_INLINE void sum_channels(const sums *g, int64_t row, float *sum, int64_t c, int64_t n)
 {
     const luc_conv2d_params *p = g->p;
@@ -379,15 +379,17 @@ LUC_INLINE void sum_channels(const sums *g, int64_t row, float *sum, int64_t c, 
     if (rows == 2) sum_rows(&l, 2);
 }
 
-/* The usual 3x3 kernel, row by row with its neighbours: no more than one pixel of border aside. */
+/* The usual 3x3 kernel, row by row together with its neighbours, with at most one pixel of
+   border. */
 static bool is_plain_3x3(const luc_conv2d_params *p)
 {
     return p->kh == 3 && p->kw == 3 && p->stride_h == 1 && p->stride_w == 1 && p->dilation_h == 1 &&
            p->dilation_w == 1 && p->pad_w <= 1 && p->ow == p->w + 2 * p->pad_w - 2 && p->ow > 1;
 }
 
-/* Two rows of outputs, n channels, whose windows' rows all lie in the image, of a plain 3x3 kernel:
-   an image row's last two pixels stay in registers, so that each is loaded once for both. */
+/* Two rows of outputs, n channels, of a plain 3x3 kernel, if all rows of their windows lie in the
+   image. The last two pixels of an image row stay in registers, so each is loaded once for both
+   rows. */
 LUC_INLINE void sum_pair(const sums *g, int64_t row, float *sum, int64_t channel, int64_t n)
 {
     const luc_conv2d_params *p = g->p;
@@ -402,12 +404,12 @@ LUC_INLINE void sum_pair(const sums *g, int64_t row, float *sum, int64_t channel
     vf k22 = k00, a0 = vf_load_n(x0, n), b0 = vf_load_n(x1, n), c0 = vf_load_n(x2, n);
     vf d0 = vf_load_n(x3, n), a1 = vf_load_n(x0 + step, n), b1 = vf_load_n(x1 + step, n);
     vf c1 = vf_load_n(x2 + step, n), d1 = vf_load_n(x3 + step, n);
-    /* A column of taps, with the pixels that it sees. */
+    /* A column of taps, with the pixels that it reads. */
 #define COLUMN(s, a, b, c, d)                                                              \
     k0##s = vf_fma(a, u, k0##s), k0##s = vf_fma(b, v, k0##s), k1##s = vf_fma(b, u, k1##s), \
     k1##s = vf_fma(c, v, k1##s), k2##s = vf_fma(c, u, k2##s), k2##s = vf_fma(d, v, k2##s)
     x0 += 2 * step, x1 += 2 * step, x2 += 2 * step, x3 += 2 * step;
-    if (p->pad_w == 1) { /* the first output's left taps see nothing */
+    if (p->pad_w == 1) { /* the left taps of the first output read padding */
         const vf u = vf_load_n(dy0, n), v = vf_load_n(dy1, n);
         COLUMN(1, a0, b0, c0, d0);
         COLUMN(2, a1, b1, c1, d1);
@@ -437,7 +439,8 @@ LUC_INLINE void sum_pair(const sums *g, int64_t row, float *sum, int64_t channel
     }
 }
 
-/* Whether output row `row` and the next one are of one image and see no border above or below. */
+/* Whether output row `row` and the next one belong to one image and read no padding above or
+   below. */
 static bool is_pair(const luc_conv2d_params *p, int64_t row)
 {
     const int64_t top = row % p->oh - p->pad_h;

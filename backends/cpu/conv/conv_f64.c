@@ -26,7 +26,7 @@ enum {
     CHANNELS = 32,     /* input channels of an item of the input gradient */
     FILTERS = 64,      /* output channels of an item of the weight gradient */
     PARTS = 8,         /* of the images, in the weight gradient */
-    LEAST_WORK = 4096, /* multiplications; below, the plain loops do */
+    LEAST_WORK = 4096, /* multiplications; with fewer the plain loops are used */
 };
 static const size_t MOST_PARTIAL = (size_t)16 << 20; /* bytes of the parts' results */
 
@@ -38,9 +38,9 @@ typedef struct {
     int64_t filters;             /* that are multiplied with them */
     int64_t pixels, chunks;      /* of a chunk; of an image */
     int64_t parts;
-    bool y_planes; /* y's planes are dense: read where they are ... */
-    bool y_sums;   /* ... and, where nothing follows the sums, written so */
-    bool x_planes; /* x's are dense, and the windows of a 1x1 kernel */
+    bool y_planes; /* y's planes are dense, so they are read in place ... */
+    bool y_sums;   /* ... and written in place, if nothing follows the sums */
+    bool x_planes; /* x's planes are dense, and are the windows of a 1x1 kernel */
     size_t w_bytes, partial_bytes, window_bytes, image_bytes, gemm_bytes;
     const double *x, *w, *dy;
     double *out;
@@ -117,7 +117,7 @@ size_t luc_conv_f64_bytes(const luc_conv2d_params *p, luc_conv_pass pass)
     return g.w_bytes + g.partial_bytes + thread_bytes(&g) * (size_t)luc_num_threads();
 }
 
-/* ---- windows and images ----------------------------------------------------------------------- */
+/* ---- windows and images --------------------------------------------------------------------- */
 
 /* Pixels [begin, begin + count) of an output plane of image n. */
 typedef struct {
@@ -131,8 +131,8 @@ static chunk chunk_at(const plan *g, int64_t n, int64_t i)
     return k;
 }
 
-/* Outputs [at, at + count) of output row i, and those of them that see x through tap (r, s): from
-   `first` to `last`, from column `col` of row h on. */
+/* Outputs [at, at + count) of output row i. Those from `first` to `last` read x through tap (r, s),
+   from column `col` of row h on. */
 typedef struct {
     int64_t at, count, first, last, h, col;
 } run;
@@ -150,7 +150,7 @@ static run run_at(const luc_conv2d_params *p, int64_t pixel, int64_t end, int64_
     return q;
 }
 
-/* The windows of channels [c, c + count), and with `back` their numbers added to dx. */
+/* Writes the windows of channels [c, c + count); with `back` it adds their numbers to dx. */
 static void move_windows(const plan *g, const chunk *k, int64_t c, int64_t count, double *windows,
                          bool back)
 {
@@ -178,7 +178,7 @@ static void move_windows(const plan *g, const chunk *k, int64_t c, int64_t count
     }
 }
 
-/* Where pixel `pixel` of a plane of y lies in it. */
+/* Where pixel `pixel` lies in a plane of y. */
 static int64_t place(const luc_conv2d_params *p, int64_t pixel)
 {
     return pixel / p->ow * p->y_stride[2] + pixel % p->ow * p->y_stride[3];
@@ -190,8 +190,8 @@ static int64_t y_at(const luc_conv2d_params *p, const chunk *k, int64_t o)
     return k->n * p->y_stride[0] + o * p->y_stride[1] + place(p, k->begin);
 }
 
-/* dy's channels [o, o + count) as [channel][pixel]: where they are, or a copy. *ld: from channel to
-   channel. */
+/* dy's channels [o, o + count) as [channel][pixel]: in place, or a copy. *ld: the distance of
+   channels. */
 static const double *take_dy(const plan *g, const chunk *k, int64_t o, int64_t count, double *to,
                              int64_t *ld)
 {
@@ -207,7 +207,7 @@ static const double *take_dy(const plan *g, const chunk *k, int64_t o, int64_t c
     return to;
 }
 
-/* Sum i of a chunk's channel a, and what follows it, into y. */
+/* Stores sum i of a chunk's channel a, after what follows it, in y. */
 static inline void finish_sum(const luc_conv_epilogue *then, double sum, int64_t channel,
                               int64_t at, double *y)
 {
@@ -233,7 +233,7 @@ static void finish_y(const plan *g, const chunk *k, int64_t o, const double *fro
     }
 }
 
-/* ---- the three passes ------------------------------------------------------------------------- */
+/* ---- the three passes ----------------------------------------------------------------------- */
 
 /* A thread's own memory. */
 typedef struct {
@@ -249,8 +249,8 @@ static memory memory_of(const plan *g, int thread)
                     .gemm = at + g->window_bytes + g->image_bytes};
 }
 
-/* The windows of a group's channels from c on: planes as they are, or written out. *ld: from row to
-   row. */
+/* The windows of a group's channels from c on: planes in place, or written out. *ld: the distance
+   of rows. */
 static const double *take_windows(const plan *g, const chunk *k, int64_t c, double *to, int64_t *ld)
 {
     *ld = g->p->x_stride[1];
@@ -327,7 +327,7 @@ static void grad_weight_item(void *ctx, int64_t begin, int64_t end, int thread)
         }
 }
 
-/* Filters: the parts added in order, to where dw wants them. */
+/* Items are filters: adds the parts in order, to the places in dw. */
 static void gather(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *g = ctx;
@@ -354,8 +354,9 @@ static const double *take_weights(const plan *g, const double *w, double *to)
     return to;
 }
 
-/* The workspace's, and how many threads it is large enough for: fewer than there are now if it was
-   asked for when fewer were set. 0: the plain loops are to do it. */
+/* The workspace's parts, and the number of threads that it is large enough for: fewer than there
+   are now if it was asked for when fewer were set. With 0 the plain loops compute the
+   convolution. */
 static int begin_pass(plan *g, char *workspace, size_t bytes)
 {
     if (!fits(g->p)) return 0;

@@ -4,9 +4,10 @@
  *
  *     dw[o][c][tap] = sum over pixels of dy[o][pixel] * x[c][pixel as the tap sees it]
  *
- * are dot products along the pixels, and need no transposition. So that a tap's pixels lie as
- * densely as dy's, a chunk's rows of x are copied once for each column of the kernel: shifted,
- * thinned by the stride, with zeros around the image; the kernel's rows are offsets into that copy.
+ * are dot products along the pixels, and need no transposition. So that the pixels of a tap are
+ * adjacent, as those of dy are, a chunk's rows of x are copied once for each column of the kernel:
+ * shifted, thinned by the stride, and with zeros around the image. The kernel's rows are offsets
+ * into that copy.
  *
  * A chunk is a block of output rows of one image, or several small images. The chunks are cut
  * into parts that depend on the shape alone. An item of parallel work sums one part for some of
@@ -17,23 +18,23 @@
 #include "backends/cpu/parallel.h"
 
 enum {
-    CHUNK = 1024,      /* pixels: the lanes of all sums are added once a chunk */
-    LEAST_PIXELS = 32, /* of an image, to be worth it with few taps ... */
-    MANY_PIXELS = 400, /* ... and with many */
+    CHUNK = 1024,      /* pixels; the lanes of all sums are added once for each chunk */
+    LEAST_PIXELS = 32, /* pixels of an image that pay with few taps ... */
+    MANY_PIXELS = 400, /* ... and with many taps */
     FEW_TAPS = 64,     /* of all channels of a group */
     MOST_COLS = 4096,  /* of an image */
-    AHEAD = 1024,      /* floats: x is fetched so far ahead of its copy */
-    ITEMS = 32,        /* of parallel work, where the shape allows */
+    AHEAD = 1024,      /* floats by which x is fetched ahead of its copy */
+    ITEMS = 32,        /* items of parallel work, if the shape allows it */
 };
 static const size_t MOST_PARTIAL = (size_t)6 << 20; /* bytes of all partial results */
 
-/* A tap: its first pixel in the copies of a channel, its place in the kernel. */
+/* A tap: its first pixel in the copies of a channel, and its place in the kernel. */
 typedef struct {
     int64_t at, kernel_row, kernel_col;
 } tap;
 
-/* A column of the kernel: the source column of the first output, and the outputs whose source lies in
-   the image. */
+/* A column of the kernel: the source column of the first output, and the outputs whose source lies
+   in the image. */
 typedef struct {
     int64_t offset, first, last;
 } column;
@@ -41,14 +42,14 @@ typedef struct {
 typedef struct {
     const luc_conv2d_params *p;
     int64_t cg, og, taps; /* channels of a group */
-    bool direct;          /* x's own planes serve as they are */
+    bool direct;          /* x's own planes can be used as they are */
     int64_t chunk_rows, row_chunks, chunk_images, chunks, parts;
     int64_t classes;                /* remainders of the kernel's rows by the stride */
-    int64_t class_rows;             /* source rows of each that a chunk sees */
-    int64_t column, channel, image; /* distances of the copies: kernel columns, channels, images */
+    int64_t class_rows;             /* source rows of each remainder that a chunk reads */
+    int64_t column, channel, image; /* between copies of kernel columns, channels, images */
     int64_t block, blocks, splits;  /* channels copied together; such blocks of all groups */
     int64_t out_block;              /* planes of dy that are used together */
-    int64_t trios, tap_tiles;       /* tiles of a block, at most, in each direction */
+    int64_t trios, tap_tiles;       /* the most tiles of a block, in each direction */
     size_t table_bytes, partial_bytes, copy_bytes;
     const float *x, *dy;
     float *dw, *partial;
@@ -63,8 +64,8 @@ static bool planes_dense(int64_t h, int64_t w, const int64_t *stride)
     return (w <= 1 || stride[3] == 1) && (h <= 1 || stride[2] == w);
 }
 
-/* Small images fill the sums' vectors badly: they are worth it where little is to be computed, so that
-   a conversion would weigh much. */
+/* Small images fill the sums' vectors badly. They pay if little is computed, because a conversion
+   would then take much of the time. */
 static bool conv_plane_fits(const luc_conv2d_params *p)
 {
     const int64_t cg = p->c / p->groups, og = p->o / p->groups;
@@ -74,8 +75,8 @@ static bool conv_plane_fits(const luc_conv2d_params *p)
            p->oh * p->ow >= least && (planes || cg * p->kw <= og);
 }
 
-/* The kernel rows' remainders by the stride, each once, into `to` unless NULL; how many. They repeat
-   from the first 0 on. */
+/* The remainders of the kernel's rows by the stride, each once, are written to `to` unless it is
+   NULL. Returns their number. They repeat from the first 0 on. */
 static int64_t find_remainders(const luc_conv2d_params *p, int64_t *to)
 {
     int64_t count = 0;
@@ -168,9 +169,9 @@ static void fill_tables(plan *g)
             }
 }
 
-/* ---- copies of x ----------------------------------------------------------------------------- */
+/* ---- copies of x ---------------------------------------------------------------------------- */
 
-/* Each second of the numbers at p, n in all. */
+/* Copies every second number at p, n in all. */
 LUC_INLINE void copy_even(float *to, const float *p, int64_t n)
 {
     int64_t j = 0;
@@ -189,7 +190,7 @@ LUC_INLINE void copy_run(float *to, const float *p, int64_t n)
     if (j < n) vf_store_n(to + j, vf_load_n(p + j, n - j), n - j);
 }
 
-/* One row of x as one column of the kernel sees it. */
+/* One row of x, as one column of the kernel reads it. */
 LUC_INLINE void copy_row(const plan *g, const column *v, float *to, const float *row)
 {
     const int64_t pixel = g->p->x_stride[3], step = pixel * g->p->stride_w, n = v->last - v->first;
@@ -205,18 +206,18 @@ LUC_INLINE void copy_row(const plan *g, const column *v, float *to, const float 
     for (int64_t j = v->last; j < g->p->ow; j++) to[j] = 0;
 }
 
-/* A chunk: so many output rows from `row` on of so many images from n on. */
+/* A chunk: `rows` output rows from `row` on, of `images` images from n on. */
 typedef struct {
     int64_t n, images, row, rows;
 } chunk;
 
-/* Source rows of a class that a chunk sees. */
+/* The source rows of a remainder that a chunk reads. */
 static int64_t class_rows(const plan *g, const chunk *k)
 {
     return k->rows + (g->p->kh - 1) * g->p->dilation_h / g->p->stride_h;
 }
 
-/* One channel of one image, row by row as they lie in memory. */
+/* Copies one channel of one image row by row. */
 static void copy_channel(const plan *g, const chunk *k, const float *x, float *to)
 {
     const luc_conv2d_params *p = g->p;
@@ -235,8 +236,8 @@ static void copy_channel(const plan *g, const chunk *k, const float *x, float *t
     }
 }
 
-/* The same where the rows of x follow each other as those of the copies: all at once, and then the
-   zeros where the rows' ends meet. */
+/* The same if the rows of x follow each other like those of the copies: all rows at once, and then
+   the zeros between rows. */
 static void copy_joined(const plan *g, const chunk *k, const float *x, float *to)
 {
     const luc_conv2d_params *p = g->p;
@@ -277,7 +278,7 @@ static void copy_channels(const plan *g, const chunk *k, int64_t c, int64_t coun
     }
 }
 
-/* ---- sums ------------------------------------------------------------------------------------ */
+/* ---- sums ----------------------------------------------------------------------------------- */
 
 #define RUN_B(i)                             \
     static void run_1_##i(const luc_dots *t) \
@@ -305,8 +306,8 @@ static void run_tile(const luc_dots *t, int64_t na, int64_t nb)
     tiles[nb - 1][na - 1](t);
 }
 
-/* One block of channels over a chunk: dy's planes as many at a time as the L2 holds, and of those, taps
-   that see the same pixels stay in the L1 while the planes go by. */
+/* Takes one block of channels over a chunk. It takes as many of dy's planes at a time as fit into
+   the L2. Of these planes, taps that read the same pixels stay in the L1 while the planes pass. */
 static void run_block(const plan *g, const chunk *k, int64_t block, const float *source, bool add,
                       float *to)
 {
@@ -361,7 +362,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Adds the parts of a tile, in order, and puts the numbers where dw wants them. */
+/* Adds the parts of a tile, in order, and stores the numbers in their places in dw. */
 static void gather(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *g = ctx;
@@ -408,7 +409,7 @@ static void conv_plane_run(const luc_conv2d_params *p, const float *x, const flo
     luc_parallel_for(g.blocks * g.trios * g.tap_tiles, 16, gather, &g);
 }
 
-/* ---- bias gradient --------------------------------------------------------------------------- */
+/* ---- bias gradient -------------------------------------------------------------------------- */
 
 typedef struct {
     const luc_conv2d_params *p;

@@ -1,10 +1,10 @@
 /*
  * conv_pointwise_kernel.c: 1x1 convolution over channels_last images, compiled once per CPU level.
  *
- * A product of pixels by channels: a register tile covers up to `rows` pixels and `cols` channels.
- * An item of parallel work is a block of both. In it, the source of one tile stays in the
- * first-level cache while the packed weights, one long sequence, come by from the second level; so
- * the destination is written along its rows, once, and the weights are read as memory likes it.
+ * It is a product of pixels by channels. A register tile covers up to `rows` pixels and `cols`
+ * channels, and an item of parallel work is a block of both. In it, the source of one tile stays in
+ * the first-level cache while the packed weights, one long sequence, are read from the second
+ * level. So the destination is written once, along its rows, and the weights are read in order.
  */
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/gemm_priv.h"
@@ -14,9 +14,9 @@
 #include "backends/cpu/view_priv.h"
 
 enum {
-    DEPTH = 384,     /* channels that are summed between two visits of the destination */
+    DEPTH = 384,     /* channels that are summed before the destination is read again */
     ITEM_ROWS = 448, /* the most pixels of an item */
-    PAD = 16,        /* after a copied pixel's channels, against crowding in the cache */
+    PAD = 16,        /* floats after a copied pixel's channels, against crowding in the cache */
     MOST_ROWS = 16,  /* of a tile, at any level */
 };
 
@@ -26,10 +26,10 @@ typedef struct {
     int64_t pixels, depth, lanes, panels; /* of the destination; source and destination channels */
     int64_t src_pixel, dst_pixel;         /* strides */
     int64_t src_image, src_plane;         /* of a source whose channels lie in planes */
-    int64_t image;                        /* pixels that no tile goes beyond: of one image then */
-    int64_t block;                        /* channels summed at a time */
+    int64_t image; /* no tile goes beyond these pixels, those of one image then */
+    int64_t block; /* channels summed at a time */
     int64_t item_rows, item_panels, image_items, row_items;
-    bool copy, gather, planes; /* source by way of a copy; its pixels, or its channels, lie apart */
+    bool copy, gather, planes; /* the source is copied; its pixels, or channels, are far apart */
     bool stream;
     const float *src, *packed;
     luc_conv_then then;
@@ -57,7 +57,7 @@ static void set_sizes(pointwise *g, bool backward)
     g->planes = g->depth > 1 && stride[1] != 1;
     g->image = g->planes ? p->h * p->w : g->pixels;
     g->src_image = stride[0], g->src_plane = stride[1];
-    /* Pixels a multiple of a page apart would all want the same lines of the cache. */
+    /* Pixels that are a multiple of a page apart would all need the same lines of the cache. */
     g->copy = g->gather || g->planes || g->src_pixel * (int64_t)sizeof(float) % 2048 == 0;
     g->copy_bytes =
         g->copy ? luc_round64((size_t)(MOST_ROWS * (g->block + PAD)) * sizeof(float)) : 0;
@@ -65,8 +65,9 @@ static void set_sizes(pointwise *g, bool backward)
                 g->pixels * g->lanes * (int64_t)sizeof(float) >= LUC_STREAM_BYTES;
 }
 
-/* Cuts the destination into items: weights of half the second-level cache, so that they are read
-   from further away once for many pixels; but enough items to keep threads busy. */
+/* Cuts the destination into items. The weights of an item take half of the second-level cache, so
+   that they are read from memory once for many pixels. But there must be enough items to keep
+   threads busy. */
 static void cut(pointwise *g, int threads)
 {
     threads = luc_conv_cut_for(g->p, threads);
@@ -88,7 +89,7 @@ static void cut(pointwise *g, int threads)
     }
 }
 
-/* ---- weights: [panel][source channel][lane] --------------------------------------------------- */
+/* ---- weights: [panel][source channel][lane] ------------------------------------------------- */
 
 typedef struct {
     const pointwise *g;
@@ -136,11 +137,11 @@ static void conv_pointwise_pack(const luc_conv2d_params *p, bool backward, const
     const int64_t o = p->w_stride[0], c = p->w_stride[1];
     packing k = {.g = &g, .w = w, .to = packed};
     k.lane = backward ? c : o, k.depth = backward ? o : c;
-    if (g.depth == 1) k.depth = 1; /* a stride means nothing there */
+    if (g.depth == 1) k.depth = 1; /* a stride means nothing with one pixel */
     luc_parallel_for(g.panels, 1 + (1 << 13) / (g.depth * g.tile->cols + 1), pack_panels, &k);
 }
 
-/* ---- the product ------------------------------------------------------------------------------ */
+/* ---- the product ---------------------------------------------------------------------------- */
 
 /* Where pixel i of the destination has its source. */
 static const float *source(const pointwise *g, int64_t i)
@@ -169,7 +170,7 @@ static void copy_rows(const pointwise *g, float *to, int64_t row, int64_t rows, 
         memcpy(to, source(g, row + i) + k, sizeof(float) * (size_t)depth);
 }
 
-/* What the tiles of the channels [k, k + depth) do to the destination. */
+/* The flags that say what the tiles of channels [k, k + depth) do to the destination. */
 static int flags_of(const pointwise *g, int64_t k, int64_t depth)
 {
     const luc_conv_then *then = &g->then;
@@ -181,8 +182,8 @@ static int flags_of(const pointwise *g, int64_t k, int64_t depth)
     return then->relu ? flags | LUC_TILE_RELU : flags;
 }
 
-/* Fetches part `part` of `parts` of the source that the next tile reads: it comes from far away, and
-   in pieces too short for the processor to foresee. */
+/* Fetches part `part` of `parts` of the source that the next tile reads. It comes from memory, in
+   pieces that are too short for the hardware's own prefetching. */
 static void fetch(const pointwise *g, int64_t row, int64_t rows, int64_t k, int64_t depth,
                   int64_t part, int64_t parts)
 {
@@ -204,7 +205,7 @@ static void fetch(const pointwise *g, int64_t row, int64_t rows, int64_t k, int6
     }
 }
 
-/* The tile's pixels from `row` on by the panels [begin, end); `next` pixels follow. */
+/* Multiplies the tile's pixels from `row` on with the panels [begin, end). `next` pixels follow. */
 static void run_panels(const pointwise *g, luc_tile_f32 *t, int64_t row, int64_t k, int64_t begin,
                        int64_t end, int64_t next)
 {
@@ -223,7 +224,7 @@ static void run_panels(const pointwise *g, luc_tile_f32 *t, int64_t row, int64_t
     }
 }
 
-/* The tile's rows of the source: where they are, or in a copy. */
+/* The tile's rows of the source: in place, or in a copy. */
 static void set_source(const pointwise *g, luc_tile_f32 *t, float *copy, int64_t row, int64_t k)
 {
     if (g->copy) copy_rows(g, copy, row, t->m, k, t->depth);

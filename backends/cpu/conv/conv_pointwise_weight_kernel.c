@@ -1,6 +1,6 @@
 /*
- * conv_pointwise_weight_kernel.c: weight gradient of a 1x1 kernel without padding and groups, from a
- * dy whose channels are planes ([N,C,H,W] memory), compiled once per CPU level.
+ * conv_pointwise_weight_kernel.c: weight gradient of a 1x1 kernel without padding and groups, from
+ * a dy whose channels are planes ([N,C,H,W] memory), compiled once per CPU level.
  *
  *     dw[o][c] = sum over pixels of dy[pixel][o] * x[pixel][c]
  *
@@ -19,10 +19,10 @@
 #include "backends/cpu/tile_priv.h"
 
 enum {
-    CHUNK = 256,       /* pixels, at most */
-    FEW_CHANNELS = 16, /* fewer leave the tile too empty */
+    CHUNK = 256,       /* the most pixels of a chunk */
+    FEW_CHANNELS = 16, /* channels; with fewer the tile is too empty */
     FEW_PIXELS = 16,   /* of an image */
-    ITEMS = 32,        /* of parallel work, where the shape allows */
+    ITEMS = 32,        /* items of parallel work, if the shape allows it */
 };
 static const size_t MOST_PARTIAL = (size_t)6 << 20; /* bytes of all partial results */
 
@@ -126,9 +126,9 @@ static chunk chunk_at(const plan *g, int64_t i)
     return k;
 }
 
-/* ---- x, packed: [panel][pixel][lane] ---------------------------------------------------------- */
+/* ---- x, packed: [panel][pixel][lane] -------------------------------------------------------- */
 
-/* n floats, each `step` further than the one before. */
+/* Copies n floats that are `step` apart. */
 LUC_INLINE void copy_thin(float *to, const float *from, int64_t step, int64_t n)
 {
     int64_t j = 0;
@@ -161,7 +161,7 @@ static void pack_planes(const plan *g, int64_t n, int64_t at, int64_t count, int
     luc_gemm_get()->transpose_32(to, cols, buffer, CHUNK, lanes, count);
 }
 
-/* The same of channels_last pixels. */
+/* The same for channels_last pixels. */
 static void pack_last(const plan *g, int64_t n, int64_t at, int64_t count, int64_t c, int64_t lanes,
                       float *to)
 {
@@ -198,9 +198,10 @@ static void pack_x(const plan *g, const chunk *k, int64_t panel, int64_t panels,
     }
 }
 
-/* ---- dy --------------------------------------------------------------------------------------- */
+/* ---- dy ------------------------------------------------------------------------------------- */
 
-/* A tile's rows: channels [o, o + m) of a chunk, which has so many segments of so many pixels. */
+/* The rows of a tile: channels [o, o + m) of a chunk. The chunk has `segments` segments of `depth`
+ * pixels. */
 typedef struct {
     const float *dy; /* of channel o, pixel k->begin */
     int64_t m, segments, depth;
@@ -215,7 +216,7 @@ static rows rows_at(const plan *g, const chunk *k, int64_t o, int64_t m)
     return r;
 }
 
-/* Asks for share `share` of `shares` of them: they come from far away, in short pieces. */
+/* Prefetches share `share` of `shares` of the rows: they come from memory, in short pieces. */
 static void fetch(const plan *g, const rows *r, int64_t share, int64_t shares)
 {
     enum { LINE = 64 / sizeof(float) };
@@ -228,16 +229,16 @@ static void fetch(const plan *g, const rows *r, int64_t share, int64_t shares)
     }
 }
 
-/* ---- the product ------------------------------------------------------------------------------ */
+/* ---- the product ---------------------------------------------------------------------------- */
 
-/* What an item has to itself. */
+/* The data of an item. */
 typedef struct {
     int64_t o, count, panel, panels; /* of dw */
     float *packed, *buffer;
     float *to; /* of row o, the first panel's first column */
 } item;
 
-/* A chunk by all tiles of the item. */
+/* Takes a chunk through all tiles of the item. */
 static void run_chunk(const plan *g, const item *w, const chunk *k, bool add)
 {
     const luc_conv2d_params *p = g->p;

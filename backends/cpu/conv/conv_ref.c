@@ -1,5 +1,5 @@
-/* conv_ref.c: convolution as its formula reads: the oracle of the fast kernels, and what runs
-   where they do not apply. Sums in double. */
+/* conv_ref.c: convolution as its formula says. It is the reference for the fast kernels, and
+   computes what they do not. Sums are in double. */
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/parallel.h"
 

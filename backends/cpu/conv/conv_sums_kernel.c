@@ -10,7 +10,7 @@
 
 enum {
     CHUNK = 32,       /* pixels whose sums are floats */
-    MOST_VECTORS = 4, /* of channels at once: so many additions do not wait for one another */
+    MOST_VECTORS = 4, /* vectors of channels at once: their additions do not wait for one another */
 };
 
 /* Smaller variances may have lost squares. */
@@ -21,7 +21,8 @@ LUC_INLINE vf load(const float *y, int v, int64_t n)
     return n == LUC_VF ? vf_load(y + v * LUC_VF) : vf_load_n(y, n);
 }
 
-/* Of at most CHUNK pixels: `vectors` vectors of channels where they are whole, or one of n. */
+/* Sums of at most CHUNK pixels, for `vectors` whole vectors of channels, or for one vector with n
+   channels. */
 LUC_INLINE void add_columns(double *base, int64_t channels, const float *y, int64_t pixels,
                             int64_t step, const int vectors, int64_t n)
 {
@@ -66,8 +67,8 @@ static void sums_add(const luc_conv_sums *s, int64_t part, const float *y, int64
         add_chunk(base, s->channels, y + i * step, luc_min64(pixels - i, CHUNK), step, n);
 }
 
-/* A channel's statistics as they are defined. Of a NaN nothing comes but itself: the first is the end,
-   or a training that has diverged would wait here for every channel. */
+/* A channel's statistics by their definition. The loop ends at the first NaN, because the result is
+   NaN then, and a training that has diverged would otherwise wait here for every channel. */
 static void define(const float *y, int64_t pixels, int64_t step, double *mean, double *var)
 {
     double sum = 0, squares = 0, centre = isfinite(y[0]) ? (double)y[0] : 0;
@@ -80,7 +81,8 @@ static void define(const float *y, int64_t pixels, int64_t step, double *mean, d
     *var = squares / (double)pixels;
 }
 
-/* Of all pixels around the first part's base, so that the mean of a constant is that constant. */
+/* The statistics of all pixels are taken around the first part's base, so that the mean of a
+   constant is that constant. */
 static int64_t find_means(const luc_conv_sums *s, double *mean)
 {
     const int64_t channels = s->channels;
@@ -96,7 +98,7 @@ static int64_t find_means(const luc_conv_sums *s, double *mean)
     return pixels;
 }
 
-/* Every pixel is the base, or so near it that no square is left. */
+/* Every pixel equals the base, or is so near it that its square is 0. */
 static bool is_constant(const luc_conv_sums *s, int64_t c)
 {
     for (int64_t part = 0; part < s->parts; part++) {

@@ -2,11 +2,11 @@
  * conv_thin_kernel.c: input gradient of a convolution of stride 2 into few channels (the first
  * layer of a network), compiled once per CPU level.
  *
- * A vector would be nearly empty with the channels of one pixel. Here its lanes are those of a
- * square of 2x2 pixels, which see nearly the same pixels of dy: its rows of pixels see two ranges
- * of dy's rows, and so do its columns. Where the ranges agree all lanes are summed at once, where
- * they do not the lanes that see anything; so a NaN reaches no pixel that does not see it. In the
- * order LANES every such set of lanes is at most two runs.
+ * With the channels of one pixel a vector would be nearly empty. So its lanes are the channels of a
+ * square of 2x2 pixels, which read nearly the same pixels of dy: the two rows of the square read
+ * two ranges of dy's rows, and its columns two ranges of columns. Where the ranges agree, all lanes
+ * are summed at once, and elsewhere the lanes that read anything. So a NaN reaches no pixel that
+ * does not read it. In the order LANES every such set of lanes is at most two runs.
  *
  * An item of parallel work is a block of rows of squares of one image: dy's rows are copied into
  * a strip with zeros around, tiles add their sums to a row of squares, which then goes to dx.
@@ -18,11 +18,11 @@
 
 enum { SQUARE = 4, MOST_RUNS = 3, MOST_KERNEL = 32 };
 
-/* Row and column of the square's pixels. */
+/* The row and the column of the square's pixels. */
 static const int LANES[SQUARE][2] = {{0, 1}, {1, 1}, {1, 0}, {0, 0}};
 
-/* Neighbouring source rows (or columns) that the same rows of a square see; bit r of `seen`: row r
-   does. From the first that any sees. */
+/* Neighbouring source rows (or columns) that the same rows of a square read; bit r of `seen`: row r
+   reads them. */
 typedef struct {
     int64_t first, count;
     int seen;
@@ -30,7 +30,7 @@ typedef struct {
 
 typedef struct {
     luc_conv_taps taps[2]; /* of the square's rows or columns */
-    int64_t first, count;  /* source rows that any of them sees */
+    int64_t first, count;  /* source rows that any of them reads */
     run runs[MOST_RUNS];
     int run_count;
 } side;
@@ -49,7 +49,7 @@ typedef struct {
     char *scratch;
 } plan;
 
-/* Which of the square's two rows see source row `at`. */
+/* Which of the square's two rows read source row `at`. */
 static int seen_by(const side *s, int64_t at)
 {
     int seen = 0;
@@ -115,7 +115,7 @@ static size_t conv_thin_packed_bytes(const luc_conv2d_params *p, bool backward)
     return luc_round64((rows * (size_t)g.lanes + (size_t)g.tile->cols) * sizeof(float));
 }
 
-/* [source row][source column][output channel][lane]; lanes that see nothing there are not used. */
+/* [source row][source column][output channel][lane]; lanes that read nothing there are not used. */
 static void conv_thin_pack(const luc_conv2d_params *p, bool backward, const float *w, float *packed)
 {
     plan g = {.p = p};
@@ -144,7 +144,7 @@ static size_t conv_thin_bytes(const luc_conv2d_params *p, bool backward, int thr
     return (g.strip_bytes + g.line_bytes) * (size_t)threads;
 }
 
-/* dy's rows that rows [row, row + rows) of squares see, zeros around. */
+/* The rows of dy that rows [row, row + rows) of squares read, with zeros around them. */
 static void fill_strip(const plan *g, float *to, const float *image, int64_t row, int64_t rows)
 {
     const luc_conv2d_params *p = g->p;
@@ -165,8 +165,8 @@ static void fill_strip(const plan *g, float *to, const float *image, int64_t row
     }
 }
 
-/* Adds to a line of squares what its lanes [first, first + count) see in one run of rows and one of
-   columns. */
+/* Adds to the lanes [first, first + count) of a line of squares what they read in one run of rows
+   and one of columns. */
 static void add_lanes(const plan *g, const float *strip, float *to, const run *r, const run *c,
                       int first, int count)
 {

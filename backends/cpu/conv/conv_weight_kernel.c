@@ -6,12 +6,13 @@
  * The rows of all output images are cut into `parts` that depend on the shape alone. An item of
  * parallel work sums one part for a set of panels of output channels into a partial result; at the
  * end the partial results are added in order. Within an item, a chunk of about CHUNK pixels at a
- * time is run through every tile of the result, so that x comes from memory once a set. A tile's
- * rows are input channels, its depth the pixels of an image row, its segments the rows.
+ * time goes through every tile of the result, so that x comes from memory once for each set. A
+ * tile's rows are input channels, its depth the pixels of an image row, its segments the rows.
  *
- * With few input channels a tile would be nearly empty. There its rows are all channels and taps of
- * a kernel row, in a strip of image rows with zeros around; and if those are few too, or not side by
- * side, the chunk's windows are written out (for this chunk alone), and they are all taps and channels.
+ * With few input channels a tile would be nearly empty. Then its rows are all channels and taps of
+ * a kernel row, in a strip of image rows with zeros around. If those are few too, or not adjacent,
+ * the chunk's windows are written out (for this chunk alone), and the rows are all taps and
+ * channels.
  */
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/parallel.h"
@@ -19,12 +20,12 @@
 #include "backends/cpu/tile_priv.h"
 
 enum {
-    CHUNK = 128,      /* pixels; also the most rows, and so segments, of a chunk */
-    FEW_CHANNELS = 8, /* below: strips or windows */
-    LEAST_ROWS = 7,   /* of a tile that is nearly full */
-    ITEMS = 32,       /* of parallel work, where the shape allows */
-    FAR = 128,        /* floats between dy's pixels from which on it is copied ... */
-    MANY_ROWS = 200,  /* ... if the result has so many rows */
+    CHUNK = 128,      /* pixels; also the most rows, and so the most segments, of a chunk */
+    FEW_CHANNELS = 8, /* channels; with fewer, strips or windows are used */
+    LEAST_ROWS = 7,   /* rows of a tile that is nearly full */
+    ITEMS = 32,       /* items of parallel work, if the shape allows it */
+    FAR = 128,        /* if dy's pixels are at least this far apart (floats), it is copied ... */
+    MANY_ROWS = 200,  /* ... if the result has at least this number of rows */
     BIAS_ROWS = 64,   /* parts of the bias gradient */
 };
 static const size_t MOST_PARTIAL = (size_t)6 << 20; /* bytes of all partial results */
@@ -35,9 +36,9 @@ typedef struct {
     int64_t cg, og, panels, taps; /* channels of a group, panels of output channels */
     int64_t rows, chunk_rows, parts;
     int64_t panel_size; /* of one panel of one partial result: [tap][cg][tile->cols] */
-    int64_t set, sets;  /* panels that an item covers; such sets of a group */
-    bool strips;        /* x by way of strips with zeros around ... */
-    bool windows;       /* ... and of windows written out from them */
+    int64_t set, sets;  /* panels that an item covers; such sets of panels in a group */
+    bool strips;        /* x is read from strips with zeros around ... */
+    bool windows;       /* ... and from windows that are written out from the strips */
     bool copy;          /* dy's panels are copied */
     size_t partial_bytes, dy_bytes, strip_bytes, window_bytes;
     const float *x, *dy;
@@ -45,7 +46,8 @@ typedef struct {
     char *scratch;
 } plan;
 
-/* Pixels of an image row that windows of one output row see, from the first window's first. */
+/* The pixels of an image row that the windows of one output row read, from the first window's first
+   one. */
 static int64_t strip_cols(const plan *g)
 {
     const luc_conv2d_params *p = g->p;
@@ -69,7 +71,7 @@ static void set_plan(plan *g)
     int64_t parts = luc_min64(ITEMS, (int64_t)(MOST_PARTIAL / (whole + 1)));
     parts = luc_min64(parts, luc_ceil_div(g->rows, g->chunk_rows));
     g->parts = luc_max64(parts, 1);
-    /* An item's result should stay in the L2 beside what it reads. */
+    /* An item's result should stay in the L2 together with what it reads. */
     const int64_t bytes = g->panel_size * (int64_t)sizeof(float) + 1;
     int64_t set = luc_max64((int64_t)(luc_cpu_l2_bytes() / 2) / bytes, 1);
     set = luc_min64(set, luc_max64(panels * g->parts / ITEMS, 1));
@@ -77,7 +79,7 @@ static void set_plan(plan *g)
     g->sets = luc_ceil_div(g->panels, g->set);
     g->partial_bytes = whole * (size_t)g->parts;
     const size_t pixels = (size_t)(g->chunk_rows * p->ow);
-    /* Tiles read whole vectors; and pixels at a large distance share few lines of the L1. */
+    /* Tiles read whole vectors, and pixels that are far apart share few lines of the L1. */
     const int64_t lanes = g->og - (g->panels - 1) * g->tile->cols; /* of the last panel */
     const bool whole_vectors = lanes == g->tile->cols || lanes == g->tile->lanes;
     g->copy = !whole_vectors || (p->y_stride[3] >= FAR && g->taps * g->cg >= MANY_ROWS);
@@ -106,8 +108,8 @@ typedef struct {
     const float *dy;          /* of the first row's first pixel */
     int64_t dy_row, dy_pixel; /* strides; dy_row holds within an image, or throughout a copy */
     int64_t dy_panel;         /* from panel to panel */
-    int64_t panels;           /* at work ... */
-    int lanes;                /* ... and lanes of the last */
+    int64_t panels;           /* in use now ... */
+    int lanes;                /* ... and the lanes of the last panel */
 } chunk;
 
 static int64_t dy_at(const plan *g, const chunk *k, int64_t row)
@@ -118,7 +120,7 @@ static int64_t dy_at(const plan *g, const chunk *k, int64_t row)
            (k->row / p->oh * p->y_stride[0] + k->row % p->oh * p->y_stride[2]);
 }
 
-/* n of `cols` numbers, zeros behind them. */
+/* Copies n of `cols` numbers, with zeros after them. */
 LUC_INLINE void copy_lanes(float *to, const float *from, int64_t cols, int64_t n)
 {
     for (int64_t l = 0; l < cols; l += LUC_VF, n -= LUC_VF)
@@ -146,8 +148,8 @@ static void take_dy(const plan *g, chunk *k, float *copy, int64_t channel)
     }
 }
 
-/* All rows of A (input channels) for one tap, or all taps of written windows; b is B in the first
-   panel. */
+/* Takes all rows of A (input channels) for one tap, or all taps of written windows; b is B in the
+   first panel. */
 static void run_tiles(const plan *g, const chunk *k, luc_tile_f32 *t, const float *a,
                       const float *b, float *c, int64_t rows)
 {
@@ -166,7 +168,7 @@ static void run_tiles(const plan *g, const chunk *k, luc_tile_f32 *t, const floa
     }
 }
 
-/* One tap: the pixels whose source lies in the image, straight from x. */
+/* One tap: the pixels whose source lies in the image, directly from x. */
 static void run_tap(const plan *g, const chunk *k, luc_tile_f32 *t, int64_t r, int64_t s,
                     int64_t channel, float *c)
 {
@@ -190,7 +192,7 @@ static void run_tap(const plan *g, const chunk *k, luc_tile_f32 *t, int64_t r, i
               g->cg);
 }
 
-/* Row h of an image, zeros outside of it, channels side by side. */
+/* Row h of an image with adjacent channels, and zeros outside of the image. */
 static void write_strip(const plan *g, float *to, const float *image, int64_t h)
 {
     const luc_conv2d_params *p = g->p;
@@ -211,7 +213,7 @@ static void write_strip(const plan *g, float *to, const float *image, int64_t h)
         for (int64_t c = 0; c < g->cg; c++) to[j * g->cg + c] = from[c];
 }
 
-/* At least n numbers, and up to a vector more: what is too much will be written over. */
+/* Copies at least n numbers, and up to a vector more; the additional ones are overwritten later. */
 LUC_INLINE void copy_more(float *to, const float *from, int64_t n)
 {
     if (n <= 4) {
@@ -221,7 +223,7 @@ LUC_INLINE void copy_more(float *to, const float *from, int64_t n)
     for (int64_t i = 0; i < n; i += LUC_VF) vf_store(to + i, vf_load(from + i));
 }
 
-/* The strips that output row i of a chunk sees. */
+/* The strips that output row i of a chunk reads. */
 static void write_strips(const plan *g, const chunk *k, int64_t i, float *to, int64_t channel)
 {
     const luc_conv2d_params *p = g->p;
@@ -231,7 +233,7 @@ static void write_strips(const plan *g, const chunk *k, int64_t i, float *to, in
         write_strip(g, to, image, top + r * p->dilation_h);
 }
 
-/* The windows of a chunk, [pixel][tap][channel], zeros outside of the image. */
+/* The windows of a chunk, [pixel][tap][channel], with zeros outside of the image. */
 static void write_windows(const plan *g, const chunk *k, float *strip, float *to, int64_t channel)
 {
     const luc_conv2d_params *p = g->p;
@@ -247,7 +249,7 @@ static void write_windows(const plan *g, const chunk *k, float *strip, float *to
     }
 }
 
-/* Kernel row r, whose taps and channels lie side by side in the strips. */
+/* Kernel row r, whose taps and channels are adjacent in the strips. */
 static void run_strip(const plan *g, const chunk *k, luc_tile_f32 *t, const float *strips,
                       int64_t r, float *c)
 {
@@ -280,7 +282,7 @@ static void run_windows(const plan *g, const chunk *k, luc_tile_f32 *t, const fl
     run_tiles(g, k, t, windows, k->dy, c, size);
 }
 
-/* A chunk through the panels that k has. */
+/* Takes a chunk through the panels in k. */
 static void run_chunk(const plan *g, const chunk *k, float *strips, int64_t channel, float *c)
 {
     const int64_t cols = g->tile->cols;
@@ -321,7 +323,8 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Adds the parts, in order, and puts the numbers where dw wants them. Blocks of (panel, tap). */
+/* Adds the parts, in order, and stores the numbers in their places in dw. Items are blocks of
+   (panel, tap). */
 static void gather(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *g = ctx;
@@ -358,7 +361,7 @@ static void conv_weight_run(const luc_conv2d_params *p, const float *x, const fl
     luc_parallel_for(p->groups * g.panels * g.taps, 1, gather, &g);
 }
 
-/* ---- bias gradient: dy summed over pixels, in double ----------------------------------------- */
+/* ---- bias gradient: dy summed over pixels, in double ---------------------------------------- */
 
 typedef struct {
     const luc_conv2d_params *p;

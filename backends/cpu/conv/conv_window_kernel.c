@@ -4,7 +4,7 @@
  *
  * Both are the same walk: a grid of destination pixels, each the sum over taps of a source pixel
  * times a matrix of weights. The input gradient of stride s is s * s such walks, one for each
- * remainder of the destination's coordinates, because each sees another subset of the taps.
+ * remainder of the destination's coordinates, because each remainder has other taps.
  *
  * An item of parallel work is a block of grid rows of one image. Where the window leaves the
  * image, the source rows are first copied into a strip with zeros around. A register tile then
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 enum {
-    TRANSPOSED_TAPS = 64, /* kernels of up to so many taps are packed by transposition */
+    TRANSPOSED_TAPS = 64, /* kernels of at most this number of taps are packed by transposition */
     MOST_COLS = 64,       /* of a tile, at any level */
 };
 
@@ -35,7 +35,7 @@ typedef struct {
     int64_t dst_at, dst_n, dst_r, dst_c; /* ... and of the grid points */
     int64_t depth, lanes, panels;        /* source and destination channels of one group */
     int64_t w_lane, w_depth;
-    bool copy, merged;        /* source by way of a strip; a kernel row is one segment */
+    bool copy, merged;        /* the source is copied into a strip; a kernel row is one segment */
     int64_t pitch_r, pitch_c; /* strides of what tiles read */
     int64_t item_rows, image_items;
     size_t packed_bytes, segment_bytes, strip_bytes;
@@ -78,7 +78,7 @@ static void set_backward(window *g, int64_t phase_r, int64_t phase_c)
     g->w_lane = p->w_stride[1], g->w_depth = p->w_stride[0];
 }
 
-/* Source rows that `rows` grid rows see, and columns that a whole grid row sees. */
+/* The source rows that `rows` grid rows read, and the columns that a whole grid row reads. */
 static int64_t strip_rows(const window *g, int64_t rows)
 {
     return (rows - 1) * g->step_r + (g->r.count - 1) * g->r.step + 1;
@@ -94,8 +94,8 @@ static bool leaves_image(const window *g)
            g->c.first + strip_cols(g) > g->src_cols;
 }
 
-/* Rows of the grid for one item: the strip should stay in half of the second-level cache, and
-   there should be a few items for each thread. */
+/* The grid rows of one item: the strip should stay in half of the second-level cache, and there
+   should be a few items for each thread. */
 static int64_t choose_rows(const window *g, int threads)
 {
     const size_t row = (size_t)(strip_cols(g) * g->pitch_c) * sizeof(float);
@@ -106,11 +106,11 @@ static int64_t choose_rows(const window *g, int threads)
     while (threads > 1 && rows > 4 && g->p->n * luc_ceil_div(g->rows, rows) < 4 * threads)
         rows = (rows + 1) / 2;
     rows = luc_even_piece(g->rows, rows);
-    /* Tiles that cover two rows want an even number of them. */
+    /* Tiles that cover two rows need an even number of rows. */
     return g->cols == g->tile->half && rows < g->rows ? (rows + 1) / 2 * 2 : rows;
 }
 
-/* What follows from the geometry. False if there is nothing to compute. */
+/* Sets what follows from the geometry. False if there is nothing to compute. */
 static bool set_plan(window *g, int threads)
 {
     const int64_t groups = g->p->groups, channels = g->depth * groups;
@@ -123,7 +123,7 @@ static bool set_plan(window *g, int threads)
     g->pitch_r = g->src_r, g->pitch_c = g->src_c;
     if (g->r.count > 0 && channels % 1024 == 0) g->copy = true;
     if (g->copy) {
-        /* Pixels a page apart would all want the same lines of the cache. */
+        /* Pixels that are a page apart would all need the same lines of the cache. */
         g->pitch_c = channels % 1024 == 0 ? channels + 16 : channels;
         g->pitch_r = g->pitch_c * strip_cols(g);
     }
@@ -158,8 +158,8 @@ static int64_t tap_at(const window *g, int64_t i, int64_t j)
            (g->c.kernel_first + j * g->c.kernel_step) * g->p->w_stride[3];
 }
 
-/* One panel with the kernel's elements side by side in memory: each pair of a source channel and
-   the panel's lanes is a small matrix to be transposed. */
+/* Packs one panel if the kernel's elements are adjacent in memory: each pair of a source channel
+   and the panel's lanes is a small matrix that is transposed. */
 static void pack_dense(const window *g, float *dst, const float *w, int64_t lanes)
 {
     float block[TRANSPOSED_TAPS * MOST_COLS];
@@ -227,7 +227,7 @@ static void fill_strip(const window *g, float *strip, const float *image, int64_
     }
 }
 
-/* Tells a tile what to do with the channels from `channel` on. */
+/* Sets what a tile does with the channels from `channel` on. */
 static void set_then(const window *g, luc_tile_f32 *t, int64_t channel)
 {
     const luc_conv_then *then = &g->then;
@@ -237,7 +237,7 @@ static void set_then(const window *g, luc_tile_f32 *t, int64_t channel)
                (then->residual ? LUC_TILE_RESIDUAL : 0) | (then->relu ? LUC_TILE_RELU : 0);
 }
 
-/* The tile's rows: C at two addresses of dst, and the residual where it has the same offsets. */
+/* Sets the tile's rows: C at two addresses of dst, and the residual at the same offsets. */
 static void set_rows(const window *g, luc_tile_f32 *t, float *c0, float *c1)
 {
     t->c0 = c0, t->c1 = c1;
@@ -316,7 +316,7 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Walk number i of the stride's, of which forward has one. False: nothing to compute. */
+/* Sets up walk number i of the stride's walks; forward has one. False: nothing to compute. */
 static bool set_walk(window *g, bool backward, int64_t i, int threads)
 {
     if (backward)

@@ -51,14 +51,14 @@ static void set_plan(winograd *g, int threads)
     g->blocks_r = luc_ceil_div(g->rows, OUT), g->blocks_c = luc_ceil_div(g->cols, OUT);
     g->blocks = p->n * g->blocks_r * g->blocks_c;
     g->pitch = luc_ceil_div(g->depth, LUC_VF) * LUC_VF;
-    /* Blocks whose pixels are a kilobyte or more apart would crowd the same lines of the cache. */
+    /* Blocks whose pixels are a kilobyte or more apart would need the same lines of the cache. */
     if (g->pitch % 256 == 0) g->pitch += 16;
-    /* V and M should fit into half of the second-level cache, unless that would leave too few
-       blocks to make the reading of U worth it. */
+    /* V and M should fit into half of the second-level cache, unless that leaves so few blocks that
+       reading U does not pay. */
     const size_t each = (size_t)(SIZE * (g->pitch + g->tile->cols)) * sizeof(float);
     const int64_t rows = g->tile->rows, most = (int64_t)(luc_cpu_l2_bytes() / 2 / each);
     const int64_t count = luc_max64(g->blocks, 1), full = luc_max64(most / rows, 2) * rows;
-    /* With statistics nobody knows how many threads will share the items. */
+    /* With statistics the number of threads that will share the items is not known. */
     g->item_blocks = p->statistics
                          ? luc_even_piece(count, luc_min64(full, luc_ceil_div(count, threads)))
                          : luc_shared_piece(count, full, threads);
@@ -111,7 +111,8 @@ static void transform_input(const winograd *g, int64_t block, float *v, int64_t 
     luc_wino_transform_input(pixel, g->depth, v, step);
 }
 
-/* What the pixels of a block share: what comes after the sums, and sums of their own, if wanted. */
+/* What the pixels of a block share: what follows the sums, and the sums for statistics, if
+   wanted. */
 typedef struct {
     vf scale, shift;
     bool sums;
@@ -132,7 +133,8 @@ LUC_INLINE void store_row(const winograd *g, block_end *end, int64_t i, const vf
         if (g->then.relu) y[j] = vf_max(vf_zero(), y[j]);
     }
     if (end->sums) {
-        /* The centre is of pixels that are summed: those beyond the image may lie far from them. */
+        /* The centre is the mean of pixels that are summed, because those beyond the image may be
+           far from them. */
         if (i == 0)
             end->taken = cols == OUT ? luc_sums_open(y[0], y[1], y[2], y[3])
                                      : luc_sums_open(y[0], y[0], y[0], y[0]);
@@ -153,7 +155,7 @@ LUC_INLINE void store_row(const winograd *g, block_end *end, int64_t i, const vf
     if (cols > 3) vf_store_n(to + 3 * step, y[3], n);
 }
 
-/* Adds a block's pixels to the sums of its item, which the first block begins. */
+/* Adds a block's pixels to the sums of its item. The first block begins them. */
 LUC_INLINE void add_sums(const winograd *g, int64_t block, const luc_sums_vector *taken,
                          int64_t pixels, int64_t channel, int64_t n)
 {
@@ -245,8 +247,9 @@ static bool conv_winograd_fits(const luc_conv2d_params *p, bool backward)
     return !backward || (p->pad_h <= 2 && p->pad_w <= 2);
 }
 
-/* Cycles for one block of outputs and all channels, and once for the kernels, against those of
-   direct sums: measured figures of AVX-512; with AVX2 all are about twice as many. */
+/* The cycles for one block of outputs and all channels, plus those for the kernels, against those
+   of direct sums. The figures were measured with AVX-512; with AVX2 all are about twice as
+   large. */
 static bool conv_winograd_wins(const luc_conv2d_params *p, bool backward)
 {
     if (!conv_winograd_fits(p, backward)) return false;

@@ -2,8 +2,8 @@
  * conv_winograd_weight_kernel.c: weight gradient of 3x3 convolution of stride 1 by winograd.h,
  * compiled once per CPU level.
  *
- * The output images are cut into blocks of 4x4 pixels. For so many blocks at a time (a chunk; how
- * many depends on the shape alone) x becomes V [36][block][channel] and dy becomes D
+ * The output images are cut into blocks of 4x4 pixels. For a chunk of blocks at a time, whose size
+ * depends on the shape alone, x becomes V [36][block][channel] and dy becomes D
  * [36][panel][block][lane], in parallel over blocks; then P[e] += V[e]' D[e], in parallel over e
  * and panels. At the end P is transformed back into dw. So no sum is ever split among threads.
  */
@@ -17,11 +17,11 @@ enum {
     IN = LUC_WINO_IN,
     OUT = LUC_WINO_OUT,
     MOST_COLS = 64,
-    LEAST_CHUNK = 128, /* blocks: P is read and written once a chunk */
+    LEAST_CHUNK = 128, /* blocks: P is read and written once for each chunk */
     GRAIN = 4,         /* blocks transformed together */
 };
 static const size_t CHUNK_BYTES = (size_t)3 << 20; /* of V and D, if that is not too few blocks */
-static const size_t MOST_BYTES = (size_t)96 << 20; /* more workspace is not asked for */
+static const size_t MOST_BYTES = (size_t)96 << 20; /* the most workspace */
 
 typedef struct {
     const luc_conv2d_params *p;
@@ -151,7 +151,8 @@ static bool conv_winograd_weight_fits(const luc_conv2d_params *p)
            p->ow > 0;
 }
 
-/* As for the forward pass: cycles a block, and once, against those of direct sums. */
+/* As in the forward pass: the cycles for a block, plus those that come once, against those of
+ * direct sums. */
 static bool conv_winograd_weight_wins(const luc_conv2d_params *p)
 {
     plan g = {.p = p};
