@@ -55,7 +55,7 @@ static kept *find(const kept_table *t, const lucid_tensor *from, lucid_dtype dty
     return &t->place[i];
 }
 
-/* Makes room for one more. */
+/* Enlarges the table for one more entry. */
 static bool table_grow(void)
 {
     if (table.size >= 2 * (table.used + 1)) return true;
@@ -94,7 +94,7 @@ static lucid_tensor *cast_parameter(lucid_tensor *t, lucid_dtype dtype)
         kept *k = find(&table, t, dtype);
         if (is_good(k, recorded)) return k->cast;
     }
-    /* The version from before: whoever writes meanwhile makes the cast a stale one. */
+    /* The version from before the cast, so that a write in the meantime makes the cast stale. */
     uint64_t version = atomic_load_explicit(&t->storage->version, memory_order_relaxed);
     lucid_tensor *cast = lucid_cast(t, dtype);
     if (!cast || !table_grow()) return NULL;

@@ -291,7 +291,7 @@ bool lucid_gradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inputs,
 typedef struct second {
     lucid_check_fn fn;
     void *user;
-    size_t n_inputs; /* of fn; the gradients of its outputs come behind them */
+    size_t n_inputs; /* of fn; the gradients of its outputs follow them */
 } second;
 
 /* The gradients of fn, as a function of fn's inputs and of the gradients of its outputs. */

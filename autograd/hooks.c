@@ -114,7 +114,7 @@ bool lucid_remove_hook(lucid_tensor *t, uint64_t handle)
 
 /* ---- running ---------------------------------------------------------------------------------- */
 
-/* Hook i of those for output nr, as it is now; false behind the last. */
+/* The first hook for output nr with an id above `after`; false if there is none. */
 static bool hook_at(const luc_hooks *hooks, int nr, uint64_t after, luc_hook *hook)
 {
     for (size_t i = 0; i < hooks->n; i++)

@@ -123,7 +123,7 @@ bool luc_run_discover(luc_run *run, const luc_edge *roots, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (luc_run_find(run, &roots[i]) == SIZE_MAX) return false;
-    /* Slots that are found are appended: those not yet looked at lie behind `next`. */
+    /* Slots that are found are appended, so those from `next` on have not been looked at. */
     for (size_t next = 0; next < run->n; next++) {
         const lucid_node *fn = run->slot[next].fn;
         for (int k = 0; fn && k < fn->n_in; k++) {

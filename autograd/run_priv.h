@@ -10,7 +10,7 @@ typedef struct luc_slot {
     lucid_node *fn;     /* not owned: the roots hold the graph */
     lucid_tensor *leaf; /* one of the two */
     int waits;          /* edges that lead here and have not delivered */
-    bool wanted;        /* run it: a gradient that was asked for lies behind it */
+    bool wanted;        /* run it: it leads to a gradient that was asked for */
     bool target;        /* gradients of its own were asked for */
     lucid_tensor *grad[LUCID_MAX_OUTPUTS]; /* owned: the sums so far */
 } luc_slot;
@@ -35,7 +35,7 @@ void luc_run_free(luc_run *run);
 size_t luc_run_find(luc_run *run, const luc_edge *e);
 bool luc_run_push(luc_run *run, size_t slot);
 size_t luc_run_pop(luc_run *run); /* the heap must not be empty */
-/* Finds every slot behind the roots and counts the edges. */
+/* Finds every slot that the roots lead to, and counts the edges. */
 bool luc_run_discover(luc_run *run, const luc_edge *roots, size_t n);
 /* Marks what leads to a target. */
 bool luc_run_select(luc_run *run);

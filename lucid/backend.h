@@ -23,7 +23,7 @@ typedef enum lucid_op_id {
 #undef LUC_OP
 #undef LUC_KERNEL
     LUCID_OP_COUNT,
-    LUCID_OP_CUSTOM = -1 /* a user's own operator: it brings its kernels with it */
+    LUCID_OP_CUSTOM = -1 /* a user's own operator, which has its kernels in it */
 } lucid_op_id;
 
 /* A kernel's sight of a tensor. Strides are in elements and may be 0 (expanded) or any order. */
@@ -82,9 +82,9 @@ typedef struct lucid_backend {
     void *(*stream)(int index); /* the current stream of the device; NULL slot: none */
     /* Feeding a device while it works; all NULL where plain memory and `copy` do. host_alloc gives
      * page-locked host memory (NULL, without raising, when it is out). upload queues a copy from it
-     * that runs beside the device's work: it begins behind `after`, a mark, and what is queued from
-     * now on waits for it; the memory may be given back at once. mark puts a mark behind what is
-     * queued (a new one, or `reuse` again); NULL after raising. */
+     * that runs while the device works. The copy begins after the mark `after`, and work that is
+     * queued later waits for it; the memory may be given back at once. mark sets a mark after the
+     * work that is queued now (a new mark, or `reuse` again); NULL after raising. */
     void *(*host_alloc)(size_t bytes);
     void (*host_free)(void *data);
     bool (*upload)(int index, void *dst, const void *src, size_t bytes, void *after);

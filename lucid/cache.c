@@ -84,8 +84,8 @@ static block *system_alloc(size_t size)
     return b;
 }
 
-/* While a block is in a list, AddressSanitizer reports whoever uses its data: a pointer of
- * lucid_data that outlived its tensor. */
+/* While a block is in a list, AddressSanitizer reports each use of its data, which means that a
+ * pointer of lucid_data has outlived its tensor. */
 static void hide(block *b)
 {
     (void)b;

@@ -58,8 +58,8 @@ LUCID_API lucid_graph *lucid_capture(lucid_device device, lucid_step_fn step, vo
 LUCID_API bool lucid_replay(lucid_graph *graph);
 /* How many steps the graph has done, those of lucid_capture included. */
 LUCID_API int64_t lucid_graph_steps(const lucid_graph *graph);
-/* Frees the graph; tensors that the step left behind (its loss, gradients) stay valid, but no replay
- * fills them any more. NULL does nothing. */
+/* Frees the graph. Tensors that the step has made (its loss, gradients) stay valid, but no replay
+ * writes them any more. NULL does nothing. */
 LUCID_API void lucid_graph_free(lucid_graph *graph);
 
 LUCID_END_DECLS

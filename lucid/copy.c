@@ -222,7 +222,7 @@ static bool equal_ints(const void *pa, const void *pb, const double *tolerance)
     return *(const int64_t *)pa == *(const int64_t *)pb;
 }
 
-/* Brings both to one 8-byte dtype on the host and tests every pair. */
+/* Converts both to one 8-byte dtype on the host and tests every pair. */
 static bool compare(const lucid_tensor *a, const lucid_tensor *b, lucid_dtype dtype,
                     element_test test, const double *tolerance, const char *op)
 {

@@ -12,8 +12,8 @@
 
 enum { MESSAGE_SIZE = 1024 };
 
-/* The message lies in memory of its own, from the thread's first error on: a library that is loaded
- * late (dlopen) has little room for what is thread-local. */
+/* The message has memory of its own, from the thread's first error on: a library that is loaded late
+ * (dlopen) gets little thread-local memory. */
 static _Thread_local struct {
     lucid_code code;
     char *message; /* MESSAGE_SIZE bytes, or NULL */

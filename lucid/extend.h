@@ -1,4 +1,4 @@
-/* extend.h: what operators and backends of one's own need, beside lucid/lucid.h.
+/* extend.h: what operators and backends of your own need besides lucid/lucid.h.
  * docs/add_an_op.md and docs/add_a_backend.md show both. */
 #ifndef LUCID_EXTEND_H
 #define LUCID_EXTEND_H

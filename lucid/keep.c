@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* In the CPU's memory, there in one block with the data behind it. */
+/* It lies in the CPU's memory. If the data do too, they follow it in the same block. */
 struct lucid_kept {
     atomic_int refs;
     uint64_t version;  /* of the storage when the call began */

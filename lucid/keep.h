@@ -1,8 +1,8 @@
 /* keep.h: what kernels keep of an input from one call to the next.
  *
- * Convolutions read their weights in an order of their own. To bring them into it takes as long as
- * several images' worth of arithmetic in some layers, so in inference it is done once: the result
- * stays beside the weights' memory until they change (by lucid_tensor_version) or go. On the
+ * Convolutions read their weights in an order of their own. In some layers, putting them into that
+ * order takes as long as the arithmetic of several images, so in inference it is done once: the
+ * result stays beside the weights' memory until they change (by lucid_tensor_version) or go. On the
  * CPU a recorded call keeps nothing and drops what was kept, for training changes the weights. On
  * other devices it keeps what it makes, which is as large as the weights there, for the backward.
  *

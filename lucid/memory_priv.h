@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* AddressSanitizer sees every small object, and whoever uses the data of a block that is cached. */
+/* AddressSanitizer checks every small object, and reports each use of the data of a cached block. */
 #if defined(__SANITIZE_ADDRESS__)
 #define LUC_ASAN 1
 #elif defined(__has_feature)
@@ -40,8 +40,8 @@ void *luc_pool_alloc(size_t size, const char *what);
 void luc_pool_free(void *p, size_t size);
 void luc_pool_release_thread(void); /* gives this thread's lists back, as its end does by itself */
 
-/* The caching allocator of host memory behind the CPU backend: 64-byte aligned, huge pages for
- * large blocks. Returns NULL, without raising, when memory is out. */
+/* The caching allocator of host memory that the CPU backend uses: 64-byte aligned, with huge pages
+ * for large blocks. Returns NULL, without raising, when memory is out. */
 void *luc_cache_alloc(size_t size);
 void luc_cache_free(void *p, size_t size);
 lucid_memory_stats luc_cache_stats(void);
@@ -66,8 +66,8 @@ typedef enum luc_live_kind {
     LUC_LIVE_KINDS
 } luc_live_kind;
 void luc_live_add(luc_live_kind kind, int64_t delta);
-/* The same of an object of a class, whose name is constant text: a report of what was never freed
- * says it. And printing them: " (2 Conv2d, 1 Linear)", or nothing. */
+/* The same for an object of a class. The report of objects that were never freed has the name, which
+ * is constant text. luc_live_print_names prints the names: " (2 Conv2d, 1 Linear)", or nothing. */
 void luc_live_add_named(luc_live_kind kind, const char *name, int64_t delta);
 void luc_live_print_names(FILE *file, luc_live_kind kind);
 

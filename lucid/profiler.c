@@ -1,4 +1,4 @@
-/* profiler.c: recording. One record for all threads, behind one lock: a profiled operator takes it
+/* profiler.c: recording. All threads share one record and its lock, which a profiled operator takes
  * once, when it ends. */
 #include "lucid/profiler_priv.h"
 #include "lucid/error_priv.h"

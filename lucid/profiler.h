@@ -6,9 +6,9 @@
  *     }
  *     lucid_profiler_print(stdout, false);
  *
- * Recorded is every operator that is applied, in forward and in backward, in all threads, and each
- * optimizer step. Time is the thread's wall-clock time; on devices that work behind the program's
- * back it is the time to start the work. A profiled operator costs about a microsecond more; where
+ * Every operator that is applied is recorded, in forward and in backward, in all threads, and so is
+ * each optimizer step. Time is the thread's wall-clock time. On devices that work in the background
+ * it is the time that starting the work takes. A profiled operator costs about a microsecond more; where
  * nothing is profiled, a predictable branch. See docs/performance.md.
  *
  * All functions are thread-safe. lucid_profiler_print and lucid_profiler_write_trace show the

@@ -21,8 +21,8 @@ typedef enum lucid_switch {
     LUCID_SWITCH_COUNT
 } lucid_switch;
 
-/* float32 matrix products and convolutions may round their inputs to TF32 (10 bits behind the point
- * instead of 23), which tensor cores multiply several times faster. Sums stay float32. */
+/* float32 matrix products and convolutions may round their inputs to TF32 (10 bits after the
+ * binary point instead of 23), which tensor cores multiply several times faster. Sums stay float32. */
 LUCID_API bool lucid_set_tf32(bool enabled);
 LUCID_API bool lucid_get_tf32(void);
 

@@ -3,9 +3,9 @@
  * A tensor is a view (sizes, strides, offset, dtype) of a storage on a device. Views share storage.
  * A function that returns a tensor gives it to the current scope (see scope.h): it lives until the
  * scope ends. A NULL tensor comes from an earlier error: functions then return NULL, false, 0 or NAN
- * and leave that error as it is. A NULL that no error came before is an error of its own, but for the
+ * and leave that error as it is. A NULL without an earlier error is an error of its own, except in the
  * functions under "properties" and "printing" and for lucid_data and lucid_mutable_data. Tensors may
- * be read from several threads at once; writing one needs the caller's own order. */
+ * be read from several threads at once; a caller that writes one must keep others away. */
 #ifndef LUCID_TENSOR_H
 #define LUCID_TENSOR_H
 
@@ -75,8 +75,8 @@ LUCID_API lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *
  * is gone. After an error the memory is still the caller's: free is not called. */
 LUCID_API lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
                                         void (*free)(void *user, void *data), void *user);
-/* A 0-d float64 tensor on the CPU that, as a number does in PyTorch, takes on the dtype of the
- * tensor it meets: lucid_mul(x, lucid_scalar(2)). */
+/* A 0-d float64 tensor on the CPU that takes the dtype of the tensor it is combined with, as a
+ * number does in PyTorch: lucid_mul(x, lucid_scalar(2)). */
 LUCID_API lucid_tensor *lucid_scalar(double value);
 
 /* Random numbers come from the thread-safe default generator (random.h). */

@@ -134,11 +134,12 @@ const char *luc_op_id_name(lucid_op_id op);
 /* dst[...] = src[...] with conversion, any strides, same sizes, same or different devices. */
 bool luc_copy_data(lucid_tensor *dst, const lucid_tensor *src, const char *op);
 bool luc_fill_data(lucid_tensor *t, double value, const char *op);
-/* Can a tensor of this dtype be filled with a value? Integers must hold it, but for its fraction. */
+/* Whether a tensor of this dtype can be filled with a value. Integers must hold it, without its
+ * fraction. */
 bool luc_check_value(lucid_dtype dtype, double value, const char *op);
 /* The same elements on the CPU: t itself, or a copy in the current scope. NULL on an error. */
 const lucid_tensor *luc_host_tensor(const lucid_tensor *t, const char *op);
-/* The element `offset` elements behind the first; t must be on the CPU. */
+/* The element that lies `offset` elements after the first one; t must be on the CPU. */
 double luc_element_to_double(const lucid_tensor *t, int64_t offset);
 
 /* Fills t with numbers of the default generator; returns t, or NULL after an error. */

@@ -26,8 +26,8 @@ LUCID_API bool lucid_checkpoint_many(lucid_module *module, lucid_tensor *const *
     LUC_FORWARD_INTO(lucid_checkpoint_many, module, inputs, outputs)
 #define LUC_CHECKPOINT_LIST(...) \
     LUC_FORWARD_LIST_(lucid_checkpoint_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
-/* Is this thread computing anew what it has computed before? A module that changes state of its own
- * in forward leaves it alone then. */
+/* Whether this thread computes a segment once more. A module whose forward changes state of its own
+ * must not change it then. */
 LUCID_API bool lucid_is_recomputing(void);
 
 LUCID_END_DECLS

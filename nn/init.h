@@ -33,7 +33,7 @@ typedef struct lucid_kaiming_options {
     double a LUCID_DEFAULT(0); /* the slope of a leaky ReLU */
     /* Keep the variance of the backward instead of the forward. */
     bool fan_out LUCID_DEFAULT(false);
-    /* What comes after the layer. */
+    /* The nonlinearity after the layer. */
     lucid_nonlinearity nonlinearity LUCID_DEFAULT(LUCID_LEAKY_RELU);
 } lucid_kaiming_options;
 LUCID_DEFAULTS(lucid_kaiming, .a = 0, .fan_out = false, .nonlinearity = LUCID_LEAKY_RELU);

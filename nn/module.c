@@ -95,7 +95,7 @@ lucid_module *lucid_module_new(const lucid_module_class *cls)
 {
     luc_signature signature;
     if (!check_class(cls) || !luc_signature_find(&signature, cls)) return NULL;
-    /* The state lies behind the struct, in the same block. */
+    /* The state follows the struct in the same block. */
     size_t at = (cls->size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t);
     at *= _Alignof(max_align_t);
     lucid_module *m = luc_calloc(1, at + sizeof(struct luc_module_state), cls->name);

@@ -43,7 +43,7 @@ static void fill_slots(luc_state_table *table)
         *slot_of(table, table->items[i].name, table->items[i].hash) = i + 1;
 }
 
-/* Makes room for one more. */
+/* Enlarges the table for one more entry. */
 static bool grow(luc_state_table *table)
 {
     size_t n = table->capacity ? 2 * table->capacity : 16;

@@ -77,8 +77,8 @@ static bool copy_infer(lucid_call *c)
     return true;
 }
 
-/* The gradient of an image that was brought into another layout (flattened, say) goes back into the
- * image's own here, once, rather than meeting the other layout in every operator behind it. */
+/* The gradient of an image that was copied into another layout (for example flattened) goes back
+ * into the image's own layout here, once, so that no operator before it meets the other layout. */
 static bool copy_vjp(lucid_vjp *v)
 {
     const lucid_meta *in = lucid_input_meta(v, 0);

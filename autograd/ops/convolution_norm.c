@@ -185,8 +185,8 @@ static lucid_tensor *in_steps(lucid_tensor *x, lucid_tensor *weight,
     return lucid_batch_norm_opt(lucid_conv2d_opt(x, weight, o->bias, &o->conv), &norm);
 }
 
-/* Inside LUCID_AUTOCAST: the convolution's inputs as conv2d would have them. The parameters behind it
- * stay as they are. */
+/* Inside LUCID_AUTOCAST the convolution's inputs are cast as conv2d would cast them. The other
+ * parameters stay as they are. */
 static bool cast_as_conv2d(lucid_tensor **in)
 {
     const lucid_dtype dtype = luc_autocast_target(&luc_op_conv2d, in, BIAS + 1);

@@ -22,7 +22,7 @@ static void set_pooled(lucid_call *c, int i, lucid_dtype dtype, const int64_t *s
         luc_contiguous_strides(4, out->dims, out->strides);
 }
 
-/* With ceil_mode, a last window that begins in the padding behind the input is left out. */
+/* With ceil_mode, a last window that begins in the padding after the input is left out. */
 static int64_t pooled_size(int64_t in, const lucid_pool2d_attrs *a, int i)
 {
     int64_t span = a->dilation[i] * (a->kernel[i] - 1) + 1;

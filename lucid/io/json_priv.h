@@ -27,7 +27,7 @@ typedef struct luc_json {
 /* ---- reading --------------------------------------------------------------------------------- */
 
 luc_json luc_json_begin(const char *text, size_t size);
-/* What comes next, by its first character: { [ " t f n, or 0 for a number; '\0' at the end or where
+/* The first character of the next value: { [ " t f n, or 0 for a number; '\0' at the end or where
  * no value can begin. */
 char luc_json_peek(luc_json *j);
 /* Takes the bracket that opens an object '{' or a list '['. */

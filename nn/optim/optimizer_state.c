@@ -93,7 +93,7 @@ static bool read_initial(luc_json *j, const char *name, luc_optim_group *g)
 }
 
 /* One member of a group's object; `seen` has a bit for each that was read, the last for "params".
- * A name that is not known is passed over. */
+ * An unknown name is skipped. */
 static bool read_member(luc_json *j, const char *name, luc_optim_group *g, size_t *n,
                         unsigned *seen)
 {
@@ -112,7 +112,7 @@ static bool read_member(luc_json *j, const char *name, luc_optim_group *g, size_
     return members[i].is_bool ? luc_json_bool(j, (bool *)at) : luc_json_number(j, (double *)at);
 }
 
-/* `name` has room for every string of the text. */
+/* `name` is large enough for every string of the text. */
 static bool read_group(luc_json *j, char *name, luc_optim_group *g, size_t *n)
 {
     unsigned seen = 0;
@@ -193,7 +193,7 @@ static bool refuse(const incoming *in, const char *what, const char *expected, c
                      expected, got);
 }
 
-/* Reads the options of every group from a list that has as many. */
+/* Reads the options of all groups from a list with the same number of entries. */
 static bool read_options(incoming *in, luc_json *j, char *name)
 {
     char expected[32], got[32];

@@ -137,7 +137,7 @@ static bool check_options(const lucid_scheduler *s, size_t group, int64_t positi
                      (long long)position, group, o->lr);
 }
 
-/* Room for the anchors of groups that were added since. */
+/* Allocates the anchors of groups that were added since. */
 static bool make_room(lucid_scheduler *s)
 {
     size_t n = s->optimizer->n_groups;
