@@ -135,7 +135,7 @@ static size_t plan(job *j, const lucid_kernel_args *args)
         j->x.view = first, j->w = second, j->y.view = out;
         j->bias = args->n_in > 2 ? args->in[2] : NULL;
     }
-    set_params(j, args->attrs); /* the attributes of conv2d_batch_norm begin with those of conv2d */
+    set_params(j, args->attrs); /* conv2d_batch_norm's begin with conv2d's */
     if (args->op == LUCID_OP_conv2d_batch_norm) set_norm(j, args);
     if (args->op == LUCID_OP_conv2d_statistics) {
         j->p.statistics = true;

@@ -1,5 +1,5 @@
-/* resnet.c: residual networks. BatchNorm, the shortcut's addition and ReLU are one pass over
- * memory, and in eval a part of the convolution, unless a hook needs the values between them. */
+/* resnet.c: residual networks. BatchNorm, the shortcut's addition and ReLU are one pass over memory,
+ * and in eval a part of the convolution, unless somebody's hook looks between them. */
 #include "nn/models/resnet.h"
 #include "autograd/ops.h"
 #include "lucid/error.h"
