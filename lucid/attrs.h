@@ -33,7 +33,7 @@ typedef struct lucid_reduce_attrs {
     int64_t correction; /* var: divide by n - correction */
 } lucid_reduce_attrs;
 
-/* softmax and its kin, cat, gather, scatter_add, index_select, index_add; `size` is the size of
+/* softmax, log_softmax, cat, gather, scatter_add, index_select, index_add; `size` is the size of
  * dim in the result of index_add and scatter_add */
 typedef struct lucid_dim_attrs {
     int dim;
@@ -45,7 +45,7 @@ typedef struct lucid_dim_attrs {
  * it goes, so there is one right result. The index is int64. */
 typedef struct lucid_sort_attrs {
     int dim;
-    int64_t k;       /* topk: as many, the first ones of the order */
+    int64_t k;       /* topk: this number of elements, the first in the order */
     bool descending; /* the largest first */
 } lucid_sort_attrs;
 

@@ -8,7 +8,7 @@
 texts() {
     echo README.md CONTRIBUTING.md CHANGELOG.md
     find docs examples tests -name '*.md' -type f ! -path 'docs/notes/*'
-    find examples nn/models lucid/data backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
+    find examples nn/models lucid backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
     find backends/cpu -type f -name '*.[ch]'
     ls nn/init.c nn/init.h
 }
