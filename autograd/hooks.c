@@ -112,7 +112,7 @@ bool lucid_remove_hook(lucid_tensor *t, uint64_t handle)
     return true;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 /* The first hook for output nr with an id above `after`; false if there is none. */
 static bool hook_at(const luc_hooks *hooks, int nr, uint64_t after, luc_hook *hook)
@@ -181,7 +181,7 @@ bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad)
     return !luc_tensor_extra_of(leaf) || run_hooks(NULL, leaf, 0, grad);
 }
 
-/* ---- results that keep their gradient ---------------------------------------------------------- */
+/* ---- results that keep their gradient ------------------------------------------------------- */
 
 bool luc_retained_add(lucid_tensor *t)
 {

@@ -1,4 +1,5 @@
-/* ops.h: the operators, as functions of tensors. Each family has its header; this one includes all. */
+/* ops.h: the operators, as functions of tensors. Each family has its header; this one includes
+ * all. */
 #ifndef LUCID_AUTOGRAD_OPS_H
 #define LUCID_AUTOGRAD_OPS_H
 

@@ -1,5 +1,5 @@
-/* run_priv.h: one backward: what it knows of each node. Nothing of it is in the nodes, so that several
- * threads may walk one graph. */
+/* run_priv.h: one backward: what it knows of each node. Nothing of it is in the nodes, so that
+ * several threads may walk one graph. */
 #ifndef LUCID_AUTOGRAD_RUN_PRIV_H
 #define LUCID_AUTOGRAD_RUN_PRIV_H
 

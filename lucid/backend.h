@@ -15,7 +15,8 @@
 
 LUCID_BEGIN_DECLS
 
-/* The operations (see ops.def): LUCID_OP_ADD is written LUCID_OP_add here, as the list spells it. */
+/* The operations (see ops.def): LUCID_OP_ADD is written LUCID_OP_add here, as the list spells
+ * it. */
 typedef enum lucid_op_id {
 #define LUC_OP(name)     LUCID_OP_##name,
 #define LUC_KERNEL(name) LUCID_OP_##name,
@@ -38,8 +39,8 @@ typedef struct lucid_view {
 #define LUCID_MAX_INPUTS  8
 #define LUCID_MAX_OUTPUTS 8
 
-/* A place beside an input's memory, where a kernel may keep what it made of that input, such as packed
- * weights, from one call to the next: see keep.h. */
+/* A place beside an input's memory, where a kernel may keep what it made of that input, such as
+ * packed weights, from one call to the next: see keep.h. */
 typedef struct lucid_keep lucid_keep;
 
 /* The arguments of one kernel call. Elementwise kernels get inputs that are already expanded to
@@ -91,10 +92,10 @@ typedef struct lucid_backend {
     void *(*mark)(int index, void *reuse);
     void (*mark_free)(void *mark);
     /* Recording what is queued on a device instead of running it (see lucid/capture.h); all NULL
-     * where the device queues nothing. capture_begin gives `n_cells` numbers of 8 bytes on the device
-     * that kernels may read; graph_launch sets them (values[n_cells]) before it plays what was
-     * recorded. capture_end ends the recording and returns it, or NULL where `keep` is false or after
-     * raising. */
+     * where the device queues nothing. capture_begin gives `n_cells` numbers of 8 bytes on the
+     * device that kernels may read; graph_launch sets them (values[n_cells]) before it plays what
+     * was recorded. capture_end ends the recording and returns it, or NULL where `keep` is false or
+     * after raising. */
     bool (*capture_begin)(int index, int n_cells, uint64_t **cells);
     void *(*capture_end)(int index, bool keep);
     bool (*graph_launch)(void *graph, const uint64_t *values);
@@ -118,8 +119,8 @@ typedef struct lucid_backend {
  * cannot be used: no driver, no GPU, plug-in missing. Thread-safe. */
 LUCID_API const lucid_backend *lucid_backend_get(lucid_device_type type);
 /* Registers a backend for its type, instead of lucid's own; the table is used where it stands. Call
- * it before the first tensor. alloc, free, copy and device_count must be set; the other slots may be
- * NULL: there is then nothing to wait for, to count or to give back. */
+ * it before the first tensor. alloc, free, copy and device_count must be set; the other slots may
+ * be NULL: there is then nothing to wait for, to count or to give back. */
 LUCID_API bool lucid_backend_register(const lucid_backend *backend);
 
 LUCID_END_DECLS

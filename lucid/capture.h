@@ -23,15 +23,15 @@
  *     lucid_graph_free(graph);
  *
  * On a GPU a step of many small operations takes as long as it takes to issue them; a recorded one
- * (a CUDA graph) is issued as a whole. On the CPU there is nothing to record: lucid_replay calls the
- * step, so one program serves both.
+ * (a CUDA graph) is issued as a whole. On the CPU there is nothing to record: lucid_replay calls
+ * the step, so one program serves both.
  *
  * A replay works on the very memory that the step used when it was recorded: tensors that it reads
  * and writes must stay where they are and alive until the graph is freed, and its sizes are fixed.
  * What happens in C alone (conditions, prints, hooks) happens while recording only. Three things go
  * on by themselves: random numbers (dropout) are new in every replay, the learning rate is the
- * optimizer's of the moment, and optimizers count their steps; a program with replays gives the same
- * numbers as one without.
+ * optimizer's of the moment, and optimizers count their steps; a program with replays gives the
+ * same numbers as one without.
  *
  * What cannot be recorded is refused, and the error names it: anything that waits for the device
  * (lucid_item, printing, copies from or to the host, BatchNorm with a cumulative average), and an
@@ -48,10 +48,10 @@ typedef struct lucid_graph lucid_graph;
 /* A step: false after an error. */
 typedef bool (*lucid_step_fn)(void *user);
 
-/* Runs `step` once as always, so that everything it needs exists (gradients, the optimizer's state),
- * then records it and plays the recording once: when it returns, two steps are done. NULL after an
- * error: one in the step, one of the device, or a capture within a capture. While it records, no
- * other thread may use the device. The graph belongs to the caller. */
+/* Runs `step` once as always, so that everything it needs exists (gradients, the optimizer's
+ * state), then records it and plays the recording once: when it returns, two steps are done. NULL
+ * after an error: one in the step, one of the device, or a capture within a capture. While it
+ * records, no other thread may use the device. The graph belongs to the caller. */
 LUCID_API lucid_graph *lucid_capture(lucid_device device, lucid_step_fn step, void *user);
 /* Plays the recorded step. Queued like any operation: nothing waits for it. False after an error,
  * and while one is pending. Not thread-safe for one graph. */

@@ -12,8 +12,8 @@
 
 enum { MESSAGE_SIZE = 1024 };
 
-/* The message has memory of its own, from the thread's first error on: a library that is loaded late
- * (dlopen) gets little thread-local memory. */
+/* The message has memory of its own, from the thread's first error on: a library that is loaded
+ * late (dlopen) gets little thread-local memory. */
 static _Thread_local struct {
     lucid_code code;
     char *message; /* MESSAGE_SIZE bytes, or NULL */
@@ -146,7 +146,8 @@ static void write_message(const char *op, const char *fmt, va_list args)
     }
 }
 
-/* Misuse is a bug in the program: abort leaves a core to look into. The rest is the environment's. */
+/* Misuse is a bug in the program: abort leaves a core to look into. The rest is the
+ * environment's. */
 static bool is_misuse(lucid_code code)
 {
     return code == LUCID_ERR_ARGUMENT || code == LUCID_ERR_STATE || code == LUCID_ERR_UNSUPPORTED ||

@@ -61,7 +61,7 @@ void lucid_kept_release(lucid_kept *k)
     luc_cache_free(k, HEADER + (here ? k->bytes : 0));
 }
 
-/* ---- on the storage --------------------------------------------------------------------------- */
+/* ---- on the storage ------------------------------------------------------------------------- */
 
 static void lock(luc_storage *s)
 {

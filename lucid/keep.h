@@ -9,8 +9,8 @@
  * An operator says with .keeps of which input; its kernel finds the place in its arguments. What is
  * kept lies on the input's device, and is made and read in the order of the device's stream. A key
  * says what was made: everything that its form depends on, but the input's values. One form is kept
- * at a time. A captured step (capture.h) finds only what was kept within itself, and nothing outlives
- * a replay, which changes weights without their version. Thread-safe. */
+ * at a time. A captured step (capture.h) finds only what was kept within itself, and nothing
+ * outlives a replay, which changes weights without their version. Thread-safe. */
 #ifndef LUCID_KEEP_H
 #define LUCID_KEEP_H
 
@@ -25,8 +25,8 @@ typedef struct lucid_kept lucid_kept;
 /* What is kept under the key for the input as it is now, or NULL. The caller's reference: give it
  * back with lucid_kept_release. */
 LUCID_API lucid_kept *lucid_keep_find(lucid_keep *keep, const void *key, size_t key_size);
-/* Memory to make it in, 64-byte aligned, on the input's device; NULL, without raising, when memory is
- * out. */
+/* Memory to make it in, 64-byte aligned, on the input's device; NULL, without raising, when memory
+ * is out. */
 LUCID_API lucid_kept *lucid_kept_new(lucid_keep *keep, size_t bytes, const void *key,
                                      size_t key_size);
 LUCID_API void *lucid_kept_data(lucid_kept *kept);

@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-/* AddressSanitizer checks every small object, and reports each use of the data of a cached block. */
+/* AddressSanitizer checks every small object, and reports each use of the data of a cached
+ * block. */
 #if defined(__SANITIZE_ADDRESS__)
 #define LUC_ASAN 1
 #elif defined(__has_feature)
@@ -66,8 +67,9 @@ typedef enum luc_live_kind {
     LUC_LIVE_KINDS
 } luc_live_kind;
 void luc_live_add(luc_live_kind kind, int64_t delta);
-/* The same for an object of a class. The report of objects that were never freed has the name, which
- * is constant text. luc_live_print_names prints the names: " (2 Conv2d, 1 Linear)", or nothing. */
+/* The same for an object of a class. The report of objects that were never freed has the name,
+ * which is constant text. luc_live_print_names prints the names: " (2 Conv2d, 1 Linear)", or
+ * nothing. */
 void luc_live_add_named(luc_live_kind kind, const char *name, int64_t delta);
 void luc_live_print_names(FILE *file, luc_live_kind kind);
 

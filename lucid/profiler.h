@@ -8,8 +8,8 @@
  *
  * Every operator that is applied is recorded, in forward and in backward, in all threads, and so is
  * each optimizer step. Time is the thread's wall-clock time. On devices that work in the background
- * it is the time that starting the work takes. A profiled operator costs about a microsecond more; where
- * nothing is profiled, a predictable branch. See docs/performance.md.
+ * it is the time that starting the work takes. A profiled operator costs about a microsecond more;
+ * where nothing is profiled, a predictable branch. See docs/performance.md.
  *
  * All functions are thread-safe. lucid_profiler_print and lucid_profiler_write_trace show the
  * record as it was at one moment, also while other threads record, restart or reset. */
@@ -51,8 +51,8 @@ typedef struct lucid_profile_entry {
     double flops;   /* additions and multiplications, where the operator tells (op.h); else 0 */
 } lucid_profile_entry;
 
-/* How many entries there are, and entry i, in order of first use. False (nothing raised) where there
- * is no entry i. */
+/* How many entries there are, and entry i, in order of first use. False (nothing raised) where
+ * there is no entry i. */
 LUCID_API size_t lucid_profiler_size(void);
 LUCID_API bool lucid_profiler_at(size_t i, lucid_profile_entry *entry);
 
@@ -60,8 +60,9 @@ LUCID_API bool lucid_profiler_at(size_t i, lucid_profile_entry *entry);
  * False after an error. */
 LUCID_API bool lucid_profiler_print(FILE *file, bool by_module);
 /* Every call as a file for chrome://tracing or ui.perfetto.dev, which takes the place of the one at
- * `path` when it has been written and read back. Needs .trace; false, with an error, without, where the
- * file cannot be written (LUCID_ERR_IO, with the system's reason), and while an error is pending. */
+ * `path` when it has been written and read back. Needs .trace; false, with an error, without, where
+ * the file cannot be written (LUCID_ERR_IO, with the system's reason), and while an error is
+ * pending. */
 LUCID_API bool lucid_profiler_write_trace(const char *path);
 
 LUCID_API void lucid_profiler_cleanup(bool *started);

@@ -22,7 +22,8 @@ typedef enum lucid_switch {
 } lucid_switch;
 
 /* float32 matrix products and convolutions may round their inputs to TF32 (10 bits after the
- * binary point instead of 23), which tensor cores multiply several times faster. Sums stay float32. */
+ * binary point instead of 23), which tensor cores multiply several times faster. Sums stay
+ * float32. */
 LUCID_API bool lucid_set_tf32(bool enabled);
 LUCID_API bool lucid_get_tf32(void);
 
@@ -32,12 +33,13 @@ LUCID_API bool lucid_get_tf32(void);
 LUCID_API bool lucid_set_deterministic(bool enabled);
 LUCID_API bool lucid_get_deterministic(void);
 
-/* On the CPU, float32 convolutions of 3x3 with stride 1 go through Winograd's transform where the shape
- * makes it faster. Its error is a small multiple of direct summation's: about 9e-7 of the outputs' root
- * mean square with 64 channels, against 4e-7 (the points 0, +-sqrt(1/2), +-sqrt(2) and infinity are the
- * best that cost no more). A NaN or an infinity in the input reaches all 4x4 outputs that are computed
- * together, as NaN, where PyTorch's direct engines touch 3x3. LUCID_WINOGRAD=0 in the environment, read
- * when the first convolution runs, turns the transform off. */
+/* On the CPU, float32 convolutions of 3x3 with stride 1 go through Winograd's transform where the
+ * shape makes it faster. Its error is a small multiple of direct summation's: about 9e-7 of the
+ * outputs' root mean square with 64 channels, against 4e-7 (the points 0, +-sqrt(1/2), +-sqrt(2)
+ * and infinity are the best that cost no more). A NaN or an infinity in the input reaches all 4x4
+ * outputs that are computed together, as NaN, where PyTorch's direct engines touch 3x3.
+ * LUCID_WINOGRAD=0 in the environment, read when the first convolution runs, turns the transform
+ * off. */
 
 /* The first convolution of each shape measures the algorithms that there are, and later ones of the
  * shape take the fastest: worth it where sizes repeat. */

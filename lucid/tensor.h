@@ -2,10 +2,11 @@
  *
  * A tensor is a view (sizes, strides, offset, dtype) of a storage on a device. Views share storage.
  * A function that returns a tensor gives it to the current scope (see scope.h): it lives until the
- * scope ends. A NULL tensor comes from an earlier error: functions then return NULL, false, 0 or NAN
- * and leave that error as it is. A NULL without an earlier error is an error of its own, except in the
- * functions under "properties" and "printing" and for lucid_data and lucid_mutable_data. Tensors may
- * be read from several threads at once; a caller that writes one must keep others away. */
+ * scope ends. A NULL tensor comes from an earlier error: functions then return NULL, false, 0 or
+ * NAN and leave that error as it is. A NULL without an earlier error is an error of its own, except
+ * in the functions under "properties" and "printing" and for lucid_data and lucid_mutable_data.
+ * Tensors may be read from several threads at once; a caller that writes one must keep others
+ * away. */
 #ifndef LUCID_TENSOR_H
 #define LUCID_TENSOR_H
 
@@ -70,9 +71,9 @@ LUCID_API lucid_tensor *lucid_from_typed_data(lucid_shape shape, const void *dat
 /* Converts count doubles, row-major, to options->dtype. count must be the shape's product. */
 LUCID_API lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *values,
                                                size_t count, const lucid_tensor_options *options);
-/* Uses memory of the caller's own, row-major on the CPU, without copying; data must be aligned to the
- * element's size. `free` (may be NULL) is called once, with user and data, when the last view of it
- * is gone. After an error the memory is still the caller's: free is not called. */
+/* Uses memory of the caller's own, row-major on the CPU, without copying; data must be aligned to
+ * the element's size. `free` (may be NULL) is called once, with user and data, when the last view
+ * of it is gone. After an error the memory is still the caller's: free is not called. */
 LUCID_API lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
                                         void (*free)(void *user, void *data), void *user);
 /* A 0-d float64 tensor on the CPU that takes the dtype of the tensor it is combined with, as a
@@ -92,7 +93,7 @@ LUCID_API lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p,
                                             const lucid_tensor_options *options);
 
 /* The same with named options. A shape is a list in parentheses, one number, or a lucid_shape:
- *     lucid_randn((8, 64, 32, 32), .device = dev)      lucid_ones(3)      lucid_zeros(()): a scalar */
+ *     lucid_randn((8, 64, 32, 32), .device = dev)    lucid_ones(3)    lucid_zeros(()): a scalar */
 #define lucid_empty(...) LUCID_CALL1(lucid_empty_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
 #define lucid_zeros(...) LUCID_CALL1(lucid_zeros_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
 #define lucid_ones(...)  LUCID_CALL1(lucid_ones_opt, lucid_tensor, LUCID_SHAPE_OF, __VA_ARGS__)
@@ -216,9 +217,9 @@ LUCID_API const char *lucid_name(const lucid_tensor *tensor); /* "" when unset *
 
 /* The first element, for reading, on the tensor's device. Strides say where the others are. */
 LUCID_API const void *lucid_data(const lucid_tensor *tensor);
-/* The same for writing: counts as an in-place change (the version goes up). Ask again for each round
- * of changes: what is written after an operator has read the tensor goes unnoticed otherwise, by
- * backward and by what is kept of weights in inference. */
+/* The same for writing: counts as an in-place change (the version goes up). Ask again for each
+ * round of changes: what is written after an operator has read the tensor goes unnoticed otherwise,
+ * by backward and by what is kept of weights in inference. */
 LUCID_API void *lucid_mutable_data(lucid_tensor *tensor);
 /* The one element of a tensor with numel 1, as double; NAN (with an error) otherwise. Waits for the
  * device. */

@@ -111,7 +111,8 @@ bool lucid_module_save(lucid_module *m, const char *path)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* A tensor that lucid cannot hold is an error when it is asked for, not an error of the whole file. */
+/* A tensor that lucid cannot hold is an error when it is asked for, not an error of the whole
+ * file. */
 static bool read_tensor(lucid_state_dict *s, const lucid_safetensors *file, int64_t i)
 {
     char why[512];

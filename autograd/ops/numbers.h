@@ -1,8 +1,9 @@
 /* numbers.h: operators that take a number in the place of a tensor: lucid_mul(x, 2).
  *
- * A number takes the dtype of the tensor that it is combined with, as in PyTorch. An argument that is
- * neither a tensor nor a number does not compile. The names are macros over the functions of elementwise.h, which
- * stay: a name that no parenthesis follows, such as &lucid_mul, is the function. */
+ * A number takes the dtype of the tensor that it is combined with, as in PyTorch. An argument that
+ * is neither a tensor nor a number does not compile. The names are macros over the functions of
+ * elementwise.h, which stay: a name that no parenthesis follows, such as &lucid_mul, is the
+ * function. */
 #ifndef LUCID_AUTOGRAD_OPS_NUMBERS_H
 #define LUCID_AUTOGRAD_OPS_NUMBERS_H
 

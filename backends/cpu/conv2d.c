@@ -160,7 +160,7 @@ static size_t plan(job *j, const lucid_kernel_args *args)
     return used;
 }
 
-/* ---- conversion ----------------------------------------------------------------------------- */
+/* ---- conversion ------------------------------------------------------------------------------ */
 
 typedef struct {
     const job *j;
@@ -265,7 +265,7 @@ static luc_conv_epilogue epilogue(const job *j)
     };
 }
 
-/* ---- the kernels ---------------------------------------------------------------------------- */
+/* ---- the kernels ----------------------------------------------------------------------------- */
 
 /* The packed weights: the kept ones, or new ones that are kept from now on. NULL after an error. */
 static lucid_kept *keep_packed(const job *j, const lucid_kernel_args *args)

@@ -12,7 +12,7 @@
 
 enum { PATH_BYTES = 1024 }; /* longer paths are ignored */
 
-/* ---- control groups ------------------------------------------------------------------------- */
+/* ---- control groups -------------------------------------------------------------------------- */
 
 /* Reads the first line of a file, without its end. False if there is none. */
 static bool read_line(const char *path, char *line, size_t size)
@@ -116,7 +116,7 @@ int luc_cgroup_cpus(const char *root)
     return least;
 }
 
-/* ---- the default ---------------------------------------------------------------------------- */
+/* ---- the default ----------------------------------------------------------------------------- */
 
 int luc_omp_threads(const char *text, char *message, size_t size)
 {

@@ -153,7 +153,7 @@ LUC_INLINE LUC_V LUC_F(norm_load_n)(const LUC_T *x, int64_t m, LUC_V fill)
     return LUC_VO(select)(LUC_FIRST(m), LUC_LOAD_N(x, m), fill);
 }
 
-/* ---- the kinds ------------------------------------------------------------------------------ */
+/* ---- the kinds ------------------------------------------------------------------------------- */
 
 /* A case for each kind, in which the kind is a constant. */
 #define NORM_KINDS(kind, DO)     \
@@ -187,7 +187,7 @@ LUC_INLINE luc_norm_kind LUC_F(norm_out_kind)(const luc_norm_plan *p)
     return p->kept ? LUC_NORM_DX : p->kind;
 }
 
-/* ---- channels ------------------------------------------------------------------------------- */
+/* ---- channels -------------------------------------------------------------------------------- */
 
 LUC_INLINE double LUC_F(norm_shift)(const luc_norm_plan *p, int64_t c)
 {

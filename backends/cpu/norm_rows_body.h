@@ -2,7 +2,7 @@
  * (NCHW, and any strides with the help of buffers). It is included by norm_kernel.c after
  * norm_body.h. */
 
-/* ---- a row ---------------------------------------------------------------------------------- */
+/* ---- a row ----------------------------------------------------------------------------------- */
 
 static void LUC_F(norm_sum_row)(LUC_F(norm_sum) * out, const LUC_T *x, int64_t n, double shift)
 {

@@ -118,7 +118,7 @@ static void LUC_F(pool_max_gather)(const luc_pool_plan *p)
     luc_parallel_for(p->n * p->c * p->oh, rows_grain(p, p->ow), LUC_F(pool_max_gather_rows), &plan);
 }
 
-/* ---- averages ------------------------------------------------------------------------------- */
+/* ---- averages -------------------------------------------------------------------------------- */
 
 /* One window of one channel. */
 LUC_INLINE void LUC_F(pool_avg_one)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,

@@ -155,7 +155,7 @@ static void LUC_F(pool_max_strips)(void *ctx, int64_t begin, int64_t end, int th
     }
 }
 
-/* ---- the choice ----------------------------------------------------------------------------- */
+/* ---- the choice ------------------------------------------------------------------------------ */
 
 static void LUC_F(pool_max)(const luc_pool_plan *plan)
 {

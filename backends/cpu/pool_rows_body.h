@@ -127,7 +127,7 @@ LUC_INLINE int64_t LUC_F(pool_slots)(const luc_pool_plan *p, LUC_F(pool_strip) *
     return n;
 }
 
-/* ---- average -------------------------------------------------------------------------------- */
+/* ---- average --------------------------------------------------------------------------------- */
 
 /* The factor of a window's divisor that its rows give. */
 LUC_INLINE LUC_S LUC_F(pool_row_share)(const luc_pool_plan *p, luc_window wy)
@@ -247,7 +247,7 @@ static bool LUC_F(pool_back_fits)(const luc_pool_plan *p)
            most + step * (LUC_LANES + 3) <= LUC_F(POOL_ROOM);
 }
 
-/* ---- one window over the whole plane -------------------------------------------------------- */
+/* ---- one window over the whole plane --------------------------------------------------------- */
 
 static void LUC_F(pool_avg_planes)(void *ctx, int64_t begin, int64_t end, int thread)
 {
@@ -289,7 +289,7 @@ static void LUC_F(pool_avg_back_planes)(void *ctx, int64_t begin, int64_t end, i
     }
 }
 
-/* ---- gradients of maxima, added where they were found --------------------------------------- */
+/* ---- gradients of maxima, added where they were found ---------------------------------------- */
 
 LUC_INLINE void LUC_F(pool_add)(LUC_T *to, const LUC_T *g)
 {
@@ -328,7 +328,7 @@ static void LUC_F(pool_max_backward_columns)(const luc_pool_plan *plan)
         LUC_F(pool_max_backward_any)(&p);
 }
 
-/* ---- the choice ----------------------------------------------------------------------------- */
+/* ---- the choice ------------------------------------------------------------------------------ */
 
 static void LUC_F(pool_avg)(const luc_pool_plan *plan)
 {

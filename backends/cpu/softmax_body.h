@@ -7,7 +7,7 @@
 
 #define EXP LUC_F(softmax_exp)
 
-/* ---- along the dimension -------------------------------------------------------------------- */
+/* ---- along the dimension --------------------------------------------------------------------- */
 
 static void LUC_F(softmax_row)(LUC_T *y, const LUC_T *x, int64_t n, bool log_)
 {
@@ -71,7 +71,7 @@ static void LUC_F(softmax_backward_row)(LUC_T *dx, const LUC_T *g, const LUC_T *
     }
 }
 
-/* ---- across it: m columns side by side ------------------------------------------------------ */
+/* ---- across it: m columns side by side ------------------------------------------------------- */
 
 LUC_INLINE LUC_V LUC_F(softmax_log)(LUC_V v)
 {
@@ -149,7 +149,7 @@ LUC_INLINE void LUC_F(softmax_backward_columns)(const luc_softmax_plan *p, LUC_T
         }
 }
 
-/* ---- the loop over the other dimensions ----------------------------------------------------- */
+/* ---- the loop over the other dimensions ------------------------------------------------------ */
 
 /* Columns [first, first + n) of a run that begins at `at`. */
 LUC_INLINE void LUC_F(softmax_some)(const luc_softmax_plan *p, const int64_t *at, int64_t first,

@@ -2,7 +2,7 @@
  * elements. LUC_KEY is the type of a key, LUC_ELEM a key with its index, LUC_S(name) the name for
  * this kind. LUC_MAKE(key, index), LUC_KEY_OF(e) and LUC_INDEX_OF(e) convert between them. */
 
-/* ---- reading and writing rows --------------------------------------------------------------- */
+/* ---- reading and writing rows ---------------------------------------------------------------- */
 
 /* Turns elements [from, from + n) of `rows` rows into e[row][0..n). */
 static void LUC_S(load)(const luc_sort_plan *p, const row_place *at, int rows, int64_t from,
@@ -53,7 +53,7 @@ static void LUC_S(store)(const luc_sort_plan *p, const row_place *at, int rows, 
     }
 }
 
-/* ---- sorting -------------------------------------------------------------------------------- */
+/* ---- sorting --------------------------------------------------------------------------------- */
 
 /* One pass: moves a to b by digit d; equal digits keep their order. places: where each digit
  * begins. */

@@ -35,7 +35,7 @@ void luc_feed_end(luc_feed *feed)
     *feed = (luc_feed){.device = feed->device, .backend = feed->backend};
 }
 
-/* ---- batches in host memory ----------------------------------------------------------------- */
+/* ---- batches in host memory ------------------------------------------------------------------ */
 
 static void free_locked(void *user, void *data)
 {
@@ -72,7 +72,7 @@ lucid_tensor *luc_feed_batch(const luc_feed *feed, const lucid_sample_spec *spec
     return t;
 }
 
-/* ---- to the device -------------------------------------------------------------------------- */
+/* ---- to the device --------------------------------------------------------------------------- */
 
 static lucid_tensor *empty_like(const lucid_tensor *t, lucid_device device)
 {

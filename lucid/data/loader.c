@@ -25,7 +25,7 @@ struct lucid_loader {
     int capacity;
 };
 
-/* ---- checks --------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 /* A batch of n samples must be a tensor that can exist. */
 static bool check_spec(const lucid_sample_spec *spec, int64_t n, const char *name)
@@ -76,7 +76,7 @@ static bool check_options(const lucid_loader_options *options)
     return true;
 }
 
-/* ---- making and freeing --------------------------------------------------------------------- */
+/* ---- making and freeing ---------------------------------------------------------------------- */
 
 static size_t sample_bytes(const lucid_sample_spec *spec)
 {
@@ -172,7 +172,7 @@ void lucid_loader_free(lucid_loader *loader)
     luc_live_add(LUC_LIVE_LOADERS, -1);
 }
 
-/* ---- batches -------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 /* Prepares the job of a batch of this epoch. */
 static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
@@ -355,7 +355,7 @@ bool lucid_loader_set_epoch(lucid_loader *loader, int64_t epoch)
     return true;
 }
 
-/* ---- what a loader is ----------------------------------------------------------------------- */
+/* ---- what a loader is ------------------------------------------------------------------------ */
 
 int64_t lucid_loader_size(const lucid_loader *loader)
 {

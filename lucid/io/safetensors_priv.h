@@ -29,7 +29,8 @@ lucid_safetensors *luc_safetensors_read(int fd, const char *path, const char *op
 /* Whether tensor i has this name, dtype and shape and lies `begin` bytes after the header. */
 bool luc_safetensors_is(const lucid_safetensors *file, int64_t i, const char *name,
                         const lucid_tensor *tensor, size_t begin);
-/* Why lucid cannot hold tensor i; the caller that needs the tensor raises it. LUCID_OK if it can. */
+/* Why lucid cannot hold tensor i; the caller that needs the tensor raises it. LUCID_OK if it
+ * can. */
 lucid_code luc_safetensors_refusal(const lucid_safetensors *file, int64_t i, char *text,
                                    size_t size);
 

@@ -175,8 +175,8 @@ static bool count_members(const lucid_safetensors *f, luc_json j, size_t *member
                      f->path, j.error, j.error_at);
 }
 
-/* A string of the header, decoded into f->text, which is large enough for all strings: in the header
- * each takes two bytes more. NULL if there is none. */
+/* A string of the header, decoded into f->text, which is large enough for all strings: in the
+ * header each takes two bytes more. NULL if there is none. */
 static const char *read_string(lucid_safetensors *f, luc_json *j)
 {
     char *text = f->text + f->text_used;

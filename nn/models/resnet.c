@@ -60,7 +60,7 @@ static lucid_module *finished(lucid_module *m, bool ok)
     return NULL;
 }
 
-/* ---- the basic block ------------------------------------------------------------------------ */
+/* ---- the basic block ------------------------------------------------------------------------- */
 
 /* The shortcut without parameters: it leaves out pixels and adds channels of zeros. x [N,C,H,W]. */
 static lucid_tensor *thin_and_pad(const nn_BasicBlock *b, lucid_tensor *x)
@@ -112,7 +112,7 @@ static lucid_module *basic_block(int64_t in, int64_t out, int64_t stride, bool c
     return finished(m, ok);
 }
 
-/* ---- the bottleneck ------------------------------------------------------------------------- */
+/* ---- the bottleneck -------------------------------------------------------------------------- */
 
 static lucid_tensor *bottleneck_forward(lucid_module *m, lucid_tensor *x)
 {
@@ -148,7 +148,7 @@ static lucid_module *bottleneck(int64_t in, int64_t out, int64_t stride)
     return finished(m, ok);
 }
 
-/* ---- the network ---------------------------------------------------------------------------- */
+/* ---- the network ----------------------------------------------------------------------------- */
 
 typedef struct plan {
     int depth;

@@ -26,7 +26,7 @@ void luc_conv2d_channels_last(luc_conv2d_params *p)
     memcpy(p->w_stride, w, sizeof w);
 }
 
-/* ---- float ---------------------------------------------------------------------------------- */
+/* ---- float ----------------------------------------------------------------------------------- */
 
 typedef enum {
     PLAIN,
@@ -422,7 +422,7 @@ static void grad_weight_f32(const luc_conv2d_params *p, const float *x, const fl
     if (dbias) luc_conv_weight_get()->run_bias(p, dy, dbias, workspace);
 }
 
-/* ---- float16 and bfloat16: converted whole, computed in float ------------------------------- */
+/* ---- float16 and bfloat16: converted whole, computed in float -------------------------------- */
 
 /* The span of elements that a tensor of these sizes and strides touches. */
 static int64_t span(const int64_t size[4], const int64_t stride[4])
@@ -446,7 +446,7 @@ static spans spans_of(const luc_conv2d_params *p)
     return (spans){.x = span(x, p->x_stride), .w = span(w, p->w_stride), .y = span(y, p->y_stride)};
 }
 
-/* ---- every type ----------------------------------------------------------------------------- */
+/* ---- every type ------------------------------------------------------------------------------ */
 
 /* Whether the result of the pass has no elements. */
 static bool writes_nothing(const luc_conv2d_params *p, luc_conv_pass pass)

@@ -14,7 +14,7 @@ enum {
     TAPS = 3,   /* of the weight gradient, in each direction, in registers together */
 };
 
-/* ---- forward and input gradient ------------------------------------------------------------- */
+/* ---- forward and input gradient -------------------------------------------------------------- */
 
 typedef struct {
     const luc_conv2d_params *p;
@@ -253,7 +253,7 @@ static void conv_depthwise_grad_input(const luc_conv2d_params *p, const float *d
         }
 }
 
-/* ---- weight gradient ------------------------------------------------------------------------ */
+/* ---- weight gradient ------------------------------------------------------------------------- */
 
 typedef struct {
     const luc_conv2d_params *p;

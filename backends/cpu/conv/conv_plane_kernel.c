@@ -169,7 +169,7 @@ static void fill_tables(plan *g)
             }
 }
 
-/* ---- copies of x ---------------------------------------------------------------------------- */
+/* ---- copies of x ----------------------------------------------------------------------------- */
 
 /* Copies every second number at p, n in all. */
 LUC_INLINE void copy_even(float *to, const float *p, int64_t n)
@@ -278,7 +278,7 @@ static void copy_channels(const plan *g, const chunk *k, int64_t c, int64_t coun
     }
 }
 
-/* ---- sums ----------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 #define RUN_B(i)                             \
     static void run_1_##i(const luc_dots *t) \
@@ -409,7 +409,7 @@ static void conv_plane_run(const luc_conv2d_params *p, const float *x, const flo
     luc_parallel_for(g.blocks * g.trios * g.tap_tiles, 16, gather, &g);
 }
 
-/* ---- bias gradient -------------------------------------------------------------------------- */
+/* ---- bias gradient --------------------------------------------------------------------------- */
 
 typedef struct {
     const luc_conv2d_params *p;

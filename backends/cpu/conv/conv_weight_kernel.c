@@ -361,7 +361,7 @@ static void conv_weight_run(const luc_conv2d_params *p, const float *x, const fl
     luc_parallel_for(p->groups * g.panels * g.taps, 1, gather, &g);
 }
 
-/* ---- bias gradient: dy summed over pixels, in double ---------------------------------------- */
+/* ---- bias gradient: dy summed over pixels, in double ----------------------------------------- */
 
 typedef struct {
     const luc_conv2d_params *p;
