@@ -7,11 +7,11 @@
 
 /* A node, or a leaf, that the roots depend on. */
 typedef struct luc_slot {
-    lucid_node *fn;     /* not owned: the roots hold the graph */
-    lucid_tensor *leaf; /* one of the two */
-    int waits;          /* edges that lead here and have not delivered */
-    bool wanted;        /* run it: it leads to a gradient that was asked for */
-    bool target;        /* gradients of its own were asked for */
+    lucid_node *fn;                        /* not owned: the roots hold the graph */
+    lucid_tensor *leaf;                    /* one of the two */
+    int waits;                             /* edges that lead here and have not delivered */
+    bool wanted;                           /* run it: it leads to a gradient that was asked for */
+    bool target;                           /* gradients of its own were asked for */
     lucid_tensor *grad[LUCID_MAX_OUTPUTS]; /* owned: the sums so far */
 } luc_slot;
 
