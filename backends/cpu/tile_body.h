@@ -47,7 +47,7 @@ enum {
 };
 
 /* Finishes one whole vector of a row and stores it in C. */
-LUC_INLINE void FN(put)(const int flags, T *c, const T *r, V x, V scale, V bias)
+LUC_INLINE void FN(store_finished)(const int flags, T *c, const T *r, V x, V scale, V bias)
 {
     if (flags & LUC_TILE_ADD) x = OP(add)(OP(load)(c), x);
     x = OP(fma)(x, scale, bias);
@@ -125,13 +125,13 @@ LUC_INLINE void FN(tile)(const TILE *t, const int m, const int vectors)
         const V b1 = adds && vectors > 1 ? OP(load)(t->bias + LANES) : none;
         const T *r0 = plain & LUC_TILE_RESIDUAL ? t->r0 : t->c0;
         const T *r1 = plain & LUC_TILE_RESIDUAL ? t->r1 : t->c1;
-#define PUT(r)                                                                  \
-    if (m > r) {                                                                \
-        const int64_t at = (r < HALF ? r : r - HALF) * t->c_row;                \
-        T *c = ROW_C(r);                                                        \
-        const T *from = (r < HALF ? r0 : r1) + at;                              \
-        FN(put)(plain, c, from, x##r, s0, b0);                                  \
-        if (vectors > 1) FN(put)(plain, c + LANES, from + LANES, y##r, s1, b1); \
+#define PUT(r)                                                                             \
+    if (m > r) {                                                                           \
+        const int64_t at = (r < HALF ? r : r - HALF) * t->c_row;                           \
+        T *c = ROW_C(r);                                                                   \
+        const T *from = (r < HALF ? r0 : r1) + at;                                         \
+        FN(store_finished)(plain, c, from, x##r, s0, b0);                                  \
+        if (vectors > 1) FN(store_finished)(plain, c + LANES, from + LANES, y##r, s1, b1); \
     }
         ROWS(PUT)
 #undef PUT
