@@ -1,4 +1,5 @@
-/* BatchNorm, cases 1 to 13: statistics, momentum, modes, precision. */
+/* BatchNorm, cases 1 to 13 of the list in tests/reference/README.md: statistics, momentum, modes,
+ * precision. */
 #include "tests/nn/batchnorm.h"
 
 TEST_SUITE_ON_DEVICE(batchnorm);

@@ -1,4 +1,4 @@
-/* BatchNorm, cases 14 to 25: odd values, empty batches, dtypes, layouts, sizes. */
+/* BatchNorm, cases 14 to 25 of that list: odd values, empty batches, dtypes, layouts, sizes. */
 #include "tests/nn/batchnorm.h"
 
 #include <unistd.h>

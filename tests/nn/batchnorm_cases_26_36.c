@@ -1,4 +1,4 @@
-/* BatchNorm, cases 26 to 36 (32 is for several processes): second derivatives, changes in place,
+/* BatchNorm, cases 26 to 36 of that list (32 is for several processes): second derivatives, changes in place,
  * frozen layers, old checkpoints, refusals. */
 #include "tests/nn/batchnorm.h"
 
