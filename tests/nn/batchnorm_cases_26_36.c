@@ -1,5 +1,5 @@
-/* BatchNorm, cases 26 to 36 of that list (32 is for several processes): second derivatives, changes in place,
- * frozen layers, old checkpoints, refusals. */
+/* BatchNorm, cases 26 to 36 of that list (32 is for several processes): second derivatives, changes
+ * in place, frozen layers, old checkpoints, refusals. */
 #include "tests/nn/batchnorm.h"
 
 #include "lucid/attrs.h"
