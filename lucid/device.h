@@ -39,13 +39,14 @@ LUCID_API int lucid_get_num_threads(void);
  * calling thread and in the helpers while they work for it. Many CPUs compute with such numbers 50
  * to 300 times slower; a network whose weights or activations have shrunk that far loses nothing by
  * it. Off at first, and in each new thread as in the one that made it; float64 loses its subnormal
- * numbers (below 2.2e-308) too. It changes the thread's own mode, so the program's arithmetic is
- * also done so. A GPU computes as before. set returns what it was before; x86-64 and AArch64 can do
- * it, and on another CPU get goes on returning false. */
+ * numbers (below 2.2e-308) too. It changes the thread's own mode, so it also holds for
+ * the program's own arithmetic in this thread. A GPU computes as before. set returns the old value.
+ * x86-64 and AArch64 can do it; on another CPU get still returns false. */
 LUCID_API bool lucid_set_flush_denormal(bool enabled);
 LUCID_API bool lucid_get_flush_denormal(void);
-/* "ref", "avx2" or "avx512": the kernels that run, chosen by the CPU and capped by LUCID_CPU. One
- * line on stderr says so where LUCID_CPU names no level, and is ignored. */
+/* "ref", "avx2" or "avx512": the kernels that run. They are the best that the CPU has, unless
+ * LUCID_CPU names a lower level. If it names no level it is ignored, and one line on stderr says
+ * so. */
 LUCID_API const char *lucid_cpu_level(void);
 
 LUCID_END_DECLS

@@ -24,7 +24,7 @@ LUCID_API size_t lucid_dtype_size(lucid_dtype dtype);
 LUCID_API const char *lucid_dtype_name(lucid_dtype dtype);
 /* True for f32, f64, f16 and bf16: the types that can require gradients. */
 LUCID_API bool lucid_dtype_is_floating(lucid_dtype dtype);
-/* The type in which a and b meet, as in PyTorch for two tensors of one category of rank
+/* The type to which a and b are promoted, as in PyTorch for two tensors of one category of rank
  * (f16 with bf16 gives f32; u8 with a signed type gives the signed one). LUCID_DTYPE_COUNT where
  * a or b is no dtype. */
 LUCID_API lucid_dtype lucid_promote_types(lucid_dtype a, lucid_dtype b);

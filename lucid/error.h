@@ -59,7 +59,7 @@ LUCID_API void lucid_clear_error(void);
 /* A code's name: "argument", "memory", ... Never NULL. */
 LUCID_API const char *lucid_code_name(lucid_code code);
 
-/* Raises an error from a user's own op or module: the same door as the library's. `op` names what
+/* Raises an error from a user's own op or module, in the same way as the library. `op` names what
  * failed ("my_op"); the message reads "<op>: <formatted text>[; module <path>]".
  * Returns false, so that `return lucid_raise(...)` reads well in a bool function. */
 LUCID_API bool lucid_raise(lucid_code code, const char *op, const char *fmt, ...)

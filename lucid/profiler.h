@@ -9,7 +9,7 @@
  * Every operator that is applied is recorded, in forward and in backward, in all threads, and so is
  * each optimizer step. Time is the thread's wall-clock time. On devices that work in the background
  * it is the time that starting the work takes. A profiled operator costs about a microsecond more;
- * where nothing is profiled, a predictable branch. See docs/performance.md.
+ * where nothing is profiled, it costs a predictable branch. See docs/performance.md.
  *
  * All functions are thread-safe. lucid_profiler_print and lucid_profiler_write_trace show the
  * record as it was at one moment, also while other threads record, restart or reset. */
@@ -42,8 +42,8 @@ typedef struct lucid_profile_entry {
     const char *op; /* "conv2d"; borrowed until the next start or reset, by any thread, as is the
                          * next */
     const char *module; /* "net.layer1.0.conv1": whose forward applied it; "" outside of any */
-    bool backward; /* in lucid_backward: the whole of an operator's backward, under its name, or
-                         * an operator that this consists of */
+    bool backward; /* in lucid_backward: the whole backward of an operator, under its name, or one
+                         * of the operators in it */
     int64_t count;
     double seconds; /* in it */
     double self;    /* in it, but not in operators that it applied itself */
@@ -56,13 +56,13 @@ typedef struct lucid_profile_entry {
 LUCID_API size_t lucid_profiler_size(void);
 LUCID_API bool lucid_profiler_at(size_t i, lucid_profile_entry *entry);
 
-/* A table, the largest self time first: a line an operator, or, by_module, an operator and module.
- * False after an error. */
+/* Prints a table with the largest self time first: one line for each operator or, by_module, for
+ * each operator in each module. False after an error. */
 LUCID_API bool lucid_profiler_print(FILE *file, bool by_module);
-/* Every call as a file for chrome://tracing or ui.perfetto.dev, which takes the place of the one at
- * `path` when it has been written and read back. Needs .trace; false, with an error, without, where
- * the file cannot be written (LUCID_ERR_IO, with the system's reason), and while an error is
- * pending. */
+/* Writes every call to a file for chrome://tracing or ui.perfetto.dev. It replaces the file at
+ * `path` when it has been written and read back. False after an error: if recording began without
+ * .trace, if the file cannot be written (LUCID_ERR_IO, with the system's reason), and while an
+ * error is pending. */
 LUCID_API bool lucid_profiler_write_trace(const char *path);
 
 LUCID_API void lucid_profiler_cleanup(bool *started);

@@ -29,11 +29,11 @@ LUCID_API lucid_tensor *lucid_scope_return(lucid_tensor *tensor);
 /* How many tensors the open scopes of this thread hold. */
 LUCID_API size_t lucid_scope_count(void);
 
-/* A loop without a scope of its own keeps the tensors of all its rounds. So one warning of the
- * program goes to stderr when a scope has taken in at least two tensors for each of 1,000 calls of
- * lucid_forward, lucid_backward or lucid_next that this thread made in it (100 calls where tensors
- * took 1 GiB more meanwhile). False switches it off. Returns whether it was on; default true.
- * Thread-safe. */
+/* A loop without a scope of its own keeps the tensors of all its iterations. So a warning goes to
+ * stderr, once in a program, when a scope has received at least two tensors for each of 1,000 calls
+ * of lucid_forward, lucid_backward or lucid_next that this thread made in it (100 calls, if tensors
+ * took 1 GiB more in that time). False switches the warning off. Returns whether it was on; default
+ * true. Thread-safe. */
 LUCID_API bool lucid_set_scope_warning(bool enabled);
 
 LUCID_API void lucid_scope_cleanup(size_t *depth);

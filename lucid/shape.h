@@ -25,8 +25,8 @@ typedef int64_t lucid_extent;
 
 /* How the elements of a tensor lie in memory. Tensors are logically [N,C,H,W] either way. */
 typedef enum lucid_memory_format {
-    LUCID_PRESERVE,     /* as the input has it */
-    LUCID_CONTIGUOUS,   /* row-major: the last dimension is next to itself */
+    LUCID_PRESERVE,     /* as in the input */
+    LUCID_CONTIGUOUS,   /* row-major: the last dimension has stride 1 */
     LUCID_CHANNELS_LAST /* 4-D: NHWC memory; 5-D: NDHWC memory */
 } lucid_memory_format;
 
@@ -40,16 +40,16 @@ typedef struct lucid_meta {
 } lucid_meta;
 
 /* Shapes are plain values: these functions are safe in any thread. NULL is an error (argument); a
- * shape whose ndim is not in [0, LUCID_MAX_DIMS] has no elements to count, equals nothing, broadcasts
- * with nothing and is written as "[9 dimensions]", without an error. */
-/* Number of elements: the product of dims; 1 for a scalar. -1 where it overflows, a size is negative
- * or ndim is out of range. */
+ * shape whose ndim is not in [0, LUCID_MAX_DIMS] has no elements to count, equals nothing,
+ * broadcasts with nothing and is written as "[9 dimensions]", without an error. */
+/* Number of elements: the product of dims; 1 for a scalar. -1 where it overflows, a size is
+ * negative or ndim is out of range. */
 LUCID_API int64_t lucid_shape_numel(const lucid_shape *shape);
 LUCID_API bool lucid_shape_equal(const lucid_shape *a, const lucid_shape *b);
 /* Writes "[8,64,32,32]" into text, always terminated, and returns text. */
 LUCID_API char *lucid_shape_format(const lucid_shape *shape, char *text, size_t size);
-/* The shape that two shapes broadcast to (NumPy's rule). False, without an error, where they do not.
- * out may be a or b. */
+/* The shape that two shapes broadcast to (NumPy's rule). False, without an error, where they do
+ * not. out may be a or b. */
 LUCID_API bool lucid_shape_broadcast(const lucid_shape *a, const lucid_shape *b, lucid_shape *out);
 
 /* Two numbers as one extent: |h| and |w| below 2^30, else both count as -2^30, which is refused. */

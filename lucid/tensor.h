@@ -203,7 +203,7 @@ LUCID_API int64_t lucid_numel(const lucid_tensor *tensor);
 LUCID_API int64_t lucid_storage_offset(const lucid_tensor *tensor);
 LUCID_API lucid_dtype lucid_tensor_dtype(const lucid_tensor *tensor);
 LUCID_API lucid_device lucid_tensor_device(const lucid_tensor *tensor);
-/* LUCID_CONTIGUOUS or LUCID_CHANNELS_LAST: is the memory in that order, without gaps? */
+/* Whether the memory is in that order (LUCID_CONTIGUOUS or LUCID_CHANNELS_LAST), without gaps. */
 LUCID_API bool lucid_is_contiguous(const lucid_tensor *tensor, lucid_memory_format format);
 /* True when the two share storage (views of one another). */
 LUCID_API bool lucid_shares_storage(const lucid_tensor *a, const lucid_tensor *b);
@@ -217,9 +217,9 @@ LUCID_API const char *lucid_name(const lucid_tensor *tensor); /* "" when unset *
 
 /* The first element, for reading, on the tensor's device. Strides say where the others are. */
 LUCID_API const void *lucid_data(const lucid_tensor *tensor);
-/* The same for writing: counts as an in-place change (the version goes up). Ask again for each
- * round of changes: what is written after an operator has read the tensor goes unnoticed otherwise,
- * by backward and by what is kept of weights in inference. */
+/* The same for writing: counts as an in-place change (the version goes up). Call it
+ * again for each round of changes. Otherwise neither backward nor the packed weights of inference
+ * notice a change that is made after an operator has read the tensor. */
 LUCID_API void *lucid_mutable_data(lucid_tensor *tensor);
 /* The one element of a tensor with numel 1, as double; NAN (with an error) otherwise. Waits for the
  * device. */
