@@ -208,7 +208,7 @@ static block *take_large(size_t k)
 }
 
 /* Gives old blocks back before `size` bytes are taken from the system. */
-static void make_room(size_t size)
+static void return_old_blocks(size_t size)
 {
     const size_t current = atomic_load_explicit(&stats.current, memory_order_relaxed);
     const size_t reserved = atomic_load_explicit(&stats.reserved, memory_order_relaxed);
@@ -228,7 +228,7 @@ bool luc_cache_set_limit(double peaks)
 {
     if (!(peaks >= 1)) return false;
     atomic_store(&limit, peaks);
-    make_room(0);
+    return_old_blocks(0);
     return true;
 }
 
@@ -253,7 +253,7 @@ void *luc_cache_alloc(size_t size)
         show(b);
         atomic_fetch_add_explicit(&stats.hits, 1, memory_order_relaxed);
     } else {
-        if (!exact) make_room(rounded);
+        if (!exact) return_old_blocks(rounded);
         b = system_alloc(rounded);
         if (!b) {
             luc_cache_release();

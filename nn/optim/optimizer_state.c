@@ -139,7 +139,7 @@ static bool count_list(luc_json j, size_t *count)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-static bool put(lucid_state_dict *s, size_t i, const char *name, lucid_tensor *t)
+static bool set_entry(lucid_state_dict *s, size_t i, const char *name, lucid_tensor *t)
 {
     char key[64];
     snprintf(key, sizeof key, "state.%zu.%s", i, name);
@@ -151,10 +151,10 @@ static bool put_param(const lucid_optimizer *opt, const luc_optim_param *p, size
 {
     if (p->step == 0) return true;
     lucid_tensor *step = lucid_from_typed_data((lucid_shape){0}, &p->step, LUCID_I64, NULL);
-    if (!put(s, i, "step", step)) return false;
+    if (!set_entry(s, i, "step", step)) return false;
     for (int k = 0; k < LUC_MAX_MOMENTS; k++)
         if (p->moment[k] && p->started &&
-            !put(s, i, opt->kind->moments[k], lucid_clone(p->moment[k], LUCID_PRESERVE)))
+            !set_entry(s, i, opt->kind->moments[k], lucid_clone(p->moment[k], LUCID_PRESERVE)))
             return false;
     return true;
 }

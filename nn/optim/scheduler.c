@@ -138,7 +138,7 @@ static bool check_options(const lucid_scheduler *s, size_t group, int64_t positi
 }
 
 /* Allocates the anchors of groups that were added since. */
-static bool make_room(lucid_scheduler *s)
+static bool grow_anchors(lucid_scheduler *s)
 {
     size_t n = s->optimizer->n_groups;
     if (n <= s->n_groups) return true;
@@ -152,7 +152,7 @@ static bool make_room(lucid_scheduler *s)
 static bool go(lucid_scheduler *s, int64_t position, bool seek)
 {
     lucid_optimizer *opt = s->optimizer;
-    if (!make_room(s)) return false;
+    if (!grow_anchors(s)) return false;
     for (int assign = 0; assign < 2; assign++) {
         for (size_t i = 0; i < opt->n_groups; i++) {
             luc_optim_group *g = &opt->groups[i];
