@@ -44,7 +44,8 @@ lucid_extent lucid_pair(int64_t h, int64_t w)
 void lucid_extent_get(lucid_extent extent, int64_t pair[2])
 {
     if (!pair) {
-        luc_raise(LUCID_ERR_ARGUMENT, "extent_get", "pair: expected room for two numbers, got NULL");
+        luc_raise(LUCID_ERR_ARGUMENT, "extent_get",
+                  "pair: expected room for two numbers, got NULL");
         return;
     }
     pair[0] = pair[1] = extent;

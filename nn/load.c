@@ -32,22 +32,13 @@ static bool note_name(luc_string *list, const char *name)
     return luc_string_printf(list, "%s%s", list->length ? ", " : "", name);
 }
 
-/* Two names of one parameter (tied weights): the same elements of the same memory. */
-static bool is_same(const lucid_tensor *a, const lucid_tensor *b)
-{
-    return a->storage == b->storage && a->view.data == b->view.data &&
-           a->view.dtype == b->view.dtype &&
-           luc_dims_equal(a->view.ndim, a->view.dims, b->view.ndim, b->view.dims) &&
-           luc_dims_equal(a->view.ndim, a->view.strides, b->view.ndim, b->view.strides);
-}
-
 /* Whether a tensor that the state lacks comes under another name: safetensors.torch.save_model
  * writes one of the names only. */
 static bool comes_as_another(const load *l, size_t i)
 {
     const luc_state_item *items = l->wanted->tensors.items;
     for (size_t k = 0; k < l->wanted->tensors.count; k++)
-        if (k != i && is_same(items[k].tensor, items[i].tensor) &&
+        if (k != i && luc_state_is_tied(items[k].tensor, items[i].tensor) &&
             luc_state_find(&l->state->tensors, items[k].name))
             return true;
     return false;

@@ -167,8 +167,7 @@ lucid_state_dict *lucid_state_dict_shallow_copy(const lucid_state_dict *from)
     return NULL;
 }
 
-/* The same elements of the same memory: tied weights are two such entries. */
-static bool is_same(const lucid_tensor *a, const lucid_tensor *b)
+bool luc_state_is_tied(const lucid_tensor *a, const lucid_tensor *b)
 {
     return a == b || (a->storage == b->storage && a->view.data == b->view.data &&
                       a->view.dtype == b->view.dtype &&
@@ -181,7 +180,7 @@ static lucid_tensor *copied(const lucid_state_dict *from, const lucid_state_dict
 {
     lucid_tensor *t = from->tensors.items[i].tensor;
     for (size_t k = 0; k < i; k++)
-        if (is_same(from->tensors.items[k].tensor, t)) return s->tensors.items[k].tensor;
+        if (luc_state_is_tied(from->tensors.items[k].tensor, t)) return s->tensors.items[k].tensor;
     return lucid_clone(t, LUCID_PRESERVE);
 }
 

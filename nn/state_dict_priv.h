@@ -31,6 +31,8 @@ bool luc_check_state(const lucid_state_dict *s, const char *op);
 luc_state_item *luc_state_find(const luc_state_table *table, const char *name);
 /* Adds a name whose tensor lucid cannot hold, with the error that asking for it is. */
 bool luc_state_set_foreign(lucid_state_dict *s, const char *name, lucid_code code, const char *why);
+/* Whether two entries are the same elements of the same memory: tied weights are. */
+bool luc_state_is_tied(const lucid_tensor *a, const lucid_tensor *b);
 /* False, with an error raised, where there are such names: for what needs every tensor. */
 bool luc_state_is_whole(const lucid_state_dict *s, const char *op);
 

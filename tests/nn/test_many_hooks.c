@@ -619,8 +619,7 @@ static bool work(void)
         ok = k ? lucid_checkpoint_into(lstm, (x, h0, NULL), (&out[0], &out[1], &out[2]))
                : lucid_forward_into(lstm, (x, h0, NULL), (&out[0], &out[1], &out[2]));
         lucid_tensor *d = k ? lucid_checkpoint(net, out[1]) : lucid_forward(net, out[1]);
-        lucid_tensor *loss =
-            lucid_forward(criterion, lucid_stack((d, d), 1), target);
+        lucid_tensor *loss = lucid_forward(criterion, lucid_stack((d, d), 1), target);
         lucid_tensor *soft = lucid_forward(criterion, h0, lucid_detach(h0));
         lucid_tensor *sum = lucid_add(lucid_add(loss, soft), lucid_sum(out[2]));
         ok = ok && lucid_backward(sum);

@@ -37,7 +37,8 @@ Test(messages, functions_that_are_made_of_others_keep_their_name)
     lucid_tensor *i = ones(SHAPE(2, 3), LUCID_I64), *b = ones(SHAPE(2, 3), LUCID_BOOL);
     lucid_tensor *leaf = lucid_requires_grad_(ones(SHAPE(2, 3), LUCID_F32), true);
     NAMED("max", lucid_max_opt(f, SHAPE(9), NULL), "dims: expected a dimension");
-    NAMED("min", lucid_min_opt(ones(SHAPE(0), LUCID_F32), LUCID_ALL, NULL), "x: expected at least one");
+    NAMED("min", lucid_min_opt(ones(SHAPE(0), LUCID_F32), LUCID_ALL, NULL),
+          "x: expected at least one");
     NAMED("clone", lucid_clone(NULL, LUCID_PRESERVE), "x: expected a tensor");
     NAMED("contiguous", lucid_contiguous(f, LUCID_CHANNELS_LAST), "x: expected 4-D");
     NAMED("sub_scalar", lucid_sub_scalar(NULL, 1), "x: expected a tensor");
@@ -157,10 +158,12 @@ Test(messages, backward_says_that_nothing_was_recorded)
     NAMED("backward", lucid_backward_opt(loss, NULL), "inside of LUCID_NO_GRAD");
     NAMED("backward", lucid_backward_opt(view, NULL), "inside of LUCID_NO_GRAD");
     NAMED("retain_grad", lucid_retain_grad(loss), "inside of LUCID_NO_GRAD");
-    NAMED("backward", lucid_backward_opt(lucid_sum_opt(x, LUCID_ALL, NULL), NULL), "got one that does not");
-    NAMED("backward",
-          lucid_backward_opt(lucid_detach(lucid_sum_opt(lucid_forward(m, x), LUCID_ALL, NULL)), NULL),
+    NAMED("backward", lucid_backward_opt(lucid_sum_opt(x, LUCID_ALL, NULL), NULL),
           "got one that does not");
+    NAMED(
+        "backward",
+        lucid_backward_opt(lucid_detach(lucid_sum_opt(lucid_forward(m, x), LUCID_ALL, NULL)), NULL),
+        "got one that does not");
     lucid_module_free(m);
 }
 

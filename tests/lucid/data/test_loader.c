@@ -424,8 +424,8 @@ Test(loader, a_loop_after_an_error_has_every_batch)
             lucid_clear_error();
             while (lucid_next(loader, &b)) m++;
             cr_expect(n == at && m == 10,
-                      "workers %d: the loop ended at batch %d, the next one has %d of 10", workers, n,
-                      m);
+                      "workers %d: the loop ended at batch %d, the next one has %d of 10", workers,
+                      n, m);
             lucid_loader_free(loader);
         }
 }
