@@ -3,6 +3,7 @@
  * This is the path of every operation: on small tensors its own cost is what counts. It allocates
  * the outputs and, when recording, one node; it clears nothing that it does not use. */
 #include "autograd/autocast_priv.h"
+#include "autograd/fuse_priv.h"
 #include "autograd/node_priv.h"
 #include "lucid/backend_priv.h"
 #include "lucid/stack_priv.h"
@@ -76,7 +77,8 @@ static bool check_inputs(lucid_call *c)
             return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected a tensor, got NULL",
                              luc_argument_name(op, i).s);
         }
-        if (luc_has_ended(t)) return luc_raise_ended(t, op->name, luc_argument_name(op, i).s);
+        if (!luc_is_plain(t) && !luc_look_closer(t, op->name, luc_argument_name(op, i).s, true))
+            return false;
         if (!first)
             first = t;
         else if (t->storage->device.type != first->storage->device.type ||
@@ -241,12 +243,29 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace
     return b && luc_kernel_call(b, c->device, kernel, workspace, c->op->name, &args);
 }
 
+/* Calls the kernel. What it writes besides its outputs goes to another version. */
+static bool run_and_mutate(const lucid_call *c, lucid_kernel kernel, lucid_workspace_fn workspace,
+                           lucid_tensor *const *in, lucid_tensor *const *out)
+{
+    const uint32_t mutated = c->op->mutates ? c->op->mutates(c) : 0;
+    for (uint32_t m = mutated; m; m &= m - 1) {
+        const int i = __builtin_ctz(m);
+        if (in[i] && !luc_before_write(in[i]->storage)) return false;
+    }
+    if (!run_kernel(c, kernel, workspace, in, out)) return false;
+    for (uint32_t m = mutated; m; m &= m - 1) {
+        const int i = __builtin_ctz(m);
+        if (in[i]) luc_storage_bump(in[i]->storage);
+    }
+    return true;
+}
+
 bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor *const *out)
 {
     lucid_workspace_fn workspace;
     lucid_kernel kernel = luc_call_kernel(c, &workspace);
     if (!kernel) return luc_call_no_kernel(c);
-    return run_kernel(c, kernel, workspace, in, out);
+    return run_and_mutate(c, kernel, workspace, in, out);
 }
 
 /* Outputs made by other operators, without recording; temporaries die here. */
@@ -254,6 +273,7 @@ static bool compose(const lucid_call *c, lucid_tensor **outputs)
 {
     bool grad_mode = lucid_set_grad_enabled(false);
     size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF); /* .infer has said the dtypes */
+    const luc_fuse_pause pause = luc_fuse_pause_begin(); /* nothing that is made here waits */
     size_t scope = lucid_scope_begin();
     lucid_tensor *made[LUCID_MAX_OUTPUTS] = {NULL};
     bool ok = scope && c->op->compose(c, made);
@@ -276,6 +296,7 @@ static bool compose(const lucid_call *c, lucid_tensor **outputs)
         outputs[i] = lucid_scope_return(made[i]);
     }
     lucid_scope_end(scope);
+    luc_fuse_pause_end(pause);
     lucid_autocast_end(autocast);
     lucid_set_grad_enabled(grad_mode);
     return ok;
@@ -291,12 +312,7 @@ static bool compute(const lucid_call *c, lucid_tensor **outputs)
         if (!outputs[i]) return false;
         outputs[i]->no_grad = luc_grad_off;
     }
-    if (!run_kernel(c, kernel, workspace, c->in, outputs)) return false;
-    for (uint32_t m = c->op->mutates; m; m &= m - 1) {
-        int i = __builtin_ctz(m);
-        if (i < c->n_in && c->in[i]) luc_storage_bump(c->in[i]->storage);
-    }
-    return true;
+    return run_and_mutate(c, kernel, workspace, c->in, outputs);
 }
 
 static bool view(const lucid_call *c, lucid_tensor **outputs)
@@ -310,9 +326,9 @@ static bool view(const lucid_call *c, lucid_tensor **outputs)
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
-/* With the inputs as they are. */
-static bool apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
-                  lucid_tensor **outputs)
+/* Here and now, with the inputs as they are. */
+static bool apply_now(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                      lucid_tensor **outputs)
 {
     lucid_call c; /* not cleared: 600 bytes, of which few are used */
     luc_span span;
@@ -330,28 +346,40 @@ no_memory:
     return false;
 }
 
+/* With the inputs as they are. first: the caller takes output 0 only. */
+static inline bool apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
+                         lucid_tensor **outputs, bool first)
+{
+    if (__builtin_expect(luc_fusing, false)) {
+        const luc_fused fused = luc_fuse_apply(op, inputs, n, attrs, outputs, first);
+        if (fused != LUC_NOT_FUSED) return fused == LUC_FUSED;
+    }
+    return apply_now(op, inputs, n, attrs, outputs);
+}
+
 /* With the inputs cast. Casts that nobody keeps die here. */
 static bool apply_cast(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
-                       lucid_dtype dtype, lucid_tensor **outputs)
+                       lucid_dtype dtype, lucid_tensor **outputs, bool first)
 {
     lucid_tensor *cast[LUC_MAX_APPLY];
     size_t scope = lucid_scope_begin();
-    bool ok =
-        scope && luc_autocast_inputs(inputs, n, dtype, cast) && apply(op, cast, n, attrs, outputs);
-    for (int i = 0; i < op->n_out && i < LUCID_MAX_OUTPUTS; i++)
+    bool ok = scope && luc_autocast_inputs(inputs, n, dtype, cast) &&
+              apply(op, cast, n, attrs, outputs, first);
+    for (int i = 0; i < (first ? 1 : op->n_out) && i < LUCID_MAX_OUTPUTS; i++)
         outputs[i] = ok ? lucid_scope_return(outputs[i]) : NULL;
     lucid_scope_end(scope);
     return ok;
 }
 
-static bool apply_any(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
-                      lucid_tensor **outputs)
+static inline bool apply_as_autocast_says(const lucid_op *op, lucid_tensor *const *inputs, int n,
+                                          const void *attrs, lucid_tensor **outputs, bool first)
 {
     if (luc_autocast_is_on() && op->autocast && n >= 0 && n <= LUC_MAX_APPLY) {
         lucid_dtype dtype = luc_autocast_target(op, inputs, n);
-        if (dtype != LUCID_DTYPE_COUNT) return apply_cast(op, inputs, n, attrs, dtype, outputs);
+        if (dtype != LUCID_DTYPE_COUNT)
+            return apply_cast(op, inputs, n, attrs, dtype, outputs, first);
     }
-    return apply(op, inputs, n, attrs, outputs);
+    return apply(op, inputs, n, attrs, outputs, first);
 }
 
 bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
@@ -361,12 +389,12 @@ bool lucid_apply_multi(const lucid_op *op, lucid_tensor *const *inputs, int n, c
     if (!outputs)
         return luc_raise(LUCID_ERR_ARGUMENT, op->name, "outputs: expected room for %d, got NULL",
                          op->n_out);
-    return apply_any(op, inputs, n, attrs, outputs);
+    return apply_as_autocast_says(op, inputs, n, attrs, outputs, op->n_out == 1);
 }
 
 lucid_tensor *lucid_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs)
 {
     lucid_tensor *outputs[LUCID_MAX_OUTPUTS];
     if (!luc_check_apply(op, inputs, n, "apply")) return NULL;
-    return apply_any(op, inputs, n, attrs, outputs) ? outputs[0] : NULL;
+    return apply_as_autocast_says(op, inputs, n, attrs, outputs, true) ? outputs[0] : NULL;
 }

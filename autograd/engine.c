@@ -4,6 +4,7 @@
  * it. A node is ready when all of them have delivered; of the ready ones the last recorded runs
  * first, so the order, and with it every sum, is the same in each run. A node's gradients are
  * dropped when its vjp has run, its saved tensors too unless the graph is retained. */
+#include "autograd/fuse_priv.h"
 #include "autograd/run_priv.h"
 #include "lucid/options_priv.h"
 
@@ -227,12 +228,19 @@ static bool run_edges(luc_run *run, lucid_tensor *const *roots, lucid_tensor *co
 {
     size_t scope = lucid_scope_begin_at("lucid_backward", 0);
     if (!scope) return false;
+    if (!luc_before_any_write()) { /* gradients grow in place */
+        luc_run_free(run);
+        lucid_scope_end(scope);
+        return false;
+    }
+    const luc_fuse_pause pause = luc_fuse_pause_begin();
     bool grad_mode = lucid_set_grad_enabled(run->create_graph);
     size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF); /* the dtypes are forward's */
     bool ok = luc_run_discover(run, edges, n) && (!run->selective || mark_targets(run)) &&
               start(run, roots, gradients, edges, n) && walk(run);
     lucid_autocast_end(autocast);
     lucid_set_grad_enabled(grad_mode);
+    luc_fuse_pause_end(pause);
     luc_run_free(run);
     lucid_scope_end(scope);
     return ok;

@@ -1,4 +1,5 @@
 /* inplace.c: operators that write into their first input, and the history that this makes. */
+#include "autograd/fuse_priv.h"
 #include "autograd/node_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/view.h"
@@ -127,10 +128,12 @@ static bool write_result(const lucid_call *c, lucid_tensor *const *read)
     if (luc_call_kernel(c, &workspace)) return luc_call_compute(c, read, &t);
     if (!c->op->compose) return luc_call_no_kernel(c);
     bool grad_mode = lucid_set_grad_enabled(false);
+    const luc_fuse_pause pause = luc_fuse_pause_begin();
     size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF);
     lucid_tensor *made[LUCID_MAX_OUTPUTS] = {NULL};
     bool ok = c->op->compose(c, made) && made[0] && luc_copy_data(t, made[0], c->op->name);
     lucid_autocast_end(autocast);
+    luc_fuse_pause_end(pause);
     lucid_set_grad_enabled(grad_mode);
     return ok;
 }
@@ -142,7 +145,8 @@ static bool apply_inplace(lucid_call *c)
     if (!check_result(c)) return false;
     if (c->needs && !may_change(t)) return refuse_change(t, name_of(c->op).s);
     luc_tensor_get_meta(t, &c->out[0]);
-    if (!take_copies(c, read, keep) || !write_result(c, read)) return false;
+    if (!luc_before_write(t->storage) || !take_copies(c, read, keep) || !write_result(c, read))
+        return false;
     luc_storage_bump(t->storage);
     if (!c->needs) return true;
     lucid_node *fn = luc_node_new(c, &t, keep);
@@ -157,6 +161,10 @@ lucid_tensor *lucid_apply_inplace(const lucid_op *op, lucid_tensor *const *input
     if (n < 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op->name, "inputs: expected at least 1, got %d",
                               n);
+    if (luc_fusing) {
+        const luc_fused fused = luc_fuse_inplace(op, inputs, n, attrs);
+        if (fused != LUC_NOT_FUSED) return fused == LUC_FUSED ? inputs[0] : NULL;
+    }
     if (!luc_call_begin(&c, op, inputs, n, attrs)) return NULL;
     lucid_tensor *t = inputs[0];
     luc_span span;

@@ -126,6 +126,9 @@ void luc_packed_meta(const luc_packed *p, lucid_meta *meta); /* offset 0 */
 /* True for a tensor. A NULL comes from an earlier error, which stays; or else it is the caller's
  * mistake, and is raised here. */
 bool luc_given(const lucid_tensor *t, const char *op, const char *argument);
+/* The same for who reads only dtype, sizes and device before it applies an operator to t: a result
+ * that waits to be computed goes on waiting. */
+bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument);
 /* "[3,4] float32", and "b" for input 1 of a schema "a, b". */
 luc_text luc_packed_text(const luc_packed *p);
 luc_text luc_argument_name(const lucid_op *op, int i);

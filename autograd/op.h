@@ -84,12 +84,14 @@ struct lucid_op {
     int n_in, n_out;    /* n_in -1: any number up to the caller's count (cat) */
     unsigned flags;
     size_t attrs_size;
-    uint32_t mutates; /* bit i: the kernel writes input i (running statistics) */
     int keeps; /* of this input (never the first) kernels may keep a form of their own; 0: of none */
     lucid_autocast_policy autocast; /* the dtype it computes in inside LUCID_AUTOCAST */
     /* Checks the inputs and fills c->out (dtype, sizes, strides). False after lucid_raise. NULL:
      * output 0 is like the broadcast of the inputs, with input 0's dtype. */
     bool (*infer)(lucid_call *c);
+    /* Which inputs the kernel writes (running statistics), bit i for input i: their versions go up.
+     * NULL: none. */
+    uint32_t (*mutates)(const lucid_call *c);
     /* Which inputs and outputs .vjp needs, given c->needs. NULL: none. */
     uint32_t (*saves)(const lucid_call *c);
     /* Sets grad_in, written in operators, so that it can be differentiated again. False after an

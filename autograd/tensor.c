@@ -6,6 +6,7 @@
 lucid_tensor *lucid_requires_grad_(lucid_tensor *t, bool requires_grad)
 {
     if (!luc_given(t, "requires_grad_", "tensor") || !luc_view_refresh(t)) return NULL;
+    if (!luc_before_write(t->storage)) return NULL; /* what was applied to it was recorded then */
     if (t->grad_fn) {
         if (requires_grad) return t;
         return luc_raise_null(LUCID_ERR_ARGUMENT, "requires_grad_",
@@ -30,7 +31,7 @@ bool lucid_requires_grad(const lucid_tensor *t)
 {
     /* A view may have to look at its base first; that is no change that anyone sees. */
     lucid_tensor *looked = (lucid_tensor *)(uintptr_t)t;
-    return t && luc_is_living(t, "requires_grad", "tensor") && luc_view_refresh(looked) &&
+    return t && luc_is_there(t, "requires_grad", "tensor") && luc_view_refresh(looked) &&
            t->requires_grad;
 }
 

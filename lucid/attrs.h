@@ -68,7 +68,13 @@ typedef struct lucid_view_attrs {
 typedef struct lucid_conv2d_attrs {
     int64_t stride[2], padding[2], dilation[2], groups;
     int64_t size[4]; /* the backwards: the sizes of the input or weight that is made */
+    bool relu;       /* conv2d on the CPU: the output goes through ReLU */
 } lucid_conv2d_attrs;
+
+/* linear: inputs (x, weight, bias?). No attributes are the same as all of them 0. */
+typedef struct lucid_linear_attrs {
+    bool relu; /* on the CPU: the output goes through ReLU */
+} lucid_linear_attrs;
 
 /* conv2d_batch_norm: inputs (input, weight, bias?, norm_weight?, norm_bias?, running_mean, running_var,
  * residual?): batch_norm of conv2d with the running statistics, + residual, then ReLU, if `relu`. */

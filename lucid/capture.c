@@ -149,7 +149,7 @@ static bool check(lucid_device device, lucid_step_fn step, const lucid_backend *
 lucid_graph *lucid_capture(lucid_device device, lucid_step_fn step, void *user)
 {
     const lucid_backend *backend = NULL;
-    if (!check(device, step, &backend)) return NULL;
+    if (!check(device, step, &backend) || !luc_before_any_write()) return NULL;
     lucid_graph *g = luc_calloc(1, sizeof *g, "capture");
     if (!g) return NULL;
     luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
@@ -167,6 +167,7 @@ bool lucid_replay(lucid_graph *graph)
     if (!graph) return luc_raise(LUCID_ERR_ARGUMENT, "replay", "graph: expected one, got NULL");
     if (lucid_error_code() != LUCID_OK) return false;
     if (recording) return luc_raise(LUCID_ERR_STATE, "replay", "a step is being captured");
+    if (!luc_before_any_write()) return false;
     return graph->backend ? launch(graph) : run_step(graph);
 }
 

@@ -129,6 +129,15 @@ static void describe(const luc_end *end, char *text, size_t size, const char **a
     }
 }
 
+bool luc_look_closer(const lucid_tensor *t, const char *op, const char *argument, bool compute)
+{
+    const int refs = atomic_load_explicit(&t->refs, memory_order_relaxed);
+    if (refs > 0) return true; /* another thread has just computed it */
+    if (!luc_waits(refs)) return luc_raise_ended(t, op, argument);
+    /* Its values are no change that anyone sees. */
+    return !compute || luc_tensor_autograd.compute((lucid_tensor *)(uintptr_t)t);
+}
+
 bool luc_raise_ended(const lucid_tensor *t, const char *op, const char *argument)
 {
     const int refs = atomic_load_explicit(&t->refs, memory_order_relaxed);

@@ -23,16 +23,36 @@ bool luc_quarantine(lucid_tensor *t);
 /* Frees what this thread keeps. */
 void luc_quarantine_release(void);
 
-static inline bool luc_has_ended(const lucid_tensor *t)
+/* A result that waits to be computed (autograd/defer.c), and memory that its computation will write,
+ * has a count that is so much lower: the one comparison with 0 finds both kinds of tensors that
+ * nobody may read as they are. */
+enum { LUC_WAITS = INT32_MIN / 8 };
+static inline bool luc_waits(int refs)
 {
-    return __builtin_expect(atomic_load_explicit(&t->refs, memory_order_relaxed) <= 0, false);
+    return refs >= LUC_WAITS && refs < LUC_WAITS / 2;
+}
+
+/* Neither ended nor waiting. */
+static inline bool luc_is_plain(const lucid_tensor *t)
+{
+    return __builtin_expect(atomic_load_explicit(&t->refs, memory_order_acquire) > 0, true);
 }
 /* Raises the error of an argument that has ended; returns false. */
 bool luc_raise_ended(const lucid_tensor *t, const char *op, const char *argument);
-/* False, with that error, where t has ended. NULL is for the caller to judge: true. */
+/* For a tensor that is not plain. One that waits is computed, if `compute`. False after an error:
+ * that one's, or that of a tensor that has ended. */
+bool luc_look_closer(const lucid_tensor *t, const char *op, const char *argument, bool compute);
+/* False, with that error, where t has ended. NULL is for the caller to judge: true. After this a
+ * tensor has its values. */
 static inline bool luc_is_living(const lucid_tensor *t, const char *op, const char *argument)
 {
-    return !t || !luc_has_ended(t) || luc_raise_ended(t, op, argument);
+    return !t || luc_is_plain(t) || luc_look_closer(t, op, argument, true);
+}
+/* The same for those who read only dtype, sizes, strides and device, or hand t on: it may go on
+ * waiting. */
+static inline bool luc_is_there(const lucid_tensor *t, const char *op, const char *argument)
+{
+    return !t || luc_is_plain(t) || luc_look_closer(t, op, argument, false);
 }
 
 #endif

@@ -111,7 +111,7 @@ void lucid_scope_cleanup(size_t *depth)
 lucid_tensor *lucid_scope_return(lucid_tensor *tensor)
 {
     scope_stack *s = &stack;
-    if (!luc_is_living(tensor, "scope_return", "tensor")) return NULL;
+    if (!luc_is_there(tensor, "scope_return", "tensor")) return NULL;
     if (!tensor || s->depth == 0) return tensor;
     size_t mark = s->marks[s->depth - 1].begin;
     for (size_t i = s->count; i > mark; i--) {

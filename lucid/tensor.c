@@ -8,10 +8,19 @@
 #include <string.h>
 
 luc_tensor_hooks luc_tensor_autograd;
+_Thread_local unsigned luc_waiting;
+_Thread_local bool luc_fusing;
 
 /* ---- storage --------------------------------------------------------------------------------- */
 
-luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
+/* Memory of s->size bytes on its device. */
+static bool storage_allocate(luc_storage *s, const char *op)
+{
+    s->data = lucid_backend_get(s->device.type)->alloc(s->device.index, s->size);
+    return s->data || luc_raise_no_memory(s->device, s->size, "", op);
+}
+
+static luc_storage *storage_without_data(lucid_device device, size_t size, const char *op)
 {
     const lucid_backend *b = lucid_backend_get(device.type);
     if (!b) return NULL;
@@ -23,18 +32,19 @@ luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
     luc_storage *s = luc_pool_alloc(sizeof *s, op);
     if (!s) return NULL;
     memset(s, 0, sizeof *s);
-    size = size ? size : 1; /* so that there is an address, and free gets what alloc got */
-    s->data = b->alloc(device.index, size);
-    if (!s->data) {
-        luc_pool_free(s, sizeof *s);
-        luc_raise_no_memory(device, size, "", op);
-        return NULL;
-    }
     atomic_init(&s->refs, 1);
     s->device = device;
-    s->size = size;
+    s->size = size ? size : 1; /* so that there is an address, and free gets what alloc got */
     luc_live_add(LUC_LIVE_STORAGES, 1);
     return s;
+}
+
+luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
+{
+    luc_storage *s = storage_without_data(device, size, op);
+    if (!s || storage_allocate(s, op)) return s;
+    luc_storage_release(s);
+    return NULL;
 }
 
 luc_storage *luc_storage_retain(luc_storage *s)
@@ -48,7 +58,7 @@ void luc_storage_release(luc_storage *s)
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
     if (s->foreign) {
         if (s->free) s->free(s->user, s->data);
-    } else {
+    } else if (s->data) {
         lucid_backend_get(s->device.type)->free(s->device.index, s->data, s->size);
     }
     if (s->kept) luc_keep_drop(s);
@@ -120,12 +130,33 @@ static int64_t extent(const lucid_meta *meta)
     return ok ? (empty ? 0 : n) : -1;
 }
 
-lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op)
+static inline int64_t bytes_of(const lucid_meta *meta, const char *op)
 {
     const int64_t bytes = extent(meta);
     if (bytes < 0)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "shape: the size of %s overflows",
-                              luc_dims_text(meta->ndim, meta->dims).s);
+        luc_raise(LUCID_ERR_ARGUMENT, op, "shape: the size of %s overflows",
+                  luc_dims_text(meta->ndim, meta->dims).s);
+    return bytes;
+}
+
+lucid_tensor *luc_tensor_without_data(const lucid_meta *meta, lucid_device device, const char *op)
+{
+    const int64_t bytes = bytes_of(meta, op);
+    luc_storage *s = bytes < 0 ? NULL : storage_without_data(device, (size_t)bytes, op);
+    return s ? tensor_on(s, meta, op) : NULL;
+}
+
+bool luc_tensor_allocate(lucid_tensor *t, const char *op)
+{
+    if (!t->storage->data && !storage_allocate(t->storage, op)) return false;
+    t->view.data = t->storage->data;
+    return true;
+}
+
+lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op)
+{
+    const int64_t bytes = bytes_of(meta, op);
+    if (bytes < 0) return NULL;
     luc_storage *s = luc_storage_new(device, (size_t)bytes, op);
     if (!s) return NULL;
     lucid_tensor *t = tensor_on(s, meta, op);
@@ -155,7 +186,9 @@ void luc_tensor_swap_data(lucid_tensor *t, lucid_tensor *from)
 
 lucid_tensor *lucid_retain(lucid_tensor *t)
 {
-    if (t && atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed) <= 0) {
+    if (!t) return NULL;
+    const int refs = atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    if (__builtin_expect(refs <= 0, false) && !luc_waits(refs)) {
         atomic_fetch_sub_explicit(&t->refs, 1, memory_order_relaxed);
         luc_raise_ended(t, "retain", "tensor");
         return NULL;
@@ -163,9 +196,14 @@ lucid_tensor *lucid_retain(lucid_tensor *t)
     return t;
 }
 
-/* A release too many: of a tensor that was not retained, most likely. */
-static void refuse_release(lucid_tensor *t)
+/* The count before was not positive. */
+static void release_other(lucid_tensor *t, int refs)
 {
+    if (luc_waits(refs - 1)) {
+        if (refs - 1 == LUC_WAITS) luc_tensor_autograd.forget(t);
+        return;
+    }
+    /* A release too many: of a tensor that was not retained, most likely. */
     atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
     luc_raise_ended(t, "release", "tensor");
 }
@@ -175,7 +213,7 @@ void lucid_release(lucid_tensor *t)
     if (!t) return;
     const int refs = atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel);
     if (refs != 1) {
-        if (__builtin_expect(refs <= 0, false)) refuse_release(t);
+        if (__builtin_expect(refs <= 0, false)) release_other(t, refs);
         return;
     }
     if ((t->grad_fn || t->grad || t->extra) && luc_tensor_autograd.release)
@@ -191,12 +229,12 @@ void lucid_release(lucid_tensor *t)
 
 int lucid_ndim(const lucid_tensor *t)
 {
-    return t && luc_is_living(t, "ndim", "tensor") ? t->view.ndim : 0;
+    return t && luc_is_there(t, "ndim", "tensor") ? t->view.ndim : 0;
 }
 
 int64_t lucid_size(const lucid_tensor *t, int dim)
 {
-    if (!t || !luc_is_living(t, "size", "tensor")) return 0;
+    if (!t || !luc_is_there(t, "size", "tensor")) return 0;
     if (t->view.ndim == 0) {
         luc_raise(LUCID_ERR_ARGUMENT, "size", "dim: a 0-d tensor has no dimensions, got %d", dim);
         return 0;
@@ -207,7 +245,7 @@ int64_t lucid_size(const lucid_tensor *t, int dim)
 
 int64_t lucid_stride(const lucid_tensor *t, int dim)
 {
-    if (!t || !luc_is_living(t, "stride", "tensor")) return 0;
+    if (!t || !luc_is_there(t, "stride", "tensor")) return 0;
     if (t->view.ndim == 0) {
         luc_raise(LUCID_ERR_ARGUMENT, "stride", "dim: a 0-d tensor has no dimensions, got %d", dim);
         return 0;
@@ -219,7 +257,7 @@ int64_t lucid_stride(const lucid_tensor *t, int dim)
 lucid_shape lucid_tensor_shape(const lucid_tensor *t)
 {
     lucid_shape s = {0};
-    if (!t || !luc_is_living(t, "tensor_shape", "tensor")) return s;
+    if (!t || !luc_is_there(t, "tensor_shape", "tensor")) return s;
     s.ndim = t->view.ndim;
     memcpy(s.dims, t->view.dims, (size_t)s.ndim * sizeof *s.dims);
     return s;
@@ -227,27 +265,27 @@ lucid_shape lucid_tensor_shape(const lucid_tensor *t)
 
 int64_t lucid_numel(const lucid_tensor *t)
 {
-    return t && luc_is_living(t, "numel", "tensor") ? t->numel : 0;
+    return t && luc_is_there(t, "numel", "tensor") ? t->numel : 0;
 }
 
 int64_t lucid_storage_offset(const lucid_tensor *t)
 {
-    return t && luc_is_living(t, "storage_offset", "tensor") ? t->offset : 0;
+    return t && luc_is_there(t, "storage_offset", "tensor") ? t->offset : 0;
 }
 
 lucid_dtype lucid_tensor_dtype(const lucid_tensor *t)
 {
-    return t && luc_is_living(t, "tensor_dtype", "tensor") ? t->view.dtype : LUCID_F32;
+    return t && luc_is_there(t, "tensor_dtype", "tensor") ? t->view.dtype : LUCID_F32;
 }
 
 lucid_device lucid_tensor_device(const lucid_tensor *t)
 {
-    return t && luc_is_living(t, "tensor_device", "tensor") ? t->storage->device : lucid_cpu();
+    return t && luc_is_there(t, "tensor_device", "tensor") ? t->storage->device : lucid_cpu();
 }
 
 bool lucid_is_contiguous(const lucid_tensor *t, lucid_memory_format format)
 {
-    if (!t || !luc_is_living(t, "is_contiguous", "tensor")) return false;
+    if (!t || !luc_is_there(t, "is_contiguous", "tensor")) return false;
     if (format == LUCID_CHANNELS_LAST)
         return luc_is_channels_last(t->view.ndim, t->view.dims, t->view.strides);
     return luc_is_contiguous(t->view.ndim, t->view.dims, t->view.strides);
@@ -267,7 +305,7 @@ uint64_t lucid_tensor_version(const lucid_tensor *t)
 
 bool lucid_set_name(lucid_tensor *t, const char *name)
 {
-    if (!t || !luc_is_living(t, "set_name", "tensor")) return false;
+    if (!t || !luc_is_there(t, "set_name", "tensor")) return false;
     char *copy = NULL;
     if (name && !(copy = luc_strdup(name, "set_name"))) return false;
     luc_free(t->name);
@@ -277,7 +315,7 @@ bool lucid_set_name(lucid_tensor *t, const char *name)
 
 const char *lucid_name(const lucid_tensor *t)
 {
-    return t && luc_is_living(t, "name", "tensor") && t->name ? t->name : "";
+    return t && luc_is_there(t, "name", "tensor") && t->name ? t->name : "";
 }
 
 const void *lucid_data(const lucid_tensor *t)
@@ -288,6 +326,7 @@ const void *lucid_data(const lucid_tensor *t)
 void *lucid_mutable_data(lucid_tensor *t)
 {
     if (!t || !luc_is_living(t, "mutable_data", "tensor")) return NULL;
+    if (!luc_before_pointer() || !luc_before_write(t->storage)) return NULL;
     luc_storage_bump(t->storage);
     return t->view.data;
 }

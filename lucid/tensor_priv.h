@@ -55,15 +55,50 @@ struct lucid_tensor {
     lucid_tensor *grad;      /* owned */
     luc_tensor_extra *extra; /* owned by autograd; NULL for most */
     char *name;
-    luc_end end; /* valid only in quarantine */
+    struct luc_deferred *deferred; /* while it waits to be computed: see dangling_priv.h */
+    luc_end end;                   /* valid only in quarantine */
 };
 
 /* What autograd adds to the end of a tensor's life, and of a thread's; set by autograd at load. */
 typedef struct luc_tensor_hooks {
     void (*release)(lucid_tensor *t); /* frees grad_fn, grad and extra */
     void (*end_thread)(void);         /* frees what it keeps for this thread */
+    /* Computes a tensor that waits for it. False after an error. */
+    bool (*compute)(lucid_tensor *t);
+    /* The last reference of a tensor that waits was given back. */
+    void (*forget)(lucid_tensor *t);
+    /* Computes what waits and reads s, which is about to be written. False after an error. */
+    bool (*before_write)(const luc_storage *s);
+    /* Computes all that waits in this thread. False after an error. */
+    bool (*compute_all)(void);
+    /* Until the outermost lucid_forward ends, no result waits: the program has a pointer to memory
+     * that it may write without a word. False after an error. */
+    bool (*stop_waiting)(void);
 } luc_tensor_hooks;
 extern luc_tensor_hooks luc_tensor_autograd;
+
+/* Read on the way of every operation. */
+#define LUC_STATIC_TLS __attribute__((tls_model("initial-exec")))
+/* How many results of this thread wait to be computed; some of them may be done or gone. */
+extern _Thread_local unsigned luc_waiting LUC_STATIC_TLS;
+/* True inside lucid_forward while results may wait. */
+extern _Thread_local bool luc_fusing LUC_STATIC_TLS;
+
+/* Whoever writes into a storage calls this first. False after an error. */
+static inline bool luc_before_write(const luc_storage *s)
+{
+    return __builtin_expect(luc_waiting == 0, true) || luc_tensor_autograd.before_write(s);
+}
+/* The same where all memory may change. */
+static inline bool luc_before_any_write(void)
+{
+    return luc_waiting == 0 || luc_tensor_autograd.compute_all();
+}
+/* Whoever hands the program a pointer through which it may write calls this first. */
+static inline bool luc_before_pointer(void)
+{
+    return __builtin_expect(!luc_fusing, true) || luc_tensor_autograd.stop_waiting();
+}
 
 /* -- storage -- */
 luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op); /* refs 1 */
@@ -88,6 +123,9 @@ void luc_keep_drop(luc_storage *s);
 /* -- tensors: all give the new tensor to the current scope -- */
 /* A tensor on fresh memory. Strides as in meta; they must be dense and non-overlapping. */
 lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op);
+/* The same without memory, as one that waits to be computed; luc_tensor_allocate gives it some. */
+lucid_tensor *luc_tensor_without_data(const lucid_meta *meta, lucid_device device, const char *op);
+bool luc_tensor_allocate(lucid_tensor *t, const char *op);
 /* A tensor on a storage that exists (retained): offset as in meta. */
 lucid_tensor *luc_tensor_on(luc_storage *s, const lucid_meta *meta, const char *op);
 /* Sets sizes, strides, offset, data and numel of a tensor from meta and its storage. */

@@ -27,7 +27,7 @@ static bool convert(lucid_module *m, const target *to)
     lucid_tensor **old = luc_module_tensors(m, true, true, &n);
     if (!old) return false;
     lucid_tensor **now = luc_calloc(2 * n, sizeof *now, "to");
-    bool ok = now != NULL;
+    bool ok = now != NULL && luc_before_any_write();
     for (size_t i = 0; i < n && ok; i++) {
         lucid_tensor *grad = lucid_tensor_grad(old[i]);
         now[2 * i] = converted(old[i], to);

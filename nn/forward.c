@@ -1,8 +1,8 @@
 /* forward.c: running a module, its modes, and its path in error messages. */
+#include "autograd/fuse_priv.h"
 #include "nn/module_priv.h"
 #include "lucid/stack_priv.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,62 +76,62 @@ static bool no_result(const lucid_module *m, const char *slot, const char *expec
                            got);
 }
 
-static inline lucid_tensor *call(lucid_module *m, lucid_tensor *x, luc_forward_fn fn,
-                                 const void *user)
+static inline lucid_tensor *call(lucid_module *m, lucid_tensor *x)
 {
-    lucid_tensor *y = fn ? fn(m, x, user) : m->state->signature.runs->forward(m, x);
+    lucid_tensor *y = m->state->signature.runs->forward(m, x);
     if (!y) no_result(m, "forward", "a tensor", "NULL");
-    return luc_is_living(y, m->cls->name, "the result of its forward") ? y : NULL;
+    return luc_is_there(y, m->cls->name, "the result of its forward") ? y : NULL;
 }
 
 __attribute__((noinline)) static lucid_tensor *call_with_hooks(lucid_module *m, lucid_tensor *x,
-                                                               luc_forward_fn fn, const void *user,
                                                                const lucid_module_class *check)
 {
     lucid_tensor *token = NULL, *y;
     if (!luc_run_forward_pre_hooks(m, &x, 1)) return NULL;
     if (!luc_check_tensor(x, m->cls->name, "input")) return NULL;
     if (check && !check->check_input(m, x)) return NULL;
-    if (!luc_watch_inputs(m, &x, 1, &token) || !(y = call(m, x, fn, user))) return NULL;
+    if (!luc_watch_inputs(m, &x, 1, &token) || !(y = call(m, x))) return NULL;
     if (!luc_run_forward_hooks(m, &x, 1, &y, 1)) return NULL;
     if (!y) return no_result(m, "forward_hook", "a tensor", "NULL"), NULL;
     return !token || luc_watch_outputs(&y, 1, token) ? y : NULL;
 }
 
-/* One input, one output, by the class's forward or by fn. */
-static inline lucid_tensor *run(lucid_module *m, lucid_tensor *x, luc_forward_fn fn,
-                                const void *user)
+/* One input, one output, by the class's forward. */
+static inline lucid_tensor *run(lucid_module *m, lucid_tensor *x)
 {
     const lucid_module_class *check = luc_class_with(m, check_input);
     if (!m->state->signature.runs)
         return luc_raise_null(LUCID_ERR_UNSUPPORTED, m->cls->name, "this class has no forward");
-    if (m->state->n_hooks) return call_with_hooks(m, x, fn, user, check);
+    if (m->state->n_hooks) return call_with_hooks(m, x, check);
     if (check && !check->check_input(m, x)) return NULL;
-    return call(m, x, fn, user);
+    return call(m, x);
 }
 
-lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user)
+static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
-    if (!m || !x || luc_has_ended(x)) {
+    if (!m || !x) {
         if (luc_check_module(m, "forward")) luc_check_tensor(x, m->cls->name, "input");
         return NULL;
     }
+    if (!luc_is_there(x, m->cls->name, "input")) return NULL;
     if (!luc_stack_check("forward")) return NULL;
     if (!luc_is_in_module()) luc_scope_turn(LUC_TURN_FORWARD);
     size_t depth = lucid_scope_begin_at("lucid_forward", 0);
     if (!depth) return NULL;
     luc_module_frame frame = {.module = m, .path = write_path};
     luc_module_frame_push(&frame);
-    lucid_tensor *y = lucid_scope_return(run(m, x, fn, user));
-    luc_module_frame_pop(&frame);
+    luc_fuse_enter();
+    lucid_tensor *y = lucid_scope_return(run(m, x));
     lucid_scope_end(depth);
+    if (!luc_fuse_leave()) y = NULL;
+    luc_module_frame_pop(&frame);
     return y;
 }
 
 lucid_tensor *(lucid_forward)(lucid_module *m, lucid_tensor *x)
 {
     const lucid_module_class *runs = m ? m->state->signature.runs : NULL;
-    if (!runs || runs->forward) return luc_forward_by(m, x, NULL, NULL);
+    if (!runs || runs->forward) return forward(m, x);
     lucid_tensor *y;
     lucid_forward_many(m, &x, 1, &y, 1);
     return y;
@@ -155,7 +155,7 @@ static bool check_outputs(const lucid_module *m, lucid_tensor *const *out, int n
 {
     const luc_signature *s = &m->state->signature;
     for (int i = 0; i < n_out; i++) {
-        if (!luc_is_living(out[i], m->cls->name, luc_signature_name(s->outputs, i).s)) return false;
+        if (!luc_is_there(out[i], m->cls->name, luc_signature_name(s->outputs, i).s)) return false;
         if (!out[i] && (i < s->out_least || lucid_error_code() != LUCID_OK)) {
             luc_text name = luc_signature_name(s->outputs, i);
             return no_result(m, "forward_many", name.s, "NULL");
@@ -191,7 +191,7 @@ static bool run_list(lucid_module *m, lucid_tensor *const *inputs, int n_in, luc
     if (!luc_signature_check(m, n_in, n_out) || !check_inputs(m, inputs, n_in)) return false;
     for (int i = 0; i < n_in; i++) in[i] = inputs[i];
     if (!runs || (runs->forward && n_in == 1 && n_out == 1)) {
-        out[0] = run(m, in[0], NULL, NULL);
+        out[0] = run(m, in[0]);
         if (!out[0]) return false;
     } else if (!run_many(m, in, n_in, out, n_out)) {
         return false;
@@ -213,9 +213,11 @@ static bool forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_in,
     if (!depth) return false;
     luc_module_frame frame = {.module = m, .path = write_path};
     luc_module_frame_push(&frame);
+    luc_fuse_enter();
     bool ok = run_list(m, inputs, n_in, outputs, n_out);
-    luc_module_frame_pop(&frame);
     lucid_scope_end(depth);
+    ok = luc_fuse_leave() && ok;
+    luc_module_frame_pop(&frame);
     return ok;
 }
 
@@ -225,23 +227,6 @@ bool lucid_forward_many(lucid_module *m, lucid_tensor *const *inputs, int n_inpu
     bool ok = forward_many(m, inputs, n_inputs, outputs, n_outputs);
     for (int i = 0; !ok && outputs && i < n_outputs; i++) outputs[i] = NULL;
     return ok;
-}
-
-static atomic_bool fusion = true;
-
-bool lucid_set_fusion(bool enabled)
-{
-    return atomic_exchange(&fusion, enabled);
-}
-
-bool lucid_get_fusion(void)
-{
-    return atomic_load(&fusion);
-}
-
-bool luc_may_fuse(const lucid_module *m)
-{
-    return m->state->n_hooks == 0 && atomic_load_explicit(&fusion, memory_order_relaxed);
 }
 
 /* ---- modes ----------------------------------------------------------------------------------- */

@@ -96,6 +96,7 @@ static bool refuse(const load *l, const lucid_module *m, bool strict)
 /* Nothing here allocates or can be refused: sizes, dtypes and devices are equal. */
 static bool copy_all(load *l)
 {
+    if (!luc_before_any_write()) return false;
     for (size_t i = 0; i < lucid_state_dict_size(l->wanted); i++) {
         lucid_tensor *to = lucid_state_dict_at(l->wanted, i).tensor;
         if (!l->source[i]) continue;

@@ -174,13 +174,6 @@ LUCID_API bool lucid_forward_many(lucid_module *module, lucid_tensor *const *inp
 #define lucid_forward(...) LUC_FORWARD_PICK(lucid_forward, LUC_FORWARD_LIST, __VA_ARGS__)
 #define lucid_forward_into(module, inputs, outputs) \
     LUC_FORWARD_INTO(lucid_forward_many, module, inputs, outputs)
-/* Whether layers that follow one another may run as one operation where that gives the same numbers:
- * BatchNorm and ReLU in a Sequential, and lucid_batch_norm_forward. In eval, where no gradient is
- * recorded, also a convolution with the BatchNorm behind it, with the same numbers but for rounding.
- * On by default, and for all threads; modules with hooks never do. Returns what it was. */
-LUCID_API bool lucid_set_fusion(bool enabled);
-LUCID_API bool lucid_get_fusion(void);
-
 /* Sets the mode of the module and of all below it. */
 LUCID_API bool lucid_train(lucid_module *module);
 LUCID_API bool lucid_eval(lucid_module *module);

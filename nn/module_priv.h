@@ -124,20 +124,6 @@ bool luc_signature_check(const lucid_module *m, int n_in, int n_out);
 /* The name of one of several, "h" for 1 in "x, h?, c?". */
 luc_text luc_signature_name(const char *names, int i);
 
-/* lucid_forward with `fn` in place of the class's own forward; NULL: that one. */
-typedef lucid_tensor *(*luc_forward_fn)(lucid_module *m, lucid_tensor *x, const void *user);
-lucid_tensor *luc_forward_by(lucid_module *m, lucid_tensor *x, luc_forward_fn fn, const void *user);
-/* Nobody looks at what goes into the module and comes out of it, and fusion is on. */
-bool luc_may_fuse(const lucid_module *m);
-
-/* Is this what computes one output from one input? */
-static inline bool luc_runs_forward(const lucid_module *m,
-                                    lucid_tensor *(*forward)(lucid_module *, lucid_tensor *))
-{
-    const lucid_module_class *runs = m->state->signature.runs;
-    return runs && runs->forward == forward;
-}
-
 /* References of parents: take a child (with the maker's reference, if that is still free), give it
  * back, and free a module that nobody took. */
 void luc_module_adopt(lucid_module *m);

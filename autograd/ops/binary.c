@@ -341,7 +341,7 @@ static lucid_device meeting_device(const lucid_tensor *a, const lucid_tensor *b)
 /* Most calls have two tensors of one dtype on one device: nothing to bring together. */
 static lucid_tensor *binary(const lucid_op *op, lucid_tensor *a, lucid_tensor *b, bool to_floating)
 {
-    if (!luc_given(a, op->name, "a") || !luc_given(b, op->name, "b")) return NULL;
+    if (!luc_given_meta(a, op->name, "a") || !luc_given_meta(b, op->name, "b")) return NULL;
     bool alike = a->view.dtype == b->view.dtype && !a->is_scalar && !b->is_scalar &&
                  lucid_device_equal(a->storage->device, b->storage->device) &&
                  (!to_floating || lucid_dtype_is_floating(a->view.dtype));

@@ -104,6 +104,12 @@ bool luc_given(const lucid_tensor *t, const char *op, const char *argument)
     return luc_is_living(t, op, argument);
 }
 
+bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument)
+{
+    if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
+    return luc_is_there(t, op, argument);
+}
+
 /* ---- saving ------------------------------------------------------------------------------------ */
 
 uint32_t luc_save_input(const lucid_call *c)

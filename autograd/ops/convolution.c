@@ -146,6 +146,7 @@ static lucid_conv2d_attrs sized(const void *attrs, const int64_t *size)
 {
     lucid_conv2d_attrs a = *(const lucid_conv2d_attrs *)attrs;
     memcpy(a.size, size, sizeof a.size);
+    a.relu = false; /* the gradient has gone through it already */
     return a;
 }
 
@@ -184,7 +185,16 @@ bool luc_conv2d_gradients(lucid_vjp *v, lucid_tensor *g)
 
 static bool conv2d_vjp(lucid_vjp *v)
 {
-    return luc_conv2d_gradients(v, v->grad_out[0]);
+    const lucid_conv2d_attrs *a = v->attrs;
+    lucid_tensor *g = v->grad_out[0];
+    if (a->relu) g = luc_apply2(&luc_op_relu_backward, g, lucid_saved_output(v, 0), NULL);
+    return g && luc_conv2d_gradients(v, g);
+}
+
+static uint32_t conv2d_saves(const lucid_call *c)
+{
+    const lucid_conv2d_attrs *a = c->attrs;
+    return luc_save_other(c) | (a->relu ? LUCID_SAVE_OUTPUT(0) : 0);
 }
 
 /* dx = B(g, w): of g it is the convolution, of w the weight's gradient. */
@@ -217,10 +227,13 @@ static bool backward_weight_vjp(lucid_vjp *v)
             __VA_ARGS__                                                                 \
         }                                                                               \
     }
-static const lucid_conv2d_attrs plain = CONV(1, 0, 1, 1, 0), padded = CONV(1, 1, 1, 1, 0),
-                                strided = CONV(2, 1, 1, 1, 0), dilated = CONV(1, 2, 2, 1, 0),
-                                grouped = CONV(1, 1, 1, 2, 0), depthwise = CONV(1, 1, 1, 3, 0),
-                                uneven = {{2, 1}, {0, 2}, {1, 2}, 1, {0}};
+static const lucid_conv2d_attrs
+    plain = CONV(1, 0, 1, 1, 0),
+    padded = CONV(1, 1, 1, 1, 0), strided = CONV(2, 1, 1, 1, 0), dilated = CONV(1, 2, 2, 1, 0),
+    grouped = CONV(1, 1, 1, 2, 0), depthwise = CONV(1, 1, 1, 3, 0),
+    uneven = {.stride = {2, 1}, .padding = {0, 2}, .dilation = {1, 2}, .groups = 1},
+    rectified = {
+        .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1, .relu = true};
 static const lucid_sample conv2d_samples[] = {
     {.name = "plain",
      .n_in = 3,
@@ -254,6 +267,10 @@ static const lucid_sample conv2d_samples[] = {
      .n_in = 3,
      .attrs = &uneven,
      .in = {LUC_IN4(2, 2, 7, 6), LUC_IN4(3, 2, 3, 2), LUC_IN1(3)}},
+    {.name = "relu",
+     .n_in = 3,
+     .attrs = &rectified,
+     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_IN1(4)}},
     {.name = "first layer",
      .n_in = 3,
      .attrs = &padded,
@@ -400,7 +417,7 @@ const lucid_op luc_op_conv2d = {
     .keeps = 1, /* the weight, packed */
     .infer = luc_conv2d_infer,
     .flops = luc_conv2d_flops,
-    .saves = luc_save_other,
+    .saves = conv2d_saves,
     .vjp = conv2d_vjp,
     LUC_SAMPLES(conv2d_samples),
     LUC_BAD_SAMPLES(conv2d_bad_samples),

@@ -22,17 +22,6 @@ LUCID_DEFAULTS(lucid_conv2d, .stride = 1, .padding = 0, .dilation = 1, .groups =
 LUCID_API lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
                                          const lucid_conv2d_options *options);
 
-/* conv2d, and the mean and the biased variance of its result's channels, [O] of float64: what
- * batch_norm takes as .mean and .var, so that in training it need not read the result to find them.
- * They are found while the result is in the cache, and are constants: no gradient goes through them
- * (batch_norm's x has their part). Where they cannot be found so (other dtypes than float32, other
- * devices than the CPU, x [C,H,W], inside LUCID_AUTOCAST), *mean and *var are NULL, which batch_norm
- * takes as well. mean and var must not be NULL. Errors: conv2d's; *mean and *var are NULL then. */
-LUCID_API lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tensor *weight,
-                                                    lucid_tensor *bias, lucid_tensor **mean,
-                                                    lucid_tensor **var,
-                                                    const lucid_conv2d_options *options);
-
 typedef struct lucid_conv2d_batch_norm_options {
     LUCID_OPTIONS_SIZE(lucid_conv2d_batch_norm_options);
     lucid_conv2d_options conv LUCID_DEFAULT({});
@@ -66,10 +55,6 @@ LUCID_API lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tenso
 #define lucid_conv2d_batch_norm(...)                                                          \
     LUCID_CALL2(lucid_conv2d_batch_norm_opt, lucid_conv2d_batch_norm, LUCID_ASIS, LUCID_ASIS, \
                 __VA_ARGS__)
-/* lucid_conv2d_statistics(x, weight, bias, &mean, &var, .padding = 1) */
-#define lucid_conv2d_statistics(...)                                                           \
-    LUCID_CALL5(lucid_conv2d_statistics_opt, lucid_conv2d, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, \
-                LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 /* lucid_conv2d(x, weight);  lucid_conv2d(x, weight, bias, .stride = 2, .padding = 1): options
  * need the bias before them, or NULL. */
 #define lucid_conv2d(...)  LUCID_CAT(LUC_CONV2D_, LUC_TWO(__VA_ARGS__))(__VA_ARGS__)

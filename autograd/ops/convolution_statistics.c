@@ -1,7 +1,5 @@
 /* convolution_statistics.c: convolution with the statistics that a batch normalisation behind it asks
  * for. */
-#include "autograd/autocast_priv.h"
-#include "autograd/autograd.h"
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
@@ -42,10 +40,12 @@ static bool vjp(lucid_vjp *v)
 
 /* ---- samples --------------------------------------------------------------------------------- */
 
-static const lucid_conv2d_attrs padded = {{1, 1}, {1, 1}, {1, 1}, 1, {0}},
-                                strided = {{2, 2}, {1, 1}, {1, 1}, 1, {0}},
-                                depthwise = {{1, 1}, {1, 1}, {1, 1}, 3, {0}},
-                                one = {{1, 1}, {0, 0}, {1, 1}, 1, {0}};
+#define CONV(s, p, g)                                                        \
+    {                                                                        \
+        .stride = {s, s}, .padding = {p, p}, .dilation = {1, 1}, .groups = g \
+    }
+static const lucid_conv2d_attrs padded = CONV(1, 1, 1), strided = CONV(2, 1, 1),
+                                depthwise = CONV(1, 1, 3), one = CONV(1, 0, 1);
 static const lucid_sample samples[] = {
     {.name = "padded",
      .n_in = 3,
@@ -89,37 +89,3 @@ const lucid_op luc_op_conv2d_statistics = {
     LUC_SAMPLES(samples),
     LUC_BAD_SAMPLES(bad_samples),
 };
-
-/* ---- the function -------------------------------------------------------------------------------- */
-
-/* Is there a kernel that finds them while the result is in the cache? */
-static bool has_kernel(const lucid_tensor *x)
-{
-    const lucid_backend *b = lucid_backend_get(x->storage->device.type);
-    return b && b->kernels[LUCID_OP_conv2d_statistics][x->view.dtype];
-}
-
-lucid_tensor *lucid_conv2d_statistics_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
-                                          lucid_tensor **mean, lucid_tensor **var,
-                                          const lucid_conv2d_options *o)
-{
-    static const char op[] = "conv2d_statistics";
-    if (!mean || !var)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "%s: expected a place for it, got NULL",
-                              mean ? "var" : "mean");
-    *mean = *var = NULL;
-    if (!luc_given(x, op, "x") || !luc_given(weight, op, "weight")) return NULL;
-    if (x->view.ndim != 4 || luc_autocast_is_on() || !has_kernel(x))
-        return lucid_conv2d_opt(x, weight, bias, o);
-    lucid_conv2d_attrs a;
-    lucid_tensor *out[3];
-    if (!luc_conv2d_attrs(o, op, &a) ||
-        !lucid_apply_multi(&luc_op_conv2d_statistics, (lucid_tensor *[]){x, weight, bias}, 3, &a,
-                           out))
-        return NULL;
-    *mean = lucid_detach(out[MEAN]);
-    *var = lucid_detach(out[VAR]);
-    if (*mean && *var) return out[Y];
-    *mean = *var = NULL;
-    return NULL;
-}

@@ -29,13 +29,13 @@ static bool meets_wider(const lucid_tensor *a, const lucid_tensor *b, lucid_dtyp
 
 static lucid_tensor *binary_(const lucid_op *op, lucid_tensor *a, lucid_tensor *b)
 {
-    if (!luc_given(a, op->name, "a") || !luc_given(b, op->name, "b")) return NULL;
+    if (!luc_given_meta(a, op->name, "a") || !luc_given_meta(b, op->name, "b")) return NULL;
     lucid_dtype d = luc_result_type((lucid_tensor *[]){a, b}, 2);
     if (meets_wider(a, b, d)) { /* the result is rounded to a's dtype, and not b before it */
         lucid_device where = a->storage->device;
         char name[16];
         snprintf(name, sizeof name, "%s_", op->name);
-        if (!luc_check_inplace(a, name)) return NULL;
+        if (!luc_is_living(a, name, "a") || !luc_check_inplace(a, name)) return NULL;
         return lucid_copy_(a, luc_apply2(op, luc_meet(a, d, where), luc_meet(b, d, where), NULL));
     }
     b = fit(a, b, op->name);
@@ -174,7 +174,7 @@ lucid_tensor *lucid_fill_(lucid_tensor *x, double value)
     if (!luc_given(x, "fill_", "x") || !luc_check_inplace(x, "fill_")) return NULL;
     if (!luc_check_value(x->view.dtype, value, "fill_")) return NULL;
     if (!lucid_is_grad_enabled() || !lucid_requires_grad(x)) {
-        if (!luc_fill_data(x, value, "fill_")) return NULL;
+        if (!luc_before_write(x->storage) || !luc_fill_data(x, value, "fill_")) return NULL;
         luc_storage_bump(x->storage);
         return x;
     }
@@ -229,7 +229,8 @@ lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source)
         source = lucid_tensor_to(lucid_cast(source, x->view.dtype), x->storage->device);
         return lucid_apply_inplace(&overwrite, (lucid_tensor *[]){x, source}, 2, NULL);
     }
-    if (!luc_copy_data(x, lucid_expand_opt(source, to), "copy_")) return NULL;
+    if (!luc_before_write(x->storage) || !luc_copy_data(x, lucid_expand_opt(source, to), "copy_"))
+        return NULL;
     luc_storage_bump(x->storage);
     return x;
 }
@@ -248,7 +249,7 @@ static lucid_tensor *random_(lucid_tensor *x, const char *name, double a, double
         o.device = x->storage->device;
         return lucid_copy_(x, fill(lucid_empty_opt(lucid_tensor_shape(x), &o), a, b));
     }
-    if (!fill(x, a, b)) return NULL;
+    if (!luc_before_write(x->storage) || !fill(x, a, b)) return NULL;
     luc_storage_bump(x->storage);
     return x;
 }

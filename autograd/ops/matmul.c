@@ -149,10 +149,23 @@ static lucid_tensor *as_matrix(lucid_tensor *t)
     return lucid_reshape_opt(t, shape);
 }
 
-/* dx = g w, dw = g^T x, db = sum of g's rows */
+static bool has_relu(const void *attrs)
+{
+    return attrs && ((const lucid_linear_attrs *)attrs)->relu;
+}
+
+static uint32_t linear_saves(const lucid_call *c)
+{
+    return luc_save_other(c) | (has_relu(c->attrs) ? LUCID_SAVE_OUTPUT(0) : 0);
+}
+
+/* dx = g w, dw = g^T x, db = sum of g's rows, where ReLU let g through */
 static bool linear_vjp(lucid_vjp *v)
 {
-    lucid_tensor *g = v->grad_out[0], *rows = as_matrix(g);
+    lucid_tensor *g = v->grad_out[0];
+    if (has_relu(v->attrs))
+        g = luc_apply2(&luc_op_relu_backward, g, lucid_saved_output(v, 0), NULL);
+    lucid_tensor *rows = as_matrix(g);
     if (luc_needs(v, 0)) {
         lucid_tensor *dx = lucid_matmul(rows, lucid_saved_input(v, 1));
         v->grad_in[0] = lucid_reshape_opt(dx, luc_meta_shape(lucid_input_meta(v, 0)));
@@ -167,11 +180,16 @@ static bool linear_vjp(lucid_vjp *v)
     return true;
 }
 
+static const lucid_linear_attrs rectified = {.relu = true};
 static const lucid_sample linear_samples[] = {
     {.name = "batch", .n_in = 3, .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
     {.name = "no bias", .n_in = 3, .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_ABSENT}},
     {.name = "vector", .n_in = 3, .in = {LUC_IN1(4), LUC_IN2(5, 4), LUC_IN1(5)}},
     {.name = "sequence", .n_in = 3, .in = {LUC_IN3(2, 3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
+    {.name = "relu",
+     .n_in = 3,
+     .attrs = &rectified,
+     .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
 };
 static const lucid_sample linear_bad_samples[] = {
     {.name = "features",
@@ -195,10 +213,11 @@ const lucid_op luc_op_linear = {
     .id = LUCID_OP_linear,
     .n_in = 3,
     .n_out = 1,
+    .attrs_size = sizeof(lucid_linear_attrs),
     .autocast = LUCID_AUTOCAST_LOW,
     .infer = linear_infer,
     .flops = product_flops,
-    .saves = luc_save_other,
+    .saves = linear_saves,
     .vjp = linear_vjp,
     LUC_SAMPLES(linear_samples),
     LUC_BAD_SAMPLES(linear_bad_samples),

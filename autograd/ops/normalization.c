@@ -74,6 +74,13 @@ bool luc_check_bn_backward(const lucid_call *c)
     return true;
 }
 
+/* The running statistics, where they are updated. */
+static uint32_t bn_mutates(const lucid_call *c)
+{
+    const lucid_batch_norm_attrs *a = c->attrs;
+    return a->training && a->momentum >= 0 ? 1u << RUNNING_MEAN | 1u << RUNNING_VAR : 0;
+}
+
 static uint32_t bn_saves(const lucid_call *c)
 {
     const lucid_batch_norm_attrs *a = c->attrs;
@@ -241,6 +248,7 @@ const lucid_op luc_op_batch_norm = {
     .flags = LUCID_OP_MIXED_DTYPES,
     .attrs_size = sizeof(lucid_batch_norm_attrs),
     .infer = bn_infer,
+    .mutates = bn_mutates,
     .saves = bn_saves,
     .vjp = bn_vjp,
     LUC_SAMPLES(bn_samples),
@@ -260,7 +268,7 @@ static int64_t values_per_channel(const lucid_tensor *x)
 lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_options *options)
 {
     const lucid_batch_norm_options *o = LUC_OPTIONS(lucid_batch_norm, options, "batch_norm");
-    if (!o || !luc_given(x, "batch_norm", "x")) return NULL;
+    if (!o || !luc_given_meta(x, "batch_norm", "x")) return NULL;
     const char *name = o->name ? o->name : "batch_norm";
     bool batch = o->training || (!o->running_mean && !o->running_var);
     if (!batch && (!o->running_mean || !o->running_var))
@@ -295,10 +303,5 @@ lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x, const lucid_batch_norm_optio
                                    residual, o->mean,   o->var};
     if (batch && !track) in[RUNNING_MEAN] = in[RUNNING_VAR] = NULL;
     if (!batch) in[KNOWN_MEAN] = in[KNOWN_VAR] = NULL;
-    lucid_tensor *y = lucid_apply(&luc_op_batch_norm, in, BN_INPUTS, &attrs);
-    if (y && track) { /* the kernel changed them: graphs that saved them must notice */
-        if (o->running_mean) luc_storage_bump(o->running_mean->storage);
-        if (o->running_var) luc_storage_bump(o->running_var->storage);
-    }
-    return y;
+    return lucid_apply(&luc_op_batch_norm, in, BN_INPUTS, &attrs);
 }

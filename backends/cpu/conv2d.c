@@ -136,6 +136,7 @@ static size_t plan(job *j, const lucid_kernel_args *args)
         j->bias = args->n_in > 2 ? args->in[2] : NULL;
     }
     set_params(j, args->attrs); /* conv2d_batch_norm's begin with conv2d's */
+    if (args->op == LUCID_OP_conv2d) j->relu = ((const lucid_conv2d_attrs *)args->attrs)->relu;
     if (args->op == LUCID_OP_conv2d_batch_norm) set_norm(j, args);
     if (args->op == LUCID_OP_conv2d_statistics) {
         j->p.statistics = true;

@@ -180,6 +180,8 @@ static size_t plan_linear(product *p, const lucid_kernel_args *args)
     }
     take_rows(p);
     set_gemm(p);
+    const lucid_linear_attrs *attrs = args->attrs;
+    p->gemm.relu = attrs && attrs->relu;
     return place_workspace(p, args);
 }
 

@@ -25,11 +25,6 @@ const lucid_module_class lucid_nn_relu_class = {
     .extra_repr = relu_repr,
 };
 
-bool luc_relu_fuses(const lucid_module *m)
-{
-    return m->cls == &lucid_nn_relu_class && luc_may_fuse(m);
-}
-
 lucid_module *lucid_nn_relu(const lucid_nn_relu_options *options)
 {
     const lucid_nn_relu_options *o = LUC_OPTIONS(lucid_nn_relu, options, "ReLU");

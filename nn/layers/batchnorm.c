@@ -1,8 +1,6 @@
 /* batchnorm.c: the BatchNorm family. */
 #include "nn/layers/batchnorm.h"
 #include "nn/checkpoint.h"
-#include "nn/layers/convolution.h"
-#include "autograd/autocast.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/state_dict.h"
 #include "lucid/options_priv.h"
@@ -32,16 +30,9 @@ static bool count_batch(lucid_tensor *counter)
     return lucid_add_scalar_(counter, 1) != NULL;
 }
 
-/* What forward is told besides x. */
-typedef struct {
-    const lucid_batch_norm_forward_options *then;
-    lucid_tensor *mean, *var; /* x's, where they are known */
-} forward_more;
-
 /* The counter goes up last, so that a refused batch leaves the layer as it was. */
-static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const void *told)
+static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
-    const forward_more *more = told;
     nn_BatchNormBase *b = lucid_self(m, nn_BatchNormBase);
     if (!check_channels(b, x)) return NULL;
     bool tracks = m->training && b->track_running_stats && !lucid_is_recomputing();
@@ -55,40 +46,11 @@ static lucid_tensor *forward_and_more(lucid_module *m, lucid_tensor *x, const vo
         .training = m->training || (!b->running_mean && !b->running_var),
         .momentum = tracks ? update_factor(b) : 0,
         .eps = b->eps,
-        .residual = more->then->residual,
-        .relu = more->then->relu,
-        .mean = more->mean,
-        .var = more->var,
         .name = m->cls->name,
     };
     lucid_tensor *y = lucid_batch_norm_opt(x, &options);
     if (y && tracks && b->num_batches_tracked && !count_batch(b->num_batches_tracked)) return NULL;
     return y;
-}
-
-static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
-{
-    return forward_and_more(m, x, &(forward_more){.then = &lucid_batch_norm_forward_defaults});
-}
-
-bool luc_batch_norm_fuses(const lucid_module *m)
-{
-    return luc_runs_forward(m, forward) && luc_may_fuse(m);
-}
-
-lucid_tensor *lucid_batch_norm_forward_opt(lucid_module *m, lucid_tensor *x,
-                                           const lucid_batch_norm_forward_options *options)
-{
-    const lucid_batch_norm_forward_options *o =
-        LUC_OPTIONS(lucid_batch_norm_forward, options, "batch_norm_forward");
-    if (!o) return NULL;
-    if (!luc_check_module(m, "batch_norm_forward")) return NULL;
-    if (luc_batch_norm_fuses(m))
-        return luc_forward_by(m, x, forward_and_more, &(forward_more){.then = o});
-    LUCID_SCOPE;
-    lucid_tensor *y = lucid_forward(m, x);
-    if (y && o->residual) y = lucid_add(y, o->residual);
-    return lucid_scope_return(y && o->relu ? lucid_relu(y) : y);
 }
 
 static bool check_rank(lucid_module *m, lucid_tensor *x, int low, int high, const char *expected)
@@ -112,73 +74,6 @@ static bool check_2d(lucid_module *m, lucid_tensor *x)
 static bool check_3d(lucid_module *m, lucid_tensor *x)
 {
     return check_rank(m, x, 5, 5, "5-D [N,C,D,H,W]");
-}
-
-/* ---- with the convolution in front ------------------------------------------------------------ */
-
-static bool needs_gradient(lucid_tensor *const *tensors, size_t n)
-{
-    bool any = false;
-    for (size_t i = 0; i < n; i++) any |= tensors[i] && lucid_requires_grad(tensors[i]);
-    return any && lucid_is_grad_enabled();
-}
-
-/* Nothing is recorded, the statistics are the running ones, and all would be taken: what is refused
- * is refused by the module that it concerns. */
-static bool folds(lucid_module *conv, lucid_module *bn, lucid_tensor *x, lucid_tensor *residual)
-{
-    if (!luc_conv2d_fuses(conv) || !luc_batch_norm_fuses(bn) || bn->training) return false;
-    const nn_Conv2d *c = lucid_self(conv, nn_Conv2d);
-    const nn_BatchNormBase *b = lucid_self(bn, nn_BatchNormBase);
-    const lucid_module_class *check = luc_class_with(bn, check_input);
-    lucid_tensor *const all[] = {x, c->weight, c->bias, b->weight, b->bias, residual};
-    return check && check->check_input == check_2d && b->running_mean && b->running_var &&
-           b->num_features == c->out_channels && c->weight && lucid_ndim(x) == 4 &&
-           (lucid_tensor_dtype(x) == lucid_tensor_dtype(c->weight) ||
-            lucid_autocast_dtype() != LUCID_AUTOCAST_OFF) &&
-           !needs_gradient(all, sizeof all / sizeof *all);
-}
-
-/* The statistics are the batch's: the convolution finds them. */
-static bool measures(const lucid_module *conv, lucid_module *bn)
-{
-    if (!luc_conv2d_fuses(conv) || !luc_batch_norm_fuses(bn)) return false;
-    const nn_BatchNormBase *b = lucid_self(bn, nn_BatchNormBase);
-    return bn->training || (!b->running_mean && !b->running_var);
-}
-
-lucid_tensor *lucid_conv2d_batch_norm_forward_opt(lucid_module *conv, lucid_module *bn,
-                                                  lucid_tensor *x,
-                                                  const lucid_batch_norm_forward_options *options)
-{
-    const lucid_batch_norm_forward_options *o =
-        LUC_OPTIONS(lucid_batch_norm_forward, options, "batch_norm_forward");
-    if (!o) return NULL;
-    if (!luc_check_module(conv, "conv2d_batch_norm_forward") ||
-        !luc_check_module(bn, "conv2d_batch_norm_forward"))
-        return NULL;
-    if (x && folds(conv, bn, x, o->residual)) {
-        const nn_BatchNormBase *b = lucid_self(bn, nn_BatchNormBase);
-        const lucid_conv2d_batch_norm_options norm = {
-            .struct_size = sizeof norm,
-            .norm_weight = b->weight,
-            .norm_bias = b->bias,
-            .running_mean = b->running_mean,
-            .running_var = b->running_var,
-            .eps = b->eps,
-            .residual = o->residual,
-            .relu = o->relu,
-        };
-        return luc_conv2d_forward_folded(conv, x, &norm);
-    }
-    LUCID_SCOPE;
-    if (x && measures(conv, bn)) {
-        forward_more more = {.then = o};
-        lucid_tensor *y = luc_conv2d_forward_measured(conv, x, &more.mean, &more.var);
-        return y ? lucid_scope_return(luc_forward_by(bn, y, forward_and_more, &more)) : NULL;
-    }
-    lucid_tensor *y = lucid_forward(conv, x);
-    return y ? lucid_scope_return(lucid_batch_norm_forward_opt(bn, y, o)) : NULL;
 }
 
 /* ---- state ----------------------------------------------------------------------------------- */

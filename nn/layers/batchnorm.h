@@ -82,39 +82,6 @@ LUCID_API lucid_module *lucid_nn_batch_norm_new(const lucid_module_class *cls, i
 /* Sets running_mean to 0, running_var to 1 and num_batches_tracked to 0, where they exist. */
 LUCID_API bool lucid_batch_norm_reset_running_stats(lucid_module *batch_norm);
 
-typedef struct lucid_batch_norm_forward_options {
-    LUCID_OPTIONS_SIZE(lucid_batch_norm_forward_options);
-    /* Of the input's shape and dtype, or NULL: none. */
-    lucid_tensor *residual LUCID_DEFAULT(NULL);
-    bool relu LUCID_DEFAULT(false);
-} lucid_batch_norm_forward_options;
-LUCID_DEFAULTS(lucid_batch_norm_forward, .residual = NULL, .relu = false);
-
-/* max(0, lucid_forward(batch_norm, x) + residual) in one pass, for the end of a residual block. Where
- * the module has hooks, is another's class with a forward of its own (any module may stand here), or
- * fusion is off (lucid_set_fusion), the same is done in three steps. Sequential needs none of this:
- * there a BatchNorm that a ReLU follows does it by itself. Errors: as lucid_forward; residual's
- * shape. */
-LUCID_API lucid_tensor *lucid_batch_norm_forward_opt(
-    lucid_module *batch_norm, lucid_tensor *x, const lucid_batch_norm_forward_options *options);
-
-/* The same of lucid_forward(conv, x), for a convolution and the BatchNorm behind it. In eval, where
- * no gradient is recorded, a Conv2d and a BatchNorm2d are one operator (lucid_conv2d_batch_norm_opt),
- * without hooks and with fusion on; with the batch's statistics the Conv2d finds them
- * (lucid_conv2d_statistics_opt). Otherwise it is lucid_batch_norm_forward of what any `conv` gives.
- * Sequential does this by itself. */
-LUCID_API lucid_tensor *lucid_conv2d_batch_norm_forward_opt(
-    lucid_module *conv, lucid_module *batch_norm, lucid_tensor *x,
-    const lucid_batch_norm_forward_options *options);
-
-/* lucid_conv2d_batch_norm_forward(conv, bn, x, .relu = true, .residual = shortcut) */
-#define lucid_conv2d_batch_norm_forward(...)                                               \
-    LUCID_CALL3(lucid_conv2d_batch_norm_forward_opt, lucid_batch_norm_forward, LUCID_ASIS, \
-                LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
-/* lucid_batch_norm_forward(bn, x, .relu = true, .residual = shortcut) */
-#define lucid_batch_norm_forward(...)                                                           \
-    LUCID_CALL2(lucid_batch_norm_forward_opt, lucid_batch_norm_forward, LUCID_ASIS, LUCID_ASIS, \
-                __VA_ARGS__)
 #define nn_BatchNorm1d(...)     LUC_BATCH_NORM(lucid_nn_batch_norm1d, __VA_ARGS__)
 #define nn_BatchNorm2d(...)     LUC_BATCH_NORM(lucid_nn_batch_norm2d, __VA_ARGS__)
 #define nn_BatchNorm3d(...)     LUC_BATCH_NORM(lucid_nn_batch_norm3d, __VA_ARGS__)

@@ -1,6 +1,5 @@
 /* container.c: modules that hold modules, and the one that does nothing. */
 #include "nn/layers/container.h"
-#include "nn/layers/batchnorm.h"
 #include "nn/layers/layer_priv.h"
 
 /* The first child from entry *i on, with its entry in *i; NULL with the number of entries there: no
@@ -10,22 +9,6 @@ static lucid_module *next_child(const lucid_module *m, size_t *i)
     const struct luc_module_state *s = m->state;
     while (*i < s->n_entries && s->entries[*i].kind != LUC_CHILD) ++*i;
     return *i < s->n_entries ? luc_entry_module(&s->entries[*i]) : NULL;
-}
-
-/* The child at *i, together with the BatchNorm that follows a convolution, and the ReLU that follows
- * a BatchNorm; *i moves on behind them. */
-static lucid_tensor *run_child(lucid_module *m, lucid_module *child, size_t *i, lucid_tensor *x)
-{
-    size_t after = ++*i;
-    lucid_module *conv = child && luc_conv2d_fuses(child) ? child : NULL;
-    lucid_module *norm = conv ? next_child(m, &after) : child;
-    if (!norm || !luc_batch_norm_fuses(norm)) return lucid_forward(child, x);
-    if (conv) *i = ++after;
-    const lucid_module *next = next_child(m, &after);
-    const bool relu = next && luc_relu_fuses(next);
-    if (relu) *i = after + 1;
-    if (conv) return lucid_conv2d_batch_norm_forward(conv, norm, x, .relu = relu);
-    return relu ? lucid_batch_norm_forward(norm, x, .relu = true) : lucid_forward(norm, x);
 }
 
 /* The number of outputs that a child hands to the next one: those that its class requires; in a
@@ -54,17 +37,17 @@ static void release_all(activations *a)
     for (int i = 0; i < a->n; i++) lucid_release(a->t[i]);
 }
 
-/* The child at *i applied to `now`, which its `want` outputs replace; *i moves past it, and past
- * what it is fused with. False after an error, with nothing in `now`. */
-static bool run_next(lucid_module *m, lucid_module *child, size_t *i, activations *now, int want)
+/* The child applied to `now`, which its `want` outputs replace. False after an error, with nothing
+ * in `now`. */
+static bool run_next(lucid_module *child, activations *now, int want)
 {
     activations next = {.n = want};
     size_t depth = lucid_scope_begin_at("lucid_forward", 0);
     bool ok = depth > 0;
     if (ok && now->n == 1 && want == 1)
-        ok = (next.t[0] = run_child(m, child, i, now->t[0])) != NULL;
+        ok = (next.t[0] = lucid_forward(child, now->t[0])) != NULL;
     else if (ok)
-        ok = ++*i && lucid_forward_many(child, now->t, now->n, next.t, want);
+        ok = lucid_forward_many(child, now->t, now->n, next.t, want);
     for (int k = 0; k < want; k++) next.t[k] = ok ? lucid_retain(next.t[k]) : NULL;
     lucid_scope_end(depth);
     release_all(now);
@@ -80,10 +63,10 @@ static bool run_rest(lucid_module *m, size_t i, activations now, lucid_tensor **
     while (ok) {
         lucid_module *child = next_child(m, &i);
         if (i == m->state->n_entries) break;
-        size_t after = i + 1;
+        size_t after = ++i;
         next_child(m, &after);
         const bool last = after == m->state->n_entries;
-        ok = run_next(m, child, &i, &now, last ? n_outputs : outputs_of(child));
+        ok = run_next(child, &now, last ? n_outputs : outputs_of(child));
     }
     if (ok && now.n != n_outputs)
         ok = luc_raise(LUCID_ERR_ARGUMENT, m->cls->name, "outputs: expected %d, got %d", now.n,
@@ -116,7 +99,8 @@ static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
         if (i == m->state->n_entries) break;
         if (outputs_of(child) > 1) return run_rest(m, i, (activations){1, {now}}, &y, 1) ? y : NULL;
         size_t depth = lucid_scope_begin_at("lucid_forward", 0);
-        lucid_tensor *next = depth ? lucid_retain(run_child(m, child, &i, now)) : NULL;
+        lucid_tensor *next = depth ? lucid_retain(lucid_forward(child, now)) : NULL;
+        i++;
         lucid_scope_end(depth);
         lucid_release(now);
         now = next;

@@ -17,52 +17,6 @@ static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
     return lucid_conv2d_opt(x, c->weight, c->bias, &options);
 }
 
-bool luc_conv2d_fuses(const lucid_module *m)
-{
-    return luc_runs_forward(m, forward) && luc_may_fuse(m);
-}
-
-static lucid_tensor *forward_folded(lucid_module *m, lucid_tensor *x, const void *folded)
-{
-    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
-    lucid_conv2d_batch_norm_options options = *(const lucid_conv2d_batch_norm_options *)folded;
-    options.conv = options_of(c);
-    options.bias = c->bias;
-    return lucid_conv2d_batch_norm_opt(x, c->weight, &options);
-}
-
-lucid_tensor *luc_conv2d_forward_folded(lucid_module *conv, lucid_tensor *x,
-                                        const lucid_conv2d_batch_norm_options *norm)
-{
-    return luc_forward_by(conv, x, forward_folded, norm);
-}
-
-/* The statistics outlive the module's scope: they are retained. */
-static lucid_tensor *forward_measured(lucid_module *m, lucid_tensor *x, const void *places)
-{
-    nn_Conv2d *c = lucid_self(m, nn_Conv2d);
-    const lucid_conv2d_options options = options_of(c);
-    lucid_tensor *mean, *var, **const *to = (lucid_tensor * *const *)places;
-    lucid_tensor *y = lucid_conv2d_statistics_opt(x, c->weight, c->bias, &mean, &var, &options);
-    *to[0] = lucid_retain(mean);
-    *to[1] = lucid_retain(var);
-    return y;
-}
-
-lucid_tensor *luc_conv2d_forward_measured(lucid_module *conv, lucid_tensor *x, lucid_tensor **mean,
-                                          lucid_tensor **var)
-{
-    lucid_tensor **const places[] = {mean, var};
-    *mean = *var = NULL;
-    lucid_tensor *y = luc_forward_by(conv, x, forward_measured, places);
-    for (int i = 0; i < 2; i++)
-        if (*places[i] && !luc_scope_add(*places[i])) { /* the caller's scope */
-            *places[i] = NULL;
-            y = NULL;
-        }
-    return y;
-}
-
 static bool check_input(lucid_module *m, lucid_tensor *x)
 {
     nn_Conv2d *c = lucid_self(m, nn_Conv2d);

@@ -26,20 +26,6 @@ bool luc_layer_at_least(const char *layer, const char *argument, int64_t value, 
  * +-1/sqrt(fan_in). */
 bool luc_layer_reset(lucid_tensor *weight, lucid_tensor *bias);
 
-/* A Conv2d or a BatchNorm with the family's forward, and a ReLU, none with hooks: they may run as
- * one. */
-bool luc_conv2d_fuses(const lucid_module *m);
-bool luc_batch_norm_fuses(const lucid_module *m);
-bool luc_relu_fuses(const lucid_module *m);
-/* forward of a Conv2d that fuses, with the norm behind it; norm's .conv and .bias are the module's. */
-lucid_tensor *luc_conv2d_forward_folded(lucid_module *conv, lucid_tensor *x,
-                                        const lucid_conv2d_batch_norm_options *norm);
-
-/* forward of a Conv2d that fuses, with the statistics of its result, as lucid_conv2d_statistics has
- * them. */
-lucid_tensor *luc_conv2d_forward_measured(lucid_module *conv, lucid_tensor *x, lucid_tensor **mean,
-                                          lucid_tensor **var);
-
 /* "(3, 2)" for kernel sizes and the like; an extent that was given as one number is one. */
 luc_text luc_pair_text(int64_t h, int64_t w);
 luc_text luc_extent_text(lucid_extent extent);

@@ -1,5 +1,4 @@
-/* resnet.c: residual networks. BatchNorm, the shortcut's addition and ReLU are one pass over memory,
- * and in eval a part of the convolution, unless somebody's hook looks between them. */
+/* resnet.c: residual networks. */
 #include "nn/models/resnet.h"
 #include "autograd/ops.h"
 #include "lucid/error.h"
@@ -39,18 +38,15 @@ static lucid_module *projection(int64_t in, int64_t out, int64_t stride)
 /* relu(bn(conv(x))) */
 static lucid_tensor *unit(lucid_module *conv, lucid_module *bn, lucid_module *relu, lucid_tensor *x)
 {
-    const bool fuses = luc_relu_fuses(relu);
-    x = lucid_conv2d_batch_norm_forward(conv, bn, x, .relu = fuses);
-    return fuses ? x : lucid_forward(relu, x);
+    return lucid_forward(relu, lucid_forward(bn, lucid_forward(conv, x)));
 }
 
 /* relu(bn(conv(y)) + shortcut) */
 static lucid_tensor *last_unit(lucid_module *conv, lucid_module *bn, lucid_module *relu,
                                lucid_tensor *y, lucid_tensor *shortcut)
 {
-    const bool fuses = luc_relu_fuses(relu);
-    y = lucid_conv2d_batch_norm_forward(conv, bn, y, .relu = fuses, .residual = shortcut);
-    return fuses ? y : lucid_forward(relu, y);
+    y = lucid_forward(bn, lucid_forward(conv, y));
+    return lucid_forward(relu, lucid_add(y, shortcut));
 }
 
 static lucid_module *finished(lucid_module *m, bool ok)

@@ -206,7 +206,7 @@ static bool unscale_alike(lucid_grad_scaler *s, record *r, lucid_tensor **grads,
     const lucid_dtype dtype = model->view.dtype;
     lucid_tensor *scale = number_on(&s->scales, device, s->scale);
     lucid_tensor *found = scale ? number_on(&r->found, device, 0) : NULL;
-    if (!found) return false;
+    if (!found || !luc_before_any_write()) return false;
     lucid_list_attrs list = {.views = views};
     size_t left = 0;
     for (size_t i = 0; i < *n; i++) {

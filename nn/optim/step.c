@@ -163,7 +163,7 @@ static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin, i
         if (is_alike(g, begin, i)) add_param(&l, &g->params[i], moments);
     }
     const uint64_t *live;
-    if (!make_cells(opt, g, begin, &live) ||
+    if (!luc_before_any_write() || !make_cells(opt, g, begin, &live) ||
         !run(opt, &g->options, &l, lucid_tensor_device(model), model->view.dtype, live))
         return false;
     for (size_t i = begin; i < g->n; i++) {

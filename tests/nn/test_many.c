@@ -305,7 +305,7 @@ Test(many, sequential_fuses_before_several_outputs)
     cr_expect(lucid_allclose(a, c, 1e-5, 1e-6, false) && lucid_allclose(b, d, 1e-5, 1e-6, false));
     lucid_module *short_one = nn_Sequential(nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4), nn_ReLU());
     EXPECT_ERROR(lucid_forward_into(short_one, (x), (&a, &b)), LUCID_ERR_ARGUMENT,
-                 "outputs: expected 1, got 2");
+                 "ReLU: outputs: expected 1 (output), got 2; module net.2");
     cr_expect(!a && !b);
     lucid_module_free(short_one);
     lucid_module_free(net);
