@@ -243,11 +243,13 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace
     return b && luc_kernel_call(b, c->device, kernel, workspace, c->op->name, &args);
 }
 
-/* Calls the kernel. What it writes besides its outputs goes to another version. */
-static bool run_and_mutate(const lucid_call *c, lucid_kernel kernel, lucid_workspace_fn workspace,
-                           lucid_tensor *const *in, lucid_tensor *const *out)
+/* Of an operator that writes some inputs: they go to another version. */
+__attribute__((noinline)) static bool run_and_mutate(const lucid_call *c, lucid_kernel kernel,
+                                                     lucid_workspace_fn workspace,
+                                                     lucid_tensor *const *in,
+                                                     lucid_tensor *const *out)
 {
-    const uint32_t mutated = c->op->mutates ? c->op->mutates(c) : 0;
+    const uint32_t mutated = c->op->mutates(c);
     for (uint32_t m = mutated; m; m &= m - 1) {
         const int i = __builtin_ctz(m);
         if (in[i] && !luc_before_write(in[i]->storage)) return false;
@@ -265,7 +267,8 @@ bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor
     lucid_workspace_fn workspace;
     lucid_kernel kernel = luc_call_kernel(c, &workspace);
     if (!kernel) return luc_call_no_kernel(c);
-    return run_and_mutate(c, kernel, workspace, in, out);
+    return c->op->mutates ? run_and_mutate(c, kernel, workspace, in, out)
+                          : run_kernel(c, kernel, workspace, in, out);
 }
 
 /* Outputs made by other operators, without recording; temporaries die here. */
@@ -312,7 +315,8 @@ static bool compute(const lucid_call *c, lucid_tensor **outputs)
         if (!outputs[i]) return false;
         outputs[i]->no_grad = luc_grad_off;
     }
-    return run_and_mutate(c, kernel, workspace, c->in, outputs);
+    return c->op->mutates ? run_and_mutate(c, kernel, workspace, c->in, outputs)
+                          : run_kernel(c, kernel, workspace, c->in, outputs);
 }
 
 static bool view(const lucid_call *c, lucid_tensor **outputs)

@@ -13,16 +13,15 @@ _Thread_local bool luc_fusing;
 
 /* ---- storage --------------------------------------------------------------------------------- */
 
-/* Memory of s->size bytes on its device. */
-static bool storage_allocate(luc_storage *s, const char *op)
+static inline bool storage_allocate(luc_storage *s, const lucid_backend *b, const char *op)
 {
-    s->data = lucid_backend_get(s->device.type)->alloc(s->device.index, s->size);
+    s->data = b->alloc(s->device.index, s->size);
     return s->data || luc_raise_no_memory(s->device, s->size, "", op);
 }
 
-static luc_storage *storage_without_data(lucid_device device, size_t size, const char *op)
+static inline luc_storage *storage_without_data(const lucid_backend *b, lucid_device device,
+                                                size_t size, const char *op)
 {
-    const lucid_backend *b = lucid_backend_get(device.type);
     if (!b) return NULL;
     int count = b->device_count();
     if (device.index < 0 || device.index >= count)
@@ -41,8 +40,9 @@ static luc_storage *storage_without_data(lucid_device device, size_t size, const
 
 luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
 {
-    luc_storage *s = storage_without_data(device, size, op);
-    if (!s || storage_allocate(s, op)) return s;
+    const lucid_backend *b = lucid_backend_get(device.type);
+    luc_storage *s = storage_without_data(b, device, size, op);
+    if (!s || storage_allocate(s, b, op)) return s;
     luc_storage_release(s);
     return NULL;
 }
@@ -142,14 +142,17 @@ static inline int64_t bytes_of(const lucid_meta *meta, const char *op)
 lucid_tensor *luc_tensor_without_data(const lucid_meta *meta, lucid_device device, const char *op)
 {
     const int64_t bytes = bytes_of(meta, op);
-    luc_storage *s = bytes < 0 ? NULL : storage_without_data(device, (size_t)bytes, op);
+    if (bytes < 0) return NULL;
+    luc_storage *s =
+        storage_without_data(lucid_backend_get(device.type), device, (size_t)bytes, op);
     return s ? tensor_on(s, meta, op) : NULL;
 }
 
 bool luc_tensor_allocate(lucid_tensor *t, const char *op)
 {
-    if (!t->storage->data && !storage_allocate(t->storage, op)) return false;
-    t->view.data = t->storage->data;
+    luc_storage *s = t->storage;
+    if (!s->data && !storage_allocate(s, lucid_backend_get(s->device.type), op)) return false;
+    t->view.data = s->data;
     return true;
 }
 

@@ -145,8 +145,11 @@ static bool check_inputs(const lucid_module *m, lucid_tensor *const *in, int n_i
     const luc_signature *s = &m->state->signature;
     for (int i = 0; i < n_in; i++) {
         const bool needed = i < s->in_least || lucid_error_code() != LUCID_OK;
-        if (in[i] ? !luc_has_ended(in[i]) : !needed) continue;
-        return luc_check_tensor(in[i], m->cls->name, luc_signature_name(s->inputs, i).s);
+        if (in[i] ? luc_is_plain(in[i]) : !needed) continue;
+        const luc_text name = luc_signature_name(s->inputs, i);
+        if (in[i] ? !luc_is_there(in[i], m->cls->name, name.s)
+                  : !luc_check_tensor(NULL, m->cls->name, name.s))
+            return false;
     }
     return true;
 }
