@@ -71,7 +71,7 @@ typedef struct lucid_conv2d_attrs {
     bool relu;       /* conv2d on the CPU: the output goes through ReLU */
 } lucid_conv2d_attrs;
 
-/* linear: inputs (x, weight, bias?). No attributes are the same as all of them 0. */
+/* linear: inputs (x, weight, bias?). */
 typedef struct lucid_linear_attrs {
     bool relu; /* on the CPU: the output goes through ReLU */
 } lucid_linear_attrs;

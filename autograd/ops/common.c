@@ -110,6 +110,15 @@ bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument)
     return luc_is_there(t, op, argument);
 }
 
+bool luc_check_relu(const lucid_call *c, bool relu)
+{
+    const bool has = c->op == &luc_op_conv2d || c->op == &luc_op_linear;
+    if (!relu || (has && c->device.type == LUCID_CPU)) return true;
+    return luc_raise(LUCID_ERR_UNSUPPORTED, c->op->name,
+                     "relu: expected conv2d or linear on the CPU, got %s on %s", c->op->name,
+                     lucid_device_name(c->device));
+}
+
 /* ---- saving ------------------------------------------------------------------------------------ */
 
 uint32_t luc_save_input(const lucid_call *c)

@@ -72,7 +72,8 @@ bool luc_conv2d_infer(lucid_call *c)
 {
     const lucid_conv2d_attrs *a = c->attrs;
     if (!check_attrs(c->op->name, a) || !luc_want_floating(c, 0) ||
-        !luc_want_ndim(c, 0, 4, "[N,C,H,W]") || !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]"))
+        !luc_want_ndim(c, 0, 4, "[N,C,H,W]") || !luc_want_ndim(c, 1, 4, "[O,C/groups,kH,kW]") ||
+        !luc_check_relu(c, a->relu))
         return false;
     const lucid_view *x = &c->in[0]->view, *w = &c->in[1]->view;
     if (!check_weight(c, x->dims, w, a)) return false;
@@ -227,13 +228,13 @@ static bool backward_weight_vjp(lucid_vjp *v)
             __VA_ARGS__                                                                 \
         }                                                                               \
     }
-static const lucid_conv2d_attrs
-    plain = CONV(1, 0, 1, 1, 0),
-    padded = CONV(1, 1, 1, 1, 0), strided = CONV(2, 1, 1, 1, 0), dilated = CONV(1, 2, 2, 1, 0),
-    grouped = CONV(1, 1, 1, 2, 0), depthwise = CONV(1, 1, 1, 3, 0),
-    uneven = {.stride = {2, 1}, .padding = {0, 2}, .dilation = {1, 2}, .groups = 1},
-    rectified = {
-        .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1, .relu = true};
+static const lucid_conv2d_attrs plain = CONV(1, 0, 1, 1, 0), padded = CONV(1, 1, 1, 1, 0),
+                                strided = CONV(2, 1, 1, 1, 0), dilated = CONV(1, 2, 2, 1, 0),
+                                grouped = CONV(1, 1, 1, 2, 0), depthwise = CONV(1, 1, 1, 3, 0),
+                                uneven = {.stride = {2, 1},
+                                          .padding = {0, 2},
+                                          .dilation = {1, 2},
+                                          .groups = 1};
 static const lucid_sample conv2d_samples[] = {
     {.name = "plain",
      .n_in = 3,
@@ -267,10 +268,6 @@ static const lucid_sample conv2d_samples[] = {
      .n_in = 3,
      .attrs = &uneven,
      .in = {LUC_IN4(2, 2, 7, 6), LUC_IN4(3, 2, 3, 2), LUC_IN1(3)}},
-    {.name = "relu",
-     .n_in = 3,
-     .attrs = &rectified,
-     .in = {LUC_IN4(2, 3, 5, 6), LUC_IN4(4, 3, 3, 3), LUC_IN1(4)}},
     {.name = "first layer",
      .n_in = 3,
      .attrs = &padded,

@@ -124,10 +124,15 @@ lucid_tensor *lucid_matmul(lucid_tensor *a, lucid_tensor *b)
 
 /* ---- linear: x [..,I] times weight [O,I] transposed, plus bias [O] --------------------------------- */
 
+static bool has_relu(const void *attrs)
+{
+    return ((const lucid_linear_attrs *)attrs)->relu;
+}
+
 static bool linear_infer(lucid_call *c)
 {
     const lucid_view *x = &c->in[0]->view, *w = &c->in[1]->view;
-    if (!luc_want_floating(c, 0)) return false;
+    if (!luc_want_floating(c, 0) || !luc_check_relu(c, has_relu(c->attrs))) return false;
     if (w->ndim != 2) return luc_bad_input(c, 1, "expected 2-D [out,in]");
     if (x->ndim < 1 || x->dims[x->ndim - 1] != w->dims[1])
         return luc_bad_input(c, 0, "expected [..,%lld] (weight %s)", (long long)w->dims[1],
@@ -147,11 +152,6 @@ static lucid_tensor *as_matrix(lucid_tensor *t)
     lucid_shape shape = {2, {1, t->view.dims[t->view.ndim - 1]}};
     shape.dims[0] = luc_dims_numel(t->view.ndim - 1, t->view.dims);
     return lucid_reshape_opt(t, shape);
-}
-
-static bool has_relu(const void *attrs)
-{
-    return attrs && ((const lucid_linear_attrs *)attrs)->relu;
 }
 
 static uint32_t linear_saves(const lucid_call *c)
@@ -180,28 +180,33 @@ static bool linear_vjp(lucid_vjp *v)
     return true;
 }
 
-static const lucid_linear_attrs rectified = {.relu = true};
+static const lucid_linear_attrs plain = {.relu = false};
 static const lucid_sample linear_samples[] = {
-    {.name = "batch", .n_in = 3, .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
-    {.name = "no bias", .n_in = 3, .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_ABSENT}},
-    {.name = "vector", .n_in = 3, .in = {LUC_IN1(4), LUC_IN2(5, 4), LUC_IN1(5)}},
-    {.name = "sequence", .n_in = 3, .in = {LUC_IN3(2, 3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
-    {.name = "relu",
+    {.name = "batch", .n_in = 3, .attrs = &plain, .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
+    {.name = "no bias",
      .n_in = 3,
-     .attrs = &rectified,
-     .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
+     .attrs = &plain,
+     .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_ABSENT}},
+    {.name = "vector", .n_in = 3, .attrs = &plain, .in = {LUC_IN1(4), LUC_IN2(5, 4), LUC_IN1(5)}},
+    {.name = "sequence",
+     .n_in = 3,
+     .attrs = &plain,
+     .in = {LUC_IN3(2, 3, 4), LUC_IN2(5, 4), LUC_IN1(5)}},
 };
 static const lucid_sample linear_bad_samples[] = {
     {.name = "features",
      .n_in = 3,
+     .attrs = &plain,
      .in = {LUC_IN2(3, 6), LUC_IN2(5, 4), LUC_ABSENT},
      .error = "input: expected [..,4]"},
     {.name = "weight",
      .n_in = 3,
+     .attrs = &plain,
      .in = {LUC_IN2(3, 4), LUC_IN1(4), LUC_ABSENT},
      .error = "weight: expected 2-D"},
     {.name = "bias",
      .n_in = 3,
+     .attrs = &plain,
      .in = {LUC_IN2(3, 4), LUC_IN2(5, 4), LUC_IN1(4)},
      .error = "bias: expected [5]"},
 };
@@ -226,5 +231,6 @@ const lucid_op luc_op_linear = {
 lucid_tensor *lucid_linear(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias)
 {
     if (!luc_given(x, "linear", "x") || !luc_given(weight, "linear", "weight")) return NULL;
-    return lucid_apply(&luc_op_linear, (lucid_tensor *[]){x, weight, bias}, 3, NULL);
+    const lucid_linear_attrs attrs = {.relu = false};
+    return lucid_apply(&luc_op_linear, (lucid_tensor *[]){x, weight, bias}, 3, &attrs);
 }

@@ -20,7 +20,7 @@ typedef struct lucid_batch_norm_options {
     /* Then ReLU: y = max(0, batch_norm(x) + residual), in one pass. */
     bool relu LUCID_DEFAULT(false);
     /* Where the batch's statistics are used: x's own mean and biased variance per channel, [C] of
-     * float64, if they are known (lucid_conv2d_statistics finds them). Both or neither. */
+     * float64, if they are known (the operator conv2d_statistics finds them). Both or neither. */
     lucid_tensor *mean LUCID_DEFAULT(NULL), *var LUCID_DEFAULT(NULL);
     const char *name LUCID_DEFAULT(NULL); /* of the caller in error messages; NULL: batch_norm */
 } lucid_batch_norm_options;

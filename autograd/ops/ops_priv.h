@@ -90,6 +90,8 @@ bool luc_bad_input(const lucid_call *c, int i, const char *fmt, ...) LUCID_PRINT
 /* Copies sizes into output i. */
 void luc_set_dims(lucid_call *c, int i, lucid_dtype dtype, int ndim, const int64_t *dims);
 bool luc_want_floating(const lucid_call *c, int i);
+/* Which kernels have a ReLU at their end, as an attribute. Raises where another is to have one. */
+bool luc_check_relu(const lucid_call *c, bool relu);
 bool luc_want_ndim(const lucid_call *c, int i, int ndim, const char *shape);
 /* Input i has the sizes of input j; and an attribute `dim` is one of ndim dimensions. */
 bool luc_want_like(const lucid_call *c, int i, int j);

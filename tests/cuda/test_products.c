@@ -177,7 +177,8 @@ Test(products, nan_stays_where_it_belongs)
 
 static void linear(void)
 {
-    run r = {.op = &luc_op_linear, .n_in = 3};
+    static const lucid_linear_attrs attrs = {.relu = false};
+    run r = {.op = &luc_op_linear, .n_in = 3, .attrs = &attrs};
     check_all(&r, (lucid_shape[]){SHAPE3(3, 50, 70), SHAPE2(67, 70), {1, {67}}}, "several tiles");
     check_all(&r, (lucid_shape[]){SHAPE2(4, 900), SHAPE2(10, 900), {1, {10}}}, "long");
     check_all(&r, (lucid_shape[]){SHAPE2(4, 30), SHAPE2(10, 30), {0}}, "without bias");

@@ -5,6 +5,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "backends/cpu/cpu_priv.h"
+#include "lucid/extend.h"
 #include "lucid/profiler.h"
 #include "lucid/random.h"
 #include "nn/nn.h"

@@ -365,6 +365,26 @@ static lucid_tensor *goes_backward(Body *b, lucid_tensor *x)
     return lucid_add(z, lucid_sum(lucid_square(g)));
 }
 
+static lucid_tensor *goes_backward_through_relu(Body *b, lucid_tensor *x)
+{
+    lucid_tensor *z = lucid_relu(lucid_forward(b->linear, lucid_relu(lucid_forward(b->conv, x))));
+    if (!lucid_is_grad_enabled()) return z;
+    lucid_tensor *loss = lucid_sum(lucid_square(z)), *g;
+    if (!lucid_grad(&loss, 1, &x, 1, &g, .create_graph = true)) return NULL;
+    return lucid_add(z, lucid_sum(lucid_square(g)));
+}
+
+/* NaN goes through ReLU, also where it is a part of another operator. */
+static lucid_tensor *has_nan(Body *b, lucid_tensor *x)
+{
+    lucid_tensor *bad = lucid_mul(x, lucid_log(lucid_full((2, 1, 1, 1), -1)));
+    lucid_tensor *y = lucid_relu(lucid_forward(b->linear, bad));
+    lucid_tensor *z = lucid_relu(lucid_forward(b->conv, bad));
+    b->seen = (isnan(first_number(y)) ? 1 : 0) + (isnan(first_number(z)) ? 2 : 0);
+    cr_expect_eq(b->seen, 3);
+    return lucid_relu(lucid_forward(b->conv, x));
+}
+
 static lucid_tensor *checkpoints(Body *b, lucid_tensor *x)
 {
     lucid_tensor *y = lucid_checkpoint(b->conv, x);
@@ -384,6 +404,8 @@ Test(fusion_waiting, autograd_sees_every_operator)
 {
     expect_no_difference(hooks_a_result, "hooks");
     expect_no_difference(goes_backward, "backward inside forward");
+    expect_no_difference(goes_backward_through_relu, "second derivatives through ReLU");
+    expect_no_difference(has_nan, "NaN");
     expect_no_difference(checkpoints, "checkpoints");
     expect_no_difference(turns_fusion_off, "fusion is turned off");
 }

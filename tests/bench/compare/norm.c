@@ -11,7 +11,7 @@ static void *setup_norm(const row *r)
     const lucid_shape shape = LUCID_SHAPE(a[0], a[1], a[2], a[2]);
     const bool last = a[3] != 0, backward = a[4] == BACKWARD;
     job *j = job_new(r);
-    j->net = nn_Sequential(nn_BatchNorm2d(a[1]));
+    j->net = a[6] ? make_block_end(a[1]) : nn_Sequential(nn_BatchNorm2d(a[1]));
     if (a[5] && !a[6]) lucid_sequential_append(j->net, nn_ReLU());
     row_fill(lucid_get_parameter(j->net, "0.weight"), 0.5, 1);
     row_fill(lucid_get_parameter(j->net, "0.bias"), 0.5, 0);
@@ -25,11 +25,37 @@ static void *setup_norm(const row *r)
     return j;
 }
 
+/* The end of a residual block: a module of two inputs. */
+typedef struct block_end {
+    lucid_module base;
+    lucid_module *bn;
+} block_end;
+
+static bool block_end_forward(lucid_module *m, lucid_tensor *const *in, int n_in,
+                              lucid_tensor **out, int n_out)
+{
+    (void)n_in, (void)n_out;
+    lucid_module *bn = lucid_self(m, block_end)->bn;
+    out[0] = lucid_relu(lucid_add(lucid_forward(bn, in[0]), in[1]));
+    return out[0] != NULL;
+}
+
+static const lucid_module_class block_end_class = {.name = "BlockEnd",
+                                                   .size = sizeof(block_end),
+                                                   .super = &lucid_module_class_base,
+                                                   .forward_many = block_end_forward,
+                                                   .inputs = "input, residual"};
+
+static lucid_module *make_block_end(int64_t channels)
+{
+    lucid_module *m = lucid_module_new(&block_end_class);
+    lucid_register_module(m, "0", &lucid_self(m, block_end)->bn, nn_BatchNorm2d(channels));
+    return m;
+}
+
 static lucid_tensor *forward(const job *j)
 {
-    if (!j->in[2]) return lucid_forward(j->net, j->in[0]);
-    lucid_module *bn = lucid_get_module(j->net, "0");
-    return lucid_batch_norm_forward(bn, j->in[0], .relu = true, .residual = j->in[2]);
+    return j->in[2] ? lucid_forward(j->net, j->in[0], j->in[2]) : lucid_forward(j->net, j->in[0]);
 }
 
 static void run_norm(void *state)
