@@ -3,28 +3,6 @@
 
 enum { FORWARD, BACKWARD, EVAL };
 
-/* out = relu(bn(x) + skip), where there is a ReLU and a skip. arguments: N, C, H (= W),
- * channels_last, mode, with ReLU, with skip */
-static void *setup_norm(const row *r)
-{
-    const int64_t *a = r->arguments;
-    const lucid_shape shape = LUCID_SHAPE(a[0], a[1], a[2], a[2]);
-    const bool last = a[3] != 0, backward = a[4] == BACKWARD;
-    job *j = job_new(r);
-    j->net = a[6] ? make_block_end(a[1]) : nn_Sequential(nn_BatchNorm2d(a[1]));
-    if (a[5] && !a[6]) lucid_sequential_append(j->net, nn_ReLU());
-    row_fill(lucid_get_parameter(j->net, "0.weight"), 0.5, 1);
-    row_fill(lucid_get_parameter(j->net, "0.bias"), 0.5, 0);
-    row_fill(lucid_get_buffer(j->net, "0.running_mean"), 0.5, 0);
-    row_fill(lucid_get_buffer(j->net, "0.running_var"), 0.5, 1);
-    lucid_to(j->net, row_device);
-    lucid_set_training(j->net, a[4] != EVAL);
-    job_input(j, 0, shape, 1, last, backward);
-    if (backward) job_input(j, 1, shape, 1, last, false); /* the gradient that comes in */
-    if (a[6]) job_input(j, 2, shape, 0.7, last, backward);
-    return j;
-}
-
 /* The end of a residual block: a module of two inputs. */
 typedef struct block_end {
     lucid_module base;
@@ -51,6 +29,28 @@ static lucid_module *make_block_end(int64_t channels)
     lucid_module *m = lucid_module_new(&block_end_class);
     lucid_register_module(m, "0", &lucid_self(m, block_end)->bn, nn_BatchNorm2d(channels));
     return m;
+}
+
+/* out = relu(bn(x) + skip), where there is a ReLU and a skip. arguments: N, C, H (= W),
+ * channels_last, mode, with ReLU, with skip */
+static void *setup_norm(const row *r)
+{
+    const int64_t *a = r->arguments;
+    const lucid_shape shape = LUCID_SHAPE(a[0], a[1], a[2], a[2]);
+    const bool last = a[3] != 0, backward = a[4] == BACKWARD;
+    job *j = job_new(r);
+    j->net = a[6] ? make_block_end(a[1]) : nn_Sequential(nn_BatchNorm2d(a[1]));
+    if (a[5] && !a[6]) lucid_sequential_append(j->net, nn_ReLU());
+    row_fill(lucid_get_parameter(j->net, "0.weight"), 0.5, 1);
+    row_fill(lucid_get_parameter(j->net, "0.bias"), 0.5, 0);
+    row_fill(lucid_get_buffer(j->net, "0.running_mean"), 0.5, 0);
+    row_fill(lucid_get_buffer(j->net, "0.running_var"), 0.5, 1);
+    lucid_to(j->net, row_device);
+    lucid_set_training(j->net, a[4] != EVAL);
+    job_input(j, 0, shape, 1, last, backward);
+    if (backward) job_input(j, 1, shape, 1, last, false); /* the gradient that comes in */
+    if (a[6]) job_input(j, 2, shape, 0.7, last, backward);
+    return j;
 }
 
 static lucid_tensor *forward(const job *j)
