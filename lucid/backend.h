@@ -1,6 +1,6 @@
 /* backend.h: what a device must provide: memory, copies and a table of kernels.
  *
- * A backend is one constant-after-start table. The CPU's is backends/cpu/cpu.c; see
+ * A backend is one constant-after-start table. The CPU's is backends/cpu/levels.c; see
  * docs/add_a_backend.md. Kernels see plain views and attributes, never tensors: they allocate
  * nothing, know nothing of gradients, and are looked up by operation and dtype. */
 #ifndef LUCID_BACKEND_H

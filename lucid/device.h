@@ -44,7 +44,7 @@ LUCID_API int lucid_get_num_threads(void);
  * x86-64 and AArch64 can do it; on another CPU get still returns false. */
 LUCID_API bool lucid_set_flush_denormal(bool enabled);
 LUCID_API bool lucid_get_flush_denormal(void);
-/* "ref", "avx2" or "avx512": the kernels that run. They are the best that the CPU has, unless
+/* "generic", "avx2" or "avx512": the kernels that run. They are the best that the CPU has, unless
  * LUCID_CPU names a lower level. If it names no level it is ignored, and one line on stderr says
  * so. */
 LUCID_API const char *lucid_cpu_level(void);

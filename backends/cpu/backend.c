@@ -1,6 +1,6 @@
 /* backend.c: the CPU as a backend: host memory, plain copies, and the table of its kernels. */
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/settings.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"

@@ -1,8 +1,8 @@
 /* settings.c: the settings of the call that a thread is in. */
 #include "backends/cpu/settings.h"
 #include "backends/cpu/conv/conv.h"
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/threads/parallel.h"
 
 _Thread_local luc_settings luc_call_settings;
 

@@ -1,4 +1,4 @@
-/* optim.cu: optimizer steps over lists of tensors, with the formulas of backends/cpu/optim_body.h
+/* optim.cu: optimizer steps over lists of tensors, with the formulas of backends/cpu/optim/step_tmpl.h
  * in their order, so that float32 gives the same bits. The kernels are bound by memory: SGD with
  * momentum moves five values for each element, Adam seven. */
 #include "backends/cuda/optim_lists.h"
@@ -78,7 +78,7 @@ template <class C> __device__ __forceinline__ C step_grad(const settings<C> &s, 
 }
 
 /* A moment as it is stored: 0 if it is smaller than `least`, as on the CPU
- * (backends/cpu/optim_priv.h). */
+ * (backends/cpu/optim/optim_priv.h). */
 template <class C> __device__ __forceinline__ C flushed(C moment, C least)
 {
     return fabs(moment) < least ? 0 : moment;

@@ -1,5 +1,5 @@
 /* random.cu: uniform, normal, randint and bernoulli. The numbers are those of
- * backends/cpu/random.c, which says which element takes which number of Philox. They are the same
+ * backends/cpu/random/random.c, which says which element takes which number of Philox. They are the same
  * to the last bit, except for normal in float64, where the C library's logarithm, sine and cosine
  * differ.
  *

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <lucid/io/plot.h>
+#include <lucid/plot/plot.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

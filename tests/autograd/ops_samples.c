@@ -2,7 +2,7 @@
  * what is recorded and what is kept. A new operator is tested by this file without a change to it. */
 #include "samples.h"
 
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "lucid/attrs.h"
 
 static void setup(void)
@@ -275,7 +275,7 @@ static void compare_levels(const lucid_op *op, const lucid_sample *s, lucid_tens
                            lucid_dtype dtype)
 {
     lucid_tensor *want[LUCID_MAX_OUTPUTS], *got[LUCID_MAX_OUTPUTS];
-    luc_cpu_force(LUC_CPU_REF);
+    luc_cpu_force(LUC_CPU_GENERIC);
     bool ok = apply_sample(op, s, in, want);
     bool small = dtype == LUCID_F16 || dtype == LUCID_BF16;
     if (!ok && small && lucid_error_code() == LUCID_ERR_UNSUPPORTED) {
@@ -283,7 +283,7 @@ static void compare_levels(const lucid_op *op, const lucid_sample *s, lucid_tens
         return;
     }
     EXPECT_SAMPLE(ok, "reference kernel");
-    for (int level = LUC_CPU_REF + 1; ok && level <= (int)luc_cpu_best(); level++) {
+    for (int level = LUC_CPU_GENERIC + 1; ok && level <= (int)luc_cpu_best(); level++) {
         luc_cpu_force((luc_cpu_level)level);
         ok = apply_sample(op, s, in, got);
         EXPECT_SAMPLE(ok, luc_cpu_level_name((luc_cpu_level)level));

@@ -3,7 +3,7 @@
 #define LUC_TESTS_CONV_CASE_H
 
 #include "backends/cpu/conv/conv.h"
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

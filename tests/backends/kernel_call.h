@@ -3,8 +3,8 @@
 #ifndef TESTS_KERNEL_CALL_H
 #define TESTS_KERNEL_CALL_H
 
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/threads/parallel.h"
 #include "lucid/attrs.h"
 #include "lucid/dtype.h"
 

@@ -1,8 +1,8 @@
 /* Convolution in double by matrix products against the plain loops, which run where there is no
    workspace. */
 #include "backends/cpu/conv/conv.h"
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/threads/parallel.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

@@ -2,7 +2,7 @@
    their definition over the result that was stored, at every CPU level. */
 #include "tests/backends/conv_case.h"
 
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/threads/parallel.h"
 
 #include <math.h>
 #include <string.h>

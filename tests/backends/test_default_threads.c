@@ -1,8 +1,8 @@
 /* test_default_threads.c: what the environment and control groups say about threads, the CPU level
  * and Winograd's transform, and that what is not understood is not passed over in silence. */
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/default_threads.h"
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/threads/default_threads.h"
+#include "backends/cpu/threads/parallel.h"
 #include "lucid/lucid.h"
 #include "testing.h"
 #include "tests/lucid/child.h"
@@ -120,8 +120,8 @@ Test(default_threads, lucid_cpu)
     bool known;
     cr_expect(luc_cpu_capped(NULL, &known) == luc_cpu_best() && known);
     cr_expect(luc_cpu_capped("", &known) == luc_cpu_best() && known);
-    cr_expect(luc_cpu_capped("ref", &known) == LUC_CPU_REF && known);
-    cr_expect(luc_cpu_capped("REF", &known) == LUC_CPU_REF && known);
+    cr_expect(luc_cpu_capped("generic", &known) == LUC_CPU_GENERIC && known);
+    cr_expect(luc_cpu_capped("REF", &known) == LUC_CPU_GENERIC && known);
     cr_expect(luc_cpu_capped("AVX2", &known) <= LUC_CPU_AVX2 && known);
     cr_expect(luc_cpu_capped("avx512", &known) == luc_cpu_best() && known);
     cr_expect(luc_cpu_capped("sse2", &known) == luc_cpu_best() && !known);

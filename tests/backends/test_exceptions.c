@@ -1,6 +1,6 @@
 /* test_exceptions.c: a kernel raises no floating-point exception that its data do not. A program
  * may trap them (feenableexcept), and lanes of a vector that hold no element must not end it. */
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "lucid/lucid.h"
 #include "testing.h"
 

@@ -1,8 +1,8 @@
 /* Matrix products: every CPU level, type and shape against a naive product in double. */
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/gemm.h"
-#include "backends/cpu/parallel.h"
-#include "backends/cpu/simd.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/matmul/gemm.h"
+#include "backends/cpu/threads/parallel.h"
+#include "backends/cpu/simd/simd.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* test_parallel.c: every block runs once, whoever asks, and a forked child has a pool again. */
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/threads/parallel.h"
 #include "testing.h"
 
 #include <pthread.h>

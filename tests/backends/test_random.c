@@ -66,7 +66,7 @@ Test(random, same_bits_at_every_level_and_thread_count)
         for (int t = 0; t < LUCID_DTYPE_COUNT; t++) {
             const lucid_random_attrs a = {.seed = 1, .a = k == 3 ? 0.3 : -1, .b = 2, .high = 100};
             if (k < 2 && !lucid_dtype_is_floating((lucid_dtype)t)) continue;
-            luc_cpu_force(LUC_CPU_REF);
+            luc_cpu_force(LUC_CPU_GENERIC);
             luc_set_num_threads(1);
             array first = drawn(ops[k], (lucid_dtype)t, n, &a, DENSE);
             luc_set_num_threads(3);

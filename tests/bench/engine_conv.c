@@ -2,8 +2,8 @@
    operations, whichever method runs) and their share of what the register tile reaches on data in
    the first-level cache. With Winograd's transform the share may exceed 100 %. */
 #include "backends/cpu/conv/conv.h"
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/threads/parallel.h"
 #include "bench.h"
 #include "engine_peak.h"
 

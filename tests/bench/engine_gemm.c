@@ -1,9 +1,9 @@
 /* Matrix products at 1 and 2 threads, beside OpenBLAS, and their share of what the register tile
    reaches on data in the first-level cache. Run it with OPENBLAS_CORETYPE=SkylakeX where OpenBLAS
    does not know the CPU (its choice is printed). */
-#include "backends/cpu/cpu_priv.h"
-#include "backends/cpu/gemm.h"
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/levels_priv.h"
+#include "backends/cpu/matmul/gemm.h"
+#include "backends/cpu/threads/parallel.h"
 #include "bench.h"
 #include "engine_peak.h"
 

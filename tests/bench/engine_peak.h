@@ -2,7 +2,7 @@
 #ifndef TESTS_BENCH_ENGINE_PEAK_H
 #define TESTS_BENCH_ENGINE_PEAK_H
 
-#include "backends/cpu/tile_priv.h"
+#include "backends/cpu/matmul/tile_priv.h"
 #include "bench.h"
 
 static inline float *bench_numbers(size_t n)

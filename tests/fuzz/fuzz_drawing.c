@@ -1,7 +1,7 @@
 /* Plots, lines, texts and rectangles of any numbers: a picture or an error, and an end. */
 #include "tests/fuzz/fuzz.h"
 
-#include "lucid/io/plot.h"
+#include "lucid/plot/plot.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* test_threads.c: what lucid's own threads have from the program: not its signals, but the
  * floating-point mode of whoever they work for. */
-#include "backends/cpu/parallel.h"
+#include "backends/cpu/threads/parallel.h"
 #include "child.h"
 #include "lucid/lucid.h"
 #include "lucid/threads_priv.h"

@@ -4,7 +4,7 @@
 #include "autograd/autocast.h"
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "lucid/extend.h"
 #include "lucid/profiler.h"
 #include "lucid/random.h"

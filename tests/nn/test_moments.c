@@ -1,6 +1,6 @@
 /* test_moments.c: optimizers whose gradients have become 0: their moments do not stay among the
  * subnormal numbers, and what is large enough to matter is as it was. */
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "lucid/lucid.h"
 #include "testing.h"
 

@@ -1,5 +1,5 @@
 /* ResNets: names and sizes as torchvision has them, and a trained ResNet-20 against float64 logits. */
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "tests/testing.h"
 #include "tests/tolerance.h"
 

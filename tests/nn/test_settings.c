@@ -3,7 +3,7 @@
  * that sizes its workspace by one number and uses it by another writes past its end: malloc, or a
  * sanitizer, finds that. */
 #include "backends/cpu/conv/conv.h"
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "lucid/lucid.h"
 #include "testing.h"
 

@@ -33,9 +33,9 @@ typedef enum {
 
 /* How a pass is computed in float. */
 typedef enum {
-    LUC_CONV_AUTO,      /* the faster of the next two, which the shape decides */
-    LUC_CONV_DIRECT,    /* plain sums of products */
-    LUC_CONV_WINOGRAD,  /* if the kernel is 3x3 with stride 1, else direct; see winograd.h. The
+    LUC_CONV_AUTO,   /* the faster of the next two, which the shape decides */
+    LUC_CONV_DIRECT, /* plain sums of products */
+    LUC_CONV_WINOGRAD, /* if the kernel is 3x3 with stride 1, else direct; see winograd_transforms.h. The
                            error is about twice that of direct sums (measured, relative to the sum
                            of absolute terms: 4e-7 and 2e-7), and a NaN or infinity makes NaN of all
                            4x4 outputs that are computed together */

@@ -3,7 +3,7 @@
 #define LUC_CONV_PRIV_H
 
 #include "backends/cpu/conv/conv.h"
-#include "backends/cpu/cpu_priv.h"
+#include "backends/cpu/levels_priv.h"
 
 /* Sums for the mean and the variance of y's channels, for parts of its pixels. A part's channels
    are begun with one of its pixels, in one or several calls, and then all pixels are added. Only

@@ -1,7 +1,7 @@
 /* Charts and grids: round numbers on the axes, curves through their values, one colour scale. */
 #include "tests/lucid/io/files.h"
 
-#include "lucid/io/plot_priv.h"
+#include "lucid/plot/plot_priv.h"
 #include "lucid/memory.h"
 
 TestSuite(plot, .init = files_begin, .fini = files_end);

@@ -1,0 +1,136 @@
+/* float32.c: the elementwise loops of float; compiled for each level. */
+#include "backends/cpu/elementwise/elementwise_priv.h"
+#include "backends/cpu/simd/simd.h"
+#include "backends/cpu/simd/vmath.h"
+
+#define T       float
+#define V       vf
+#define LANES   LUC_VF
+#define F(name) vf_##name
+#include "backends/cpu/elementwise/floating_tmpl.h"
+
+UNARY_V(op_exp)
+{
+    (void)k;
+    return vf_exp(x);
+}
+UNARY(op_exp)
+UNARY_V(op_log)
+{
+    (void)k;
+    return vf_log(x);
+}
+UNARY(op_log)
+UNARY_V(op_tanh)
+{
+    (void)k;
+    return vf_tanh(x);
+}
+UNARY(op_tanh)
+UNARY_V(op_sigmoid)
+{
+    (void)k;
+    return vf_sigmoid(x);
+}
+UNARY(op_sigmoid)
+UNARY_V(op_silu)
+{
+    (void)k;
+    return vf_mul(x, vf_sigmoid(x));
+}
+UNARY(op_silu)
+
+UNARY_V(op_gelu_erf)
+{
+    (void)k;
+    vf density;
+    return vf_mul(x, vf_normal(x, &density));
+}
+UNARY(op_gelu_erf)
+UNARY_V(op_gelu_half)
+{
+    (void)k;
+    return vf_mul(x, vf_normal_coarse(x));
+}
+UNARY(op_gelu_half)
+/* x (1 + tanh u) / 2 = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); this form keeps its
+ * precision where tanh u is near -1. */
+LUC_INLINE vf gelu_slope(vf x)
+{
+    vf cubic = vf_fma(vf_mul(x, x), vf_set1(0.044715f), vf_set1(1.0f));
+    return vf_mul(vf_mul(x, vf_set1(1.59576912160573071f)), cubic);
+}
+UNARY_V(op_gelu_tanh)
+{
+    (void)k;
+    return vf_mul(x, vf_sigmoid(gelu_slope(x)));
+}
+UNARY(op_gelu_tanh)
+static void op_gelu(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
+{
+    (c->flag ? op_gelu_tanh : c->half ? op_gelu_half : op_gelu_erf)(c, n, y, in);
+}
+
+BINARY_V(op_gelu_erf_backward)
+{
+    (void)k;
+    vf density, cumulative = vf_normal(b, &density);
+    return vf_mul(a, vf_fma(b, density, cumulative));
+}
+BINARY(op_gelu_erf_backward)
+BINARY_V(op_gelu_tanh_backward)
+{
+    (void)k;
+    vf s = vf_sigmoid(gelu_slope(b));
+    /* 2 du/dx; the square is kept finite, because s (1 - s) is 0 long before the square
+     * overflows */
+    vf square = vf_min(vf_mul(b, b), vf_set1(1e30f));
+    vf d = vf_fma(square, vf_set1(3 * 0.044715f * 1.59576912160573071f),
+                  vf_set1(1.59576912160573071f));
+    vf bs = vf_mul(b, vf_mul(s, vf_sub(vf_set1(1.0f), s)));
+    return vf_mul(a, vf_fma(bs, d, s));
+}
+BINARY(op_gelu_tanh_backward)
+static void op_gelu_backward(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
+{
+    (c->flag ? op_gelu_tanh_backward : op_gelu_erf_backward)(c, n, y, in);
+}
+BINARY_V(op_silu_backward)
+{
+    (void)k;
+    vf s = vf_sigmoid(b), one = vf_set1(1.0f);
+    return vf_mul(a, vf_mul(s, vf_fma(b, vf_sub(one, s), one)));
+}
+BINARY(op_silu_backward)
+
+static void op_pow(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)
+{
+    float *y = y_;
+    const float *a = in[0], *b = in[1];
+    int64_t sa = c->single & 1 ? 0 : 1, sb = c->single & 2 ? 0 : 1;
+    for (int64_t i = 0; i < n; i++) y[i] = powf(a[i * sa], b[i * sb]);
+}
+static void pow_general(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)
+{
+    float *y = y_;
+    const float *x = in[0], exponent = (float)c->p0;
+    for (int64_t i = 0; i < n; i++) y[i] = powf(x[i], exponent);
+}
+static void op_pow_scalar(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
+{
+    pow_by(pow_general, c, n, y, in);
+}
+
+const luc_ew_table LUC_LEVEL_NAME(luc_ew_f32) = {{
+    EW_COMMON,
+    [LUCID_OP_exp] = op_exp,
+    [LUCID_OP_log] = op_log,
+    [LUCID_OP_tanh] = op_tanh,
+    [LUCID_OP_sigmoid] = op_sigmoid,
+    [LUCID_OP_silu] = op_silu,
+    [LUCID_OP_gelu] = op_gelu,
+    [LUCID_OP_gelu_backward] = op_gelu_backward,
+    [LUCID_OP_silu_backward] = op_silu_backward,
+    [LUCID_OP_pow] = op_pow,
+    [LUCID_OP_pow_scalar] = op_pow_scalar,
+}};

@@ -1,0 +1,121 @@
+/* float64.c: the elementwise loops of double; compiled for each level. The C library
+ * computes powers and gelu, one value at a time. */
+#include "backends/cpu/elementwise/elementwise_priv.h"
+#include "backends/cpu/simd/simd.h"
+#include "backends/cpu/simd/vmath_f64.h"
+
+#define T       double
+#define V       vd
+#define LANES   LUC_VD
+#define F(name) vd_##name
+#include "backends/cpu/elementwise/floating_tmpl.h"
+
+#define EACH(op, expression)                                                         \
+    static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in) \
+    {                                                                                \
+        double *y = y_;                                                              \
+        const double *x_ = in[0];                                                    \
+        (void)c;                                                                     \
+        for (int64_t i = 0; i < n; i++) {                                            \
+            const double x = x_[i];                                                  \
+            y[i] = (expression);                                                     \
+        }                                                                            \
+    }
+#define EACH2(op, expression)                                                        \
+    static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in) \
+    {                                                                                \
+        double *y = y_;                                                              \
+        const double *a_ = in[0], *b_ = in[1];                                       \
+        int64_t sa = c->single & 1 ? 0 : 1, sb = c->single & 2 ? 0 : 1;              \
+        for (int64_t i = 0; i < n; i++) {                                            \
+            const double a = a_[i * sa], b = b_[i * sb];                             \
+            y[i] = (expression);                                                     \
+        }                                                                            \
+    }
+
+static double sigmoid(double x)
+{
+    double e = exp(-fabs(x));
+    return (x < 0 ? e : 1) / (1 + e);
+}
+static double normal_cumulative(double x)
+{
+    return 0.5 * erfc(-x * 0.70710678118654752440);
+}
+static double normal_density(double x)
+{
+    return 0.39894228040143267794 * exp(-0.5 * x * x);
+}
+/* gelu's tanh form is x sigmoid(gelu_slope(x)) */
+static double gelu_slope(double x)
+{
+    return 1.59576912160573071176 * (x + 0.044715 * x * x * x);
+}
+static double gelu_derivative(double x, bool tanh_form)
+{
+    if (!tanh_form) return normal_cumulative(x) + x * normal_density(x);
+    double s = sigmoid(gelu_slope(x));
+    /* The square is kept finite, because s (1 - s) is 0 long before the square overflows. */
+    double square = fmin(x * x, 1e300);
+    return s + x * (s * (1 - s)) * 1.59576912160573071176 * (1 + 3 * 0.044715 * square);
+}
+UNARY_V(op_exp)
+{
+    (void)k;
+    return vd_exp(x);
+}
+UNARY(op_exp)
+UNARY_V(op_log)
+{
+    (void)k;
+    return vd_log(x);
+}
+UNARY(op_log)
+UNARY_V(op_tanh)
+{
+    (void)k;
+    return vd_tanh(x);
+}
+UNARY(op_tanh)
+UNARY_V(op_sigmoid)
+{
+    (void)k;
+    return vd_sigmoid(x);
+}
+UNARY(op_sigmoid)
+UNARY_V(op_silu)
+{
+    (void)k;
+    return vd_mul(x, vd_sigmoid(x));
+}
+UNARY(op_silu)
+BINARY_V(op_silu_backward)
+{
+    (void)k;
+    vd s = vd_sigmoid(b), one = vd_set1(1.0);
+    return vd_mul(a, vd_mul(s, vd_fma(b, vd_sub(one, s), one)));
+}
+BINARY(op_silu_backward)
+EACH(op_gelu, x *(c->flag ? sigmoid(gelu_slope(x)) : normal_cumulative(x)))
+EACH2(op_gelu_backward, a *gelu_derivative(b, c->flag))
+EACH2(op_pow, pow(a, b))
+EACH(pow_general, pow(x, c->p0))
+
+static void op_pow_scalar(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
+{
+    pow_by(pow_general, c, n, y, in);
+}
+
+const luc_ew_table LUC_LEVEL_NAME(luc_ew_f64) = {{
+    EW_COMMON,
+    [LUCID_OP_exp] = op_exp,
+    [LUCID_OP_log] = op_log,
+    [LUCID_OP_tanh] = op_tanh,
+    [LUCID_OP_sigmoid] = op_sigmoid,
+    [LUCID_OP_silu] = op_silu,
+    [LUCID_OP_gelu] = op_gelu,
+    [LUCID_OP_gelu_backward] = op_gelu_backward,
+    [LUCID_OP_silu_backward] = op_silu_backward,
+    [LUCID_OP_pow] = op_pow,
+    [LUCID_OP_pow_scalar] = op_pow_scalar,
+}};

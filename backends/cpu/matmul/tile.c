@@ -1,0 +1,40 @@
+/* tile.c: register tiles of float and double; compiled for each level. */
+#include "backends/cpu/simd/simd.h"
+#include "backends/cpu/matmul/tile_priv.h"
+
+#if defined(LUC_LEVEL_AVX512)
+enum { HALF = 7 };
+#define ROWS_LO(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6)
+#define ROWS_HI(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
+#elif defined(LUC_LEVEL_AVX2)
+enum { HALF = 3 };
+#define ROWS_LO(X) X(0) X(1) X(2)
+#define ROWS_HI(X) X(3) X(4) X(5)
+#else
+enum { HALF = 2 };
+#define ROWS_LO(X) X(0) X(1)
+#define ROWS_HI(X) X(2) X(3)
+#endif
+#define ROWS(X) ROWS_LO(X) ROWS_HI(X)
+
+#define T        float
+#define V        vf
+#define LANES    LUC_VF
+#define OP(name) vf_##name
+#define TILE     luc_tile_f32
+#define FN(name) name##_f32
+#include "backends/cpu/matmul/tile_tmpl.h"
+#undef T
+#undef V
+#undef LANES
+#undef OP
+#undef TILE
+#undef FN
+
+#define T        double
+#define V        vd
+#define LANES    LUC_VD
+#define OP(name) vd_##name
+#define TILE     luc_tile_f64
+#define FN(name) name##_f64
+#include "backends/cpu/matmul/tile_tmpl.h"
