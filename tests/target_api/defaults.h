@@ -16,7 +16,6 @@ LUCID_END_DECLS
     DEFAULTS(lucid_avg_pool2d) \
     DEFAULTS(lucid_backward) \
     DEFAULTS(lucid_batch_norm) \
-    DEFAULTS(lucid_batch_norm_forward) \
     DEFAULTS(lucid_buffer) \
     DEFAULTS(lucid_clip) \
     DEFAULTS(lucid_conv2d) \
