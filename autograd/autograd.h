@@ -109,9 +109,9 @@ LUCID_API bool lucid_remove_hook(lucid_tensor *tensor, uint64_t handle);
 
 /* Whether operators that follow one another inside lucid_forward may run as one: a convolution and
  * the batch normalisation that takes its result (in training the convolution finds the statistics;
- * in eval, where no gradient is recorded, it is folded into the weights), the sum with a residual and
- * the ReLU that follow batch normalisation, and the ReLU that follows a convolution or a linear layer
- * on the CPU. Results differ by rounding at most. The first of them returns a result that has its
+ * in eval, where no gradient is recorded, both are one operator), the sum with a residual and the
+ * ReLU that follow batch normalisation, and the ReLU that follows a convolution or a linear layer on
+ * the CPU. Results differ by rounding at most. The first of them returns a result that has its
  * sizes, but gets its values when somebody reads it, and at the latest when the outermost
  * lucid_forward ends: errors of shape are raised by the call that made them, lack of memory by
  * the one that reads. While lucid_forward runs, memory of tensors that operators have read may only

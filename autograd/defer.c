@@ -3,8 +3,8 @@
  * An application that waits (luc_deferred) owns its inputs and knows their versions. Its result's
  * reference count is marked (lucid/dangling_priv.h), and so are the counts of inputs that it will
  * change (running statistics): whoever reads one of them, in any thread, comes to compute_tensor.
- * Writes into its other inputs come to before_write, in the thread that made it; a write that nobody
- * announces is found by its version. */
+ * Writes into its other inputs come to before_write, in the thread that made it; a write that
+ * nobody announces is found by its version. */
 #include "autograd/autocast_priv.h"
 #include "autograd/autograd.h"
 #include "autograd/fuse_priv.h"
@@ -25,7 +25,7 @@ static _Thread_local struct {
 
 static atomic_bool fusion_off;
 
-/* ---- marks, under LUC_LOCK_DEFERRED ------------------------------------------------------------ */
+/* ---- marks, under LUC_LOCK_DEFERRED ---------------------------------------------------------- */
 
 static void mark(lucid_tensor *t, luc_deferred *d)
 {
@@ -191,7 +191,7 @@ static bool compute_held(luc_deferred *d, lucid_tensor **extra)
     return ok;
 }
 
-/* Waits while another thread holds d. False: it is done, or ends, or this thread holds it already. */
+/* Waits while another thread holds d. False: it is done, or ends, or this thread holds it. */
 static bool hold(luc_deferred *d)
 {
     luc_lock(LUC_LOCK_DEFERRED);
@@ -245,7 +245,7 @@ bool luc_deferred_settle(void)
     return !d || run(d);
 }
 
-/* ---- for lucid/: what the marks lead to -------------------------------------------------------- */
+/* ---- for lucid/: what the marks lead to ------------------------------------------------------ */
 
 static bool compute_tensor(lucid_tensor *t)
 {
@@ -323,7 +323,7 @@ __attribute__((constructor)) static void attach(void)
     luc_tensor_autograd.stop_waiting = stop_waiting;
 }
 
-/* ---- around lucid_forward ---------------------------------------------------------------------- */
+/* ---- around lucid_forward -------------------------------------------------------------------- */
 
 bool lucid_set_fusion(bool enabled)
 {
@@ -372,7 +372,7 @@ void luc_fuse_end_thread(void)
     luc_fuse_pause_end((luc_fuse_pause){0, false});
 }
 
-/* ---- letting an application wait --------------------------------------------------------------- */
+/* ---- letting an application wait ------------------------------------------------------------- */
 
 static bool looks_like(const lucid_meta *a, const lucid_meta *b)
 {

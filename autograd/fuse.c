@@ -24,7 +24,7 @@ typedef luc_fused join_fn(pair *p, luc_joined *j);
 enum { BN_WEIGHT = 1, BN_BIAS, BN_MEAN, BN_VAR, BN_RESIDUAL, BN_KNOWN_MEAN, BN_KNOWN_VAR };
 enum { FOLDED_RESIDUAL = 7 };
 
-/* ---- convolution and batch normalisation ------------------------------------------------------- */
+/* ---- convolution and batch normalisation ----------------------------------------------------- */
 
 /* With the running statistics, where nothing is recorded: one operator for inference. */
 static luc_fused fold(pair *p, luc_joined *j)
@@ -45,8 +45,8 @@ static luc_fused fold(pair *p, luc_joined *j)
     return LUC_FUSED;
 }
 
-/* With the batch's statistics: the convolution is computed now, and finds them while its result is in
- * the cache; the normalisation waits. */
+/* With the batch's statistics: the convolution is computed now, and finds them while its result is
+ * in the cache; the normalisation waits. */
 static luc_fused measure(pair *p, luc_joined *j)
 {
     const lucid_batch_norm_attrs *norm = p->second->attrs;
@@ -81,7 +81,7 @@ static luc_fused conv2d_batch_norm(pair *p, luc_joined *j)
     return folded == LUC_NOT_FUSED ? measure(p, j) : folded;
 }
 
-/* ---- what follows ------------------------------------------------------------------------------ */
+/* ---- what follows ---------------------------------------------------------------------------- */
 
 /* The sum with the residual, the input `at` of the first. */
 static luc_fused add_residual(pair *p, luc_joined *j, int at, bool relu)
@@ -152,7 +152,7 @@ void luc_leave_inputs_alone(luc_deferred *d)
     ((lucid_batch_norm_attrs *)(void *)d->what.attrs)->momentum = -1;
 }
 
-/* ---- the search -------------------------------------------------------------------------------- */
+/* ---- the search ------------------------------------------------------------------------------ */
 
 /* The rule for op after d, whose result is input *which. */
 static const struct rule *find(const luc_deferred *d, const lucid_op *op,

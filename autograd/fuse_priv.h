@@ -20,15 +20,16 @@ typedef enum luc_fused {
     LUC_FUSE_ERROR /* an error was raised */
 } luc_fused;
 
-/* Where luc_fusing is set: joins the application to what waits, or lets it wait itself. `first`: the
- * caller takes output 0 only. */
+/* Where luc_fusing is set: joins the application to what waits, or lets it wait itself. `first`:
+ * the caller takes output 0 only. */
 luc_fused luc_fuse_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
                          lucid_tensor **outputs, bool first);
 /* The same in place. */
 luc_fused luc_fuse_inplace(const lucid_op *op, lucid_tensor *const *inputs, int n,
                            const void *attrs);
 
-/* Around lucid_forward. What waits when the outermost one ends is computed; false after an error. */
+/* Around lucid_forward. What waits when the outermost one ends is computed; false after an
+ * error. */
 void luc_fuse_enter(void);
 bool luc_fuse_leave(void);
 
@@ -74,8 +75,9 @@ typedef struct luc_deferred {
 /* The last application of this thread, while it waits and may be joined. */
 luc_deferred *luc_deferred_last(void);
 /* Lets an application wait and makes it the last one. Its result is a new tensor, or that of `from`
- * if `inplace`; the marks of what it writes are taken over from `from`, which may be NULL. like: what
- * its result must look like, if not NULL. LUC_NOT_FUSED: it cannot wait, and nothing has happened. */
+ * if `inplace`; the marks of what it writes are taken over from `from`, which may be NULL. `like`
+ * says what its result must look like, if it is not NULL. LUC_NOT_FUSED: it cannot wait, and nothing
+ * has happened. */
 luc_fused luc_defer(const luc_joined *what, luc_deferred *from, bool inplace,
                     const lucid_meta *like, lucid_tensor **result);
 /* Nobody else computes d between these two, and this thread takes what waits in it as it is; false:

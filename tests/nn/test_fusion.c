@@ -1,4 +1,4 @@
-/* Operators that follow one another inside lucid_forward run as one: everything is as with several. */
+/* Operators that follow one another inside lucid_forward run as one: all is as with several. */
 #include "tests/testing.h"
 
 #include "autograd/autocast.h"
@@ -307,7 +307,7 @@ Test(fusion, errors_name_the_module)
 
 /* ---- residual blocks ---- */
 
-/* form: bit 0 ReLU, bit 1 a residual, bit 2 both in place, bit 3 the residual is the first operand. */
+/* form: bit 0 ReLU, bit 1 a residual, bit 2 both in place, bit 3 the residual comes first. */
 static void run_block(lucid_dtype dtype, int form, bool training, bool fused, lucid_tensor *got[8])
 {
     lucid_manual_seed(5);

@@ -1,5 +1,5 @@
-/* Results that wait to be computed inside lucid_forward: nobody can tell them from others. Each case
- * is a forward that does something with them in the middle, run with fusion and without. */
+/* Results that wait to be computed inside lucid_forward: nobody can tell them from others. Each
+ * case is a forward that does something with them in the middle, run with fusion and without. */
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"
