@@ -88,7 +88,7 @@ static void set_first_level(void)
     const luc_cpu_level level = luc_cpu_capped(cap, &known);
     if (!known)
         fprintf(stderr,
-                "lucid: LUCID_CPU=%.40s is ignored: expected ref, avx2 or avx512; %s is used\n",
+                "lucid: LUCID_CPU=%.40s is ignored: expected generic, avx2 or avx512; %s is used\n",
                 cap, luc_cpu_level_name(level));
     int unset = -1; /* luc_cpu_force may have come first */
     atomic_compare_exchange_strong(&current_level, &unset, (int)level);
