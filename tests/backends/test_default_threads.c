@@ -166,8 +166,9 @@ Test(default_threads, what_is_ignored_is_said_once)
 {
     child c = child_run(bogus);
     cr_expect(WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0);
-    cr_expect(times(c.text, "lucid: LUCID_CPU=bogus is ignored: expected generic, avx2 or avx512") == 1,
-              "%s", c.text);
+    cr_expect(
+        times(c.text, "lucid: LUCID_CPU=bogus is ignored: expected generic, avx2 or avx512") == 1,
+        "%s", c.text);
     cr_expect(times(c.text, "lucid: OMP_NUM_THREADS=abc is ignored: expected a number") == 1, "%s",
               c.text);
     cr_expect(times(c.text, "lucid: LUCID_WINOGRAD=off is ignored: expected 0 or 1") == 1, "%s",
