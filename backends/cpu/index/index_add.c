@@ -22,16 +22,23 @@ enum {
 
 /* ---- one place after another ---------------------------------------------------------------- */
 
-/* Where the numbers for one place are: at[order[k] * step], k < n. */
+/* Where the numbers for one place are: at[order[k] * step], k < n. The order goes on with those of
+ * the places after it: `known` positions in all. */
 typedef struct {
     const char *at;
     const int64_t *order;
-    int64_t n, step;
+    int64_t n, step, known;
 } terms;
 
 static const char *term(const terms *t, int64_t k)
 {
     return t->at + t->order[k] * t->step;
+}
+
+/* Prefetches what comes some positions after k, for this place or for the next ones. */
+static void fetch_ahead(const terms *t, int64_t k, int64_t bytes)
+{
+    if (k + LUC_ROWS_AHEAD < t->known) luc_index_fetch(term(t, k + LUC_ROWS_AHEAD), bytes);
 }
 
 /* The sum of single numbers: they are T in memory, and W within a run. */
@@ -112,26 +119,27 @@ static void sum_floats(char *y, const terms *t, int64_t n, lucid_dtype type)
     const luc_ew_fn add = add_of(run_type), add_total = add_of(LUCID_F64);
     const luc_ew_call call = {0};
     const size_t bytes = (size_t)n * luc_elem_size(run_type);
+    const bool one_run = t->n <= RUN;
+    void *const sum = one_run && type == run_type ? (void *)y : run;
     for (int64_t k = 0; k < t->n; k++) {
         const void *x = term(t, k);
-        if (k + LUC_ROWS_AHEAD < t->n)
-            luc_index_fetch(term(t, k + LUC_ROWS_AHEAD), n * (int64_t)luc_elem_size(type));
+        fetch_ahead(t, k, n * (int64_t)luc_elem_size(type));
         if (type != run_type) {
             convert->fn[type][run_type](wide, x, n);
             x = wide;
         }
         if (k % RUN == 0)
-            memcpy(run, x, bytes);
+            memcpy(sum, x, bytes);
         else
-            add(&call, n, run, (const void *[]){run, x});
-        if (t->n <= RUN || (k % RUN != RUN - 1 && k != t->n - 1)) continue;
+            add(&call, n, sum, (const void *[]){sum, x});
+        if (one_run || (k % RUN != RUN - 1 && k != t->n - 1)) continue;
         convert->fn[run_type][LUCID_F64](wide, run, n);
         if (k < RUN)
             memcpy(total, wide, (size_t)n * sizeof *wide);
         else
             add_total(&call, n, total, (const void *[]){total, wide});
     }
-    const bool one_run = t->n <= RUN;
+    if (sum == y) return;
     convert->fn[one_run ? run_type : LUCID_F64][type](y, one_run ? run : total, n);
 }
 
@@ -142,6 +150,7 @@ static void sum_piece(char *y, const terms *t, int64_t n, lucid_dtype type)
     if (t->n == 0) {
         memset(y, 0, bytes);
     } else if (t->n == 1) {
+        fetch_ahead(t, 0, (int64_t)bytes);
         memcpy(y, term(t, 0), bytes);
     } else if (lucid_dtype_is_floating(type)) {
         sum_floats(y, t, n, type);
@@ -160,14 +169,16 @@ typedef struct {
     const lucid_view *g, *y;
     int dim;
     int64_t rows, inner, pieces; /* the size of y's dimension; of a row of g; of a row of y */
+    int64_t count;               /* positions of the index */
     int64_t g_step;              /* bytes from one slice of g to the next */
     bool dense;
     int64_t *begin, *order;
 } plan;
 
 /* A stable counting sort: sums keep the index's order. */
-static void sort_positions(plan *p, const lucid_view *index, int64_t count)
+static void sort_positions(plan *p, const lucid_view *index)
 {
+    const int64_t count = p->count;
     const int64_t step = index->ndim ? luc_index_stride(index, 0) : 0;
     memset(p->begin, 0, (size_t)(p->rows + 2) * sizeof *p->begin);
     for (int64_t k = 0; k < count; k++) p->begin[luc_index_read(index, k * step) + 2]++;
@@ -184,7 +195,8 @@ static void add_to_row(const plan *p, char *y, const char *g, int64_t row, int64
     const int ndim = p->y->ndim;
     terms t = {.order = p->order + p->begin[row],
                .n = p->begin[row + 1] - p->begin[row],
-               .step = p->g_step};
+               .step = p->g_step,
+               .known = p->count - p->begin[row]};
     if (p->dense) {
         t.at = g + from * size;
         if (n > 1)
@@ -234,7 +246,7 @@ static bool index_add(const lucid_kernel_args *args)
     const lucid_view *g = args->in[0], *index = args->in[1], *y = args->out[0];
     const int dim = ((const lucid_dim_attrs *)args->attrs)->dim;
     plan p = {.g = g, .y = y, .dim = dim, .rows = y->ndim ? y->dims[dim] : 1};
-    const int64_t count = luc_view_numel(index);
+    p.count = luc_view_numel(index);
     if (!luc_index_check("index_add", index, p.rows)) return false;
     if (luc_view_numel(y) == 0) return true;
     p.inner = luc_index_product(y, dim + 1, y->ndim);
@@ -243,7 +255,7 @@ static bool index_add(const lucid_kernel_args *args)
     p.g_step = luc_index_stride(g, dim);
     p.begin = args->workspace;
     p.order = p.begin + p.rows + 2;
-    sort_positions(&p, index, count);
+    sort_positions(&p, index);
     const int64_t units = luc_index_product(y, 0, dim) * p.rows * p.pieces;
     const int64_t elements = luc_view_numel(y) + luc_view_numel(g);
     luc_parallel_for(units, units / (elements / LUC_INDEX_GRAIN + 1) + 1, add_units, &p);
@@ -265,37 +277,81 @@ typedef struct {
     int dim;
 } elements;
 
-/* *y += *x of type; y's type is sum_type's: `wider` or the same */
-static void add_number(char *y, const char *x, lucid_dtype type, bool wider)
+/* The lines that are taken together: neighbours along the dimensions after dim. Their elements at
+ * one position lie beside each other mostly, as those of a row of a matrix with dim = 0 do. */
+enum { LINES = 16 };
+
+/* Where the lines of one group begin, in bytes. */
+typedef struct {
+    int n;
+    int64_t g[LINES], index[LINES], sums[LINES];
+} lines;
+
+/* Adds the elements at position k of every line. The sums are W in memory, the elements T. */
+#define ADD(T, W, widen)                                                                     \
+    do {                                                                                     \
+        for (int j = 0; j < l->n; j++) {                                                     \
+            const int64_t where = luc_index_read(e->index, l->index[j] + index_at);          \
+            W *sum = (W *)(void *)(sums + l->sums[j] + where * sums_step);                   \
+            *sum = (W)(*sum + (W)widen(*(const T *)(const void *)(g + l->g[j] + k * step))); \
+        }                                                                                    \
+    } while (0)
+
+static void add_position(const elements *e, const lines *l, int64_t k)
 {
-    switch (type) {
+    const int64_t step = luc_index_stride(e->g, e->dim);
+    const int64_t sums_step = luc_index_stride(e->sums, e->dim);
+    const int64_t index_at = k * luc_index_stride(e->index, e->dim);
+    const char *g = e->g->data;
+    char *sums = e->sums->data;
+    switch (e->g->dtype) {
     case LUCID_F32:
-        if (wider)
-            *(double *)(void *)y += (double)*(const float *)(const void *)x;
+        if (e->sums->dtype == LUCID_F64)
+            ADD(float, double, );
         else
-            *(float *)(void *)y += *(const float *)(const void *)x;
+            ADD(float, float, );
         return;
     case LUCID_F64:
-        *(double *)(void *)y += *(const double *)(const void *)x;
+        ADD(double, double, );
         return;
     case LUCID_F16:
-        *(float *)(void *)y += lucid_f16_to_f32(*(const uint16_t *)(const void *)x);
+        ADD(uint16_t, float, lucid_f16_to_f32);
         return;
     case LUCID_BF16:
-        *(float *)(void *)y += lucid_bf16_to_f32(*(const uint16_t *)(const void *)x);
+        ADD(uint16_t, float, lucid_bf16_to_f32);
         return;
     case LUCID_I64:
-        *(uint64_t *)(void *)y += *(const uint64_t *)(const void *)x; /* wraps around */
+        ADD(uint64_t, uint64_t, ); /* wraps around */
         return;
     case LUCID_I32:
-        *(uint32_t *)(void *)y += *(const uint32_t *)(const void *)x;
+        ADD(uint32_t, uint32_t, );
         return;
     case LUCID_U8:
-        *(uint8_t *)y = (uint8_t)(*(uint8_t *)y + *(const uint8_t *)x);
+        ADD(uint8_t, uint8_t, );
         return;
     default:
-        *y |= *x;
+        ADD(bool, bool, );
         return;
+    }
+}
+
+/* The first lines of [line, end), at most LINES, which share their position before dim. */
+static void find_lines(lines *l, const elements *e, int64_t line, int64_t end)
+{
+    const int dim = e->dim, ndim = e->index->ndim;
+    const int64_t inner = luc_index_product(e->index, dim + 1, ndim);
+    const int64_t left = inner - line % inner, most = end - line < LINES ? end - line : LINES;
+    const lucid_view *views[3] = {e->g, e->index, e->sums};
+    int64_t *at[3] = {l->g, l->index, l->sums};
+    l->n = (int)(left < most ? left : most);
+    for (int v = 0; v < 3; v++) {
+        /* The positions along the other dimensions are the same in all three views. */
+        lucid_view like = *e->index;
+        like.dtype = views[v]->dtype;
+        memcpy(like.strides, views[v]->strides, sizeof like.strides);
+        const int64_t outer = luc_index_offset(&like, 0, dim, line / inner);
+        for (int j = 0; j < l->n; j++)
+            at[v][j] = outer + luc_index_offset(&like, dim + 1, ndim, line % inner + j);
     }
 }
 
@@ -303,29 +359,12 @@ static void add_number(char *y, const char *x, lucid_dtype type, bool wider)
 static void add_lines(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const elements *e = ctx;
-    const int dim = e->dim, ndim = e->index->ndim;
-    const int64_t inner = luc_index_product(e->index, dim + 1, ndim);
-    const int64_t n = ndim ? e->index->dims[dim] : 1, sums_step = luc_index_stride(e->sums, dim);
-    const int64_t step = luc_index_stride(e->g, dim), index_step = luc_index_stride(e->index, dim);
-    const bool wider = e->sums->dtype != e->g->dtype;
+    const int64_t n = e->index->ndim ? e->index->dims[e->dim] : 1;
+    lines l;
     (void)thread;
-    for (int64_t line = begin; line < end; line++) {
-        /* The positions along the other dimensions are the same in all three views. */
-        const lucid_view *views[3] = {e->g, e->index, e->sums};
-        lucid_view like = *e->index;
-        int64_t at[3];
-        for (int v = 0; v < 3; v++) {
-            like.dtype = views[v]->dtype;
-            memcpy(like.strides, views[v]->strides, sizeof like.strides);
-            at[v] = luc_index_offset(&like, 0, dim, line / inner) +
-                    luc_index_offset(&like, dim + 1, ndim, line % inner);
-        }
-        const char *g = (const char *)e->g->data + at[0];
-        char *sums = (char *)e->sums->data + at[2];
-        for (int64_t k = 0; k < n; k++) {
-            const int64_t where = luc_index_read(e->index, at[1] + k * index_step);
-            add_number(sums + where * sums_step, g + k * step, e->g->dtype, wider);
-        }
+    for (int64_t line = begin; line < end; line += l.n) {
+        find_lines(&l, e, line, end);
+        for (int64_t k = 0; k < n; k++) add_position(e, &l, k);
     }
 }
 
@@ -362,7 +401,8 @@ static bool scatter_add(const lucid_kernel_args *args)
     if (!run(LUCID_OP_fill, NULL, &sums, &zero)) return false;
     elements e = {.g = args->in[0], .index = index, .sums = &sums, .dim = dim};
     const int64_t n = index->ndim ? index->dims[dim] : 1, total = luc_view_numel(index);
-    if (total > 0) luc_parallel_for(total / n, LUC_INDEX_GRAIN / (n + 1) + 1, add_lines, &e);
+    const int64_t grain = LUC_INDEX_GRAIN / (n + 1) + 1;
+    if (total > 0) luc_parallel_for(total / n, grain < LINES ? LINES : grain, add_lines, &e);
     return sums.dtype == y->dtype || run(LUCID_OP_cast, &sums, y, NULL);
 }
 
