@@ -52,6 +52,7 @@ static bool is_checked(const lucid_tensor *t)
 static bool check_inputs(const check *c)
 {
     bool any = false;
+    if (!c->fn) return luc_raise(LUCID_ERR_ARGUMENT, c->name, "fn: expected a function, got NULL");
     if (!c->inputs && c->n_inputs)
         return luc_raise(LUCID_ERR_ARGUMENT, c->name, "inputs: expected %zu tensors, got NULL",
                          c->n_inputs);

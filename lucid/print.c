@@ -122,7 +122,7 @@ static int format_element(const printer *p, int64_t offset, char *s)
 /* How many of n items are shown at the begin before the dots, or n where there are none. */
 static int64_t shown(const printer *p, int64_t n)
 {
-    return p->summarize && n > 2 * p->o.edge_items ? p->o.edge_items : n;
+    return p->summarize && n - p->o.edge_items > p->o.edge_items ? p->o.edge_items : n;
 }
 
 /* Calls visit for every element that will be printed. */

@@ -154,7 +154,7 @@ static void leave_epoch(lucid_loader *loader)
     if (loader->pool.workers) luc_pool_cancel(&loader->pool);
     for (int i = 0; i < loader->capacity && loader->jobs; i++) job_clear(&loader->jobs[i]);
     batch_clear(loader);
-    if (loader->running) loader->epoch++;
+    if (loader->running) loader->epoch = loader->epoch < INT64_MAX ? loader->epoch + 1 : 0;
     loader->running = false;
 }
 

@@ -79,7 +79,8 @@ LUCID_API void lucid_loader_free(lucid_loader *loader);
 LUCID_API bool lucid_next(lucid_loader *loader, lucid_batch *batch);
 /* Leaves the epoch where it is, if one has begun: the next lucid_next begins the next epoch. */
 LUCID_API void lucid_loader_reset(lucid_loader *loader);
-/* The same, and says which epoch comes next (>= 0): to resume a training. */
+/* The same, and says which epoch comes next (>= 0): to resume a training. Epoch 0 comes after
+ * INT64_MAX. */
 LUCID_API bool lucid_loader_set_epoch(lucid_loader *loader, int64_t epoch);
 
 /* How many samples and batches an epoch has. With drop_last the left out samples do not count. */

@@ -101,6 +101,10 @@ Test(gradcheck, refuses_inputs_it_cannot_vary)
     lucid_tensor *narrow = lucid_ones((2), .requires_grad = true), *plain = OWN_DATA((2), 1, 2);
     cr_expect_not(lucid_gradcheck(one_input, &op, &narrow, 1, NULL));
     OWN_EXPECT_ERROR("gradcheck: inputs[0]: expected float64 (float32 is too coarse), got float32");
+    cr_expect_not(lucid_gradcheck(NULL, &op, &plain, 1, NULL));
+    OWN_EXPECT_ERROR("gradcheck: fn: expected a function, got NULL");
+    cr_expect_not(lucid_gradgradcheck(NULL, &op, &plain, 0, NULL));
+    OWN_EXPECT_ERROR("gradgradcheck: fn: expected a function, got NULL");
     cr_expect_not(lucid_gradcheck(one_input, &op, &plain, 1, NULL));
     OWN_EXPECT_ERROR("gradcheck: inputs: none of the 1 requires a gradient");
     lucid_tensor *wide = lucid_requires_grad_(lucid_expand(plain, (2, 2)), true);

@@ -142,6 +142,7 @@ Test(print, options)
     with_options(0, 1000, 3, 80, t, "tensor([ 0,  1, -2,  4,  4])");
     with_options(4, 4, 1, 80, t, "tensor([0.5000,  ..., 4.0000])");
     with_options(4, 4, 2, 80, t, "tensor([0.5000, 1.2500,  ..., 3.8750, 4.0000])");
+    with_options(4, 4, INT64_MAX, 80, t, "tensor([ 0.5000,  1.2500, -2.0000,  3.8750,  4.0000])");
     with_options(4, 4, 0, 80, t, "tensor([...], size=(5,))");
     with_options(4, 1000, 3, 30, t,
                  "tensor([ 0.5000,  1.2500,\n        -2.0000,  3.8750,\n"

@@ -230,6 +230,11 @@ Test(loader, epochs_can_be_left_and_chosen)
         lucid_loader_reset(loader); /* nothing has begun: nothing to leave */
         read_epoch(loader, again, NULL);
         cr_expect(memcmp(again, order[3], sizeof again) == 0);
+        cr_assert(lucid_loader_set_epoch(loader, INT64_MAX));
+        cr_assert(lucid_next(loader, &b) && b.epoch == INT64_MAX);
+        lucid_loader_reset(loader);
+        cr_assert(lucid_next(loader, &b) && b.epoch == 0, "0 comes after the last, got %lld",
+                  (long long)b.epoch);
         cr_assert(lucid_loader_set_epoch(loader, 0));
         read_epoch(loader, again, NULL);
         cr_expect(memcmp(again, order[0], sizeof again) == 0);
