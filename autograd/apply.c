@@ -160,30 +160,17 @@ bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inpu
 
 /* ---- computing ------------------------------------------------------------------------------- */
 
-lucid_kernel luc_call_kernel(const lucid_call *c, lucid_workspace_fn *workspace)
+lucid_kernel luc_call_kernel(const lucid_call *c)
 {
     const lucid_op *op = c->op;
-    *workspace = NULL;
-    if (c->device.type == LUCID_CPU) {
-        lucid_kernel own = op->kernels[c->kernel_dtype];
-        if (!own) own = op->kernel;
-        if (own) {
-            *workspace = op->workspace;
-            return own;
-        }
-    }
     /* A program's own operator may have left .id at 0: only lucid's own are in the table. */
-    if (op->id < 0 || op->id >= LUCID_OP_COUNT || luc_op_table[op->id] != op) return NULL;
-    const lucid_backend *b = lucid_backend_get(c->device.type);
-    if (!b) return NULL;
-    *workspace = b->workspace[op->id];
-    return b->kernels[op->id][c->kernel_dtype];
-}
-
-bool luc_call_no_kernel(const lucid_call *c)
-{
-    return luc_raise(LUCID_ERR_UNSUPPORTED, c->op->name, "no kernel for %s on %s",
-                     lucid_dtype_name(c->kernel_dtype), lucid_device_name(c->device));
+    if ((unsigned)op->id < LUCID_OP_COUNT && luc_op_table[op->id] == op) {
+        const lucid_backend *b = lucid_backend_get(c->device.type);
+        return b ? b->kernels[op->id][c->kernel_dtype] : (lucid_kernel){NULL, NULL};
+    }
+    if (c->device.type != LUCID_CPU) return (lucid_kernel){NULL, NULL};
+    lucid_run_fn own = op->kernels[c->kernel_dtype];
+    return (lucid_kernel){op->plan, own ? own : op->kernel};
 }
 
 /* v as it looks when broadcast to the sizes of out. */
@@ -200,10 +187,9 @@ static void expand_view(lucid_view *to, const lucid_view *v, const lucid_view *o
     }
 }
 
-static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace_fn workspace,
-                       lucid_tensor *const *in, lucid_tensor *const *out)
+static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_tensor *const *in,
+                       lucid_tensor *const *out)
 {
-    if (!luc_stack_check(c->op->name)) return false;
     const lucid_view *in_view[LUC_MAX_APPLY], *out_view[LUCID_MAX_OUTPUTS];
     lucid_view expanded[LUCID_MAX_INPUTS];
     for (int i = 0; i < c->n_out; i++) out_view[i] = &out[i]->view;
@@ -224,13 +210,7 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace
         .in = in_view,
         .out = out_view,
         .attrs = c->attrs,
-        .device = c->device.index,
     };
-    if (c->device.type != LUCID_CPU) {
-        const lucid_backend *b = lucid_backend_get(c->device.type);
-        if (!b) return false;
-        args.stream = b->stream ? b->stream(c->device.index) : NULL;
-    }
     lucid_keep keep;
     lucid_tensor *kept = c->op->keeps ? in[c->op->keeps] : NULL;
     if (kept && c->device.type == LUCID_CPU && c->needs) {
@@ -238,14 +218,11 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_workspace
     } else if (kept && luc_keep_begin(&keep, kept)) {
         args.keep = &keep;
     }
-    if (!workspace) return kernel(&args);
-    const lucid_backend *b = lucid_backend_get(c->device.type);
-    return b && luc_kernel_call(b, c->device, kernel, workspace, c->op->name, &args);
+    return luc_kernel_call(c->device, kernel, c->kernel_dtype, c->op->name, &args);
 }
 
 /* Of an operator that writes some inputs: they go to another version. */
 __attribute__((noinline)) static bool run_and_mutate(const lucid_call *c, lucid_kernel kernel,
-                                                     lucid_workspace_fn workspace,
                                                      lucid_tensor *const *in,
                                                      lucid_tensor *const *out)
 {
@@ -254,7 +231,7 @@ __attribute__((noinline)) static bool run_and_mutate(const lucid_call *c, lucid_
         const int i = __builtin_ctz(m);
         if (in[i] && !luc_before_write(in[i]->storage)) return false;
     }
-    if (!run_kernel(c, kernel, workspace, in, out)) return false;
+    if (!run_kernel(c, kernel, in, out)) return false;
     for (uint32_t m = mutated; m; m &= m - 1) {
         const int i = __builtin_ctz(m);
         if (in[i]) luc_storage_bump(in[i]->storage);
@@ -264,11 +241,8 @@ __attribute__((noinline)) static bool run_and_mutate(const lucid_call *c, lucid_
 
 bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor *const *out)
 {
-    lucid_workspace_fn workspace;
-    lucid_kernel kernel = luc_call_kernel(c, &workspace);
-    if (!kernel) return luc_call_no_kernel(c);
-    return c->op->mutates ? run_and_mutate(c, kernel, workspace, in, out)
-                          : run_kernel(c, kernel, workspace, in, out);
+    const lucid_kernel kernel = luc_call_kernel(c);
+    return c->op->mutates ? run_and_mutate(c, kernel, in, out) : run_kernel(c, kernel, in, out);
 }
 
 /* Outputs made by other operators, without recording; temporaries die here. */
@@ -307,16 +281,15 @@ static bool compose(const lucid_call *c, lucid_tensor **outputs)
 
 static bool compute(const lucid_call *c, lucid_tensor **outputs)
 {
-    lucid_workspace_fn workspace;
-    lucid_kernel kernel = luc_call_kernel(c, &workspace);
-    if (!kernel) return c->op->compose ? compose(c, outputs) : luc_call_no_kernel(c);
+    const lucid_kernel kernel = luc_call_kernel(c);
+    if (!kernel.run && c->op->compose) return compose(c, outputs);
     for (int i = 0; i < c->n_out; i++) {
         outputs[i] = luc_tensor_new(&c->out[i], c->device, c->op->name);
         if (!outputs[i]) return false;
         outputs[i]->no_grad = luc_grad_off;
     }
-    return c->op->mutates ? run_and_mutate(c, kernel, workspace, c->in, outputs)
-                          : run_kernel(c, kernel, workspace, c->in, outputs);
+    return c->op->mutates ? run_and_mutate(c, kernel, c->in, outputs)
+                          : run_kernel(c, kernel, c->in, outputs);
 }
 
 static bool view(const lucid_call *c, lucid_tensor **outputs)

@@ -439,14 +439,13 @@ static bool note_module(luc_deferred *d, const luc_deferred *from)
 static luc_fused prepare(luc_deferred *d, const luc_joined *what, const luc_deferred *from,
                          const lucid_meta *like)
 {
-    lucid_workspace_fn workspace;
     d->what = *what;
     d->grad_off = luc_grad_off;
     d->autocast = luc_autocast_now;
     if (!luc_call_begin(&d->call, what->op, d->what.in, what->n,
                         what->op->attrs_size ? d->what.attrs : NULL))
         return LUC_FUSE_ERROR;
-    if (!luc_call_kernel(&d->call, &workspace) || (like && !looks_like(like, &d->call.out[0])))
+    if (!luc_call_kernel(&d->call).run || (like && !looks_like(like, &d->call.out[0])))
         return LUC_NOT_FUSED;
     return note_module(d, from) ? LUC_FUSED : LUC_FUSE_ERROR;
 }

@@ -52,11 +52,10 @@ static luc_fused measure(pair *p, luc_joined *j)
     const lucid_batch_norm_attrs *norm = p->second->attrs;
     const lucid_conv2d_attrs *conv = p->first->call.attrs;
     luc_deferred *d = p->first;
-    lucid_workspace_fn workspace;
     lucid_call measured = d->call;
     measured.op = &luc_op_conv2d_statistics;
     if (!norm->training || conv->relu || p->second->in[BN_KNOWN_MEAN] ||
-        !luc_call_kernel(&measured, &workspace))
+        !luc_call_kernel(&measured).run)
         return LUC_NOT_FUSED;
     j->op = &luc_op_batch_norm;
     j->n = p->second->n_in;

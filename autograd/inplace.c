@@ -124,9 +124,7 @@ static bool take_copies(const lucid_call *c, lucid_tensor **read, lucid_tensor *
 static bool write_result(const lucid_call *c, lucid_tensor *const *read)
 {
     lucid_tensor *t = c->in[0];
-    lucid_workspace_fn workspace;
-    if (luc_call_kernel(c, &workspace)) return luc_call_compute(c, read, &t);
-    if (!c->op->compose) return luc_call_no_kernel(c);
+    if (!c->op->compose || luc_call_kernel(c).run) return luc_call_compute(c, read, &t);
     bool grad_mode = lucid_set_grad_enabled(false);
     const luc_fuse_pause pause = luc_fuse_pause_begin();
     size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF);

@@ -165,9 +165,8 @@ bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inpu
                     const void *attrs);
 /* Runs the kernel of the call from views, or .compose into out; see apply.c. */
 bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor *const *out);
-/* The kernel for the call, or NULL: then .compose must do. */
-lucid_kernel luc_call_kernel(const lucid_call *c, lucid_workspace_fn *workspace);
-bool luc_call_no_kernel(const lucid_call *c); /* raises; false */
+/* The kernel for the call; where its .run is NULL there is none, and .compose must do. */
+lucid_kernel luc_call_kernel(const lucid_call *c);
 /* What an operator without .infer does: output 0 is the broadcast of the inputs. */
 bool luc_infer_broadcast(lucid_call *c);
 /* After .infer, for every operator: 0 to 8 dimensions, sizes >= 0, a number of bytes that does not

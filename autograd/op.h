@@ -100,10 +100,11 @@ struct lucid_op {
     /* Computes the outputs with other operators (without recording), where the backend has no
      * kernel. Fills out[n_out]. */
     bool (*compose)(const lucid_call *c, lucid_tensor **out);
-    /* A program's own kernels, for the CPU, by dtype or for all (`kernel`), and its workspace. */
-    lucid_kernel kernel;
-    lucid_kernel kernels[LUCID_DTYPE_COUNT];
-    lucid_workspace_fn workspace;
+    /* A program's own kernels, for the CPU, by dtype or for all (`kernel`). Of one that needs
+     * workspace, .plan says how much: see lucid_kernel. NULL: none. */
+    lucid_run_fn kernel;
+    lucid_run_fn kernels[LUCID_DTYPE_COUNT];
+    lucid_plan_fn plan;
     /* Additions and multiplications of one application, for the profiler. NULL: not counted. */
     double (*flops)(const lucid_call *c);
     const lucid_sample *samples;

@@ -259,39 +259,58 @@ bool luc_raise_no_memory(lucid_device device, size_t size, const char *what, con
         lucid_device_name(device), size, what, now.current_bytes, now.reserved_bytes);
 }
 
-bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel kernel,
-                     lucid_workspace_fn workspace, const char *op, lucid_kernel_args *args)
+/* A run in memory that is given back after it. */
+static bool run_in_workspace(const lucid_backend *b, lucid_device device, lucid_run_fn run,
+                             const char *op, lucid_kernel_args *args)
 {
-    args->stream = b->stream ? b->stream(device.index) : NULL;
-    args->device = device.index;
-    args->workspace = NULL;
-    args->workspace_size = 0;
-    if (!workspace) return kernel(args);
+    const size_t size = args->plan->workspace;
+    if (size == 0) return run(args);
+    args->workspace = b->alloc(device.index, size);
+    if (!args->workspace) return luc_raise_no_memory(device, size, " of workspace", op);
+    const bool ok = run(args);
+    b->free(device.index, args->workspace, size);
+    return ok;
+}
+
+/* Out of line: a plan is large, and most kernels have none. */
+__attribute__((noinline)) static bool plan_and_run(const lucid_backend *b, lucid_device device,
+                                                   lucid_kernel kernel, const char *op,
+                                                   lucid_kernel_args *args)
+{
+    lucid_plan plan; /* .own is the kernel's, and not cleared */
+    plan.workspace = 0;
+    plan.threads = 0;
+    plan.algorithm = NULL;
+    args->plan = NULL;
     /* Another thread of the program may change the number of threads between the two calls. */
-    uint64_t before = b->call_begin ? b->call_begin() : 0;
-    size_t size = workspace(args);
-    bool ok;
-    if (size == 0) {
-        ok = kernel(args);
-    } else if ((args->workspace = b->alloc(device.index, size))) {
-        args->workspace_size = size;
-        ok = kernel(args);
-        b->free(device.index, args->workspace, size);
-    } else {
-        ok = luc_raise_no_memory(device, size, " of workspace", op);
-    }
+    const uint64_t before = b->call_begin ? b->call_begin() : 0;
+    bool ok = kernel.plan(args, &plan);
+    args->plan = &plan;
+    ok = ok && run_in_workspace(b, device, kernel.run, op, args);
+    args->plan = NULL;
+    args->workspace = NULL;
     if (b->call_end) b->call_end(before);
     return ok;
+}
+
+bool luc_kernel_call(lucid_device device, lucid_kernel kernel, lucid_dtype dtype, const char *op,
+                     lucid_kernel_args *args)
+{
+    if (!kernel.run)
+        return luc_raise(LUCID_ERR_UNSUPPORTED, op, "no kernel for %s on %s",
+                         lucid_dtype_name(dtype), lucid_device_name(device));
+    const lucid_backend *b = lucid_backend_get(device.type);
+    if (!b || !luc_stack_check(op)) return false;
+    args->stream = b->stream ? b->stream(device.index) : NULL;
+    args->device = device.index;
+    args->plan = NULL;
+    args->workspace = NULL;
+    return kernel.plan ? plan_and_run(b, device, kernel, op, args) : kernel.run(args);
 }
 
 bool luc_kernel_run(lucid_device device, lucid_op_id op, lucid_dtype dtype, lucid_kernel_args *args)
 {
     const lucid_backend *b = lucid_backend_get(device.type);
-    if (!b || !luc_stack_check(luc_op_id_name(op))) return false;
-    lucid_kernel kernel = b->kernels[op][dtype];
-    if (!kernel)
-        return luc_raise(LUCID_ERR_UNSUPPORTED, luc_op_id_name(op), "no kernel for %s on %s",
-                         lucid_dtype_name(dtype), lucid_device_name(device));
     args->op = op;
-    return luc_kernel_call(b, device, kernel, b->workspace[op], luc_op_id_name(op), args);
+    return b && luc_kernel_call(device, b->kernels[op][dtype], dtype, luc_op_id_name(op), args);
 }

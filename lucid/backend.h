@@ -43,6 +43,17 @@ typedef struct lucid_view {
  * packed weights, from one call to the next: see keep.h. */
 typedef struct lucid_keep lucid_keep;
 
+/* What a kernel's plan settles, once a call, for its run. `workspace` is for whoever makes the call;
+ * the rest is between the two, which use what they need of it. */
+enum { LUCID_PLAN_OWN = 1536 };
+typedef struct lucid_plan {
+    size_t workspace;      /* bytes that run gets, 64-byte aligned; 0 when plan is called */
+    int threads;           /* that run cuts its work for */
+    const void *algorithm; /* the one that was chosen, of those that the kernel has */
+    /* A struct of the kernel's own: plan and run copy it in and out with memcpy. */
+    unsigned char own[LUCID_PLAN_OWN];
+} lucid_plan;
+
 /* The arguments of one kernel call. Elementwise kernels get inputs that are already expanded to
  * the output's sizes; an input that was not given is NULL. Outputs are allocated, uninitialised,
  * and do not overlap inputs unless an output is an input (in-place: same data and strides). */
@@ -51,19 +62,26 @@ typedef struct lucid_kernel_args {
     int n_in, n_out;
     const lucid_view *const *in;
     const lucid_view *const *out;
-    const void *attrs; /* the operation's struct of attrs.h, or the user op's own */
-    void *workspace;   /* as many bytes as .workspace asked for, 64-byte aligned */
-    size_t workspace_size;
-    void *stream;     /* of the device; NULL on the CPU */
-    int device;       /* index */
+    const void *attrs;      /* the operation's struct of attrs.h, or the user op's own */
+    const lucid_plan *plan; /* for run: what plan has settled; NULL for a kernel without a plan */
+    void *workspace;        /* for run: plan->workspace bytes */
+    void *stream;           /* of the device; NULL on the CPU */
+    int device;             /* index */
     lucid_keep *keep; /* of the input that the operator's .keeps names; NULL: nothing may be kept */
 } lucid_kernel_args;
 
+/* Settles what the run needs and how it computes: it sees what the run will see, except a plan and
+ * workspace, and reads no elements. False after raising an error: there is then no run. */
+typedef bool (*lucid_plan_fn)(const lucid_kernel_args *args, lucid_plan *plan);
 /* Computes the outputs. False after raising an error. */
-typedef bool (*lucid_kernel)(const lucid_kernel_args *args);
-/* Bytes of workspace that the kernel of the same slot needs. It is asked once a call: a kernel
- * takes its workspace's size from the arguments, and does not work it out again. */
-typedef size_t (*lucid_workspace_fn)(const lucid_kernel_args *args);
+typedef bool (*lucid_run_fn)(const lucid_kernel_args *args);
+
+/* A kernel. One call is one plan and then one run, in one thread. Most kernels need no workspace and
+ * have nothing to choose: their plan is NULL, and costs nothing. */
+typedef struct lucid_kernel {
+    lucid_plan_fn plan;
+    lucid_run_fn run; /* NULL: there is no kernel */
+} lucid_kernel;
 
 typedef struct lucid_backend {
     const char *name; /* "cpu", "cuda" */
@@ -103,16 +121,16 @@ typedef struct lucid_backend {
     /* A switch has changed, or the backend has just been loaded: it is told of all of them then.
      * Calls come one at a time; NULL slot: its kernels are the same whatever the switches say. */
     void (*set_switch)(lucid_switch which, bool enabled);
-    /* What a program may change at any time (a number of threads, switches) but a kernel and its
-     * workspace both depend on: call_begin fixes it for the calling thread until call_end, so that
-     * .workspace and the kernel, which are called between the two, see the same. call_begin returns
-     * what call_end wants back: calls may nest. Both NULL: only the arguments matter. */
+    /* What a program may change at any time (a number of threads, switches) but a kernel's plan and
+     * its run both depend on: call_begin fixes it for the calling thread until call_end, so that the
+     * two, which are called in between, see the same. Kernels without a plan are called without
+     * them. call_begin returns what call_end wants back: calls may nest. Both NULL: only the
+     * arguments matter. */
     uint64_t (*call_begin)(void);
     void (*call_end)(uint64_t before);
-    /* The table: NULL where there is no kernel. The dtype is the computing dtype: that of input 0,
-     * or of output 0 for operations without inputs. */
+    /* The table: run is NULL where there is no kernel. The dtype is the computing dtype: that of
+     * input 0, or of output 0 for operations without inputs. */
     lucid_kernel kernels[LUCID_OP_COUNT][LUCID_DTYPE_COUNT];
-    lucid_workspace_fn workspace[LUCID_OP_COUNT];
 } lucid_backend;
 
 /* The backend of a device type, started on first use. NULL (with an error raised) where the device

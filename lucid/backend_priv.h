@@ -7,9 +7,10 @@
 /* The CPU's table, provided by backends/cpu. */
 const lucid_backend *luc_cpu_backend(void);
 
-/* Calls a kernel with stream and workspace filled in. args->op, in, out and attrs are the caller's. */
-bool luc_kernel_call(const lucid_backend *b, lucid_device device, lucid_kernel kernel,
-                     lucid_workspace_fn workspace, const char *op, lucid_kernel_args *args);
+/* Calls a kernel: every call goes through here. Raises where there is none for the dtype. The
+ * caller sets args->op, in, out, attrs and keep; the rest is filled in. */
+bool luc_kernel_call(lucid_device device, lucid_kernel kernel, lucid_dtype dtype, const char *op,
+                     lucid_kernel_args *args);
 
 /* Raises that `size` bytes could not be had from a device, with the device's figures. `what` tells
  * what they were for (" of workspace"), or is "". Returns false. */

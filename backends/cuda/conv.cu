@@ -293,35 +293,39 @@ template <class T> static bool convolve_kernel(const lucid_kernel_args *args)
 {
     call c(args);
     if (!c.device) return false;
-    plan p = plan_of<T>(args, c.device);
+    plan p = handed_on<plan>(args);
     if (p.empty) return true;
     if (!prepare(c, &p)) return false;
-    if (p.by_library && args->workspace_size >= p.bytes) {
+    if (p.by_library) {
         outcome o = by_library(c, p);
         if (o != not_handled) return o == done;
     } else {
-        count_call(cudnn, p.by_library ? "its workspace was not asked for" : p.refusal);
+        count_call(cudnn, p.refusal);
     }
     return convolve<T>(c, p.job, c.workspace<char>() + p.own_at);
 }
 
-template <class T> static size_t workspace_of(const lucid_kernel_args *args)
+template <class T> static bool plan_of_dtype(const lucid_kernel_args *args, lucid_plan *out)
 {
     const device_info *device = use_device(args->device, op_name(args->op));
-    return device ? plan_of<T>(args, device).bytes : 0;
+    if (!device) return false;
+    const plan p = plan_of<T>(args, device);
+    out->workspace = p.bytes;
+    hand_on(out, p);
+    return true;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+static bool plan_convolution(const lucid_kernel_args *args, lucid_plan *out)
 {
     switch (args->in[0]->dtype) {
     case LUCID_F32:
-        return workspace_of<float>(args);
+        return plan_of_dtype<float>(args, out);
     case LUCID_F64:
-        return workspace_of<double>(args);
+        return plan_of_dtype<double>(args, out);
     case LUCID_F16:
-        return workspace_of<f16>(args);
+        return plan_of_dtype<f16>(args, out);
     default:
-        return workspace_of<bf16>(args);
+        return plan_of_dtype<bf16>(args, out);
     }
 }
 
@@ -378,10 +382,9 @@ void register_conv(lucid_backend *b)
     LUC_FLOATS(b, conv2d_batch_norm, convolve_kernel);
     LUC_FLOATS(b, conv2d_backward_input, convolve_kernel);
     LUC_FLOATS(b, conv2d_backward_weight, convolve_kernel);
-    b->workspace[LUCID_OP_conv2d] = workspace;
-    b->workspace[LUCID_OP_conv2d_batch_norm] = workspace;
-    b->workspace[LUCID_OP_conv2d_backward_input] = workspace;
-    b->workspace[LUCID_OP_conv2d_backward_weight] = workspace;
+    for (lucid_op_id op : {LUCID_OP_conv2d, LUCID_OP_conv2d_batch_norm,
+                           LUCID_OP_conv2d_backward_input, LUCID_OP_conv2d_backward_weight})
+        set_plan(b, op, plan_convolution);
 }
 
 } // namespace luc

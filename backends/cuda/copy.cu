@@ -285,9 +285,9 @@ template <class T> static bool eye_kernel(const lucid_kernel_args *args)
                     r, convert<T>(1.0), convert<T>(0.0));
 }
 
-static lucid_kernel copy_of(lucid_dtype dtype)
+static lucid_run_fn copy_of(lucid_dtype dtype)
 {
-    static const lucid_kernel by_size[] = {nullptr,
+    static const lucid_run_fn by_size[] = {nullptr,
                                            copy_kernel<uint8_t>,
                                            copy_kernel<uint16_t>,
                                            nullptr,
@@ -317,8 +317,8 @@ void register_copy(lucid_backend *b)
     LUC_ALL_DTYPES(b, arange, arange_kernel);
     LUC_ALL_DTYPES(b, eye, eye_kernel);
     for (int d = 0; d < LUCID_DTYPE_COUNT; d++) {
-        b->kernels[LUCID_OP_copy][d] = copy_of((lucid_dtype)d);
-        b->kernels[LUCID_OP_cast][d] = cast_kernel;
+        b->kernels[LUCID_OP_copy][d].run = copy_of((lucid_dtype)d);
+        b->kernels[LUCID_OP_cast][d].run = cast_kernel;
     }
 }
 

@@ -1,6 +1,6 @@
 /* cuda_priv.h: what all files of the CUDA backend share: errors, devices, memory, launching.
  *
- * A kernel of the table is a host function of type lucid_kernel. It makes a `luc::call` from its
+ * A kernel of the table is a host function of type lucid_run_fn. It makes a `luc::call` from its
  * arguments, and with it launches device code on the call's stream. Only these wait for the device:
  * copies to the host, lucid_synchronize, and the allocator when memory is out. */
 #ifndef LUC_CUDA_PRIV_H
@@ -70,6 +70,27 @@ lucid_memory_stats device_memory(int index);
 void device_memory_reset_peak(int index);
 void device_memory_release_cache(int index);
 void device_memory_set_cache_limit(int index, double peaks);
+
+/* ---- plans ---- */
+/* Gives all kernels of an operation, which are in the table, the same plan. */
+inline void set_plan(lucid_backend *b, lucid_op_id op, lucid_plan_fn plan)
+{
+    for (lucid_kernel &kernel : b->kernels[op])
+        if (kernel.run) kernel.plan = plan;
+}
+
+/* A kernel's own struct, which its plan hands on to its run. */
+template <class P> void hand_on(lucid_plan *plan, const P &own)
+{
+    static_assert(sizeof own <= LUCID_PLAN_OWN, "a plan has less room");
+    memcpy(plan->own, &own, sizeof own);
+}
+template <class P> P handed_on(const lucid_kernel_args *args)
+{
+    P own;
+    memcpy(static_cast<void *>(&own), args->plan->own, sizeof own);
+    return own;
+}
 
 /* ---- launching ---- */
 inline int64_t ceil_div(int64_t a, int64_t b)

@@ -258,18 +258,18 @@ template <> struct dtype_of<boolean> {
 
 } // namespace luc
 
-/* Sets table[op][dtype] = function<T> for the four floating types, and for all. */
-#define LUC_FLOATS(b, op, function)                             \
-    (b->kernels[LUCID_OP_##op][LUCID_F32] = function<float>,    \
-     b->kernels[LUCID_OP_##op][LUCID_F64] = function<double>,   \
-     b->kernels[LUCID_OP_##op][LUCID_F16] = function<luc::f16>, \
-     b->kernels[LUCID_OP_##op][LUCID_BF16] = function<luc::bf16>)
-#define LUC_INTEGERS(b, op, function)                          \
-    (b->kernels[LUCID_OP_##op][LUCID_I64] = function<int64_t>, \
-     b->kernels[LUCID_OP_##op][LUCID_I32] = function<int32_t>, \
-     b->kernels[LUCID_OP_##op][LUCID_U8] = function<uint8_t>)
+/* Sets table[op][dtype].run = function<T> for the four floating types, and for all. */
+#define LUC_FLOATS(b, op, function)                                 \
+    (b->kernels[LUCID_OP_##op][LUCID_F32].run = function<float>,    \
+     b->kernels[LUCID_OP_##op][LUCID_F64].run = function<double>,   \
+     b->kernels[LUCID_OP_##op][LUCID_F16].run = function<luc::f16>, \
+     b->kernels[LUCID_OP_##op][LUCID_BF16].run = function<luc::bf16>)
+#define LUC_INTEGERS(b, op, function)                              \
+    (b->kernels[LUCID_OP_##op][LUCID_I64].run = function<int64_t>, \
+     b->kernels[LUCID_OP_##op][LUCID_I32].run = function<int32_t>, \
+     b->kernels[LUCID_OP_##op][LUCID_U8].run = function<uint8_t>)
 #define LUC_ALL_DTYPES(b, op, function)                          \
     (LUC_FLOATS(b, op, function), LUC_INTEGERS(b, op, function), \
-     b->kernels[LUCID_OP_##op][LUCID_BOOL] = function<luc::boolean>)
+     b->kernels[LUCID_OP_##op][LUCID_BOOL].run = function<luc::boolean>)
 
 #endif

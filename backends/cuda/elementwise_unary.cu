@@ -216,7 +216,7 @@ void register_elementwise_unary(lucid_backend *b)
     /* abs, sign and relu of a bool are the bool itself, which is what relu of bytes gives. */
     static const lucid_op_id same[] = {LUCID_OP_abs, LUCID_OP_sign, LUCID_OP_relu, LUCID_OP_square,
                                        LUCID_OP_clamp};
-    for (lucid_op_id op : same) b->kernels[op][LUCID_BOOL] = unary_kernel<boolean>;
+    for (lucid_op_id op : same) b->kernels[op][LUCID_BOOL].run = unary_kernel<boolean>;
 }
 
 } // namespace luc

@@ -55,7 +55,7 @@ static int64_t lead_stride(const lucid_view *v, int from_right)
 }
 
 /* a [..,M,K] x b [..,K,N] -> c [..,M,N], or x [..,K] x weight [N,K] transposed -> y [..,N]. */
-static product plan(const lucid_kernel_args *args)
+static product product_of(const lucid_kernel_args *args)
 {
     const lucid_view *a = args->in[0], *b = args->in[1], *c = args->out[0];
     bool linear = args->op == LUCID_OP_linear;
@@ -193,24 +193,27 @@ static bool is_empty(const product &p)
 template <class T> static bool multiply_kernel(const lucid_kernel_args *args)
 {
     call c(args);
-    product p = plan(args);
+    const product p = handed_on<product>(args);
     if (is_empty(p)) return true;
     if (!c.device) return false;
-    outcome by_library = blas_multiply(c, p, args->workspace, args->workspace_size);
+    outcome by_library = blas_multiply(c, p, args->workspace, args->plan->workspace);
     if (by_library != not_handled) return by_library == done;
     return multiply(c, matrices_of<T>(p), tiling_of(p, c.device), args->workspace);
 }
 
-static size_t multiply_workspace(const lucid_kernel_args *args)
+static bool plan_product(const lucid_kernel_args *args, lucid_plan *plan)
 {
-    product p = plan(args);
+    const product p = product_of(args);
+    hand_on(plan, p);
+    if (is_empty(p)) return true;
     const device_info *device = use_device(args->device, op_name(args->op));
-    if (!device || is_empty(p)) return 0;
+    if (!device) return false;
     tiling t = tiling_of(p, device);
     size_t own = p.dtype == LUCID_F64 || p.dtype == LUCID_I64 ? parts_bytes<double>(t, p.m, p.n)
                                                               : parts_bytes<float>(t, p.m, p.n);
     size_t library = blas_workspace(p, args->device);
-    return own > library ? own : library;
+    plan->workspace = own > library ? own : library;
+    return true;
 }
 
 #ifdef LUC_CUDA_EMULATED
@@ -261,10 +264,10 @@ void register_gemm(lucid_backend *b)
 {
     LUC_FLOATS(b, matmul, multiply_kernel);
     LUC_FLOATS(b, linear, multiply_kernel);
-    b->kernels[LUCID_OP_matmul][LUCID_I64] = multiply_kernel<int64_t>;
-    b->kernels[LUCID_OP_matmul][LUCID_I32] = multiply_kernel<int32_t>;
-    b->workspace[LUCID_OP_matmul] = multiply_workspace;
-    b->workspace[LUCID_OP_linear] = multiply_workspace;
+    b->kernels[LUCID_OP_matmul][LUCID_I64].run = multiply_kernel<int64_t>;
+    b->kernels[LUCID_OP_matmul][LUCID_I32].run = multiply_kernel<int32_t>;
+    set_plan(b, LUCID_OP_matmul, plan_product);
+    set_plan(b, LUCID_OP_linear, plan_product);
 }
 
 } // namespace luc

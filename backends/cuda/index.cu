@@ -116,7 +116,7 @@ static bool cat(const lucid_kernel_args *args)
         copy.n_in = copy.n_out = 1;
         copy.in = &from;
         copy.out = &to;
-        if (!table->kernels[op][x.dtype](&copy)) return false;
+        if (!table->kernels[op][x.dtype].run(&copy)) return false;
     }
     return true;
 }
@@ -125,9 +125,9 @@ void register_index(lucid_backend *b)
 {
     table = b;
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
-        b->kernels[LUCID_OP_index_select][type] = index_select;
-        b->kernels[LUCID_OP_gather][type] = gather;
-        b->kernels[LUCID_OP_cat][type] = cat;
+        b->kernels[LUCID_OP_index_select][type].run = index_select;
+        b->kernels[LUCID_OP_gather][type].run = gather;
+        b->kernels[LUCID_OP_cat][type].run = cat;
     }
 }
 

@@ -148,7 +148,7 @@ static bool fill_zero(const lucid_kernel_args *args, const lucid_view *y)
     fill.n_in = 0;
     fill.out = &y;
     fill.attrs = &zero;
-    return table->kernels[LUCID_OP_fill][y->dtype](&fill);
+    return table->kernels[LUCID_OP_fill][y->dtype].run(&fill);
 }
 
 static int64_t count_of(const lucid_view *v)
@@ -292,7 +292,7 @@ static bool round_sums(const lucid_kernel_args *args, const lucid_view *sums)
     cast.n_in = 1;
     cast.in = &sums;
     cast.attrs = NULL;
-    return table->kernels[LUCID_OP_cast][sums->dtype](&cast);
+    return table->kernels[LUCID_OP_cast][sums->dtype].run(&cast);
 }
 
 /* For many places, in many lines. */
@@ -353,18 +353,22 @@ template <class T> static bool scatter_add(const lucid_kernel_args *args)
                     add_threads, 0, y, g, p);
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+static bool plan_sums(const lucid_kernel_args *args, lucid_plan *plan)
 {
     const lucid_view *index = args->in[1];
     int64_t n = count_of(index);
     if (args->op == LUCID_OP_scatter_add) { /* chains are for a single line of indices */
         int dim = static_cast<const lucid_dim_attrs *>(args->attrs)->dim;
         const lucid_view *y = args->out[0];
-        if (sums_in_memory(index, y, dim))
-            return (size_t)count_of(y) * (y->dtype == LUCID_F32 ? sizeof(double) : sizeof(float));
-        if (index->ndim && n != index->dims[dim]) return 0;
+        if (sums_in_memory(index, y, dim)) {
+            const size_t size = y->dtype == LUCID_F32 ? sizeof(double) : sizeof(float);
+            plan->workspace = (size_t)count_of(y) * size;
+            return true;
+        }
+        if (index->ndim && n != index->dims[dim]) return true;
     }
-    return (size_t)n * sizeof(int32_t);
+    plan->workspace = (size_t)n * sizeof(int32_t);
+    return true;
 }
 
 void register_index_add(lucid_backend *b)
@@ -372,7 +376,8 @@ void register_index_add(lucid_backend *b)
     table = b;
     LUC_ALL_DTYPES(b, index_add, index_add);
     LUC_ALL_DTYPES(b, scatter_add, scatter_add);
-    b->workspace[LUCID_OP_index_add] = b->workspace[LUCID_OP_scatter_add] = workspace;
+    set_plan(b, LUCID_OP_index_add, plan_sums);
+    set_plan(b, LUCID_OP_scatter_add, plan_sums);
 }
 
 } // namespace luc

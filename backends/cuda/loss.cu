@@ -120,10 +120,11 @@ static int blocks_of(int64_t samples)
     return blocks > loss_blocks ? (int)loss_blocks : (int)blocks;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+static bool plan_nll(const lucid_kernel_args *args, lucid_plan *plan)
 {
     int blocks = blocks_of(count_of(args->in[1]));
-    return blocks > 1 ? (size_t)blocks * 2 * sizeof(double) : 0;
+    if (blocks > 1) plan->workspace = (size_t)blocks * 2 * sizeof(double);
+    return true;
 }
 
 template <class T> static bool nll_loss(const lucid_kernel_args *args)
@@ -220,7 +221,7 @@ void register_loss(lucid_backend *b)
 {
     LUC_FLOATS(b, nll_loss, nll_loss);
     LUC_FLOATS(b, nll_loss_backward, nll_loss_backward);
-    b->workspace[LUCID_OP_nll_loss] = workspace;
+    set_plan(b, LUCID_OP_nll_loss, plan_nll);
 }
 
 } // namespace luc

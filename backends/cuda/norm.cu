@@ -212,6 +212,17 @@ static void make_plan(norm_plan *p, const call &c)
         cut_rows(p, c, element);
 }
 
+static bool plan_norm(const lucid_kernel_args *args, lucid_plan *plan)
+{
+    call c(args);
+    norm_plan p;
+    if (!c.device) return false;
+    make_plan(&p, c);
+    plan->workspace = p.workspace;
+    hand_on(plan, p);
+    return true;
+}
+
 static bool batch_norm(const lucid_kernel_args *args)
 {
     call c(args);
@@ -220,8 +231,7 @@ static bool batch_norm(const lucid_kernel_args *args)
     if (args->op == LUCID_OP_batch_norm && !a->training && (!c.in(3) || !c.in(4)))
         return raise(LUCID_ERR_ARGUMENT, c.op,
                      "running_mean, running_var: expected both without training, got none");
-    norm_plan p;
-    make_plan(&p, c);
+    const norm_plan p = handed_on<norm_plan>(args);
     switch (p.way) {
     case norm_resident:
         return norm_run_resident(c, p);
@@ -233,22 +243,12 @@ static bool batch_norm(const lucid_kernel_args *args)
     }
 }
 
-static size_t workspace(const lucid_kernel_args *args)
-{
-    call c(args);
-    norm_plan p;
-    make_plan(&p, c);
-    return p.workspace;
-}
-
 void register_norm(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_batch_norm][dtype] = batch_norm;
-        b->kernels[LUCID_OP_batch_norm_backward][dtype] = batch_norm;
+        b->kernels[LUCID_OP_batch_norm][dtype] = {plan_norm, batch_norm};
+        b->kernels[LUCID_OP_batch_norm_backward][dtype] = {plan_norm, batch_norm};
     }
-    b->workspace[LUCID_OP_batch_norm] = workspace;
-    b->workspace[LUCID_OP_batch_norm_backward] = workspace;
 }
 
 } // namespace luc

@@ -143,12 +143,13 @@ template <class T> bool sum_squares(const lucid_kernel_args *args)
                     partial, done);
 }
 
-size_t sum_squares_workspace(const lucid_kernel_args *args)
+bool plan_sum_squares(const lucid_kernel_args *args, lucid_plan *plan)
 {
     const lucid_list_attrs *a = static_cast<const lucid_list_attrs *>(args->attrs);
     int64_t blocks = 0;
     for (int64_t i = 0; i < a->n; i++) blocks += blocks_of(&a->views[i]);
-    return (size_t)blocks * sizeof(double);
+    plan->workspace = (size_t)blocks * sizeof(double);
+    return true;
 }
 
 } // namespace
@@ -156,7 +157,7 @@ size_t sum_squares_workspace(const lucid_kernel_args *args)
 void register_optim_sums(lucid_backend *b)
 {
     LUC_FLOATS(b, sum_squares, sum_squares);
-    b->workspace[LUCID_OP_sum_squares] = sum_squares_workspace;
+    set_plan(b, LUCID_OP_sum_squares, plan_sum_squares);
 }
 
 } // namespace luc

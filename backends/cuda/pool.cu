@@ -152,10 +152,10 @@ static bool is_whole(const lucid_kernel_args *args, whole_mean *m)
     return true;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+static bool plan_average(const lucid_kernel_args *args, lucid_plan *plan)
 {
     whole_mean m;
-    return is_whole(args, &m) ? reduce_workspace(&m.args) : 0;
+    return !is_whole(args, &m) || plan_reduce(&m.args, plan);
 }
 
 template <class T> static bool avg_pool2d(const lucid_kernel_args *args)
@@ -190,7 +190,8 @@ void register_pool(lucid_backend *b)
     LUC_FLOATS(b, adaptive_avg_pool2d, avg_pool2d);
     LUC_FLOATS(b, avg_pool2d_backward, avg_pool2d_backward);
     LUC_FLOATS(b, adaptive_avg_pool2d_backward, avg_pool2d_backward);
-    b->workspace[LUCID_OP_avg_pool2d] = b->workspace[LUCID_OP_adaptive_avg_pool2d] = workspace;
+    set_plan(b, LUCID_OP_avg_pool2d, plan_average);
+    set_plan(b, LUCID_OP_adaptive_avg_pool2d, plan_average);
 }
 
 } // namespace luc

@@ -108,11 +108,12 @@ static size_t partial_bytes(const reduce_plan &p)
     return p.splits > 1 ? (size_t)(p.splits * p.results) * sizeof(double) : 0;
 }
 
-size_t reduce_workspace(const lucid_kernel_args *args)
+bool plan_reduce(const lucid_kernel_args *args, lucid_plan *plan)
 {
     reduce_plan p = reduce_make_plan(args);
     bool centres = p.splits > 1 && p.kind == reduce_squares;
-    return partial_bytes(p) + (centres ? (size_t)p.results * sizeof(double) : 0);
+    plan->workspace = partial_bytes(p) + (centres ? (size_t)p.results * sizeof(double) : 0);
+    return true;
 }
 
 /* ---- the parts ------------------------------------------------------------------------------ */
@@ -199,8 +200,8 @@ void register_reduce(lucid_backend *b)
                                       LUCID_OP_amin};
     for (lucid_op_id op : ops) {
         int types = op == LUCID_OP_var ? (int)LUCID_I64 : (int)LUCID_DTYPE_COUNT;
-        for (int type = 0; type < types; type++) b->kernels[op][type] = reduce;
-        b->workspace[op] = reduce_workspace;
+        for (int type = 0; type < types; type++) b->kernels[op][type].run = reduce;
+        set_plan(b, op, plan_reduce);
     }
 }
 

@@ -38,7 +38,7 @@ struct reduce_plan {
 };
 
 reduce_plan reduce_make_plan(const lucid_kernel_args *args);
-size_t reduce_workspace(const lucid_kernel_args *args);
+bool plan_reduce(const lucid_kernel_args *args, lucid_plan *plan);
 bool reduce(const lucid_kernel_args *args);
 bool reduce_rows(const call &c, const reduce_plan &p);
 bool reduce_columns(const call &c, const reduce_plan &p);

@@ -207,16 +207,18 @@ static arg_plan make_plan(const lucid_kernel_args *args)
     return p;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+static bool plan_arg(const lucid_kernel_args *args, lucid_plan *plan)
 {
-    arg_plan p = make_plan(args);
-    return p.splits > 1 ? (size_t)(p.splits * p.results) * sizeof(best<double>) : 0;
+    const arg_plan p = make_plan(args);
+    if (p.splits > 1) plan->workspace = (size_t)(p.splits * p.results) * sizeof(best<double>);
+    hand_on(plan, p);
+    return true;
 }
 
 template <class T, class V> static bool run(const lucid_kernel_args *args)
 {
     call c(args);
-    arg_plan p = make_plan(args);
+    arg_plan p = handed_on<arg_plan>(args);
     if (p.results == 0) return true;
     if (p.count == 0)
         return raise(LUCID_ERR_ARGUMENT, c.op,
@@ -233,15 +235,15 @@ void register_reduce_arg(lucid_backend *b)
 {
     static const lucid_op_id ops[] = {LUCID_OP_argmax, LUCID_OP_argmin};
     for (lucid_op_id op : ops) {
-        b->kernels[op][LUCID_F32] = run<float, float>;
-        b->kernels[op][LUCID_F64] = run<double, double>;
-        b->kernels[op][LUCID_F16] = run<f16, float>;
-        b->kernels[op][LUCID_BF16] = run<bf16, float>;
-        b->kernels[op][LUCID_I64] = run<int64_t, int64_t>;
-        b->kernels[op][LUCID_I32] = run<int32_t, int64_t>;
-        b->kernels[op][LUCID_U8] = run<uint8_t, int64_t>;
-        b->kernels[op][LUCID_BOOL] = run<uint8_t, int64_t>;
-        b->workspace[op] = workspace;
+        b->kernels[op][LUCID_F32].run = run<float, float>;
+        b->kernels[op][LUCID_F64].run = run<double, double>;
+        b->kernels[op][LUCID_F16].run = run<f16, float>;
+        b->kernels[op][LUCID_BF16].run = run<bf16, float>;
+        b->kernels[op][LUCID_I64].run = run<int64_t, int64_t>;
+        b->kernels[op][LUCID_I32].run = run<int32_t, int64_t>;
+        b->kernels[op][LUCID_U8].run = run<uint8_t, int64_t>;
+        b->kernels[op][LUCID_BOOL].run = run<uint8_t, int64_t>;
+        set_plan(b, op, plan_arg);
     }
 }
 

@@ -358,10 +358,11 @@ template <class E> static size_t bytes_of(const sort_plan &p)
     return (size_t)(batch_rows(p) * (each[0] + each[1])) * sizeof(E);
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+static bool plan_sort(const lucid_kernel_args *args, lucid_plan *plan)
 {
     const sort_plan p = make_plan(args);
-    return p.type.size == 8 ? bytes_of<wide_item>(p) : bytes_of<narrow_item>(p);
+    plan->workspace = p.type.size == 8 ? bytes_of<wide_item>(p) : bytes_of<narrow_item>(p);
+    return true;
 }
 
 /* ---- launching ------------------------------------------------------------------------------ */
@@ -454,9 +455,9 @@ void register_sort(lucid_backend *b)
     static const lucid_op_id ops[] = {LUCID_OP_sort, LUCID_OP_argsort, LUCID_OP_topk};
     for (lucid_op_id op : ops) {
         for (int type = 0; type < LUCID_DTYPE_COUNT; type++)
-            b->kernels[op][type] = run<narrow_item>;
-        b->kernels[op][LUCID_F64] = b->kernels[op][LUCID_I64] = run<wide_item>;
-        b->workspace[op] = workspace;
+            b->kernels[op][type].run = run<narrow_item>;
+        b->kernels[op][LUCID_F64].run = b->kernels[op][LUCID_I64].run = run<wide_item>;
+        set_plan(b, op, plan_sort);
     }
 }
 

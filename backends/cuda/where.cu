@@ -110,7 +110,7 @@ template <class T> bool where_kernel(const lucid_kernel_args *args)
 
 void register_where(lucid_backend *b)
 {
-    static const lucid_kernel by_size[] = {nullptr,
+    static const lucid_run_fn by_size[] = {nullptr,
                                            where_kernel<uint8_t>,
                                            where_kernel<uint16_t>,
                                            nullptr,
@@ -120,7 +120,8 @@ void register_where(lucid_backend *b)
                                            nullptr,
                                            where_kernel<uint64_t>};
     static const int sizes[LUCID_DTYPE_COUNT] = {4, 8, 2, 2, 8, 4, 1, 1};
-    for (int d = 0; d < LUCID_DTYPE_COUNT; d++) b->kernels[LUCID_OP_where][d] = by_size[sizes[d]];
+    for (int d = 0; d < LUCID_DTYPE_COUNT; d++)
+        b->kernels[LUCID_OP_where][d].run = by_size[sizes[d]];
 }
 
 } // namespace luc

@@ -229,19 +229,31 @@ Test(apply, composed_output_may_be_an_input)
     cr_expect_not(lucid_is_leaf(y));
 }
 
+static const char count_kernel_name[] = "the way that the plan has chosen";
+static bool refuse_to_plan;
+
 static bool count_kernel(const lucid_kernel_args *args)
 {
     own_set(args->in[1], 0, own_get(args->in[1], 0) + 1);
-    cr_expect_eq(args->workspace_size, 4096);
+    cr_expect_eq(args->plan->workspace, 4096);
+    cr_expect_eq(args->plan->threads, 3);
+    cr_expect_eq(args->plan->algorithm, count_kernel_name);
     cr_expect_eq((uintptr_t)args->workspace % 64, 0);
-    memset(args->workspace, 1, args->workspace_size);
+    memset(args->workspace, 1, args->plan->workspace);
     return own_run(&(lucid_kernel_args){.n_in = 1, .in = args->in, .out = args->out},
                    own_fn_square);
 }
-static size_t count_workspace(const lucid_kernel_args *args)
+static int plans; /* that were made */
+static bool count_plan(const lucid_kernel_args *args, lucid_plan *plan)
 {
-    (void)args;
-    return 4096;
+    cr_expect_null(args->plan);
+    cr_expect_null(args->workspace);
+    cr_expect_eq(plan->workspace, 0);
+    plan->workspace = 4096;
+    plan->threads = 3;
+    plan->algorithm = count_kernel_name;
+    plans++;
+    return !refuse_to_plan || lucid_raise(LUCID_ERR_ARGUMENT, "count", "no plan");
 }
 
 static uint32_t mutates_the_counter(const lucid_call *c)
@@ -250,7 +262,7 @@ static uint32_t mutates_the_counter(const lucid_call *c)
     return 2;
 }
 
-Test(apply, mutated_inputs_and_workspace)
+Test(apply, mutated_inputs_and_a_plan)
 {
     static const lucid_op count_op = {.name = "count",
                                       .schema = "x, counter",
@@ -259,12 +271,21 @@ Test(apply, mutated_inputs_and_workspace)
                                       .n_out = 1,
                                       .mutates = mutates_the_counter,
                                       .kernel = count_kernel,
-                                      .workspace = count_workspace};
+                                      .plan = count_plan};
     lucid_tensor *x = OWN_DATA((1), 3), *counter = OWN_DATA((1), 0);
     OWN_EXPECT(lucid_apply(&count_op, (lucid_tensor *[]){x, counter}, 2, NULL), 9);
     OWN_EXPECT(counter, 1);
     cr_expect_eq(lucid_tensor_version(counter), 1);
     cr_expect_eq(lucid_tensor_version(x), 0);
+    cr_expect_eq(plans, 1);
+    /* Without a plan there is no run, and nothing was written. */
+    refuse_to_plan = true;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    cr_expect_null(lucid_apply(&count_op, (lucid_tensor *[]){x, counter}, 2, NULL));
+    cr_expect_str_eq(lucid_error(), "count: no plan");
+    lucid_clear_error();
+    OWN_EXPECT(counter, 1);
+    cr_expect_eq(lucid_tensor_version(counter), 1);
 }
 
 /* ---- gradient mode ---- */

@@ -186,17 +186,18 @@ static inline bool kernel_call(lucid_op_id op, lucid_dtype dtype, const void *at
     lucid_kernel_args args = {
         .op = op, .n_in = n_in, .n_out = n_out, .in = inputs, .out = outputs, .attrs = attrs};
     const lucid_backend *cpu = luc_cpu_backend();
-    if (!cpu->kernels[op][dtype]) abort();
-    void *workspace = NULL;
-    if (cpu->workspace[op]) args.workspace_size = cpu->workspace[op](&args);
-    if (args.workspace_size) {
+    const lucid_kernel kernel = cpu->kernels[op][dtype];
+    if (!kernel.run) abort();
+    lucid_plan plan = {.workspace = 0};
+    if (kernel.plan && !kernel.plan(&args, &plan)) return false;
+    if (kernel.plan) args.plan = &plan;
+    if (plan.workspace) {
         /* No bytes beyond what was asked for: a sanitizer sees a kernel that takes more. */
-        if (posix_memalign(&workspace, 64, args.workspace_size)) abort();
-        memset(workspace, 0xFF, args.workspace_size);
+        if (posix_memalign(&args.workspace, 64, plan.workspace)) abort();
+        memset(args.workspace, 0xFF, plan.workspace);
     }
-    args.workspace = workspace;
-    bool ok = cpu->kernels[op][dtype](&args);
-    free(workspace);
+    bool ok = kernel.run(&args);
+    free(args.workspace);
     return ok;
 }
 

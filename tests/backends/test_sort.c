@@ -208,8 +208,8 @@ Test(sort, long_rows)
     check(&y, 0, 40, false, DENSE);
 }
 
-/* Threads come and go between the question for the workspace and the call. */
-Test(sort, fewer_bytes_than_threads)
+/* Threads come and go between a plan and its run. */
+Test(sort, planned_for_fewer_threads)
 {
     int64_t dims[] = {64, 500};
     array x = make(LUCID_F32, 2, dims, DENSE, true), y = array_new(LUCID_F32, 2, dims, DENSE);
@@ -220,10 +220,13 @@ Test(sort, fewer_bytes_than_threads)
         .op = LUCID_OP_sort, .n_in = 1, .n_out = 2, .in = in, .out = out, .attrs = &attrs};
     const lucid_backend *cpu = luc_cpu_backend();
     luc_set_num_threads(1);
-    args.workspace_size = cpu->workspace[LUCID_OP_sort](&args);
-    args.workspace = aligned_alloc(64, args.workspace_size);
+    const lucid_kernel kernel = cpu->kernels[LUCID_OP_sort][LUCID_F32];
+    lucid_plan plan = {.workspace = 0};
+    cr_assert(kernel.plan(&args, &plan));
+    args.plan = &plan;
+    args.workspace = aligned_alloc(64, plan.workspace);
     luc_set_num_threads(4);
-    cr_assert(cpu->kernels[LUCID_OP_sort][LUCID_F32](&args));
+    cr_assert(kernel.run(&args));
     cr_expect(is_right(&x, &y, &i, 1, 500, false));
     free(args.workspace);
 }

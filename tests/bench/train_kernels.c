@@ -8,12 +8,13 @@ typedef struct {
     const lucid_view *in[LUCID_MAX_INPUTS], *out[LUCID_MAX_OUTPUTS];
     array arrays[LUCID_MAX_INPUTS + LUCID_MAX_OUTPUTS];
     lucid_kernel kernel;
+    lucid_plan plan;
 } call;
 
 static void run(void *context)
 {
     call *c = context;
-    if (!c->kernel(&c->args)) abort();
+    if (!c->kernel.run(&c->args)) abort();
 }
 
 static void prepare(call *c, lucid_op_id op, lucid_dtype dtype, const void *attrs, int n_in,
@@ -27,8 +28,10 @@ static void prepare(call *c, lucid_op_id op, lucid_dtype dtype, const void *attr
     for (int i = 0; i < n_out; i++) c->out[i] = &c->arrays[n_in + i].view;
     c->args.attrs = attrs;
     c->kernel = cpu->kernels[op][dtype];
-    if (cpu->workspace[op]) c->args.workspace_size = cpu->workspace[op](&c->args);
-    c->args.workspace = aligned_alloc(64, (c->args.workspace_size + 127) & ~(size_t)63);
+    c->plan.workspace = 0;
+    if (c->kernel.plan && !c->kernel.plan(&c->args, &c->plan)) abort();
+    c->args.plan = &c->plan;
+    c->args.workspace = aligned_alloc(64, (c->plan.workspace + 127) & ~(size_t)63);
     if (!c->args.workspace) abort();
 }
 

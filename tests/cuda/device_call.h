@@ -49,12 +49,15 @@ static inline bool device_run(lucid_dtype dtype, lucid_kernel_args *args)
 {
     const lucid_backend *b = device_backend();
     lucid_kernel kernel = b->kernels[args->op][dtype];
-    cr_assert(kernel, "no kernel for %s", lucid_dtype_name(dtype));
+    cr_assert(kernel.run, "no kernel for %s", lucid_dtype_name(dtype));
     args->stream = b->stream(0);
-    if (b->workspace[args->op]) args->workspace_size = b->workspace[args->op](args);
-    if (args->workspace_size) args->workspace = b->alloc(0, args->workspace_size);
-    bool ok = kernel(args);
-    if (args->workspace_size) b->free(0, args->workspace, args->workspace_size);
+    lucid_plan plan = {.workspace = 0};
+    if (kernel.plan && !kernel.plan(args, &plan)) return false;
+    args->plan = kernel.plan ? &plan : NULL;
+    if (plan.workspace) args->workspace = b->alloc(0, plan.workspace);
+    bool ok = kernel.run(args);
+    if (plan.workspace) b->free(0, args->workspace, plan.workspace);
+    args->plan = NULL;
     return ok;
 }
 

@@ -38,7 +38,7 @@ static void unscale(lucid_dtype dtype, int n, array_layout layout, int bad, bool
     const lucid_view *in[] = {&scale.view}, *out[] = {&found[0].view};
     lucid_kernel_args args = {
         .op = LUCID_OP_unscale, .n_in = 1, .n_out = 1, .in = in, .out = out, .attrs = &attrs};
-    cr_assert(luc_cpu_backend()->kernels[LUCID_OP_unscale][dtype](&args));
+    cr_assert(luc_cpu_backend()->kernels[LUCID_OP_unscale][dtype].run(&args));
     attrs.views = its;
     in[0] = &on_scale;
     out[0] = &on_found;

@@ -91,7 +91,7 @@ static void compare(const operation *o, lucid_dtype dtype, array *const *in, int
     array got = array_new(result, v->ndim, v->dims, out_layout), *g = &got;
     if (!kernel_call(o->op, dtype, o->attrs, in, n_in, &w, 1)) {
         lucid_clear_error();
-        cr_expect(!device_backend()->kernels[o->op][dtype], "op %d, %s: the CPU has no kernel",
+        cr_expect(!device_backend()->kernels[o->op][dtype].run, "op %d, %s: the CPU has no kernel",
                   (int)o->op, lucid_dtype_name(dtype));
         return;
     }

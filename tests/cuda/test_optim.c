@@ -69,7 +69,7 @@ static void compare(lucid_op_id op, lucid_dtype dtype, const lucid_optim_attrs *
     }
     here.a.live = NULL;
     lucid_kernel_args args = {.op = op, .attrs = &here.a};
-    cr_assert(luc_cpu_backend()->kernels[op][dtype](&args));
+    cr_assert(luc_cpu_backend()->kernels[op][dtype].run(&args));
     cr_assert(step_there(op, dtype, &there), "%s", lucid_error());
     /* One rounding of the numbers that the step is made of. */
     static const double eps[] = {4e-7, 1e-14, 2e-3, 2e-2};
@@ -178,7 +178,7 @@ static void compare_small(lucid_op_id op, lucid_dtype dtype, const lucid_optim_a
             }
     }
     lucid_kernel_args args = {.op = op, .attrs = &here.a};
-    cr_assert(luc_cpu_backend()->kernels[op][dtype](&args));
+    cr_assert(luc_cpu_backend()->kernels[op][dtype].run(&args));
     cr_assert(step_there(op, dtype, &there), "%s", lucid_error());
     int subnormal = 0, states = op == LUCID_OP_sgd_step ? 1 : settings->amsgrad ? 3 : 2;
     for (int k = 0; k < 2 + states; k++)

@@ -144,7 +144,7 @@ static bool borrowed(const lucid_kernel_args *args)
     a.out = outs;
     lucid_dtype dtype = (args->n_in ? in : out)->dtype;
     fake.kernels++;
-    return luc_cpu_backend()->kernels[args->op][dtype](&a);
+    return luc_cpu_backend()->kernels[args->op][dtype].run(&a);
 }
 
 static const lucid_backend *fake_backend(void)
@@ -159,7 +159,7 @@ static const lucid_backend *fake_backend(void)
     static const lucid_op_id ops[] = {LUCID_OP_fill, LUCID_OP_copy, LUCID_OP_cast, LUCID_OP_arange,
                                       LUCID_OP_uniform};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-        for (int d = 0; d < LUCID_DTYPE_COUNT; d++) b.kernels[ops[i]][d] = borrowed;
+        for (int d = 0; d < LUCID_DTYPE_COUNT; d++) b.kernels[ops[i]][d].run = borrowed;
     return &b;
 }
 

@@ -119,7 +119,7 @@ static void set_norm(job *j, const lucid_kernel_args *args)
     j->y.convert = !same_strides(j->y.view, j->p.y_stride);
 }
 
-static size_t plan(job *j, const lucid_kernel_args *args)
+static size_t make_job(job *j, const lucid_kernel_args *args)
 {
     *j = (job){.pass = LUC_CONV_FORWARD};
     const lucid_view *first = args->in[0], *second = args->in[1], *out = args->out[0];
@@ -155,7 +155,7 @@ static size_t plan(job *j, const lucid_kernel_args *args)
         j->packed = luc_conv2d_packed_bytes(&j->p, j->type);
     j->p.packed = j->packed > 0;
     /* The rest of the workspace that the call really has. Its size is not computed again. */
-    j->bytes = args->workspace ? args->workspace_size - used
+    j->bytes = args->workspace ? args->plan->workspace - used
                                : luc_conv2d_workspace(&j->p, j->type, j->pass);
     j->workspace = reserve(args, &used, j->bytes);
     return used;
@@ -288,7 +288,7 @@ static lucid_kept *keep_packed(const job *j, const lucid_kernel_args *args)
 static bool conv2d(const lucid_kernel_args *args)
 {
     job j;
-    plan(&j, args);
+    make_job(&j, args);
     lucid_kept *kept = j.packed ? keep_packed(&j, args) : NULL;
     if (j.packed && !kept) return false;
     const luc_conv_epilogue then = epilogue(&j);
@@ -303,7 +303,7 @@ static bool conv2d(const lucid_kernel_args *args)
 static bool conv2d_backward_input(const lucid_kernel_args *args)
 {
     job j;
-    plan(&j, args);
+    make_job(&j, args);
     luc_conv2d_grad_input(&j.p, j.type, engine_input(&j, &j.y), j.w->data, engine_output(&j.x),
                           j.workspace, j.bytes);
     if (j.x.convert) convert(&j, &j.x, true);
@@ -313,32 +313,28 @@ static bool conv2d_backward_input(const lucid_kernel_args *args)
 static bool conv2d_backward_weight(const lucid_kernel_args *args)
 {
     job j;
-    plan(&j, args);
+    make_job(&j, args);
     luc_conv2d_grad_weight(&j.p, j.type, engine_input(&j, &j.x), engine_input(&j, &j.y), j.w->data,
                            NULL, j.workspace, j.bytes);
     return true;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+static bool plan_conv2d(const lucid_kernel_args *args, lucid_plan *plan)
 {
-    lucid_kernel_args sizing = *args;
-    sizing.workspace = NULL;
     job j;
-    return plan(&j, &sizing);
+    plan->workspace = make_job(&j, args);
+    return true;
 }
 
 void luc_cpu_register_conv2d(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_conv2d][dtype] = conv2d;
-        b->kernels[LUCID_OP_conv2d_batch_norm][dtype] = conv2d;
-        b->kernels[LUCID_OP_conv2d_backward_input][dtype] = conv2d_backward_input;
-        b->kernels[LUCID_OP_conv2d_backward_weight][dtype] = conv2d_backward_weight;
+        b->kernels[LUCID_OP_conv2d][dtype] = (lucid_kernel){plan_conv2d, conv2d};
+        b->kernels[LUCID_OP_conv2d_batch_norm][dtype] = (lucid_kernel){plan_conv2d, conv2d};
+        b->kernels[LUCID_OP_conv2d_backward_input][dtype] =
+            (lucid_kernel){plan_conv2d, conv2d_backward_input};
+        b->kernels[LUCID_OP_conv2d_backward_weight][dtype] =
+            (lucid_kernel){plan_conv2d, conv2d_backward_weight};
     }
-    b->kernels[LUCID_OP_conv2d_statistics][LUCID_F32] = conv2d;
-    b->workspace[LUCID_OP_conv2d] = workspace;
-    b->workspace[LUCID_OP_conv2d_statistics] = workspace;
-    b->workspace[LUCID_OP_conv2d_batch_norm] = workspace;
-    b->workspace[LUCID_OP_conv2d_backward_input] = workspace;
-    b->workspace[LUCID_OP_conv2d_backward_weight] = workspace;
+    b->kernels[LUCID_OP_conv2d_statistics][LUCID_F32] = (lucid_kernel){plan_conv2d, conv2d};
 }

@@ -213,5 +213,5 @@ static bool copy(const lucid_kernel_args *args)
 
 void luc_cpu_register_copy(lucid_backend *b)
 {
-    for (int type = 0; type < LUCID_DTYPE_COUNT; type++) b->kernels[LUCID_OP_copy][type] = copy;
+    for (int type = 0; type < LUCID_DTYPE_COUNT; type++) b->kernels[LUCID_OP_copy][type].run = copy;
 }

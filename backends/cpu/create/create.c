@@ -160,8 +160,8 @@ static bool eye(const lucid_kernel_args *args)
 void luc_cpu_register_create(lucid_backend *b)
 {
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
-        b->kernels[LUCID_OP_fill][type] = fill;
-        b->kernels[LUCID_OP_arange][type] = arange;
-        b->kernels[LUCID_OP_eye][type] = eye;
+        b->kernels[LUCID_OP_fill][type].run = fill;
+        b->kernels[LUCID_OP_arange][type].run = arange;
+        b->kernels[LUCID_OP_eye][type].run = eye;
     }
 }

@@ -506,8 +506,8 @@ static bool cast(const lucid_kernel_args *args)
 void luc_cpu_register_elementwise(lucid_backend *b)
 {
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
-        for (int op = LUCID_OP_neg; op <= LUCID_OP_ge; op++) b->kernels[op][type] = elementwise;
-        b->kernels[LUCID_OP_where][type] = where_kernel;
-        b->kernels[LUCID_OP_cast][type] = cast;
+        for (int op = LUCID_OP_neg; op <= LUCID_OP_ge; op++) b->kernels[op][type].run = elementwise;
+        b->kernels[LUCID_OP_where][type].run = where_kernel;
+        b->kernels[LUCID_OP_cast][type].run = cast;
     }
 }

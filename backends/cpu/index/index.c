@@ -186,7 +186,7 @@ static bool cat(const lucid_kernel_args *args)
         const lucid_op_id op = x->dtype == y->dtype ? LUCID_OP_copy : LUCID_OP_cast;
         const lucid_kernel_args copy = {
             .op = op, .n_in = 1, .n_out = 1, .in = &x, .out = &(const lucid_view *){&part}};
-        if (!luc_cpu_backend()->kernels[op][x->dtype](&copy)) return false;
+        if (!luc_cpu_backend()->kernels[op][x->dtype].run(&copy)) return false;
     }
     return true;
 }
@@ -194,9 +194,9 @@ static bool cat(const lucid_kernel_args *args)
 void luc_cpu_register_index(lucid_backend *b)
 {
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
-        b->kernels[LUCID_OP_index_select][type] = index_select;
-        b->kernels[LUCID_OP_gather][type] = gather;
-        b->kernels[LUCID_OP_cat][type] = cat;
+        b->kernels[LUCID_OP_index_select][type].run = index_select;
+        b->kernels[LUCID_OP_gather][type].run = gather;
+        b->kernels[LUCID_OP_cat][type].run = cat;
     }
     luc_cpu_register_index_add(b);
 }

@@ -232,12 +232,13 @@ static void add_units(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-static size_t index_add_workspace(const lucid_kernel_args *args)
+static bool plan_index_add(const lucid_kernel_args *args, lucid_plan *out)
 {
     const lucid_view *y = args->out[0];
     const lucid_dim_attrs *a = args->attrs;
     const int64_t rows = y->ndim ? y->dims[a->dim] : 1;
-    return (size_t)(luc_view_numel(args->in[1]) + rows + 2) * sizeof(int64_t);
+    out->workspace = (size_t)(luc_view_numel(args->in[1]) + rows + 2) * sizeof(int64_t);
+    return true;
 }
 
 /* Inputs (grad, index): y of attrs.size along dim is zero plus grad's slices at their indices. */
@@ -368,19 +369,20 @@ static void add_lines(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-static size_t scatter_add_workspace(const lucid_kernel_args *args)
+static bool plan_scatter_add(const lucid_kernel_args *args, lucid_plan *out)
 {
     const lucid_view *y = args->out[0];
     const int dim = ((const lucid_dim_attrs *)args->attrs)->dim;
     const lucid_dtype wide = sum_type(y->dtype, args->in[1], dim);
-    return wide == y->dtype ? 0 : (size_t)luc_view_numel(y) * luc_elem_size(wide);
+    if (wide != y->dtype) out->workspace = (size_t)luc_view_numel(y) * luc_elem_size(wide);
+    return true;
 }
 
 static bool run(lucid_op_id op, const lucid_view *x, const lucid_view *y, const void *attrs)
 {
     const lucid_kernel_args args = {
         .op = op, .n_in = x != NULL, .n_out = 1, .in = &x, .out = &y, .attrs = attrs};
-    return luc_cpu_backend()->kernels[op][x ? x->dtype : y->dtype](&args);
+    return luc_cpu_backend()->kernels[op][x ? x->dtype : y->dtype].run(&args);
 }
 
 /* Inputs (grad, index): y of attrs.size along dim is zero plus grad's elements at their indices. */
@@ -409,9 +411,7 @@ static bool scatter_add(const lucid_kernel_args *args)
 void luc_cpu_register_index_add(lucid_backend *b)
 {
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
-        b->kernels[LUCID_OP_index_add][type] = index_add;
-        b->kernels[LUCID_OP_scatter_add][type] = scatter_add;
+        b->kernels[LUCID_OP_index_add][type] = (lucid_kernel){plan_index_add, index_add};
+        b->kernels[LUCID_OP_scatter_add][type] = (lucid_kernel){plan_scatter_add, scatter_add};
     }
-    b->workspace[LUCID_OP_index_add] = index_add_workspace;
-    b->workspace[LUCID_OP_scatter_add] = scatter_add_workspace;
 }

@@ -159,7 +159,7 @@ static bool nll_loss_backward(const lucid_kernel_args *args)
     const lucid_scalar_attrs zero = {0};
     const lucid_kernel_args fill = {
         .op = LUCID_OP_fill, .n_out = 1, .out = args->out, .attrs = &zero};
-    if (!luc_cpu_backend()->kernels[LUCID_OP_fill][l.probs->dtype](&fill)) return false;
+    if (!luc_cpu_backend()->kernels[LUCID_OP_fill][l.probs->dtype].run(&fill)) return false;
     cut(&l);
     l.total_weight = luc_view_get(args->in[3], 0);
     luc_parallel_for(l.count, l.grain, grad_block, &l);
@@ -171,7 +171,7 @@ static bool nll_loss_backward(const lucid_kernel_args *args)
 void luc_cpu_register_loss(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_nll_loss][dtype] = nll_loss;
-        b->kernels[LUCID_OP_nll_loss_backward][dtype] = nll_loss_backward;
+        b->kernels[LUCID_OP_nll_loss][dtype].run = nll_loss;
+        b->kernels[LUCID_OP_nll_loss_backward][dtype].run = nll_loss_backward;
     }
 }

@@ -6,6 +6,8 @@
 #include "backends/cpu/strided/view_priv.h"
 #include "lucid/attrs.h"
 
+#include <string.h>
+
 /* One matrix of a product, in elements. `pack`: gemm cannot read (write) it as it lies. */
 typedef struct {
     char *data;
@@ -119,9 +121,6 @@ static size_t place_workspace(product *p, const lucid_kernel_args *args)
     }
     if (p->bias && p->bias->strides[0] != 1)
         p->packed_bias = reserve(args, &used, (size_t)p->bias->dims[0] * p->size);
-    /* The rest of the workspace that the call really has. Its size is not computed again. */
-    p->gemm_bytes =
-        args->workspace ? args->workspace_size - used : luc_gemm_workspace(&p->gemm, p->type);
     p->gemm_workspace = reserve(args, &used, p->gemm_bytes);
     return used;
 }
@@ -133,7 +132,7 @@ static int64_t lead_stride(const lucid_view *v, int from_right)
     return d < 0 || v->dims[d] == 1 ? 0 : v->strides[d];
 }
 
-static size_t plan_matmul(product *p, const lucid_kernel_args *args)
+static void set_matmul(product *p, const lucid_kernel_args *args)
 {
     const lucid_view *a = args->in[0], *b = args->in[1], *c = args->out[0];
     *p = (product){.type = gemm_type(a->dtype), .size = luc_elem_size(a->dtype)};
@@ -156,11 +155,10 @@ static size_t plan_matmul(product *p, const lucid_kernel_args *args)
     luc_loop_add(&p->loop, c->dims[c->ndim - 2], rows);
     take_rows(p);
     set_gemm(p);
-    return place_workspace(p, args);
 }
 
 /* x [..,I] x weight [O,I] transposed, + bias [O] */
-static size_t plan_linear(product *p, const lucid_kernel_args *args)
+static void set_linear(product *p, const lucid_kernel_args *args)
 {
     const lucid_view *x = args->in[0], *w = args->in[1], *y = args->out[0];
     int last = x->ndim - 1;
@@ -182,7 +180,21 @@ static size_t plan_linear(product *p, const lucid_kernel_args *args)
     set_gemm(p);
     const lucid_linear_attrs *attrs = args->attrs;
     p->gemm.relu = attrs && attrs->relu; /* tests call the kernel without any */
-    return place_workspace(p, args);
+}
+
+_Static_assert(sizeof(product) <= LUCID_PLAN_OWN, "a plan's run reads it from there");
+
+static bool plan_product(const lucid_kernel_args *args, lucid_plan *plan)
+{
+    product p;
+    if (args->op == LUCID_OP_linear)
+        set_linear(&p, args);
+    else
+        set_matmul(&p, args);
+    p.gemm_bytes = luc_gemm_workspace(&p.gemm, p.type);
+    plan->workspace = place_workspace(&p, args);
+    memcpy(plan->own, &p, sizeof p);
+    return true;
 }
 
 /* ---- packing ------------------------------------------------------------------------------- */
@@ -277,44 +289,20 @@ static void multiply(const product *p)
     }
 }
 
-static bool matmul(const lucid_kernel_args *args)
+static bool run_product(const lucid_kernel_args *args)
 {
     product p;
-    plan_matmul(&p, args);
+    memcpy(&p, args->plan->own, sizeof p);
+    place_workspace(&p, args);
     multiply(&p);
     return true;
-}
-
-static bool linear(const lucid_kernel_args *args)
-{
-    product p;
-    plan_linear(&p, args);
-    multiply(&p);
-    return true;
-}
-
-static size_t matmul_workspace(const lucid_kernel_args *args)
-{
-    lucid_kernel_args sizing = *args;
-    sizing.workspace = NULL;
-    product p;
-    return plan_matmul(&p, &sizing);
-}
-
-static size_t linear_workspace(const lucid_kernel_args *args)
-{
-    lucid_kernel_args sizing = *args;
-    sizing.workspace = NULL;
-    product p;
-    return plan_linear(&p, &sizing);
 }
 
 void luc_cpu_register_linalg(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_I32; dtype++) {
-        b->kernels[LUCID_OP_matmul][dtype] = matmul;
-        if (dtype <= LUCID_BF16) b->kernels[LUCID_OP_linear][dtype] = linear;
+        const lucid_kernel kernel = {plan_product, run_product};
+        b->kernels[LUCID_OP_matmul][dtype] = kernel;
+        if (dtype <= LUCID_BF16) b->kernels[LUCID_OP_linear][dtype] = kernel;
     }
-    b->workspace[LUCID_OP_matmul] = matmul_workspace;
-    b->workspace[LUCID_OP_linear] = linear_workspace;
 }

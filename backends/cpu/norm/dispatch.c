@@ -3,6 +3,7 @@
 #include "backends/cpu/norm/norm_priv.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "backends/cpu/threads/parallel.h"
 #include "lucid/error_priv.h"
@@ -158,7 +159,25 @@ static luc_norm_kind choose_kind(const lucid_kernel_args *args, bool backward, b
     return args->n_in > 6 && args->in[6] ? LUC_NORM_DX_OUTPUT : LUC_NORM_DX_SIGN;
 }
 
-size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
+/* Divides the workspace among the arrays, and returns its size. */
+static size_t place_arrays(luc_norm_plan *p, char *w)
+{
+    size_t used = 0, per_channel = (size_t)p->channels * sizeof(double);
+    p->mean = reserve(w, &used, per_channel);
+    p->scale = reserve(w, &used, per_channel);
+    p->bias = reserve(w, &used, per_channel);
+    p->slope = reserve(w, &used, per_channel);
+    p->shift = reserve(w, &used, per_channel);
+    int64_t across = p->lanes ? p->width : p->channels;
+    p->sums = reserve(w, &used, (size_t)(2 * across * p->blocks) * sizeof(double));
+    if (p->lanes) {
+        p->lane_centre = reserve(w, &used, (size_t)p->width * sizeof(double));
+        p->lane_coef = reserve(w, &used, (size_t)(6 * p->width) * sizeof(double));
+    }
+    return used;
+}
+
+static void make_plan(luc_norm_plan *p, const lucid_kernel_args *args)
 {
     const lucid_batch_norm_attrs *attrs = args->attrs;
     bool backward = args->op == LUCID_OP_batch_norm_backward;
@@ -190,21 +209,26 @@ size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args)
     p->stream = whole_lines && moved >= 2 * (int64_t)LUC_STREAM_BYTES;
     int threads = luc_num_threads();
     p->fused = p->channels >= 4 * threads || p->blocks <= 1;
+}
 
-    size_t used = 0, per_channel = (size_t)p->channels * sizeof(double);
-    char *w = args->workspace;
-    p->mean = reserve(w, &used, per_channel);
-    p->scale = reserve(w, &used, per_channel);
-    p->bias = reserve(w, &used, per_channel);
-    p->slope = reserve(w, &used, per_channel);
-    p->shift = reserve(w, &used, per_channel);
-    int64_t across = p->lanes ? p->width : p->channels;
-    p->sums = reserve(w, &used, (size_t)(2 * across * p->blocks) * sizeof(double));
-    if (p->lanes) {
-        p->lane_centre = reserve(w, &used, (size_t)p->width * sizeof(double));
-        p->lane_coef = reserve(w, &used, (size_t)(6 * p->width) * sizeof(double));
-    }
-    return used;
+_Static_assert(sizeof(luc_norm_plan) <= LUCID_PLAN_OWN, "a plan's run reads it from there");
+
+static bool plan_norm(const lucid_kernel_args *args, lucid_plan *plan)
+{
+    luc_norm_plan p;
+    make_plan(&p, args);
+    plan->workspace = place_arrays(&p, NULL);
+    memcpy(plan->own, &p, sizeof p);
+    return true;
+}
+
+static luc_norm_plan planned(const lucid_kernel_args *args)
+{
+    luc_norm_plan p;
+    memcpy(&p, args->plan->own, sizeof p);
+    p.args = args;
+    place_arrays(&p, args->workspace);
+    return p;
 }
 
 static double param(const lucid_kernel_args *args, int which, int64_t c, double absent)
@@ -284,16 +308,14 @@ static bool batch_norm(const lucid_kernel_args *args)
     if (!attrs->training && (args->n_in < 5 || !args->in[3] || !args->in[4]))
         return luc_raise(LUCID_ERR_ARGUMENT, "batch_norm",
                          "running_mean, running_var: expected both without training, got none");
-    luc_norm_plan p;
-    luc_norm_plan_make(&p, args);
+    const luc_norm_plan p = planned(args);
     luc_norm_get()->forward[args->in[0]->dtype](&p);
     return true;
 }
 
 static bool batch_norm_backward(const lucid_kernel_args *args)
 {
-    luc_norm_plan p;
-    luc_norm_plan_make(&p, args);
+    const luc_norm_plan p = planned(args);
     /* The same numbers as in forward, which the cut needs while the sums are taken. */
     for (int64_t c = 0; c < p.channels; c++) {
         p.mean[c] = param(args, 3, c, 0);
@@ -305,20 +327,11 @@ static bool batch_norm_backward(const lucid_kernel_args *args)
     return true;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
-{
-    lucid_kernel_args sizing = *args;
-    sizing.workspace = NULL;
-    luc_norm_plan p;
-    return luc_norm_plan_make(&p, &sizing);
-}
-
 void luc_cpu_register_norm(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_batch_norm][dtype] = batch_norm;
-        b->kernels[LUCID_OP_batch_norm_backward][dtype] = batch_norm_backward;
+        b->kernels[LUCID_OP_batch_norm][dtype] = (lucid_kernel){plan_norm, batch_norm};
+        b->kernels[LUCID_OP_batch_norm_backward][dtype] =
+            (lucid_kernel){plan_norm, batch_norm_backward};
     }
-    b->workspace[LUCID_OP_batch_norm] = workspace;
-    b->workspace[LUCID_OP_batch_norm_backward] = workspace;
 }

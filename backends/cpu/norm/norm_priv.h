@@ -72,10 +72,6 @@ typedef struct luc_norm_plan {
     void *lane_coef;             /* LANES: high and low mean, scale, bias, slope, shift of each */
 } luc_norm_plan;
 
-/* Makes the call's plan and returns the size of the workspace. With args->workspace NULL only the
- * size is of use. */
-size_t luc_norm_plan_make(luc_norm_plan *p, const lucid_kernel_args *args);
-
 /* Computes outputs, running statistics and the coefficients above from a channel's sums of d and
  * d*d (forward) or of dy and dy * (x - mean) (backward). */
 void luc_norm_finish(const luc_norm_plan *p, int64_t channel, double shift, double s1, double s2);

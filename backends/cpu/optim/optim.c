@@ -223,9 +223,10 @@ static bool sum_squares(const lucid_kernel_args *args)
     return true;
 }
 
-static size_t sum_squares_workspace(const lucid_kernel_args *args)
+static bool plan_sum_squares(const lucid_kernel_args *args, lucid_plan *plan)
 {
-    return (size_t)list_chunks(args->attrs) * sizeof(double);
+    plan->workspace = (size_t)list_chunks(args->attrs) * sizeof(double);
+    return true;
 }
 
 static void unscale_run(list_job *j, int64_t chunk, lucid_dtype dtype, void *p, int64_t m)
@@ -249,11 +250,10 @@ static bool unscale(const lucid_kernel_args *args)
 void luc_cpu_register_optim(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_sgd_step][dtype] = sgd_step;
-        b->kernels[LUCID_OP_adam_step][dtype] = adam_step;
-        b->kernels[LUCID_OP_adadelta_step][dtype] = adadelta_step;
-        b->kernels[LUCID_OP_sum_squares][dtype] = sum_squares;
-        b->kernels[LUCID_OP_unscale][dtype] = unscale;
+        b->kernels[LUCID_OP_sgd_step][dtype].run = sgd_step;
+        b->kernels[LUCID_OP_adam_step][dtype].run = adam_step;
+        b->kernels[LUCID_OP_adadelta_step][dtype].run = adadelta_step;
+        b->kernels[LUCID_OP_sum_squares][dtype] = (lucid_kernel){plan_sum_squares, sum_squares};
+        b->kernels[LUCID_OP_unscale][dtype].run = unscale;
     }
-    b->workspace[LUCID_OP_sum_squares] = sum_squares_workspace;
 }

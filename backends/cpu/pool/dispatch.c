@@ -142,14 +142,14 @@ static bool avg_pool2d_backward(const lucid_kernel_args *args)
 void luc_cpu_register_pool(lucid_backend *b)
 {
     static const lucid_dtype integers[] = {LUCID_I64, LUCID_I32, LUCID_U8};
-    for (int i = 0; i < 3; i++) b->kernels[LUCID_OP_max_pool2d][integers[i]] = max_pool2d;
+    for (int i = 0; i < 3; i++) b->kernels[LUCID_OP_max_pool2d][integers[i]].run = max_pool2d;
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_max_pool2d][dtype] = max_pool2d;
-        b->kernels[LUCID_OP_max_pool2d_backward][dtype] = max_pool2d_backward;
-        b->kernels[LUCID_OP_max_pool2d_gather][dtype] = max_pool2d_gather;
-        b->kernels[LUCID_OP_avg_pool2d][dtype] = avg_pool2d;
-        b->kernels[LUCID_OP_avg_pool2d_backward][dtype] = avg_pool2d_backward;
-        b->kernels[LUCID_OP_adaptive_avg_pool2d][dtype] = avg_pool2d;
-        b->kernels[LUCID_OP_adaptive_avg_pool2d_backward][dtype] = avg_pool2d_backward;
+        b->kernels[LUCID_OP_max_pool2d][dtype].run = max_pool2d;
+        b->kernels[LUCID_OP_max_pool2d_backward][dtype].run = max_pool2d_backward;
+        b->kernels[LUCID_OP_max_pool2d_gather][dtype].run = max_pool2d_gather;
+        b->kernels[LUCID_OP_avg_pool2d][dtype].run = avg_pool2d;
+        b->kernels[LUCID_OP_avg_pool2d_backward][dtype].run = avg_pool2d_backward;
+        b->kernels[LUCID_OP_adaptive_avg_pool2d][dtype].run = avg_pool2d;
+        b->kernels[LUCID_OP_adaptive_avg_pool2d_backward][dtype].run = avg_pool2d_backward;
     }
 }

@@ -114,7 +114,7 @@ static bool dropout_backward(const lucid_kernel_args *args)
 void luc_cpu_register_dropout(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_dropout][dtype] = dropout_forward;
-        b->kernels[LUCID_OP_dropout_backward][dtype] = dropout_backward;
+        b->kernels[LUCID_OP_dropout][dtype].run = dropout_forward;
+        b->kernels[LUCID_OP_dropout_backward][dtype].run = dropout_backward;
     }
 }

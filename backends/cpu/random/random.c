@@ -193,10 +193,10 @@ void luc_cpu_register_random(lucid_backend *b)
 {
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
         if (type < LUCID_I64) {
-            b->kernels[LUCID_OP_uniform][type] = random_kernel;
-            b->kernels[LUCID_OP_normal][type] = random_kernel;
+            b->kernels[LUCID_OP_uniform][type].run = random_kernel;
+            b->kernels[LUCID_OP_normal][type].run = random_kernel;
         }
-        b->kernels[LUCID_OP_randint][type] = random_kernel;
-        b->kernels[LUCID_OP_bernoulli][type] = random_kernel;
+        b->kernels[LUCID_OP_randint][type].run = random_kernel;
+        b->kernels[LUCID_OP_bernoulli][type].run = random_kernel;
     }
 }

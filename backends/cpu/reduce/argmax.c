@@ -178,7 +178,7 @@ static bool arg(const lucid_kernel_args *args)
 void luc_cpu_register_arg(lucid_backend *b)
 {
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
-        b->kernels[LUCID_OP_argmax][type] = arg;
-        b->kernels[LUCID_OP_argmin][type] = arg;
+        b->kernels[LUCID_OP_argmax][type].run = arg;
+        b->kernels[LUCID_OP_argmin][type].run = arg;
     }
 }

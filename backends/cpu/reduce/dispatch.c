@@ -169,13 +169,17 @@ static size_t partial_bytes(const plan *p)
     return p->splits > 1 ? (size_t)(p->tasks * p->splits * p->width) * sizeof(luc_acc) : 0;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+_Static_assert(sizeof(plan) <= LUCID_PLAN_OWN, "a plan's run reads it from there");
+
+static bool plan_reduce(const lucid_kernel_args *args, lucid_plan *out)
 {
     plan p;
     make_plan(&p, args);
     size_t centres =
         p.splits > 1 && p.op == LUCID_OP_var ? (size_t)(p.tasks * p.width) * sizeof(double) : 0;
-    return partial_bytes(&p) + centres;
+    out->workspace = partial_bytes(&p) + centres;
+    memcpy(out->own, &p, sizeof p);
+    return true;
 }
 
 /* -- gathering -- */
@@ -441,7 +445,7 @@ static void run_split(plan *p, void *memory)
 static bool reduce(const lucid_kernel_args *args)
 {
     plan p;
-    make_plan(&p, args);
+    memcpy(&p, args->plan->own, sizeof p);
     if (p.results == 0) return true;
     if (p.count == 0 && p.kind != LUC_SUM)
         return luc_raise(LUCID_ERR_ARGUMENT, p.kind == LUC_MAX ? "amax" : "amin",
@@ -462,7 +466,7 @@ void luc_cpu_register_reduce(lucid_backend *b)
                                       LUCID_OP_amin};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         int types = ops[i] == LUCID_OP_var ? LUCID_I64 : LUCID_DTYPE_COUNT;
-        for (int type = 0; type < types; type++) b->kernels[ops[i]][type] = reduce;
-        b->workspace[ops[i]] = workspace;
+        for (int type = 0; type < types; type++)
+            b->kernels[ops[i]][type] = (lucid_kernel){plan_reduce, reduce};
     }
 }

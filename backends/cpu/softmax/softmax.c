@@ -42,9 +42,9 @@ static bool softmax_backward(const lucid_kernel_args *args)
 void luc_cpu_register_softmax(lucid_backend *b)
 {
     for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
-        b->kernels[LUCID_OP_softmax][dtype] = softmax;
-        b->kernels[LUCID_OP_log_softmax][dtype] = softmax;
-        b->kernels[LUCID_OP_softmax_backward][dtype] = softmax_backward;
-        b->kernels[LUCID_OP_log_softmax_backward][dtype] = softmax_backward;
+        b->kernels[LUCID_OP_softmax][dtype].run = softmax;
+        b->kernels[LUCID_OP_log_softmax][dtype].run = softmax;
+        b->kernels[LUCID_OP_softmax_backward][dtype].run = softmax_backward;
+        b->kernels[LUCID_OP_log_softmax_backward][dtype].run = softmax_backward;
     }
 }

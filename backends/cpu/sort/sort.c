@@ -10,6 +10,7 @@
 #include "lucid/attrs.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     GRAIN = 1 << 13,       /* elements of a block of rows */
@@ -297,12 +298,19 @@ static size_t thread_bytes(const luc_sort_plan *p, method m)
     return (size_t)(n * e + 63) & ~(size_t)63;
 }
 
-static size_t workspace(const lucid_kernel_args *args)
+_Static_assert(sizeof(luc_sort_plan) <= LUCID_PLAN_OWN, "a plan's run reads it from there");
+
+static bool plan_sort(const lucid_kernel_args *args, lucid_plan *plan)
 {
-    const luc_sort_plan p = make_plan(args);
-    if (p.rows == 0 || p.k == 0) return 0;
-    const method m = method_of(&p);
-    return shared_bytes(&p, m) + (size_t)luc_num_threads() * thread_bytes(&p, m);
+    luc_sort_plan p = make_plan(args);
+    if (p.rows > 0 && p.k > 0) {
+        const method m = method_of(&p);
+        p.threads = luc_num_threads();
+        p.per_thread = thread_bytes(&p, m);
+        plan->workspace = shared_bytes(&p, m) + (size_t)p.threads * p.per_thread;
+    }
+    memcpy(plan->own, &p, sizeof p);
+    return true;
 }
 
 static void run_rows(luc_sort_plan *p, method m)
@@ -316,15 +324,11 @@ static void run_rows(luc_sort_plan *p, method m)
 
 static bool sort(const lucid_kernel_args *args)
 {
-    luc_sort_plan p = make_plan(args);
+    luc_sort_plan p;
+    memcpy(&p, args->plan->own, sizeof p);
     if (p.rows == 0 || p.k == 0) return true;
     const method m = method_of(&p);
-    const size_t each = thread_bytes(&p, m);
     p.workspace = args->workspace;
-    p.per_thread = each;
-    /* The number of threads may have changed since the workspace was asked for. */
-    const size_t fit = each ? (args->workspace_size - shared_bytes(&p, m)) / each : 1;
-    p.threads = fit > LUC_MAX_THREADS ? LUC_MAX_THREADS : (int)fit;
     if (m != SORT_LONG && m != TOPK_LONG) {
         run_rows(&p, m);
         return true;
@@ -340,7 +344,7 @@ void luc_cpu_register_sort(lucid_backend *b)
 {
     static const lucid_op_id ops[] = {LUCID_OP_sort, LUCID_OP_argsort, LUCID_OP_topk};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        for (int type = 0; type < LUCID_DTYPE_COUNT; type++) b->kernels[ops[i]][type] = sort;
-        b->workspace[ops[i]] = workspace;
+        for (int type = 0; type < LUCID_DTYPE_COUNT; type++)
+            b->kernels[ops[i]][type] = (lucid_kernel){plan_sort, sort};
     }
 }

@@ -53,7 +53,7 @@ typedef struct luc_sort_plan {
     const luc_sort_table *loops;
     char *workspace;
     size_t per_thread;
-    int threads; /* the most threads: the workspace holds that many */
+    int threads; /* the most threads, for which there is memory */
 } luc_sort_plan;
 
 #endif
