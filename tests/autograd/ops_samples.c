@@ -283,7 +283,7 @@ static void compare_levels(const lucid_op *op, const lucid_sample *s, lucid_tens
         return;
     }
     EXPECT_SAMPLE(ok, "reference kernel");
-    for (int level = LUC_CPU_GENERIC + 1; ok && level <= (int)luc_cpu_best(); level++) {
+    for (int level = luc_cpu_next(LUC_CPU_GENERIC); ok && level >= 0; level = luc_cpu_next(level)) {
         luc_cpu_force((luc_cpu_level)level);
         ok = apply_sample(op, s, in, got);
         EXPECT_SAMPLE(ok, luc_cpu_level_name((luc_cpu_level)level));

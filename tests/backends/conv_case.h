@@ -63,7 +63,7 @@ static inline luc_conv2d_params shape(int64_t n, int64_t c, int64_t h, int64_t w
 
 static inline void every_level(void (*f)(void))
 {
-    for (int level = 0; level <= (int)luc_cpu_best(); level++) {
+    for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
         cr_assert(luc_cpu_force((luc_cpu_level)level));
         f();
     }

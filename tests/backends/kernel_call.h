@@ -226,8 +226,8 @@ static inline double array_distance(const array *a, const double *b, double abso
     return worst;
 }
 
-#define FOR_LEVELS                                                \
-    for (int level_ = 0; level_ <= (int)luc_cpu_best(); level_++) \
+#define FOR_LEVELS                                                   \
+    for (int level_ = 0; level_ >= 0; level_ = luc_cpu_next(level_)) \
         if (luc_cpu_force((luc_cpu_level)level_))
 
 #endif

@@ -122,8 +122,8 @@ Test(default_threads, lucid_cpu)
     cr_expect(luc_cpu_capped("", &known) == luc_cpu_best() && known);
     cr_expect(luc_cpu_capped("generic", &known) == LUC_CPU_GENERIC && known);
     cr_expect(luc_cpu_capped("GENERIC", &known) == LUC_CPU_GENERIC && known);
-    cr_expect(luc_cpu_capped("AVX2", &known) <= LUC_CPU_AVX2 && known);
-    cr_expect(luc_cpu_capped("avx512", &known) == luc_cpu_best() && known);
+    cr_expect(luc_cpu_capped(luc_cpu_level_name(luc_cpu_best()), &known) == luc_cpu_best() &&
+              known);
     cr_expect(luc_cpu_capped("sse2", &known) == luc_cpu_best() && !known);
     cr_expect(luc_cpu_capped("bogus", &known) == luc_cpu_best() && !known);
 }
@@ -166,9 +166,8 @@ Test(default_threads, what_is_ignored_is_said_once)
 {
     child c = child_run(bogus);
     cr_expect(WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0);
-    cr_expect(
-        times(c.text, "lucid: LUCID_CPU=bogus is ignored: expected generic, avx2 or avx512") == 1,
-        "%s", c.text);
+    cr_expect(times(c.text, "lucid: LUCID_CPU=bogus is ignored: expected generic, ") == 1, "%s",
+              c.text);
     cr_expect(times(c.text, "lucid: OMP_NUM_THREADS=abc is ignored: expected a number") == 1, "%s",
               c.text);
     cr_expect(times(c.text, "lucid: LUCID_WINOGRAD=off is ignored: expected 0 or 1") == 1, "%s",

@@ -186,7 +186,7 @@ static luc_gemm_params random_params(int64_t m, int64_t n, int64_t k)
 
 static void every_level(void (*f)(void))
 {
-    for (int level = 0; level <= (int)luc_cpu_best(); level++) {
+    for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
         cr_assert(luc_cpu_force((luc_cpu_level)level));
         f();
     }

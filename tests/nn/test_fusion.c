@@ -428,7 +428,7 @@ Test(fusion, a_convolution_in_front_of_a_batch_norm_in_eval)
 {
     static const lucid_dtype dtypes[] = {LUCID_F32, LUCID_F64, LUCID_F16, LUCID_BF16};
     static const double tolerances[] = {1e-5, 1e-13, 0.02, 0.1};
-    for (int level = 0; level <= (int)luc_cpu_best(); level++)
+    for (int level = 0; level >= 0; level = luc_cpu_next(level))
         for (int t = 0; t < 4; t++)
             for (int layout = 0; layout < 2; layout++) {
                 LUCID_SCOPE;
@@ -651,7 +651,7 @@ Test(fusion, a_convolution_finds_the_statistics_in_training)
 {
     static const lucid_dtype dtypes[] = {LUCID_F32, LUCID_F64, LUCID_BF16};
     static const double tolerances[] = {5e-6, 0, 0};
-    for (int level = 0; level <= (int)luc_cpu_best(); level++)
+    for (int level = 0; level >= 0; level = luc_cpu_next(level))
         for (int t = 0; t < 3; t++) {
             LUCID_SCOPE;
             luc_cpu_force((luc_cpu_level)level);

@@ -234,7 +234,7 @@ static void at_every_level(lucid_dtype dtype, int64_t many)
         return;
     }
     const int best = (int)luc_cpu_best();
-    for (int level = 0; level <= best; level++) {
+    for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
         const int64_t count = level == best ? many : 4;
         cr_assert(luc_cpu_force((luc_cpu_level)level));
         compare(dtype, LUCID_CONTIGUOUS, count);

@@ -303,7 +303,7 @@ static int64_t conv_pointwise_parts(const luc_conv2d_params *p)
     return g.row_items;
 }
 
-const luc_conv_pointwise_table LUC_LEVEL_NAME(luc_conv_pointwise) = {
+LUC_LEVEL_TABLE(luc_conv_pointwise_table, luc_conv_pointwise) = {
     .kernel = {conv_pointwise_packed_bytes, conv_pointwise_pack, conv_pointwise_bytes,
                conv_pointwise_run, conv_pointwise_parts},
 };

@@ -487,7 +487,7 @@ static void conv_depthwise_grad_weight(const luc_conv2d_params *p, const float *
         }
 }
 
-const luc_conv_depthwise_table LUC_LEVEL_NAME(luc_conv_depthwise) = {
+LUC_LEVEL_TABLE(luc_conv_depthwise_table, luc_conv_depthwise) = {
     .bytes = conv_depthwise_bytes,
     .forward = conv_depthwise_forward,
     .grad_input = conv_depthwise_grad_input,

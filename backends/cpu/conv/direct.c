@@ -386,7 +386,7 @@ static int64_t conv_window_parts(const luc_conv2d_params *p)
     return set_walk(&g, false, 0, 1) ? p->n * g.image_items : 0;
 }
 
-const luc_conv_window_table LUC_LEVEL_NAME(luc_conv_window) = {
+LUC_LEVEL_TABLE(luc_conv_window_table, luc_conv_window) = {
     .kernel = {conv_window_packed_bytes, conv_window_pack, conv_window_bytes, conv_window_run,
                conv_window_parts},
 };

@@ -16,10 +16,10 @@
 
 enum {
     LUC_DOTS_A = 3,
-#if defined(LUC_LEVEL_AVX512)
+#if LUC_REGISTERS == 32
     LUC_DOTS_B = 9, /* 27 sums, and what is multiplied: 31 of 32 registers */
     LUC_DOTS_SIZE = 32,
-#elif defined(LUC_LEVEL_AVX2)
+#elif LUC_REGISTERS == 16
     LUC_DOTS_B = 4, /* 12 sums of 16 registers */
     LUC_DOTS_SIZE = 16,
 #else
@@ -35,61 +35,15 @@ typedef struct {
     bool add;  /* to what is there */
 } luc_dots;
 
-/* Loads x once: left alone, compilers load it again for each product. */
-#if defined(LUC_LEVEL_AVX512)
-#define LUC_IN_REGISTER(x) __asm__("" : "+v"(x))
-#elif defined(LUC_LEVEL_AVX2)
-#define LUC_IN_REGISTER(x) __asm__("" : "+x"(x))
-#else
-#define LUC_IN_REGISTER(x) (void)(x)
-#endif
-
 /* clang-format off */
-#if defined(LUC_LEVEL_AVX512)
+#if LUC_REGISTERS == 32
 #define LUC_DOTS_EACH_B(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
-#elif defined(LUC_LEVEL_AVX2)
+#elif LUC_REGISTERS == 16
 #define LUC_DOTS_EACH_B(X) X(0) X(1) X(2) X(3)
 #else
 #define LUC_DOTS_EACH_B(X) X(0) X(1)
 #endif
 /* clang-format on */
-
-#if defined(LUC_LEVEL_AVX512)
-#define LUC_PAIRS_LO(a, b)      _mm512_unpacklo_ps(a, b)
-#define LUC_PAIRS_HI(a, b)      _mm512_unpackhi_ps(a, b)
-#define LUC_QUADS(a, b, select) _mm512_shuffle_ps(a, b, select)
-#elif defined(LUC_LEVEL_AVX2)
-#define LUC_PAIRS_LO(a, b)      _mm256_unpacklo_ps(a, b)
-#define LUC_PAIRS_HI(a, b)      _mm256_unpackhi_ps(a, b)
-#define LUC_QUADS(a, b, select) _mm256_shuffle_ps(a, b, select)
-#endif
-
-#if defined(LUC_PAIRS_LO)
-/* Every quarter of 128 bits gets its sums of four vectors. */
-LUC_INLINE vf luc_quarter_sums(const vf *v)
-{
-    const vf a = vf_add(LUC_PAIRS_LO(v[0], v[1]), LUC_PAIRS_HI(v[0], v[1]));
-    const vf b = vf_add(LUC_PAIRS_LO(v[2], v[3]), LUC_PAIRS_HI(v[2], v[3]));
-    return vf_add(LUC_QUADS(a, b, 0x44), LUC_QUADS(a, b, 0xee));
-}
-#endif
-
-/* The sums over the lanes of LUC_VF vectors. */
-LUC_INLINE vf luc_lane_sums(const vf *v)
-{
-#if defined(LUC_LEVEL_AVX512)
-    const vf a = luc_quarter_sums(v), b = luc_quarter_sums(v + 4);
-    const vf c = luc_quarter_sums(v + 8), d = luc_quarter_sums(v + 12);
-    const vf low = vf_add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-    const vf high = vf_add(_mm512_shuffle_f32x4(c, d, 0x88), _mm512_shuffle_f32x4(c, d, 0xdd));
-    return vf_add(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
-#elif defined(LUC_LEVEL_AVX2)
-    const vf a = luc_quarter_sums(v), b = luc_quarter_sums(v + 4);
-    return vf_add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-#else
-    return *v;
-#endif
-}
 
 /* na and nb are constants wherever this is inlined; named sums, because compilers leave arrays in
    memory. */
@@ -138,7 +92,7 @@ LUC_INLINE void luc_dots_run(const luc_dots *t, const int na, const int nb)
 #pragma GCC unroll 8
     for (int i = 0; i < LUC_DOTS_SIZE; i += LUC_VF) {
         if (i >= na * LUC_DOTS_B && t->add) break; /* adds nothing */
-        const vf total = luc_lane_sums(sums + i);
+        const vf total = vf_lane_sums(sums + i);
         vf_store(t->to + i, t->add ? vf_add(vf_load(t->to + i), total) : total);
     }
 }

@@ -243,7 +243,7 @@ static void conv_thin_run(const luc_conv2d_params *p, bool backward, const float
     luc_parallel_for_max(p->n * g.image_items, 1, threads, run_item, &g);
 }
 
-const luc_conv_thin_table LUC_LEVEL_NAME(luc_conv_thin) = {
+LUC_LEVEL_TABLE(luc_conv_thin_table, luc_conv_thin) = {
     .wins = conv_thin_wins,
     .kernel = {conv_thin_packed_bytes, conv_thin_pack, conv_thin_bytes, conv_thin_run},
 };

@@ -127,7 +127,7 @@ static void sums_finish(const luc_conv_sums *s, const float *y, double *mean, do
     }
 }
 
-const luc_conv_sums_table LUC_LEVEL_NAME(luc_conv_sums) = {
+LUC_LEVEL_TABLE(luc_conv_sums_table, luc_conv_sums) = {
     .begin = sums_begin,
     .add = sums_add,
     .finish = sums_finish,

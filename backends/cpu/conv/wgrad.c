@@ -412,7 +412,7 @@ static void conv_bias_run(const luc_conv2d_params *p, const float *dy, float *db
     }
 }
 
-const luc_conv_weight_table LUC_LEVEL_NAME(luc_conv_weight) = {
+LUC_LEVEL_TABLE(luc_conv_weight_table, luc_conv_weight) = {
     .bytes = conv_weight_bytes,
     .run = conv_weight_run,
     .bias_bytes = conv_bias_bytes,

@@ -331,7 +331,7 @@ static void conv_pointwise_weight_run(const luc_conv2d_params *p, const float *x
     if (!g.direct) luc_parallel_for(p->o, luc_ceil_div(1 << 14, p->c), gather, &g);
 }
 
-const luc_conv_pointwise_weight_table LUC_LEVEL_NAME(luc_conv_pointwise_weight) = {
+LUC_LEVEL_TABLE(luc_conv_pointwise_weight_table, luc_conv_pointwise_weight) = {
     .fits = conv_pointwise_weight_fits,
     .bytes = conv_pointwise_weight_bytes,
     .run = conv_pointwise_weight_run,

@@ -443,7 +443,7 @@ static void conv_plane_run_bias(const luc_conv2d_params *p, const float *dy, flo
     luc_parallel_for(p->o, 4, sum_planes, &g);
 }
 
-const luc_conv_plane_table LUC_LEVEL_NAME(luc_conv_plane) = {
+LUC_LEVEL_TABLE(luc_conv_plane_table, luc_conv_plane) = {
     .fits = conv_plane_fits,
     .bytes = conv_plane_bytes,
     .run = conv_plane_run,

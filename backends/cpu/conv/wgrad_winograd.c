@@ -191,7 +191,7 @@ static void conv_winograd_weight_run(const luc_conv2d_params *p, const float *x,
     luc_parallel_for(g.panels * p->c, 16, transform_products, &g);
 }
 
-const luc_conv_winograd_weight_table LUC_LEVEL_NAME(luc_conv_winograd_weight) = {
+LUC_LEVEL_TABLE(luc_conv_winograd_weight_table, luc_conv_winograd_weight) = {
     .fits = conv_winograd_weight_fits,
     .wins = conv_winograd_weight_wins,
     .bytes = conv_winograd_weight_bytes,

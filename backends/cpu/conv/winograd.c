@@ -306,7 +306,7 @@ static int64_t conv_winograd_parts(const luc_conv2d_params *p)
     return luc_ceil_div(g.blocks, g.item_blocks);
 }
 
-const luc_conv_winograd_table LUC_LEVEL_NAME(luc_conv_winograd) = {
+LUC_LEVEL_TABLE(luc_conv_winograd_table, luc_conv_winograd) = {
     .fits = conv_winograd_fits,
     .wins = conv_winograd_wins,
     .kernel = {conv_winograd_packed_bytes, conv_winograd_pack, conv_winograd_bytes,

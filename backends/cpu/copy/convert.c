@@ -107,7 +107,7 @@ BY_FLOAT(f64, bf16) BY_FLOAT(i64, bf16) BY_FLOAT(i32, bf16) BY_FLOAT(u8, bf16)
         [LUCID_BF16] = from##_bf16, [LUCID_I64] = from##_i64, [LUCID_I32] = from##_i32,            \
         [LUCID_U8] = from##_u8, [LUCID_BOOL] = from##_bool                                         \
     }
-const luc_convert_table LUC_LEVEL_NAME(luc_convert) = {{
+LUC_LEVEL_TABLE(luc_convert_table, luc_convert) = {{
     [LUCID_F32] = FROM(f32), [LUCID_F64] = FROM(f64), [LUCID_F16] = FROM(f16),
     [LUCID_BF16] = FROM(bf16), [LUCID_I64] = FROM(i64), [LUCID_I32] = FROM(i32),
     [LUCID_U8] = FROM(u8), [LUCID_BOOL] = FROM(u8), /* a bool is a u8 that is 0 or 1 */

@@ -106,7 +106,7 @@ static void op_pow_scalar(const luc_ew_call *c, int64_t n, void *y, const void *
     pow_by(pow_general, c, n, y, in);
 }
 
-const luc_ew_table LUC_LEVEL_NAME(luc_ew_f64) = {{
+LUC_LEVEL_TABLE(luc_ew_table, luc_ew_f64) = {{
     EW_COMMON,
     [LUCID_OP_exp] = op_exp,
     [LUCID_OP_log] = op_log,

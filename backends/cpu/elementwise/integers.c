@@ -152,11 +152,11 @@ static void none(const luc_ew_call *c, int64_t n, void *y, const void *const *in
                      [LUCID_OP_mul_scalar] = T##_mul_scalar,                           \
                      [LUCID_OP_pow_scalar] = T##_pow_scalar
 
-const luc_ew_table LUC_LEVEL_NAME(luc_ew_i64) = {{TABLE(i64)}};
-const luc_ew_table LUC_LEVEL_NAME(luc_ew_i32) = {{TABLE(i32)}};
-const luc_ew_table LUC_LEVEL_NAME(luc_ew_u8) = {{TABLE(u8)}};
+LUC_LEVEL_TABLE(luc_ew_table, luc_ew_i64) = {{TABLE(i64)}};
+LUC_LEVEL_TABLE(luc_ew_table, luc_ew_i32) = {{TABLE(i32)}};
+LUC_LEVEL_TABLE(luc_ew_table, luc_ew_u8) = {{TABLE(u8)}};
 /* abs, sign and relu of a bool are the bool itself, which is also its square */
-const luc_ew_table LUC_LEVEL_NAME(luc_ew_bool) = {{
+LUC_LEVEL_TABLE(luc_ew_table, luc_ew_bool) = {{
     TABLE_COMMON(b8),
     [LUCID_OP_abs] = b8_square,
     [LUCID_OP_sign] = b8_square,
@@ -198,7 +198,7 @@ WHERE(8)
 WHERE(16)
 WHERE(32)
 WHERE(64)
-const luc_ew_where_table LUC_LEVEL_NAME(luc_ew_where) = {{where8, where16, where32, where64}};
+LUC_LEVEL_TABLE(luc_ew_where_table, luc_ew_where) = {{where8, where16, where32, where64}};
 
 /* -- stores around the cache -- */
 static void stream_copy(void *dst, const void *src, size_t bytes)
@@ -231,4 +231,4 @@ static void repeat(void *y, const void *value, int64_t n, size_t size)
     const int64_t step = (int64_t)sizeof vector, bytes = n * (int64_t)size;
     for (int64_t i = 0; i < bytes; i += step) memcpy((char *)y + i, &vector, sizeof vector);
 }
-const luc_stream_table LUC_LEVEL_NAME(luc_stream) = {stream_copy, stream_fence, repeat};
+LUC_LEVEL_TABLE(luc_stream_table, luc_stream) = {stream_copy, stream_fence, repeat};

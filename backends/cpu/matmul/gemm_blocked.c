@@ -117,7 +117,7 @@ static void transpose_f64(double *dst, int64_t ld_dst, const double *src, int64_
 #define FN(name) name##_f64
 #include "backends/cpu/matmul/gemm_blocked_tmpl.h"
 
-const luc_gemm_table LUC_LEVEL_NAME(luc_gemm) = {
+LUC_LEVEL_TABLE(luc_gemm_table, luc_gemm) = {
     .scratch_f32 = scratch_f32,
     .scratch_f64 = scratch_f64,
     .gemm_f32 = gemm_f32,

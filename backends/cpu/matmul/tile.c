@@ -2,11 +2,11 @@
 #include "backends/cpu/simd/simd.h"
 #include "backends/cpu/matmul/tile_priv.h"
 
-#if defined(LUC_LEVEL_AVX512)
+#if LUC_REGISTERS == 32
 enum { HALF = 7 };
 #define ROWS_LO(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6)
 #define ROWS_HI(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
-#elif defined(LUC_LEVEL_AVX2)
+#elif LUC_REGISTERS == 16
 enum { HALF = 3 };
 #define ROWS_LO(X) X(0) X(1) X(2)
 #define ROWS_HI(X) X(3) X(4) X(5)

@@ -39,7 +39,7 @@ static void FN(finish)(const TILE *t, const T *acc, int stride)
     }
 }
 
-#if defined(LUC_LEVEL_AVX512) || defined(LUC_LEVEL_AVX2)
+#if LUC_HAS_VECTORS
 
 enum {
     FN(IN_REGISTERS) = LUC_TILE_ADD | LUC_TILE_BIAS_COL | LUC_TILE_RELU | LUC_TILE_SCALE_COL |
@@ -198,12 +198,12 @@ enum { FN(COLS) = 4, FN(WIDTH) = 4 };
 
 #endif
 
-#define TABLE_(tile) LUC_LEVEL_NAME(tile)
-const LUC_JOIN(TILE, _table) TABLE_(TILE) = {
+#define LUC_TABLE_(type, tile) LUC_LEVEL_TABLE(type, tile)
+LUC_TABLE_(LUC_JOIN(TILE, _table), TILE) = {
     .rows = 2 * HALF,
     .half = HALF,
     .cols = FN(COLS),
     .lanes = FN(WIDTH),
     .run = FN(run),
 };
-#undef TABLE_
+#undef LUC_TABLE_

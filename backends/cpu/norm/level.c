@@ -30,7 +30,7 @@
 #include "backends/cpu/norm/channels_last_tmpl.h"
 #undef LUC_DT
 
-const luc_norm_table LUC_LEVEL_NAME(luc_norm) = {
+LUC_LEVEL_TABLE(luc_norm_table, luc_norm) = {
     .forward = LUC_FLOATING(norm_forward),
     .backward = LUC_FLOATING(norm_backward),
 };

@@ -15,7 +15,7 @@
 #include "backends/cpu/optim/step_tmpl.h"
 #undef LUC_DT
 
-const luc_optim_table LUC_LEVEL_NAME(luc_optim) = {
+LUC_LEVEL_TABLE(luc_optim_table, luc_optim) = {
     .sgd = LUC_FLOATING(sgd),
     .adam = LUC_FLOATING(adam),
     .adadelta = LUC_FLOATING(adadelta),

@@ -158,7 +158,7 @@ LUC_INLINE int64_t pool_strip_slots(const luc_pool_plan *p)
 #define pool_max_f64          pool_max_any_f64
 #define pool_max_backward_f64 pool_max_backward_columns_f64
 
-const luc_pool_table LUC_LEVEL_NAME(luc_pool) = {
+LUC_LEVEL_TABLE(luc_pool_table, luc_pool) = {
     .max = LUC_FLOATING(pool_max),
     .max_backward = LUC_FLOATING(pool_max_backward),
     .max_gather = LUC_FLOATING(pool_max_gather),

@@ -36,7 +36,7 @@ DEFINE_DROPOUT(f64)
 DEFINE_DROPOUT(f16)
 DEFINE_DROPOUT(bf16)
 
-const luc_dropout_table LUC_LEVEL_NAME(luc_dropout) = {
+LUC_LEVEL_TABLE(luc_dropout_table, luc_dropout) = {
     .forward = LUC_FLOATING(forward),
     .backward = LUC_FLOATING(backward),
 };

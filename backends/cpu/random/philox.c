@@ -94,4 +94,4 @@ static void uniform(float *y, const uint32_t *u, int64_t n, float a, float b, fl
     }
 }
 
-const luc_random_table LUC_LEVEL_NAME(luc_random) = {bits, normal, uniform};
+LUC_LEVEL_TABLE(luc_random_table, luc_random) = {bits, normal, uniform};

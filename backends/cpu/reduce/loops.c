@@ -235,7 +235,7 @@ INTEGERS(uint8_t, u8)
         kind##_##form##_vf, kind##_##form##_vd, kind##_##form##_i64, kind##_##form##_i32, \
             kind##_##form##_u8                                                            \
     }
-const luc_reduce_table LUC_LEVEL_NAME(luc_reduce) = {
+LUC_LEVEL_TABLE(luc_reduce_table, luc_reduce) = {
     .sum_rows = {sum_rows_vf, sum_rows_vd},
     .row = {ALL(sum, row), {squares_row_vf, squares_row_vd}, ALL(max, row), ALL(min, row)},
     .cols = {ALL(sum, cols), {squares_cols_vf, squares_cols_vd}, ALL(max, cols), ALL(min, cols)},

@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#define LUC_HAS_VECTORS 1
+#define LUC_REGISTERS   16
 enum { LUC_VF = 8, LUC_VD = 4 };
 typedef __m256 vf;
 typedef __m256d vd;
@@ -285,6 +287,23 @@ LUC_INLINE void vd_store_f32_n(float *p, vd x, int64_t n)
 {
     _mm256_maskstore_ps(p, luc_first32(n), _mm256_castps128_ps256(_mm256_cvtpd_ps(x)));
 }
+
+/* The sums over the lanes of LUC_VF vectors: every half gets its sums of four vectors, and then the
+ * halves are added. */
+LUC_INLINE vf luc_half_sums(const vf *v)
+{
+    const vf a = vf_add(_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
+    const vf b = vf_add(_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3]));
+    return vf_add(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+}
+LUC_INLINE vf vf_lane_sums(const vf *v)
+{
+    const vf a = luc_half_sums(v), b = luc_half_sums(v + 4);
+    return vf_add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+}
+
+/* Loads x once: left alone, compilers load it again for each product. */
+#define LUC_IN_REGISTER(x) __asm__("" : "+x"(x))
 
 LUC_INLINE void luc_stream_fence(void) { _mm_sfence(); }
 /* clang-format on */

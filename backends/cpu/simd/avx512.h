@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#define LUC_HAS_VECTORS 1
+#define LUC_REGISTERS   32
 enum { LUC_VF = 16, LUC_VD = 8 };
 typedef __m512 vf;
 typedef __m512d vd;
@@ -263,6 +265,29 @@ LUC_INLINE void vd_store_f32_n(float *p, vd x, int64_t n)
 {
     _mm256_mask_storeu_ps(p, luc_first8(n), _mm512_cvtpd_ps(x));
 }
+
+/* p 2^n, rounded once */
+#define LUC_VF_SCALE _mm512_scalef_ps
+
+/* The sums over the lanes of LUC_VF vectors: every quarter of 128 bits gets its sums of four vectors,
+ * and then the quarters are added. */
+LUC_INLINE vf luc_quarter_sums(const vf *v)
+{
+    const vf a = vf_add(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    const vf b = vf_add(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+    return vf_add(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+}
+LUC_INLINE vf vf_lane_sums(const vf *v)
+{
+    const vf a = luc_quarter_sums(v), b = luc_quarter_sums(v + 4);
+    const vf c = luc_quarter_sums(v + 8), d = luc_quarter_sums(v + 12);
+    const vf low = vf_add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    const vf high = vf_add(_mm512_shuffle_f32x4(c, d, 0x88), _mm512_shuffle_f32x4(c, d, 0xdd));
+    return vf_add(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+/* Loads x once: left alone, compilers load it again for each product. */
+#define LUC_IN_REGISTER(x) __asm__("" : "+v"(x))
 
 LUC_INLINE void luc_stream_fence(void) { _mm_sfence(); }
 /* clang-format on */

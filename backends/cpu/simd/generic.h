@@ -2,6 +2,10 @@
 #ifndef LUC_SIMD_REF_H
 #define LUC_SIMD_REF_H
 
+/* What each level's header defines: whether a vector has several elements, and how many vectors its
+ * registers hold, which the register tiles of products are made for (0: these do not matter). */
+#define LUC_HAS_VECTORS 0
+#define LUC_REGISTERS   0
 enum { LUC_VF = 1, LUC_VD = 1 };
 typedef float vf;
 typedef double vd;
@@ -263,6 +267,12 @@ LUC_INLINE vd vd_load_f32(const float *p) { return (double)*p; }
 LUC_INLINE vd vd_load_f32_n(const float *p, int64_t n) { return n > 0 ? (double)*p : 0; }
 LUC_INLINE void vd_store_f32(float *p, vd x) { *p = (float)x; }
 LUC_INLINE void vd_store_f32_n(float *p, vd x, int64_t n) { if (n > 0) *p = (float)x; }
+
+/* the sums over the lanes of LUC_VF vectors, one sum a lane */
+LUC_INLINE vf vf_lane_sums(const vf *v) { return *v; }
+
+/* x as a vector that stays in a register (a hint) */
+#define LUC_IN_REGISTER(x) (void)(x)
 
 /* after *_stream, before another thread reads */
 LUC_INLINE void luc_stream_fence(void) {}

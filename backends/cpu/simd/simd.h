@@ -1,8 +1,8 @@
 /*
  * simd.h: one vector vocabulary for every CPU level.
  *
- * A kernel written with it is compiled once per level (see cpu/levels_priv.h): with LUC_LEVEL_AVX512
- * vectors of 16 floats, with LUC_LEVEL_AVX2 of 8, else plain C and vectors of one element.
+ * A kernel written with it is compiled once per level (see cpu/levels_priv.h), with the vectors of
+ * the level's header beside this file. generic.h is the reference: plain C, vectors of one element.
  *
  *   vf / vd    a vector of LUC_VF float or LUC_VD double
  *   vi         a vector of LUC_VF int32
@@ -30,10 +30,8 @@
 #define LUC_INLINE static inline __attribute__((always_inline, unused))
 
 #include "backends/cpu/simd/float16.h"
-#if defined(LUC_LEVEL_AVX512)
-#include "backends/cpu/simd/avx512.h"
-#elif defined(LUC_LEVEL_AVX2)
-#include "backends/cpu/simd/avx2.h"
+#if defined(LUC_LEVEL_VECTORS) /* the level's header, named by meson.build */
+#include LUC_LEVEL_VECTORS
 #else
 #include "backends/cpu/simd/generic.h"
 #endif

@@ -116,7 +116,7 @@ LUC_INLINE vf luc_load_some_bf16(const uint16_t *p, int64_t n)
 #define luc_first_bf16 luc_first_f32
 
 /* A vector in double: as many vd as are needed for it. */
-#if defined(LUC_LEVEL_AVX2) || defined(LUC_LEVEL_AVX512)
+#if LUC_HAS_VECTORS
 enum { luc_parts_f32 = 2, luc_parts_f64 = 1, luc_parts_f16 = 2, luc_parts_bf16 = 2 };
 LUC_INLINE vd luc_part_f32(vf v, int k)
 {

@@ -36,7 +36,7 @@ LUC_INLINE vf luc_log_same(vf x)
     return vf_select(vf_ge(x, vf_zero()), y2, vf_set1(NAN));
 }
 
-#if !defined(LUC_LEVEL_AVX2) && !defined(LUC_LEVEL_AVX512)
+#if !LUC_HAS_VECTORS
 
 LUC_INLINE vf vf_exp(vf x)
 {
@@ -77,8 +77,8 @@ LUC_INLINE vf vf_pow2i(vi n)
 /* p 2^n for any whole n in [-252, 254]: the result may be denormal, and is rounded once. */
 LUC_INLINE vf vf_scale(vf p, vf n)
 {
-#if defined(LUC_LEVEL_AVX512)
-    return _mm512_scalef_ps(p, n);
+#if defined(LUC_VF_SCALE)
+    return LUC_VF_SCALE(p, n);
 #else
     vi whole = vf_to_vi(n), half = vi_sar(whole, 1);
     return vf_mul(vf_mul(p, vf_pow2i(half)), vf_pow2i(vi_sub(whole, half)));

@@ -10,7 +10,7 @@
 
 #include "backends/cpu/simd/simd.h"
 
-#if !defined(LUC_LEVEL_AVX2) && !defined(LUC_LEVEL_AVX512)
+#if !LUC_HAS_VECTORS
 
 LUC_INLINE vd vd_exp(vd x)
 {

@@ -25,7 +25,7 @@ enum { SOFTMAX_VECTORS = 4 }; /* vectors of columns that are taken at a time */
 #include "backends/cpu/softmax/softmax_tmpl.h"
 #undef LUC_DT
 
-const luc_softmax_table LUC_LEVEL_NAME(luc_softmax) = {
+LUC_LEVEL_TABLE(luc_softmax_table, luc_softmax) = {
     .forward = LUC_FLOATING(softmax),
     .backward = LUC_FLOATING(softmax_backward),
 };

@@ -126,7 +126,7 @@ BELOW(below64, uint64_t)
         [LUCID_U8] = name##_u8, [LUCID_BOOL] = name##_u8                                \
     }
 
-const luc_sort_table LUC_LEVEL_NAME(luc_sort) = {
+LUC_LEVEL_TABLE(luc_sort_table, luc_sort) = {
     .keys = BY_TYPE(keys),
     .values = BY_TYPE(values),
     .ranks32 = ranks32,
