@@ -1,5 +1,6 @@
 /* attrs.h: the attributes that operations hand to kernels: plain structs, one an operation family.
- * A graph node copies a struct bytewise: pointers are to what outlives it (and the optimizer's lists). */
+ * A graph node copies a struct bytewise: pointers are to what outlives it (and the optimizer's
+ * lists). */
 #ifndef LUCID_ATTRS_H
 #define LUCID_ATTRS_H
 
@@ -40,9 +41,9 @@ typedef struct lucid_dim_attrs {
     int64_t size;
 } lucid_dim_attrs;
 
-/* sort (x) -> (values, index), argsort (x) -> index, topk (x) -> (values, index): along `dim`, of less
- * than 2^32 elements. NaN is the largest, -0.0 equals 0.0, and equals stay in x's order whichever way
- * it goes, so there is one right result. The index is int64. */
+/* sort (x) -> (values, index), argsort (x) -> index, topk (x) -> (values, index): along `dim`, of
+ * less than 2^32 elements. NaN is the largest, -0.0 equals 0.0, and equals stay in x's order
+ * whichever way it goes, so there is one right result. The index is int64. */
 typedef struct lucid_sort_attrs {
     int dim;
     int64_t k;       /* topk: this number of elements, the first in the order */
@@ -62,9 +63,9 @@ typedef struct lucid_view_attrs {
 } lucid_view_attrs;
 
 /* conv2d [N,C,H,W] x [O,C/groups,kH,kW] and its two gradients; [0] is height, [1] is width.
- * Inputs: conv2d (input, weight, bias?); conv2d_statistics (the same) -> (output, each channel's mean
- * and biased variance over the output, [O] of float64); conv2d_backward_input (grad_out, weight);
- * conv2d_backward_weight (grad_out, input). */
+ * Inputs: conv2d (input, weight, bias?); conv2d_statistics (the same) -> (output, each channel's
+ * mean and biased variance over the output, [O] of float64); conv2d_backward_input (grad_out,
+ * weight); conv2d_backward_weight (grad_out, input). */
 typedef struct lucid_conv2d_attrs {
     int64_t stride[2], padding[2], dilation[2], groups;
     int64_t size[4]; /* the backwards: the sizes of the input or weight that is made */
@@ -76,8 +77,9 @@ typedef struct lucid_linear_attrs {
     bool relu; /* on the CPU: the output goes through ReLU */
 } lucid_linear_attrs;
 
-/* conv2d_batch_norm: inputs (input, weight, bias?, norm_weight?, norm_bias?, running_mean, running_var,
- * residual?): batch_norm of conv2d with the running statistics, + residual, then ReLU, if `relu`. */
+/* conv2d_batch_norm: inputs (input, weight, bias?, norm_weight?, norm_bias?, running_mean,
+ * running_var, residual?): batch_norm of conv2d with the running statistics, + residual, then ReLU,
+ * if `relu`. */
 typedef struct lucid_conv2d_batch_norm_attrs {
     lucid_conv2d_attrs conv;
     double eps;
@@ -97,11 +99,11 @@ typedef struct lucid_pool2d_attrs {
 } lucid_pool2d_attrs;
 
 /* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?, residual?, mean?,
- * var?), outputs (y, mean [C], invstd [C]). The residual is like x and added to what was normalised;
- * then comes ReLU, if `relu`. The inputs mean and var (biased) are the batch's statistics, [C] of
- * float64, where they are known; a backend may find them once more all the same. The outputs mean and
- * invstd are float64 whatever x is: the statistics that were used, batch or running. Running
- * statistics change in place when training and momentum >= 0.
+ * var?), outputs (y, mean [C], invstd [C]). The residual is like x and added to what was
+ * normalised; then comes ReLU, if `relu`. The inputs mean and var (biased) are the batch's
+ * statistics, [C] of float64, where they are known; a backend may find them once more all the same.
+ * The outputs mean and invstd are float64 whatever x is: the statistics that were used, batch or
+ * running. Running statistics change in place when training and momentum >= 0.
  * batch_norm_backward: inputs (grad_y, x, weight?, mean, invstd, bias?, y?), outputs (grad_x,
  * grad_weight, grad_bias, grad_residual); bits 1, 2, 4, 8 of `want` say which, and one that is not
  * wanted has size [0]. With `relu`, grad_y counts as 0 where y <= 0 (a NaN lets it pass);
@@ -146,14 +148,14 @@ typedef struct lucid_optim_attrs {
     const int64_t *step; /* adam: the step each parameter is at, from 1 */
     double lr, momentum, dampening, weight_decay, beta1, beta2, eps, rho;
     bool nesterov, maximize, amsgrad, decoupled; /* decoupled: AdamW's weight decay */
-    /* In a captured step: two numbers on the device, a double in place of `lr` and an int64 to add to
-     * every `step`. NULL otherwise. */
+    /* In a captured step: two numbers on the device, a double in place of `lr` and an int64 to add
+     * to every `step`. NULL otherwise. */
     const uint64_t *live;
 } lucid_optim_attrs;
 
 /* sum_squares: the sum of the squares of all elements of n tensors, in double, into a 0-d f64.
- * unscale: input (scale, 0-d f32), output (found, 0-d f32, which keeps what it holds unless there is
- * something to note): all elements of n tensors of the kernel's dtype are multiplied in place by
+ * unscale: input (scale, 0-d f32), output (found, 0-d f32, which keeps what it holds unless there
+ * is something to note): all elements of n tensors of the kernel's dtype are multiplied in place by
  * 1 / scale (rounded to f32), and found becomes 1 where one of them was NaN or infinite before. */
 typedef struct lucid_list_attrs {
     int64_t n;

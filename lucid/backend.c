@@ -124,7 +124,7 @@ bool lucid_get_benchmark(void)
     return atomic_load(&switches[LUCID_SWITCH_BENCHMARK]);
 }
 
-/* ---- finding one ------------------------------------------------------------------------------- */
+/* ---- finding one ----------------------------------------------------------------------------- */
 
 static const lucid_backend *find(lucid_device_type type)
 {

@@ -88,7 +88,7 @@ bool luc_capture_random(lucid_device device, lucid_random_attrs *attrs, const ch
     return g->random_cells != NULL;
 }
 
-/* ---- recording -------------------------------------------------------------------------------- */
+/* ---- recording ------------------------------------------------------------------------------- */
 
 static bool launch(lucid_graph *g)
 {

@@ -23,7 +23,8 @@ uint64_t luc_capture_epoch(void);
 typedef void (*luc_capture_refresh)(const void *user, int64_t replay, uint64_t *values);
 
 /* `n` cells of the capture that this thread records: where they lie on the device. `user`, of
- * `size` bytes (at most LUC_CAPTURE_USER), is copied. NULL after raising: there are no more cells. */
+ * `size` bytes (at most LUC_CAPTURE_USER), is copied. NULL after raising: there are no more
+ * cells. */
 uint64_t *luc_capture_cells(int n, luc_capture_refresh refresh, const void *user, size_t size,
                             const char *op);
 

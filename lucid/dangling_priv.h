@@ -24,8 +24,8 @@ bool luc_quarantine(lucid_tensor *t);
 void luc_quarantine_release(void);
 
 /* A result that waits to be computed (autograd/defer.c), and memory that its computation will
- * write, has a count that is so much lower: the one comparison with 0 finds both kinds of tensors that
- * nobody may read as they are. */
+ * write, has a count that is so much lower: the one comparison with 0 finds both kinds of tensors
+ * that nobody may read as they are. */
 enum { LUC_WAITS = INT32_MIN / 8 };
 static inline bool luc_waits(int refs)
 {

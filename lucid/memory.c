@@ -81,7 +81,7 @@ char *luc_strdup(const char *text, const char *what)
     return copy;
 }
 
-/* ---- pools: free lists of small objects, a thread's own --------------------------------------- */
+/* ---- pools: free lists of small objects, a thread's own -------------------------------------- */
 
 enum { POOLS_ON = !LUC_ASAN };
 enum { POOL_STEP = 64, POOL_CLASSES = LUC_POOL_MAX / POOL_STEP, POOL_KEEP = 1 << 20 };
@@ -161,7 +161,7 @@ void luc_pool_release_thread(void)
     }
 }
 
-/* ---- live counts: a thread's own cells, summed when asked ------------------------------------- */
+/* ---- live counts: a thread's own cells, summed when asked ------------------------------------ */
 
 typedef struct live_cell {
     _Atomic int64_t n[LUC_LIVE_KINDS]; /* written by its thread only */
@@ -289,7 +289,7 @@ int lucid_finish(void)
     return ok ? 0 : 1;
 }
 
-/* ---- figures of a device ---------------------------------------------------------------------- */
+/* ---- figures of a device --------------------------------------------------------------------- */
 
 lucid_memory_stats lucid_memory(lucid_device device)
 {

@@ -130,7 +130,8 @@ bool luc_tensor_allocate(lucid_tensor *t, const char *op);
 lucid_tensor *luc_tensor_on(luc_storage *s, const lucid_meta *meta, const char *op);
 /* Sets sizes, strides, offset, data and numel of a tensor from meta and its storage. */
 void luc_tensor_set_meta(lucid_tensor *t, const lucid_meta *meta);
-/* Points t at another storage (and meta): for lucid_to of parameters, which keeps their identity. */
+/* Points t at another storage (and meta): for lucid_to of parameters, which keeps their
+ * identity. */
 void luc_tensor_swap_data(lucid_tensor *t, lucid_tensor *from);
 void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta);
 
@@ -157,7 +158,8 @@ bool luc_is_channels_last(int ndim, const int64_t *dims, const int64_t *strides)
 bool luc_is_dense(int ndim, const int64_t *dims, const int64_t *strides); /* no gaps, no overlap */
 /* dim in [-ndim, ndim) to [0, ndim); raises and returns -1 otherwise. ndim 0 counts as 1. */
 int luc_wrap_dim(int64_t dim, int ndim, const char *op, const char *argument);
-/* "[8,64,32,32]" of a tensor, for messages: a struct, so that it lives as long as the expression. */
+/* "[8,64,32,32]" of a tensor, for messages: a struct, so that it lives as long as the
+ * expression. */
 typedef struct luc_text {
     char s[192]; /* eight numbers of twenty digits fit */
 } luc_text;

@@ -12,8 +12,8 @@
  * own. Parameters and buffers belong to their module and change in place.
  *
  * Errors. A NULL module or tensor comes from an earlier error and propagates: functions return NULL
- * or false and leave that error as it is. Threads: a module may be used by one thread at a time, but
- * lucid_forward in eval mode may run in several. */
+ * or false and leave that error as it is. Threads: a module may be used by one thread at a time,
+ * but lucid_forward in eval mode may run in several. */
 #ifndef LUCID_NN_MODULE_H
 #define LUCID_NN_MODULE_H
 
@@ -151,9 +151,9 @@ LUCID_API bool lucid_replace_module(lucid_module *self, const char *path, lucid_
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* The module applied to x. Runs forward pre-hooks, check_input, forward and forward hooks in a scope
- * of its own and lets only the result out. An error raised inside ends with the path of the module
- * where it arose: "; module net.features.0". */
+/* The module applied to x. Runs forward pre-hooks, check_input, forward and forward hooks in a
+ * scope of its own and lets only the result out. An error raised inside ends with the path of the
+ * module where it arose: "; module net.features.0". */
 LUCID_API lucid_tensor *lucid_forward(lucid_module *module, lucid_tensor *x);
 /* The same for a module of several inputs or outputs: fills outputs[n_outputs]; a false result
  * leaves NULL in all of them. An input may be NULL where the class says so (.inputs has a "?"), and
@@ -182,7 +182,7 @@ LUCID_API bool lucid_set_training(lucid_module *module, bool training);
 /* A name for the outermost module in error messages, instead of "net"; copied. */
 LUCID_API bool lucid_module_set_name(lucid_module *module, const char *name);
 
-/* ---- all parameters and buffers at once ------------------------------------------------------- */
+/* ---- all parameters and buffers at once ------------------------------------------------------ */
 
 /* Moves parameters, gradients and buffers to a device. The tensors stay the same ones, so that
  * optimizers need not know. Nothing changes where it fails. */

@@ -149,8 +149,8 @@ bool luc_module_walk(lucid_module *m, bool once, luc_visit visit, void *user);
 /* The same, each after its children and once for every way that leads to it. */
 bool luc_module_walk_children_first(lucid_module *m, luc_visit visit, void *user);
 
-/* Collects parameters (and buffers), each once, in order; the caller's to luc_free, with n set. NULL
- * on an error. */
+/* Collects parameters (and buffers), each once, in order; the caller's to luc_free, with n set.
+ * NULL on an error. */
 lucid_tensor **luc_module_tensors(lucid_module *m, bool parameters, bool buffers, size_t *n);
 
 /* Adds to text the names of that kind below m that `path` may have been meant for, at most three:

@@ -160,7 +160,8 @@ bool lucid_register_module(lucid_module *self, const char *name, lucid_module **
     return true;
 }
 
-/* The child at a path, and the module that it is registered in; NULL (raised) where there is none. */
+/* The child at a path, and the module that it is registered in; NULL (raised) where there is
+ * none. */
 static luc_entry *child_at(lucid_module *self, const char *path, lucid_module **parent)
 {
     const char *text = path ? path : "", *dot = strrchr(text, '.');

@@ -1,8 +1,8 @@
 /* state_dict.h: the state of a module or an optimizer by name, loading it, and files of it.
  *
  * A state dict holds names with tensors in order, the versions of the modules they come from, and
- * notes (text by name). The tensors of lucid_module_state_dict share memory with the module's, as in
- * PyTorch: training changes them. To keep the best weights, copy the state:
+ * notes (text by name). The tensors of lucid_module_state_dict share memory with the module's, as
+ * in PyTorch: training changes them. To keep the best weights, copy the state:
  *
  *     lucid_state_dict *now = lucid_module_state_dict(net), *best = lucid_state_dict_copy(now);
  *
@@ -31,9 +31,10 @@ LUCID_API void lucid_state_dict_free(lucid_state_dict *state);
 LUCID_API size_t lucid_state_dict_size(const lucid_state_dict *state);
 /* Entry i < size: borrowed from the state dict. NULL name or tensor where i is out of range. */
 LUCID_API lucid_named_tensor lucid_state_dict_at(const lucid_state_dict *state, size_t i);
-/* The tensor of a name, borrowed, or NULL (nothing raised). A name whose tensor lucid cannot hold, in
- * a state dict that was read from a file, raises why: LUCID_ERR_UNSUPPORTED (a dtype such as int8, or
- * more than LUCID_MAX_DIMS dimensions) or LUCID_ERR_FORMAT (a bool that is neither 0 nor 1). */
+/* The tensor of a name, borrowed, or NULL (nothing raised). A name whose tensor lucid cannot hold,
+ * in a state dict that was read from a file, raises why: LUCID_ERR_UNSUPPORTED (a dtype such as
+ * int8, or more than LUCID_MAX_DIMS dimensions) or LUCID_ERR_FORMAT (a bool that is neither 0 nor
+ * 1). */
 LUCID_API lucid_tensor *lucid_state_dict_get(const lucid_state_dict *state, const char *name);
 /* Adds an entry, or replaces the tensor of one; takes a reference. */
 LUCID_API bool lucid_state_dict_set(lucid_state_dict *state, const char *name,
@@ -59,12 +60,13 @@ typedef struct lucid_load_options {
 } lucid_load_options;
 LUCID_DEFAULTS(lucid_load, .strict = true);
 
-/* Copies the tensors of a state dict into the module's parameters and buffers, converting dtypes and
- * devices. Sizes must be equal. All or nothing: where it is refused, nothing has changed. Errors name
- * every missing name, every unexpected one and every one with other sizes. Without .strict only
- * other sizes are errors. A parameter that the module has under several names (tied weights) is not
- * missing where the state has one of them, as in safetensors.torch.load_model. A tensor that lucid
- * cannot hold is an error where the module wants it, and an unexpected name where it does not. */
+/* Copies the tensors of a state dict into the module's parameters and buffers, converting dtypes
+ * and devices. Sizes must be equal. All or nothing: where it is refused, nothing has changed.
+ * Errors name every missing name, every unexpected one and every one with other sizes. Without
+ * .strict only other sizes are errors. A parameter that the module has under several names (tied
+ * weights) is not missing where the state has one of them, as in safetensors.torch.load_model. A
+ * tensor that lucid cannot hold is an error where the module wants it, and an unexpected name where
+ * it does not. */
 LUCID_API bool lucid_load_state_dict_opt(lucid_module *module, const lucid_state_dict *state,
                                          const lucid_load_options *options);
 

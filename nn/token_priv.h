@@ -6,8 +6,8 @@
 #include "autograd/op.h"
 #include "lucid/tensor_priv.h"
 
-/* Takes data over: `free` is called with it when the last node and scope have let go, and when memory
- * is out (then NULL is returned). */
+/* Takes data over: `free` is called with it when the last node and scope have let go, and when
+ * memory is out (then NULL is returned). */
 static inline lucid_tensor *luc_token(void *data, void (*free)(void *user, void *data))
 {
     lucid_tensor *t = lucid_from_blob((lucid_shape){1, {1}}, LUCID_U8, data, free, NULL);

@@ -1,10 +1,11 @@
 /* tolerance.h: how far a result may be from its reference: the only table of tolerances for
- * operators, in units of the result's epsilon (the distance from 1 to the next number of its dtype).
+ * operators, in units of the result's epsilon (the distance from 1 to the next number of its
+ * dtype).
  *
  *     |got - expected| <= epsilon * (each * |expected| + whole * largest) + smallest
  *
- * `each` is for errors that scale with the element; `whole` for sums whose terms cancel: their error
- * scales with the terms, of which the largest element of the tensor tells the size (for the
+ * `each` is for errors that scale with the element; `whole` for sums whose terms cancel: their
+ * error scales with the terms, of which the largest element of the tensor tells the size (for the
  * gradient of STATISTICS also the largest of the gradient that came in, because it may cancel
  * altogether). NaN must meet NaN, and infinities must be the same; integers and bools are exact. */
 #ifndef TESTS_TOLERANCE_H
@@ -21,8 +22,8 @@ typedef enum tolerance_class {
                            * where the 16-bit types are rounded once here and twice there */
     TOLERANCE_FUNCTION, /* exp, log, tanh, ...: each library within 2 units of the truth; a
                            * composed one (silu, pow) adds the roundings of its steps */
-    TOLERANCE_CANCELLING, /* the reference adds 1 to a number near -1 (gelu), or both take 1 - y from
-                           * a y that is rounded (gradients of sigmoid, tanh): an error of the whole */
+    TOLERANCE_CANCELLING, /* the reference adds 1 to a number near -1 (gelu), or both subtract a
+                           * rounded y from 1 (gradients of sigmoid, tanh): an error of the whole */
     TOLERANCE_SUM,        /* sums of up to some hundred terms in another order: PyTorch's float32
                            * bias gradient of 162 terms is 6.3 of the whole from the truth (ours,
                            * summed wider, 0); Winograd's convolution with its transforms 4.6 */

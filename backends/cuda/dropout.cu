@@ -1,7 +1,7 @@
 /* dropout.cu: dropout and its gradient. Element i in row-major order is dropped if number i of the
- * stream is below p 2^32, whatever the memory layout is, as in backends/cpu/random/dropout.c. The kernel
- * is bound by memory if the layout is row-major; Philox takes some twenty instructions for each
- * element. */
+ * stream is below p 2^32, whatever the memory layout is, as in backends/cpu/random/dropout.c. The
+ * kernel is bound by memory if the layout is row-major; Philox takes some twenty instructions for
+ * each element. */
 #include "backends/cuda/cuda_priv.h"
 #include "backends/cuda/dtype.h"
 #include "backends/cuda/philox.h"

@@ -4,8 +4,8 @@
  * float, and then their distances from it. From these two it makes the sums of d and d*d, where
  * d = x - shift, in double, and adds them up in a fixed order. `shift` is the channel's first
  * value, so cancellation in the sums costs no more than double can spare (see
- * backends/cpu/norm/norm_priv.h). Within the sixteen values nothing cancels, whatever the mean is. So
- * the double unit, which is slow on some GPUs, has half an operation to do for each element.
+ * backends/cpu/norm/norm_priv.h). Within the sixteen values nothing cancels, whatever the mean is.
+ * So the double unit, which is slow on some GPUs, has half an operation to do for each element.
  *
  * Three ways through memory, chosen in norm.cu:
  *

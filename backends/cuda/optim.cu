@@ -1,6 +1,6 @@
-/* optim.cu: optimizer steps over lists of tensors, with the formulas of backends/cpu/optim/step_tmpl.h
- * in their order, so that float32 gives the same bits. The kernels are bound by memory: SGD with
- * momentum moves five values for each element, Adam seven. */
+/* optim.cu: optimizer steps over lists of tensors, with the formulas of
+ * backends/cpu/optim/step_tmpl.h in their order, so that float32 gives the same bits. The kernels
+ * are bound by memory: SGD with momentum moves five values for each element, Adam seven. */
 #include "backends/cuda/optim_lists.h"
 #include "lucid/attrs.h"
 

@@ -1,7 +1,7 @@
 /* random.cu: uniform, normal, randint and bernoulli. The numbers are those of
- * backends/cpu/random/random.c, which says which element takes which number of Philox. They are the same
- * to the last bit, except for normal in float64, where the C library's logarithm, sine and cosine
- * differ.
+ * backends/cpu/random/random.c, which says which element takes which number of Philox. They are the
+ * same to the last bit, except for normal in float64, where the C library's logarithm, sine and
+ * cosine differ.
  *
  * A thread makes a pack of neighbouring elements and stores it at once. float32 and wider types are
  * bound by memory, and 16-bit types by the integer products of Philox. */

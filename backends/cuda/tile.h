@@ -330,6 +330,29 @@ template <class T> struct tiles_of<T, true> {
 
 /* ---- the kernel ----------------------------------------------------------------------------- */
 
+/* Stores this thread's sums of the tile at (i0, j0): into `parts` where sums are split, [m,n] of
+ * one split and batch, otherwise into the result. */
+template <class P, class S>
+__device__ __forceinline__ void store_tile(const typename P::core &p, const S &tile, int64_t i0,
+                                           int64_t j0, compute_t<typename P::element> *parts)
+{
+#pragma unroll
+    for (int i = 0; i < S::rows; i++) {
+        int64_t at_i = i0 + S::row(i);
+        if (at_i >= p.m) continue;
+        spot o = p.c_row(at_i);
+#pragma unroll
+        for (int j = 0; j < S::columns; j++) {
+            int64_t at_j = j0 + S::column(j);
+            if (at_j >= p.n) continue;
+            if (parts)
+                parts[at_i * p.n + at_j] = tile.sum(i, j);
+            else
+                p.store(o, at_j, tile.sum(i, j));
+        }
+    }
+}
+
 template <class P, class S>
 __global__ void __launch_bounds__(tile_threads)
     multiply_tiles(P given, tiling t, compute_t<typename P::element> *parts)
@@ -382,22 +405,8 @@ __global__ void __launch_bounds__(tile_threads)
             tile.multiply(a_tile[now], b_tile[now]);
         }
         __syncthreads(); /* before the next piece of work fills the buffers */
-
-#pragma unroll
-        for (int i = 0; i < S::rows; i++) {
-            int64_t at_i = i0 + S::row(i);
-            if (at_i >= p.m) continue;
-            spot o = p.c_row(at_i);
-#pragma unroll
-            for (int j = 0; j < S::columns; j++) {
-                int64_t at_j = j0 + S::column(j);
-                if (at_j >= p.n) continue;
-                if (t.splits > 1)
-                    parts[((batch * t.splits + split) * p.m + at_i) * p.n + at_j] = tile.sum(i, j);
-                else
-                    p.store(o, at_j, tile.sum(i, j));
-            }
-        }
+        store_tile<P>(p, tile, i0, j0,
+                      t.splits > 1 ? parts + (batch * t.splits + split) * p.m * p.n : nullptr);
     }
 }
 

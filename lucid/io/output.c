@@ -69,7 +69,8 @@ static bool open_folder(luc_output *out)
     return out->folder >= 0 || failed(out, "open its folder");
 }
 
-/* A rename asks for the right to write into the folder only, and would replace whatever is there. */
+/* A rename asks for the right to write into the folder only, and would replace whatever is
+ * there. */
 static bool check_old(luc_output *out)
 {
     out->replaces = fstatat(out->folder, out->name, &out->old, AT_SYMLINK_NOFOLLOW) == 0;

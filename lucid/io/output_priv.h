@@ -16,8 +16,8 @@
 
 #include <sys/stat.h>
 
-/* A checksum of bytes that come in pieces of any sizes: Fletcher's, over words of 8 bytes. It takes a
- * small part of the time of writing, which a CRC does not. */
+/* A checksum of bytes that come in pieces of any sizes: Fletcher's, over words of 8 bytes. It takes
+ * a small part of the time of writing, which a CRC does not. */
 typedef struct luc_checksum {
     uint64_t size, first, second, word;
 } luc_checksum;

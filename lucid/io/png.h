@@ -6,8 +6,8 @@
  *     lucid_image_free(image);
  *
  * Colours are 0xRRGGBB. Coordinates are pixels from the top left corner of the picture; what lies
- * outside is cut off, however far away it is. Every function accepts a NULL image, which comes from an earlier error, and
- * does nothing then. One thread at a time may draw on a picture. */
+ * outside is cut off, however far away it is. Every function accepts a NULL image, which comes from
+ * an earlier error, and does nothing then. One thread at a time may draw on a picture. */
 #ifndef LUCID_IO_PNG_H
 #define LUCID_IO_PNG_H
 
@@ -47,8 +47,9 @@ LUCID_API void lucid_image_gray(lucid_image *image, int x, int y, int scale, con
                                 int width, int height);
 
 /* Writes a PNG file, beside `path` first and, when it has been read back, in its place. A file that
- * is there stays as it was on an error; one that is write-protected is not replaced; a symbolic link
- * stays one. False after an error: LUCID_ERR_IO, LUCID_ERR_MEMORY, or LUCID_ERR_ARGUMENT for a NULL. */
+ * is there stays as it was on an error; one that is write-protected is not replaced; a symbolic
+ * link stays one. False after an error: LUCID_ERR_IO, LUCID_ERR_MEMORY, or LUCID_ERR_ARGUMENT for a
+ * NULL. */
 LUCID_API bool lucid_image_write_png(const lucid_image *image, const char *path);
 
 LUCID_END_DECLS

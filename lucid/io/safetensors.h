@@ -20,8 +20,9 @@ typedef struct lucid_safetensors lucid_safetensors;
 
 /* Maps a file and checks its whole header: JSON without duplicate keys, dtypes, shapes, every
  * offset; the tensors must fill the file without gap or overlap. That takes memory of a few times
- * the header's size at most, and none before the header is known to be JSON. The file may be replaced
- * (by rename, as lucid_safetensors_write does) while it is open, but must not be cut short.
+ * the header's size at most, and none before the header is known to be JSON. The file may be
+ * replaced (by rename, as lucid_safetensors_write does) while it is open, but must not be cut
+ * short.
  * NULL after an error: LUCID_ERR_IO, LUCID_ERR_FORMAT, LUCID_ERR_MEMORY. */
 LUCID_API lucid_safetensors *lucid_safetensors_open(const char *path);
 /* Tensors that were taken from the file stay valid. NULL does nothing. */
@@ -56,14 +57,14 @@ LUCID_API const char *lucid_safetensors_metadata(const lucid_safetensors *file, 
 
 /* Writes n tensors, of any strides and device, and m strings of metadata (keys and values may be
  * NULL when m is 0). The header has them in the order given. The file is written beside `path`
- * under another name (.lucid-....tmp), forced to the disk, read back and renamed: at any moment `path`
- * is the old file or the whole new one. What killed processes left in the folder under such names is
- * removed first; what a running one writes is locked and stays. A file that is write-protected is not
- * replaced; one that is replaced keeps its permissions; a symbolic link stays one, also where the
- * file that it names does not exist yet. Names and metadata are UTF-8; any character but NUL.
- * False after an error, and while one is pending: nothing was changed then. Errors:
- * LUCID_ERR_ARGUMENT (a NULL, a name that is given twice, is not UTF-8 or is "__metadata__"),
- * LUCID_ERR_IO, LUCID_ERR_MEMORY. */
+ * under another name (.lucid-....tmp), forced to the disk, read back and renamed: at any moment
+ * `path` is the old file or the whole new one. What killed processes left in the folder under such
+ * names is removed first; what a running one writes is locked and stays. A file that is
+ * write-protected is not replaced; one that is replaced keeps its permissions; a symbolic link
+ * stays one, also where the file that it names does not exist yet. Names and metadata are UTF-8;
+ * any character but NUL. False after an error, and while one is pending: nothing was changed then.
+ * Errors: LUCID_ERR_ARGUMENT (a NULL, a name that is given twice, is not UTF-8 or is
+ * "__metadata__"), LUCID_ERR_IO, LUCID_ERR_MEMORY. */
 LUCID_API bool lucid_safetensors_write(const char *path, const char *const *names,
                                        lucid_tensor *const *tensors, int64_t n,
                                        const char *const *keys, const char *const *values,

@@ -215,8 +215,8 @@ static bool draw_legend(const frame *f)
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
-/* The range that the user gave. A logarithm cannot begin at 0, which y_min is where it is not given:
- * then the least value is where it begins, or the third power of ten below y_max. */
+/* The range that the user gave. A logarithm cannot begin at 0, which y_min is where it is not
+ * given: then the least value is where it begins, or the third power of ten below y_max. */
 static void fix_range(const lucid_panel *panel, double range[4])
 {
     range[3] = panel->y_max;

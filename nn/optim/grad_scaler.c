@@ -1,8 +1,8 @@
 /* grad_scaler.c: scaling losses and gradients.
  *
  * The scale is a number here and a 0-d tensor on every device that has met it: kernels read the
- * tensor, so that nothing waits and captured steps see its changes. What a kernel notes of gradients
- * that are not finite stays on the device until the step asks for it. */
+ * tensor, so that nothing waits and captured steps see its changes. What a kernel notes of
+ * gradients that are not finite stays on the device until the step asks for it. */
 #include "nn/optim/grad_scaler.h"
 #include "autograd/autograd.h"
 #include "autograd/node_priv.h"
@@ -50,7 +50,7 @@ static bool check(const lucid_grad_scaler *s, const char *op)
     return luc_raise(LUCID_ERR_ARGUMENT, op, "scaler: expected one, got NULL");
 }
 
-/* ---- numbers on devices ------------------------------------------------------------------------ */
+/* ---- numbers on devices ---------------------------------------------------------------------- */
 
 static void numbers_free(numbers *list)
 {
@@ -90,7 +90,7 @@ static bool any(const numbers *list)
     return found;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 /* The smallest normal float32: 1 / scale is finite, and no unit that flushes subnormal numbers
  * makes 0 of it. */
@@ -142,7 +142,7 @@ void lucid_grad_scaler_free(lucid_grad_scaler *s)
     luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
 }
 
-/* ---- scale ------------------------------------------------------------------------------------- */
+/* ---- scale ----------------------------------------------------------------------------------- */
 
 lucid_tensor *lucid_grad_scaler_scale(lucid_grad_scaler *s, lucid_tensor *loss)
 {
@@ -156,7 +156,7 @@ lucid_tensor *lucid_grad_scaler_scale(lucid_grad_scaler *s, lucid_tensor *loss)
     return scale ? lucid_mul(loss, scale) : NULL;
 }
 
-/* ---- unscale_ ----------------------------------------------------------------------------------- */
+/* ---- unscale_ -------------------------------------------------------------------------------- */
 
 static record *find(const lucid_grad_scaler *s, const lucid_optimizer *opt)
 {
@@ -259,7 +259,7 @@ bool lucid_grad_scaler_unscale_(lucid_grad_scaler *s, lucid_optimizer *opt)
     return unscale(s, r);
 }
 
-/* ---- step, update ------------------------------------------------------------------------------- */
+/* ---- step, update ---------------------------------------------------------------------------- */
 
 bool lucid_grad_scaler_step(lucid_grad_scaler *s, lucid_optimizer *opt)
 {
@@ -330,7 +330,7 @@ bool lucid_grad_scaler_update(lucid_grad_scaler *s)
     return adapt(s, found);
 }
 
-/* ---- what it is set to --------------------------------------------------------------------------- */
+/* ---- what it is set to ----------------------------------------------------------------------- */
 
 double lucid_grad_scaler_get_scale(const lucid_grad_scaler *s)
 {
@@ -379,7 +379,7 @@ bool lucid_grad_scaler_set_options(lucid_grad_scaler *s, const lucid_grad_scaler
     return true;
 }
 
-/* ---- state -------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static bool put_double(lucid_state_dict *d, const char *name, double value)
 {

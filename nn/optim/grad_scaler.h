@@ -40,7 +40,8 @@ typedef struct lucid_grad_scaler_options {
 LUCID_DEFAULTS(lucid_grad_scaler, .init_scale = 65536, .growth_factor = 2, .backoff_factor = 0.5,
                .growth_interval = 2000, .enabled = true);
 
-/* A new one, the caller's to lucid_grad_scaler_free. options NULL: the defaults. NULL on an error. */
+/* A new one, the caller's to lucid_grad_scaler_free. options NULL: the defaults. NULL on an
+ * error. */
 LUCID_API lucid_grad_scaler *lucid_grad_scaler_new(const lucid_grad_scaler_options *options);
 LUCID_API void lucid_grad_scaler_free(lucid_grad_scaler *scaler);
 /* optim_GradScaler();  optim_GradScaler(.init_scale = 1024, .enabled = dtype == LUCID_F16) */
@@ -56,7 +57,8 @@ LUCID_API lucid_tensor *lucid_grad_scaler_scale(lucid_grad_scaler *scaler, lucid
 LUCID_API bool lucid_grad_scaler_unscale_(lucid_grad_scaler *scaler, lucid_optimizer *optimizer);
 /* lucid_step(optimizer), unless a gradient is not finite. To know, it waits for the device: the one
  * time that it is waited for. True also where the step was left out; false after an error: a second
- * time before update, no gradient at all, a failure of the step. Refused while an error is pending. */
+ * time before update, no gradient at all, a failure of the step. Refused while an error is
+ * pending. */
 LUCID_API bool lucid_grad_scaler_step(lucid_grad_scaler *scaler, lucid_optimizer *optimizer);
 /* Was the last step of this optimizer left out? */
 LUCID_API bool lucid_grad_scaler_skipped(const lucid_grad_scaler *scaler,
@@ -83,8 +85,8 @@ LUCID_API bool lucid_grad_scaler_set_options(lucid_grad_scaler *scaler,
  * "_growth_tracker", 0-d on the CPU; nothing where the scaler is not enabled. The caller's to
  * lucid_state_dict_free. */
 LUCID_API lucid_state_dict *lucid_grad_scaler_state_dict(const lucid_grad_scaler *scaler);
-/* Takes such a state over; a scaler that is not enabled ignores it. Where it is refused, nothing has
- * changed. */
+/* Takes such a state over; a scaler that is not enabled ignores it. Where it is refused, nothing
+ * has changed. */
 LUCID_API bool lucid_grad_scaler_load_state_dict(lucid_grad_scaler *scaler,
                                                  const lucid_state_dict *state);
 

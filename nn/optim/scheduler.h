@@ -41,8 +41,8 @@ typedef struct lucid_cosine_lr_options {
     double eta_min LUCID_DEFAULT(0); /* the lowest learning rate */
 } lucid_cosine_lr_options;
 LUCID_DEFAULTS(lucid_cosine_lr, .eta_min = 0);
-/* Half a cosine from the learning rates as they are down to eta_min in t_max >= 1 steps (and up again
- * after them, to the initial rates): Loshchilov and Hutter, 2017, without restarts. */
+/* Half a cosine from the learning rates as they are down to eta_min in t_max >= 1 steps (and up
+ * again after them, to the initial rates): Loshchilov and Hutter, 2017, without restarts. */
 LUCID_API lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *optimizer,
                                                            int64_t t_max,
                                                            const lucid_cosine_lr_options *options);

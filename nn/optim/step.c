@@ -176,7 +176,8 @@ static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin, i
     return true;
 }
 
-/* The first parameter with a gradient that lies elsewhere than all before it; n when none is left. */
+/* The first parameter with a gradient that lies elsewhere than all before it; n when none is
+ * left. */
 static size_t next_place(const luc_optim_group *g, size_t from)
 {
     for (size_t i = from; i < g->n; i++) {

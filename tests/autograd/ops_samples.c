@@ -1,5 +1,6 @@
-/* ops_samples.c: every operator, shown by its own samples: shapes, derivatives, layouts, CPU levels,
- * what is recorded and what is kept. A new operator is tested by this file without a change to it. */
+/* ops_samples.c: every operator, shown by its own samples: shapes, derivatives, layouts, CPU
+ * levels, what is recorded and what is kept. A new operator is tested by this file without a change
+ * to it. */
 #include "samples.h"
 
 #include "backends/cpu/levels_priv.h"
@@ -316,8 +317,8 @@ Test(ops_samples, every_level_agrees_with_the_reference)
     for_all_samples(check_levels);
 }
 
-/* Where an operator has both a kernel and a form in other operators, as backends without that kernel
- * use it, they agree. */
+/* Where an operator has both a kernel and a form in other operators, as backends without that
+ * kernel use it, they agree. */
 static void check_compose(const lucid_op *op, const lucid_sample *s)
 {
     lucid_tensor *in[LUCID_MAX_INPUTS], *want[LUCID_MAX_OUTPUTS], *got[LUCID_MAX_OUTPUTS];

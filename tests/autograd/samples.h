@@ -140,7 +140,8 @@ static inline uint32_t differentiable_outputs(const lucid_op *op, const lucid_sa
     return found;
 }
 
-/* The gradients of all inputs (NULL where there is none) from all differentiable outputs at once. */
+/* The gradients of all inputs (NULL where there is none) from all differentiable outputs at
+ * once. */
 static inline bool gradients(const lucid_op *op, const lucid_sample *s, lucid_tensor *const *in,
                              lucid_tensor *const *out, lucid_tensor **grads)
 {

@@ -226,7 +226,7 @@ Test(autocast, in_place_is_left_alone)
     EXPECT_VALUES(f, 0, 0, {3, 3, 3, 3});
 }
 
-/* ---- batch normalisation: x in 16 bits, everything else in float32 ----------------------------- */
+/* ---- batch normalisation: x in 16 bits, everything else in float32 --------------------------- */
 
 Test(autocast, batch_norm_keeps_its_state_in_float32)
 {
@@ -437,7 +437,7 @@ Test(autocast, two_backwards_through_one_cast)
     EXPECT_VALUES(lucid_tensor_grad(w), 0, 0, {2, 2, 2, 2});
 }
 
-/* ---- operators of the program's own ------------------------------------------------------------ */
+/* ---- operators of the program's own ---------------------------------------------------------- */
 
 static lucid_dtype seen; /* by the kernel */
 
@@ -485,7 +485,7 @@ Test(autocast, own_operators)
                  "own: x: expected a tensor");
 }
 
-/* ---- deterministic ----------------------------------------------------------------------------- */
+/* ---- deterministic --------------------------------------------------------------------------- */
 
 Test(deterministic, operators_without_such_a_form_are_refused)
 {
@@ -508,7 +508,7 @@ Test(deterministic, operators_without_such_a_form_are_refused)
     cr_expect(lucid_apply(&own, &x, 1, NULL));
 }
 
-/* ---- memory runs out --------------------------------------------------------------------------- */
+/* ---- memory runs out ------------------------------------------------------------------------- */
 
 static bool train_once(void)
 {

@@ -78,7 +78,8 @@ Test(hooks, each_output_and_each_tensor_its_own, .init = hooks_setup)
     cr_expect_str_eq(seen, "k2 h40 x240 ");
 }
 
-/* retain_grad sees what the hooks made of the gradient, wherever they were added (PyTorch's rule). */
+/* retain_grad sees what the hooks made of the gradient, wherever they were added (PyTorch's
+ * rule). */
 Test(hooks, retain_grad_comes_last, .init = hooks_setup)
 {
     lucid_tensor *x = OWN_LEAF((1), 3), *h = own_square(x);

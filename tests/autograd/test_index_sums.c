@@ -1,6 +1,6 @@
-/* test_index_sums.c: sums by an index, the gradients of index_select, gather and overlapping views: a
- * place that is named thousands of times neither stalls in 16 bits nor loses float32's digits; and
- * joining any number of tensors. */
+/* test_index_sums.c: sums by an index, the gradients of index_select, gather and overlapping views:
+ * a place that is named thousands of times neither stalls in 16 bits nor loses float32's digits;
+ * and joining any number of tensors. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "lucid/device.h"
@@ -100,7 +100,7 @@ Test(index_sums, rows_of_any_length)
     }
 }
 
-/* ---- joining any number of tensors ---------------------------------------------------------------- */
+/* ---- joining any number of tensors ----------------------------------------------------------- */
 
 enum { TENSORS = 700 };
 
@@ -131,7 +131,7 @@ Test(index_sums, cat_and_stack_take_any_number)
     EXPECT_ERROR(lucid_stack(all, TENSORS, 0), LUCID_ERR_ARGUMENT, "got [3] for tensor 690");
 }
 
-/* ---- sizes that overflow -------------------------------------------------------------------------- */
+/* ---- sizes that overflow --------------------------------------------------------------------- */
 
 Test(index_sums, sizes_that_overflow_are_refused)
 {

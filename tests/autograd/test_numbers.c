@@ -1,6 +1,6 @@
-/* test_numbers.c: numbers that operators are given: those that a dtype cannot hold, or only roughly,
- * those of dimensions, windows and memory formats, random ones in place. Where PyTorch takes the same program it
- * gives the same results. */
+/* test_numbers.c: numbers that operators are given: those that a dtype cannot hold, or only
+ * roughly, those of dimensions, windows and memory formats, random ones in place. Where PyTorch
+ * takes the same program it gives the same results. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "lucid/random.h"

@@ -4,7 +4,8 @@
 #include "lucid/attrs.h"
 #include "tests/testing.h"
 
-/* Every integer type, with padding, dilation and an index: float64's pooling of the same numbers. */
+/* Every integer type, with padding, dilation and an index: float64's pooling of the same
+ * numbers. */
 static void check_integers(lucid_dtype dtype, double low)
 {
     lucid_max_pool2d_options options[3];

@@ -35,7 +35,7 @@ AREA(matrix, 160)
 AREA(spatial, 170)
 AREA(loss, 190)
 
-/* ---- promotion: the dtype of every pair, 0-d tensors and numbers among them ---------------------- */
+/* ---- promotion: the dtype of every pair, 0-d tensors and numbers among them ------------------ */
 
 typedef lucid_tensor *(*binary_fn)(lucid_tensor *, lucid_tensor *);
 

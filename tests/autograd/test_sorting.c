@@ -1,4 +1,5 @@
-/* test_sorting.c: sort, argsort and topk as a program calls them: what comes out, gradients, errors. */
+/* test_sorting.c: sort, argsort and topk as a program calls them: what comes out, gradients,
+ * errors. */
 #include "autograd/ops.h"
 #include "lucid/lucid.h"
 #include "tests/testing.h"

@@ -131,7 +131,8 @@ static inline void array_set(array *a, int64_t i, double x)
     }
 }
 
-/* Nothing was written but elements: the bytes between and around them are as array_new left them. */
+/* Nothing was written but elements: the bytes between and around them are as array_new left
+ * them. */
 static inline bool array_gaps_intact(const array *a)
 {
     size_t size = lucid_dtype_size(a->view.dtype);

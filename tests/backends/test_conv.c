@@ -61,7 +61,8 @@ static int64_t span(const luc_conv2d_params *p, operand which)
     }
 }
 
-/* One pass; a and b are its inputs, out n numbers. Workspace is asked for with `ask` threads set. */
+/* One pass; a and b are its inputs, out n numbers. Workspace is asked for with `ask` threads
+ * set. */
 static void run_once(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
                      const luc_conv_epilogue *then, float *out, float *out_bias, int64_t n, int ask,
                      int threads)
@@ -316,8 +317,8 @@ Test(conv, pointwise_weight_gradient_of_planes)
     every_level(pointwise_weight_planes);
 }
 
-/* A NaN and an infinity of theirs reach exactly the weights that see them; nothing has to be aligned,
-   and weights may lie in any order. */
+/* A NaN and an infinity in x and in the gradient reach exactly the weights that see them. Nothing
+   has to be aligned, and weights may lie in any order. */
 static void special_pointwise_weight_planes(void)
 {
     luc_conv2d_params p = shape(2, 17, 5, 7, 33, 1, 1, 0, 1, 1);
@@ -746,8 +747,8 @@ Test(conv, zero_sizes)
     every_level(zero_sizes);
 }
 
-/* No images, no channels to read or none to write: there is nothing to do, in any memory format, and
-   what is the sum of nothing is 0. */
+/* Without images, without input channels or without output channels nothing is computed, in any
+   memory format, and an empty sum is 0. */
 static void empty(luc_conv2d_params p)
 {
     static float x[2 * 3 * 156], w[4 * 3 * 9], y[2 * 4 * 156];

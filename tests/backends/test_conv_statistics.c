@@ -143,8 +143,8 @@ Test(conv_statistics, winograd)
     every_level(winograd);
 }
 
-/* A mean of ten thousand deviations, a pixel far from all others where a part begins, a channel that
-   is constant: nothing is lost. */
+/* The statistics lose no digits where the mean is ten thousand deviations, where a pixel far from
+   all others begins a part, and where a channel is constant. */
 static void far_from_zero(void)
 {
     for (int k = 1; k <= 3; k += 2) {
@@ -164,8 +164,8 @@ Test(conv_statistics, far_from_zero)
     every_level(far_from_zero);
 }
 
-/* Winograd's blocks go beyond the image, where numbers may be large that are none of the result: here
-   filters that take differences see half of a bright image. */
+/* Winograd's blocks extend beyond the image, where they may compute large numbers that are not part
+   of the result: here filters that take differences see half of a bright image. */
 static void beyond_the_edge(void)
 {
     for (int64_t size = 35; size <= 37; size++) {

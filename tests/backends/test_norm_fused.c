@@ -132,8 +132,8 @@ Test(norm_fused, the_bits_of_one_after_the_other)
                 }
 }
 
-/* Arrays that leave the cache together: outputs, and the gradient of the residual, are written around
- * it. */
+/* Arrays that leave the cache together: outputs, and the gradient of the residual, are written
+ * around it. */
 Test(norm_fused, large_ones_equal_what_is_applied_apart)
 {
     FOR_LEVELS

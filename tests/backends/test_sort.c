@@ -1,5 +1,5 @@
-/* Sorting at every CPU level against a comparison of the numbers themselves: dtypes, layouts, sizes on
- * both sides of every change of method, equals, NaN, infinities and zeros of both signs. */
+/* Sorting at every CPU level against a comparison of the numbers themselves: dtypes, layouts, sizes
+ * on both sides of every change of method, equals, NaN, infinities and zeros of both signs. */
 #include "kernel_call.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
-/* device_call.h: calling one kernel of the CUDA backend on plain arrays of any layout, and the CPU's
- * on the same. */
+/* device_call.h: calling one kernel of the CUDA backend on plain arrays of any layout, and the
+ * CPU's on the same. */
 #ifndef TESTS_CUDA_DEVICE_CALL_H
 #define TESTS_CUDA_DEVICE_CALL_H
 

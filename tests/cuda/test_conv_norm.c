@@ -1,6 +1,6 @@
-/* test_conv_norm.c: convolution, batch normalisation with running statistics, residual and ReLU as one
- * operator on CUDA: at sizes of several tiles, by each of the ways it is done. The CPU in float64 is
- * the measure. */
+/* test_conv_norm.c: convolution, batch normalisation with running statistics, residual and ReLU as
+ * one operator on CUDA: at sizes of several tiles, by each of the ways it is done. The CPU in
+ * float64 is the measure. */
 #include "cuda_testing.h"
 #include "tests/autograd/samples.h"
 
@@ -111,8 +111,8 @@ Test(conv_norm, like_the_cpu)
     check_all();
 }
 
-/* What goes around the library: odd channels stand for one that takes the whole graph, even ones for
- * one that leaves what follows to lucid's kernel. */
+/* What goes around the library: odd channels stand for one that takes the whole graph, even ones
+ * for one that leaves what follows to lucid's kernel. */
 Test(conv_norm, around_the_library)
 {
     if (!is_emulated()) cr_skip_test("the library itself runs here");

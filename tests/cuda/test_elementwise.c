@@ -1,5 +1,5 @@
-/* Elementwise operations on the device against the CPU's: every dtype, special numbers, layouts that
- * differ, broadcast inputs, in place. */
+/* Elementwise operations on the device against the CPU's: every dtype, special numbers, layouts
+ * that differ, broadcast inputs, in place. */
 #include "device_call.h"
 
 CUDA_SUITE(elementwise);
@@ -81,7 +81,8 @@ static lucid_dtype result_of(lucid_op_id op, lucid_dtype dtype)
     return is_bool ? LUCID_BOOL : dtype;
 }
 
-/* Both sides on the same inputs; out_layout is the output's. Where one has no kernel, neither has. */
+/* Both sides on the same inputs; out_layout is the output's. Where one has no kernel, neither
+ * has. */
 static void compare(const operation *o, lucid_dtype dtype, array *const *in, int n_in,
                     array_layout out_layout, const char *what)
 {

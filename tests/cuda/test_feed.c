@@ -93,7 +93,8 @@ Test(feed, resident_on_the_cpu)
                  "data_Loader: workers: expected 0 with .resident");
 }
 
-/* Batches are handed over without waiting: the memory of one is not filled while it is worked on. */
+/* Batches are handed over without waiting: the memory of one is not filled while it is worked
+ * on. */
 Test(feed, work_that_is_still_queued_sees_its_own_batch)
 {
     lucid_loader *l = data_Loader(numbers(), .device = lucid_cuda(0), .batch_size = 5);

@@ -138,8 +138,8 @@ Test(index, joined)
     }
 }
 
-/* Thousands of ones at one place, in each way that the kernels have: nothing stalls, and everything is
- * rounded once. The last one has more places than a thread each would look for. */
+/* Thousands of ones at one place, in each way that the kernels have: nothing stalls, and everything
+ * is rounded once. The last one has more places than a thread each would look for. */
 Test(index, long_sums_do_not_stall)
 {
     static const lucid_dtype dtypes[] = {LUCID_BF16, LUCID_F16, LUCID_F32};

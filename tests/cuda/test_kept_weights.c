@@ -1,5 +1,5 @@
-/* test_kept_weights.c: copies of weights in channels_last memory, which stay from call to call where a
- * library wants them so. The emulator has a stand-in for the library. */
+/* test_kept_weights.c: copies of weights in channels_last memory, which stay from call to call
+ * where a library wants them so. The emulator has a stand-in for the library. */
 #include "cuda_testing.h"
 
 #include "autograd/autograd.h"

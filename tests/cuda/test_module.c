@@ -1,5 +1,5 @@
-/* test_module.c: whole modules on the device: moved there and back, saved and loaded, trained beside
- * the CPU. */
+/* test_module.c: whole modules on the device: moved there and back, saved and loaded, trained
+ * beside the CPU. */
 #include "small_net.h"
 
 #include <unistd.h>

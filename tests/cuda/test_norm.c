@@ -1,7 +1,7 @@
 /* test_norm.c: batch normalisation on the device against the CPU, in every way that it goes through
  * memory: channels held in shared memory, runs and lanes of several blocks, any strides; with ReLU,
- * with a residual, in training and with running statistics. BatchNorm's numbered cases are run on the
- * device by the programs cuda-batchnorm_cases_*. */
+ * with a residual, in training and with running statistics. BatchNorm's numbered cases are run on
+ * the device by the programs cuda-batchnorm_cases_*. */
 #include "cuda_testing.h"
 #include "tests/tolerance.h"
 

@@ -1,6 +1,6 @@
-/* test_products.c: matmul, linear and the convolutions on CUDA at sizes that the samples do not have:
- * several tiles with odd ends, split sums, groups, strides, layouts, views. The CPU in float64 is the
- * measure. */
+/* test_products.c: matmul, linear and the convolutions on CUDA at sizes that the samples do not
+ * have: several tiles with odd ends, split sums, groups, strides, layouts, views. The CPU in
+ * float64 is the measure. */
 #include "cuda_testing.h"
 #include "tests/autograd/samples.h"
 
@@ -281,7 +281,8 @@ Test(products, conv2d_views)
 {
     convolutions(inner, transposed, 1);
 }
-/* What goes around a library that wants channels_last memory: copies there and back, and the bias. */
+/* What goes around a library that wants channels_last memory: copies there and back, and the
+ * bias. */
 Test(products, conv2d_brought_to_channels_last)
 {
     if (!is_emulated()) cr_skip_test("the library itself runs here");

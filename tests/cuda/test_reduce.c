@@ -1,5 +1,5 @@
-/* test_reduce.c: reductions on CUDA: sizes around a warp and a block, several blocks, split results,
- * any layout and mask, NaN and infinities, ties, nothing at all. */
+/* test_reduce.c: reductions on CUDA: sizes around a warp and a block, several blocks, split
+ * results, any layout and mask, NaN and infinities, ties, nothing at all. */
 #include "both.h"
 
 CUDA_SUITE(reduce);

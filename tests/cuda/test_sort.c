@@ -1,6 +1,6 @@
-/* test_sort.c: sort, argsort and topk on CUDA against the CPU: every dtype, rows on both sides of every
- * change of method, equals, NaN, infinities and zeros of both signs, layouts. There is one right result:
- * all of it is compared to the bit. */
+/* test_sort.c: sort, argsort and topk on CUDA against the CPU: every dtype, rows on both sides of
+ * every change of method, equals, NaN, infinities and zeros of both signs, layouts. There is one
+ * right result: all of it is compared to the bit. */
 #include "both.h"
 
 CUDA_SUITE(sort);

@@ -4,9 +4,9 @@
  *     fuzz_api CALLS [SEED]     random calls: NULL, huge, negative, NaN, wrong ranks and dtypes
  *     fuzz_api one NAME [SEED]  a thousand random calls of one function, in this process
  *
- * api_calls.h is written from the headers by api.awk. Calls run in child processes, a batch each: one
- * that dies, or takes too long, is reported by the function's name, and the rest goes on. Ends with 1
- * when there was any. */
+ * api_calls.h is written from the headers by api.awk. Calls run in child processes, a batch each:
+ * one that dies, or takes too long, is reported by the function's name, and the rest goes on. Ends
+ * with 1 when there was any. */
 #define _GNU_SOURCE
 #include "api_values.h"
 

@@ -64,7 +64,7 @@ Test(device, a_plugin_that_is_missing_says_so)
     cr_expect(lucid_live().tensors == 0);
 }
 
-/* ---- a backend of the test's own: memory that the host must not touch without copy() ------------- */
+/* ---- a backend of the test's own: memory that the host must not touch without copy() --------- */
 
 static struct {
     int allocated, freed, copies, kernels, synchronised;
@@ -72,7 +72,8 @@ static struct {
     bool out_of_memory, copy_fails;
 } fake;
 
-/* Device addresses are off by so much: a host that dereferences one of them crashes or reads rot. */
+/* Device addresses are off by so much: a host that dereferences one of them crashes or reads
+ * rot. */
 #define SHIFT ((uintptr_t)1 << 46)
 
 static void *to_device(void *p)
@@ -245,7 +246,7 @@ Test(backend, failures_come_through)
                  "eye: no kernel for float32 on cuda:0");
 }
 
-/* ---- switches ---------------------------------------------------------------------------------- */
+/* ---- switches -------------------------------------------------------------------------------- */
 
 static int told[LUCID_SWITCH_COUNT], tellings;
 

@@ -191,7 +191,7 @@ Test(memory, devices_that_are_not_there)
     cr_expect(lucid_error_code() == LUCID_OK);
 }
 
-/* ---- failing allocations ---------------------------------------------------------------------- */
+/* ---- failing allocations --------------------------------------------------------------------- */
 
 static bool program(void)
 {
@@ -280,7 +280,7 @@ Test(memory, pools_give_distinct_memory_of_every_size)
     luc_pool_release_thread();
 }
 
-/* ---- threads ------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 enum { OBJECTS = 2000 };
 
@@ -338,7 +338,7 @@ Test(memory, threads_at_once)
     cr_expect(now().reserved_bytes == base, "%zu", now().reserved_bytes);
 }
 
-/* ---- the end -------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static int clean_program(void)
 {

@@ -3,7 +3,8 @@
 #include "tests/reference/vectors.h"
 #include "tests/testing.h"
 
-/* The same elements with the dimensions in reverse order in memory, and a gap after each element. */
+/* The same elements with the dimensions in reverse order in memory, and a gap after each
+ * element. */
 static lucid_tensor *strided_copy(const lucid_tensor *t)
 {
     lucid_meta meta;

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-/* ---- Philox: a reference of our own, held against the known answers of Random123 ---------------- */
+/* ---- Philox: a reference of our own, held against the known answers of Random123 ------------- */
 
 static void reference(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -55,7 +55,7 @@ Test(random, known_answers)
     }
 }
 
-/* ---- the generator ------------------------------------------------------------------------------- */
+/* ---- the generator --------------------------------------------------------------------------- */
 
 Test(random, own_generator)
 {
@@ -147,7 +147,7 @@ Test(random, the_state_moves_by_the_count)
     cr_expect(lucid_get_rng_state().offset == offset);
 }
 
-/* ---- distributions ---------------------------------------------------------------------------------- */
+/* ---- distributions --------------------------------------------------------------------------- */
 
 enum { MANY = 400000 };
 

@@ -131,7 +131,7 @@ Test(tensor, names)
     cr_expect(lucid_set_name(t, NULL) && strcmp(lucid_name(t), "") == 0);
 }
 
-/* ---- memory of the caller's ------------------------------------------------------------------- */
+/* ---- memory of the caller's ------------------------------------------------------------------ */
 
 typedef struct counted {
     int calls;
@@ -198,7 +198,7 @@ Test(tensor, from_blob_of_nothing)
     cr_expect(c.calls == 1);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static const lucid_dtype all_dtypes[] = {LUCID_F32, LUCID_F64, LUCID_F16, LUCID_BF16,
                                          LUCID_I64, LUCID_I32, LUCID_U8,  LUCID_BOOL};
@@ -289,7 +289,7 @@ Test(tensor, allclose)
     cr_expect(!lucid_allclose(a, lucid_values((1), 1), 1, 1, false));
 }
 
-/* ---- threads ------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 enum { ROUNDS = 20000 };
 

@@ -4,7 +4,7 @@
 
 TEST_SUITE_ON_DEVICE(batchnorm);
 
-/* ---- 1 to 3: what is normalised with, what is tracked ----------------------------------------- */
+/* ---- 1 to 3: what is normalised with, what is tracked ---------------------------------------- */
 
 static void case01(bn_run r)
 {

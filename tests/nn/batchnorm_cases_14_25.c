@@ -218,7 +218,7 @@ Test(batchnorm, case18_counter_stays_int64)
     lucid_module_free(m);
 }
 
-/* ---- 19 to 22: layouts and what is given ------------------------------------------------------ */
+/* ---- 19 to 22: layouts and what is given ----------------------------------------------------- */
 
 static void same_as_contiguous(bn_run r, const char *layout)
 {
@@ -334,7 +334,7 @@ Test(batchnorm, case22_what_is_absent)
     EXPECT_ERROR(lucid_batch_norm(x, .running_var = one), LUCID_ERR_ARGUMENT, "running_mean");
 }
 
-/* ---- 23 to 25: sizes and eps ------------------------------------------------------------------ */
+/* ---- 23 to 25: sizes and eps ----------------------------------------------------------------- */
 
 static double formula(int64_t i)
 {

@@ -1,6 +1,6 @@
 /* Second derivatives of batch_norm, and the first ones beside them, against their formulas in long
- * double: constant channels, channels far from zero, every dtype, layout and form of the call: cases
- * 10 to 13 and 26 of BatchNorm's list. */
+ * double: constant channels, channels far from zero, every dtype, layout and form of the call:
+ * cases 10 to 13 and 26 of BatchNorm's list. */
 #include "tests/nn/batchnorm.h"
 
 TEST_SUITE_ON_DEVICE(batchnorm);

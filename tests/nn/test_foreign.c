@@ -1,4 +1,5 @@
-/* Files that other programs write: tensors that lucid cannot hold, and tied weights written once. */
+/* Files that other programs write: tensors that lucid cannot hold, and tied weights written
+ * once. */
 #include "tests/lucid/io/files.h"
 
 #include "lucid/lucid.h"
@@ -133,7 +134,8 @@ Test(foreign, tied_weights_that_are_written_once)
     /* lucid's own files hold both. */
     cr_expect(lucid_save(m, files_path("g")) && lucid_load(m, files_path("g")), "%s",
               lucid_error());
-    /* A name that is nobody's is missing as ever; so is one of two equal tensors that are not tied. */
+    /* A name that is nobody's is missing as ever; so is one of two equal tensors that are not
+     * tied. */
     EXPECT_ERROR(lucid_load(m, make(ONCE("third"), 32)), LUCID_ERR_FORMAT,
                  "missing: first.weight, first.bias, second.weight, second.bias");
     lucid_module *apart = nn_Sequential(nn_Linear(3, 2), nn_Linear(3, 2));
@@ -145,7 +147,8 @@ Test(foreign, tied_weights_that_are_written_once)
 
 /* ---- many names ------------------------------------------------------------------------------ */
 
-/* Looking a name up does not go through all of them: a file of many tensors loads in linear time. */
+/* Looking a name up does not go through all of them: a file of many tensors loads in linear
+ * time. */
 Test(foreign, many_names, .timeout = 60)
 {
     LUCID_SCOPE;

@@ -480,8 +480,8 @@ Test(fusion, a_convolution_stays_apart_where_it_must)
     lucid_module_free(m);
 }
 
-/* Mixed precision reaches into what was folded: the dtype and, to its rounding, the numbers are those
- * of the modules one by one. */
+/* Mixed precision reaches into what was folded: the dtype and, to its rounding, the numbers are
+ * those of the modules one by one. */
 Test(fusion, a_folded_convolution_obeys_autocast)
 {
     for (int added = 0; added < 3; added++) {
@@ -755,7 +755,8 @@ Test(fusion, statistics_by_name)
                  LUCID_ERR_ARGUMENT, "batch_norm: mean: expected float64 [2]");
 }
 
-/* Means of ten thousand deviations, and a channel that is constant: as accurate as a BatchNorm alone. */
+/* Means of ten thousand deviations, and a channel that is constant: as accurate as a BatchNorm
+ * alone. */
 Test(fusion, statistics_of_a_convolution_far_from_zero)
 {
     for (int kernel = 1; kernel <= 3; kernel += 2) {

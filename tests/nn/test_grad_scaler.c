@@ -1,4 +1,5 @@
-/* The gradient scaler: PyTorch's sequences, every optimizer, clipping, state, and what is refused. */
+/* The gradient scaler: PyTorch's sequences, every optimizer, clipping, state, and what is
+ * refused. */
 #include "lucid/lucid.h"
 #include "tests/reference/vectors.h"
 #include "tests/testing.h"
@@ -29,7 +30,7 @@ static void backward(lucid_grad_scaler *s, lucid_tensor *p, double value)
     cr_assert(lucid_backward(lucid_grad_scaler_scale(s, loss)), "%s", lucid_error());
 }
 
-/* ---- beside PyTorch ---------------------------------------------------------------------------- */
+/* ---- beside PyTorch -------------------------------------------------------------------------- */
 
 static lucid_tensor *stored(const vectors *v, const char *name, const char *role)
 {
@@ -144,7 +145,7 @@ Test(grad_scaler, a_gradient_that_overflows_when_unscaled_leaves_the_step_out)
     }
 }
 
-/* ---- with everything else ---------------------------------------------------------------------- */
+/* ---- with everything else -------------------------------------------------------------------- */
 
 /* Powers of two change nothing: each optimizer does to the bit what it does without a scaler. */
 Test(grad_scaler, every_optimizer_steps_as_without_it)
@@ -297,7 +298,7 @@ Test(grad_scaler, small_gradients_survive_float16)
     lucid_grad_scaler_free(s);
 }
 
-/* ---- options and state ------------------------------------------------------------------------- */
+/* ---- options and state ----------------------------------------------------------------------- */
 
 Test(grad_scaler, options_and_scale)
 {
@@ -369,7 +370,7 @@ Test(grad_scaler, state)
     lucid_optimizer_free(opt);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 Test(grad_scaler, order_of_calls)
 {
@@ -425,7 +426,7 @@ Test(grad_scaler, bad_arguments)
     lucid_grad_scaler_free(s);
 }
 
-/* ---- memory runs out --------------------------------------------------------------------------- */
+/* ---- memory runs out ------------------------------------------------------------------------- */
 
 static bool train(void)
 {

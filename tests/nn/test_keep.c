@@ -1,5 +1,5 @@
-/* test_keep.c: packed weights that convolutions keep in inference are those of the weights as they are,
- * and go with them. */
+/* test_keep.c: packed weights that convolutions keep in inference are those of the weights as they
+ * are, and go with them. */
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"

@@ -1,4 +1,5 @@
-/* ResNets: names and sizes as torchvision has them, and a trained ResNet-20 against float64 logits. */
+/* ResNets: names and sizes as torchvision has them, and a trained ResNet-20 against float64
+ * logits. */
 #include "backends/cpu/levels_priv.h"
 #include "tests/testing.h"
 #include "tests/tolerance.h"
@@ -84,7 +85,8 @@ Test(resnet, prints_like_torchvision)
 {
     static const char text[] =
         "    (0): BasicBlock(\n"
-        "      (conv1): Conv2d(64, 128, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), bias=False)\n"
+        "      (conv1): Conv2d(64, 128, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), "
+        "bias=False)\n"
         "      (bn1): BatchNorm2d(128, eps=1e-05, momentum=0.1, affine=True, "
         "track_running_stats=True)\n"
         "      (relu): ReLU(inplace=True)\n"

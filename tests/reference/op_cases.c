@@ -129,8 +129,8 @@ static double rounded(double x, lucid_dtype dtype)
 }
 
 /* Where lucid's gradient is another than PyTorch's, on purpose: max and min over a dimension share
- * it among equal extremes, as over all dimensions, instead of choosing one; and where the extreme is
- * NaN it goes to the NaNs, not to nowhere. */
+ * it among equal extremes, as over all dimensions, instead of choosing one; and where the extreme
+ * is NaN it goes to the NaNs, not to nowhere. */
 static bool shares_among_equals(const char *name)
 {
     static const char *const cases[] = {"max_1_ties", "min_1_ties", "max_1_nan",  "min_1_nan",

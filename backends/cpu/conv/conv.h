@@ -35,10 +35,11 @@ typedef enum {
 typedef enum {
     LUC_CONV_AUTO,   /* the faster of the next two, which the shape decides */
     LUC_CONV_DIRECT, /* plain sums of products */
-    LUC_CONV_WINOGRAD, /* if the kernel is 3x3 with stride 1, else direct; see winograd_transforms.h. The
-                           error is about twice that of direct sums (measured, relative to the sum
-                           of absolute terms: 4e-7 and 2e-7), and a NaN or infinity makes NaN of all
-                           4x4 outputs that are computed together */
+    /* Winograd's transforms (winograd_transforms.h) where the kernel is 3x3 with stride 1, else
+       direct. The error is about twice that of direct sums (measured, relative to the sum of
+       absolute terms: 4e-7 and 2e-7), and a NaN or infinity makes NaN of all 4x4 outputs that are
+       computed together. */
+    LUC_CONV_WINOGRAD,
     LUC_CONV_REFERENCE, /* the plain loops */
 } luc_conv_method;
 

@@ -2,9 +2,9 @@
  * statistics.c: the mean and the variance of a convolution's channels, from pixels that have
  * just been computed and are still in the cache; compiled once per CPU level.
  *
- * The pixels are cut into parts, whose sums (statistics.h) are put together in order. Squares that float
- * cannot hold make a variance that is not finite, or next to nothing: such channels are computed
- * once more, in double.
+ * The pixels are cut into parts, whose sums (statistics.h) are put together in order. Squares that
+ * float cannot hold make a variance that is not finite, or next to nothing: such channels are
+ * computed once more, in double.
  */
 #include "backends/cpu/conv/statistics.h"
 

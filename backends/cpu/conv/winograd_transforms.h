@@ -1,5 +1,6 @@
 /*
- * winograd_transforms.h: the transforms of Winograd's minimal filtering F(4x4, 3x3), on vectors of channels.
+ * winograd_transforms.h: the transforms of Winograd's minimal filtering F(4x4, 3x3), on vectors of
+ * channels.
  *
  * A 4x4 block of outputs of a 3x3 kernel needs 36 products for a pair of channels instead of 144:
  * y = A' [ (G w G') * (B' d B) ] A for a 6x6 block d of inputs. The interpolation points are

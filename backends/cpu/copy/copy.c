@@ -1,9 +1,10 @@
 /*
  * copy.c: copies one view into another of the same type and sizes, with any strides on both sides.
  *
- * When dimensions have been joined (strided/iterate.h), there are three kinds of work: runs that are
- * contiguous on both sides (memcpy), matrices that are contiguous along one dimension of the input
- * and along another one of the output (transposed in blocks), and the rest, element by element.
+ * When dimensions have been joined (strided/iterate.h), there are three kinds of work: runs that
+ * are contiguous on both sides (memcpy), matrices that are contiguous along one dimension of the
+ * input and along another one of the output (transposed in blocks), and the rest, element by
+ * element.
  */
 #include "backends/cpu/elementwise/elementwise_priv.h"
 #include "backends/cpu/matmul/gemm_priv.h"

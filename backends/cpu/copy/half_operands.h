@@ -1,4 +1,5 @@
-/* half_operands.h: operands in float16 and bfloat16, which are computed in float and rounded once. */
+/* half_operands.h: operands in float16 and bfloat16, which are computed in float and rounded
+ * once. */
 #ifndef LUC_HALVES_H
 #define LUC_HALVES_H
 

@@ -1,11 +1,11 @@
 /*
  * dispatch.c: one engine for all elementwise operations.
  *
- * The operands' dimensions are joined into few (strided/iterate.h) and cut into blocks for the threads. If
- * every operand of a run along the innermost dimension is contiguous (or one value) and of the type
- * that is computed in, the run goes to the loop at once. Otherwise it goes through small buffers, a
- * chunk at a time: strided operands are gathered, 16-bit types are widened, and short rows of a
- * broadcast operand are repeated.
+ * The operands' dimensions are joined into few (strided/iterate.h) and cut into blocks for the
+ * threads. If every operand of a run along the innermost dimension is contiguous (or one value) and
+ * of the type that is computed in, the run goes to the loop at once. Otherwise it goes through
+ * small buffers, a chunk at a time: strided operands are gathered, 16-bit types are widened, and
+ * short rows of a broadcast operand are repeated.
  */
 #include "backends/cpu/elementwise/elementwise_priv.h"
 #include "backends/cpu/strided/iterate.h"

@@ -1,5 +1,5 @@
-/* dispatch.c: batch_norm and batch_norm_backward: checks, the plan, and the work that is done once for
- * each channel. */
+/* dispatch.c: batch_norm and batch_norm_backward: checks, the plan, and the work that is done once
+ * for each channel. */
 #include "backends/cpu/norm/norm_priv.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* step_tmpl.h: optimizer steps of one dtype (see simd/typed.h), with PyTorch's formulas in PyTorch's
- * order of operations. It is included by level.c. */
+/* step_tmpl.h: optimizer steps of one dtype (see simd/typed.h), with PyTorch's formulas in
+ * PyTorch's order of operations. It is included by level.c. */
 
 #define SET(x)       LUC_VO(set1)((LUC_S)(x))
 #define ADD(a, b)    LUC_VO(add)(a, b)

@@ -1,5 +1,5 @@
-/* average_channels_last_tmpl.h: averages of one dtype (see simd/typed.h) where channels are neighbours, in vectors
- * of channels. It is included by level.c. */
+/* average_channels_last_tmpl.h: averages of one dtype (see simd/typed.h) where channels are
+ * neighbours, in vectors of channels. It is included by level.c. */
 
 /* The sum of a window, over vectors of channels. */
 LUC_INLINE void LUC_F(pool_avg_lanes)(const luc_pool_plan *p, const LUC_T *x, luc_window wy,

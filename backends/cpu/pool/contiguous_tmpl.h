@@ -1,5 +1,6 @@
-/* contiguous_tmpl.h: pooling of one dtype (see simd/typed.h) where columns are neighbours: any window,
- * stride and dilation, in vectors of windows. It is included by level.c after any_layout_tmpl.h.
+/* contiguous_tmpl.h: pooling of one dtype (see simd/typed.h) where columns are neighbours: any
+ * window, stride and dilation, in vectors of windows. It is included by level.c after
+ * any_layout_tmpl.h.
  *
  * A row of the image, padding included, is converted to the type that is computed in, and split
  * into `stride` phases: column q = stride * a + r of the padded row is number a of phase r. Tap j

@@ -1,5 +1,5 @@
-/* max_contiguous_tmpl.h: max pooling of a dtype that is computed in float, in vectors along the columns,
- * and the choice of the path. It is included by level.c after max_channels_last_tmpl.h. */
+/* max_contiguous_tmpl.h: max pooling of a dtype that is computed in float, in vectors along the
+ * columns, and the choice of the path. It is included by level.c after max_channels_last_tmpl.h. */
 
 /* ---- 2x2 windows, step 2, columns side by side ---------------------------------------------- */
 

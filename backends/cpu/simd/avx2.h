@@ -256,7 +256,8 @@ LUC_INLINE vd vd_pow2(vd n)
 }
 LUC_INLINE vd vd_split(vd x, vd *m)
 {
-    const __m256i root = _mm256_set1_epi64x(0x3fe6a09e667f3bcd), low = _mm256_set1_epi64x(0xfffffffffffff);
+    const __m256i root = _mm256_set1_epi64x(0x3fe6a09e667f3bcd);
+    const __m256i low = _mm256_set1_epi64x(0xfffffffffffff);
     __m256i b = _mm256_sub_epi64(_mm256_castpd_si256(x), root);
     b = _mm256_add_epi64(b, _mm256_set1_epi64x(0x3ff0000000000000));
     *m = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_and_si256(b, low), root));

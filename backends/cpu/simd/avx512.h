@@ -202,7 +202,8 @@ LUC_INLINE void vi_store_n(int32_t *p, vi x, int64_t n)
 /* pairs */
 LUC_INLINE vi luc_every_second(int first)
 {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     return _mm512_add_epi32(even, _mm512_set1_epi32(first));
 }
 LUC_INLINE vi luc_zip_order(int first)
@@ -235,7 +236,8 @@ LUC_INLINE vd vd_zip_high(vd a, vd b)
 LUC_INLINE vd vd_pow2(vd n) { return _mm512_scalef_pd(_mm512_set1_pd(1), n); }
 LUC_INLINE vd vd_split(vd x, vd *m)
 {
-    const __m512i root = _mm512_set1_epi64(0x3fe6a09e667f3bcd), low = _mm512_set1_epi64(0xfffffffffffff);
+    const __m512i root = _mm512_set1_epi64(0x3fe6a09e667f3bcd);
+    const __m512i low = _mm512_set1_epi64(0xfffffffffffff);
     __m512i b = _mm512_sub_epi64(_mm512_castpd_si512(x), root);
     b = _mm512_add_epi64(b, _mm512_set1_epi64(0x3ff0000000000000));
     *m = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_and_si512(b, low), root));

@@ -77,8 +77,8 @@ static void run_norm(void *state)
 }
 
 /* passes: how often an array of the input's size is read or written at least, where no cache holds
- * it. Forward: x for the statistics, x again, y. Backward: x and the gradient for the sums, both again,
- * the gradient that goes out. */
+ * it. Forward: x for the statistics, x again, y. Backward: x and the gradient for the sums, both
+ * again, the gradient that goes out. */
 #define ROW(label, layout, last, n, c, h, mode, relu, skip, passes)                           \
     {                                                                                         \
         .name = label " " #n "x" #c "x" #h "x" #h " " layout, .twin = "norm",                 \

@@ -139,7 +139,7 @@ static void *setup_resnet18(const row *r)
                          LUCID_SHAPE(r->arguments[0], 3, 32, 32), false);
 }
 
-/* ---- the same network as a program of its own would write it, in plain calls ------------------- */
+/* ---- the same network as a program of its own would write it, in plain calls ----------------- */
 
 typedef struct own_block {
     lucid_module base;

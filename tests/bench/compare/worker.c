@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- the asking end ---------------------------------------------------------------------------- */
+/* ---- the asking end -------------------------------------------------------------------------- */
 
 bool worker_start(worker *w, char *const *argv)
 {
@@ -80,7 +80,7 @@ double worker_number(worker *w, const char *fmt, ...)
     return ok && end != answer ? x : NAN;
 }
 
-/* ---- the answering end ------------------------------------------------------------------------- */
+/* ---- the answering end ----------------------------------------------------------------------- */
 
 static const row *find_row(const char *name)
 {

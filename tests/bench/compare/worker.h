@@ -1,5 +1,5 @@
-/* worker.h: a process that runs rows: lucid's (this program again) or PyTorch's (rival.py). Both speak the
- * protocol that rival.py describes. */
+/* worker.h: a process that runs rows: lucid's (this program again) or PyTorch's (rival.py). Both
+ * speak the protocol that rival.py describes. */
 #ifndef BENCH_WORKER_H
 #define BENCH_WORKER_H
 
@@ -13,7 +13,8 @@ typedef struct worker {
     char version[64]; /* what it said when it was ready */
 } worker;
 
-/* Starts a program (argv, NULL-terminated) and waits until it is ready. False when it cannot run. */
+/* Starts a program (argv, NULL-terminated) and waits until it is ready. False when it cannot
+ * run. */
 bool worker_start(worker *w, char *const *argv);
 void worker_stop(worker *w);
 /* One line there and one back; answer is cut to size. False when the worker has died. */

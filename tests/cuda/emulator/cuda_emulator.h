@@ -2,8 +2,8 @@
  *
  * The plug-in's sources are compiled with an ordinary C++ compiler against this header instead of
  * <cuda_runtime.h>. A launch runs its blocks one after another; the threads of a block are fibers
- * that change at __syncthreads and at warp operations, so a missing barrier, a wrong index or a read
- * behind the end shows here as it would there. What it does not show: speed, occupancy, memory
+ * that change at __syncthreads and at warp operations, so a missing barrier, a wrong index or a
+ * read behind the end shows here as it would there. What it does not show: speed, occupancy, memory
  * coalescing, weak memory ordering, and NVIDIA's libraries (cuBLASLt, cuDNN), which are left out.
  *
  * Streams are lazy: queued work runs when something waits for it, in the order in which it was
@@ -33,7 +33,7 @@
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
 
-/* ---- types ------------------------------------------------------------------------------------ */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 struct dim3 {
     unsigned x, y, z;
@@ -97,7 +97,7 @@ struct cudaDeviceProp {
     int major, minor, multiProcessorCount, l2CacheSize, maxThreadsPerMultiProcessor;
 };
 
-/* ---- the runtime ------------------------------------------------------------------------------ */
+/* ---- the runtime ----------------------------------------------------------------------------- */
 
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int device);
@@ -150,7 +150,7 @@ template <class F> cudaError_t cudaFuncSetAttribute(F *kernel, cudaFuncAttribute
 cudaError_t luc_emulate_launch(const char *name, const void *kernel, dim3 grid, dim3 block,
                                size_t shared, cudaStream_t stream, std::function<void()> thread);
 
-/* ---- what a thread sees ----------------------------------------------------------------------- */
+/* ---- what a thread sees ---------------------------------------------------------------------- */
 
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;

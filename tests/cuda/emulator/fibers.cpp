@@ -1,7 +1,7 @@
 /* fibers.cpp: runs the threads of a block as fibers.
  *
- * A thread that ends without waiting never needs a stack of its own: the next one begins on the same
- * stack. Only a thread that waits at a barrier keeps it. */
+ * A thread that ends without waiting never needs a stack of its own: the next one begins on the
+ * same stack. Only a thread that waits at a barrier keeps it. */
 #include "cuda_emulator.h"
 
 #include <sys/mman.h>

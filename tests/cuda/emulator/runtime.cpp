@@ -140,7 +140,7 @@ cudaError_t release(std::map<char *, block> &blocks, void *p)
 
 } // namespace
 
-/* ---- devices and errors ----------------------------------------------------------------------- */
+/* ---- devices and errors ---------------------------------------------------------------------- */
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
@@ -235,7 +235,7 @@ const char *cudaGetErrorString(cudaError_t e)
     return cudaGetErrorName(e);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 cudaError_t cudaMalloc(void **p, size_t bytes)
 {
@@ -306,7 +306,7 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
     return enqueue(stream, [=] { memset(dst, value, bytes); });
 }
 
-/* ---- streams and events ----------------------------------------------------------------------- */
+/* ---- streams and events ---------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
@@ -364,7 +364,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t, cudaEvent_t)
     return cudaSuccess;
 }
 
-/* ---- graphs ----------------------------------------------------------------------------------- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
@@ -408,7 +408,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
     return cudaSuccess;
 }
 
-/* ---- launches --------------------------------------------------------------------------------- */
+/* ---- launches -------------------------------------------------------------------------------- */
 
 static std::map<const void *, size_t> shared_limits; /* that were asked for, with the static */
 

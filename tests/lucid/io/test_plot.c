@@ -301,7 +301,7 @@ Test(plot, every_allocation_may_fail)
     cr_assert_fail("never succeeded");
 }
 
-/* ---- ranges that doubles can barely hold, and a plot that must end ---------------------------- */
+/* ---- ranges that doubles can barely hold, and a plot that must end --------------------------- */
 
 Test(plot, any_range_ends, .timeout = 60)
 {

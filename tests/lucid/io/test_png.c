@@ -203,7 +203,8 @@ static int painted(const lucid_image *image)
     return n;
 }
 
-/* A line that leads from far outside to far outside paints what a short one across the picture does. */
+/* A line that leads from far outside to far outside paints what a short one across the picture
+ * does. */
 Test(png, lines_through_the_picture_from_far_away)
 {
     for (double far = 100; far < 1e308; far *= 17) {
