@@ -1,9 +1,9 @@
 /* lock.c: the library's locks, and what a fork does to them. */
 #include "lucid/lock_priv.h"
+#include "lucid/platform_priv.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -56,7 +56,7 @@ static atomic_bool *stripe(luc_spin_kind kind, const void *guarded)
 
 static void spin(atomic_bool *taken)
 {
-    while (atomic_exchange_explicit(taken, true, memory_order_acquire)) sched_yield();
+    while (atomic_exchange_explicit(taken, true, memory_order_acquire)) luc_yield();
 }
 
 void luc_spin_lock(luc_spin_kind kind, const void *guarded)

@@ -1,5 +1,6 @@
 /* leftovers.c: temporary files: their names, and what becomes of those of killed processes. */
 #include "lucid/io/leftovers_priv.h"
+#include "lucid/platform_priv.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,26 +22,15 @@
 #define NAME_BEGIN ".lucid-"
 #define NAME_END   ".tmp"
 
-/* What this machine calls itself since it was started; containers on it say the same, and see the
- * same locks. */
-static size_t machine_text(char *text, size_t size)
-{
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, size) : -1;
-    if (fd >= 0) close(fd);
-    if (n > 0) return (size_t)n;
-    if (gethostname(text, size - 1) != 0) return 0;
-    text[size - 1] = '\0';
-    return strlen(text);
-}
-
+/* A number for this machine since it was started: containers on it get the same, and see the same
+ * locks. */
 static uint64_t machine_mark(void)
 {
     static _Atomic uint64_t known; /* 0: not yet; every thread finds the same */
     uint64_t mark = atomic_load(&known);
     if (mark) return mark;
     char text[256];
-    size_t n = machine_text(text, sizeof text);
+    size_t n = luc_machine_name(text, sizeof text);
     mark = 14695981039346656037u; /* FNV-1a */
     for (size_t i = 0; i < n; i++) mark = (mark ^ (unsigned char)text[i]) * 1099511628211u;
     if (!mark) mark = 1;

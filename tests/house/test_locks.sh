@@ -4,7 +4,8 @@
 . "$(dirname "$0")/tap.sh"
 
 # The loader's pool has a mutex for each loader; a child never touches the one that it inherits.
-allowed='lucid/lock.c lucid/data/loader_pool.c lucid/data/loader_priv.h'
+# The mutexes of lucid/platform_posix.c are made anew in a child.
+allowed='lucid/lock.c lucid/platform_posix.c lucid/data/loader_pool.c lucid/data/loader_priv.h'
 locks='pthread_mutex|pthread_rwlock|pthread_spin|pthread_atfork|pthread_cond|atomic_flag|\<(mtx|cnd|sem)_'
 
 check() {
@@ -27,4 +28,13 @@ if [ "$(cut -d: -f1 "$scratch/found")" = nn/own.c ]; then
 else
     fail "a lock of a file's own is found" "$scratch/found"
 fi
+# What differs between operating systems is in one file for each (lucid/platform_priv.h).
+cd "$LUCID_SOURCE" || exit 1
+system='linux/futex|SYS_futex|syscall\(|sched_(yield|getaffinity|setaffinity)|sched\.h|"[^"]*/(proc|sys)/'
+for file in $(room_files); do
+    case $file in lucid/platform_*.c | autograd/*) continue ;; esac
+    grep -nE "$system" "$file" | sed "s|^|$file:|"
+done >"$scratch/found"
+expect_empty "only lucid/platform_*.c calls the operating system about threads and CPUs" \
+    "$scratch/found"
 finish

@@ -4,13 +4,6 @@
 
 #include <stddef.h>
 
-/* The number of CPUs that the control groups of this process allow, rounded up (`docker run
- * --cpus`, Kubernetes' limits, systemd's CPUQuota). It is the least of cpu.max (version 2) or of
- * cpu.cfs_quota_us and cpu.cfs_period_us (version 1), from the process's own group up to the root.
- * 0: there is no limit, or none can be read. `root` is put before /proc and /sys; it is "" except
- * in tests. */
-int luc_cgroup_cpus(const char *root);
-
 /* The number that `text`, the value of OMP_NUM_THREADS, asks for: at most LUC_MAX_THREADS. In a
  * list ("4,2", one number for each level of nesting) the first number counts. 0: text is NULL or
  * empty, or is not a number >= 1. If something is ignored, `message` explains it; otherwise

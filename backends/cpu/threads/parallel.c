@@ -4,21 +4,19 @@
  * do. On a machine with other work, each kernel then waits for the scheduler. Here a helper that
  * has not begun when all blocks are taken is no longer needed, and a caller on a busy machine goes
  * on as if it were alone. Idle helpers spin for a while, because the next kernel mostly comes
- * within microseconds, and then sleep on a futex. */
+ * within microseconds, and then sleep. */
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/threads/default_threads.h"
 #include "backends/cpu/settings.h"
 #include "lucid/lock_priv.h"
+#include "lucid/platform_priv.h"
 #include "lucid/threads_priv.h"
 
-#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { SPIN_NS = 100 * 1000 }; /* how long an idle helper, or a caller at the join, spins */
 
@@ -105,16 +103,6 @@ typedef struct {
 static helper helpers[LUC_MAX_THREADS]; /* helper 0 is not used: thread 0 is the caller */
 static int n_helpers; /* guarded by LUC_LOCK_THREADS, which is held during a job */
 
-static void futex_wait(atomic_uint *word, unsigned value)
-{
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-
-static void futex_wake(atomic_uint *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
 static int64_t now_ns(void)
 {
     struct timespec t;
@@ -157,7 +145,7 @@ static void *helper_main(void *index)
         if (now == IDLE) {
             if (atomic_compare_exchange_strong(state, &now, SLEEPING)) now = SLEEPING;
             while (now == SLEEPING) {
-                futex_wait(state, SLEEPING);
+                luc_wait_while(state, SLEEPING);
                 now = atomic_load(state);
             }
         }
@@ -167,7 +155,7 @@ static void *helper_main(void *index)
         luc_call_settings = job.settings;
         luc_fp_mode_set(job.fp_mode);
         run_shares(me);
-        if (atomic_exchange(state, IDLE) == AWAITED) futex_wake(state);
+        if (atomic_exchange(state, IDLE) == AWAITED) luc_wake_one(state);
     }
     return NULL;
 }
@@ -197,7 +185,7 @@ static int start_helpers(int n)
 
 static void ask(atomic_uint *state)
 {
-    if (atomic_exchange(state, ASKED) == SLEEPING) futex_wake(state);
+    if (atomic_exchange(state, ASKED) == SLEEPING) luc_wake_one(state);
 }
 
 static void join(atomic_uint *state)
@@ -206,7 +194,7 @@ static void join(atomic_uint *state)
     if (atomic_compare_exchange_strong(state, &now, IDLE)) return; /* the helper was not needed */
     if (now == RUNNING) now = spin_while(state, RUNNING);
     if (now == RUNNING && atomic_compare_exchange_strong(state, &now, AWAITED))
-        while (atomic_load(state) == AWAITED) futex_wait(state, AWAITED);
+        while (atomic_load(state) == AWAITED) luc_wait_while(state, AWAITED);
 }
 
 /* Under the pool's lock. */
