@@ -214,7 +214,7 @@ template <class G, class T> bool random_kernel(const lucid_kernel_args *args)
 
 void register_random(lucid_backend *b)
 {
-#define SLOT(op, dtype) b->kernels[LUCID_OP_##op][LUCID_##dtype]
+#define SLOT(op, dtype) b->kernels[LUCID_OP_##op][LUCID_##dtype].run
     SLOT(uniform, F32) = random_kernel<uniform_narrow, float>;
     SLOT(uniform, F16) = random_kernel<uniform_narrow, f16>;
     SLOT(uniform, BF16) = random_kernel<uniform_narrow, bf16>;
