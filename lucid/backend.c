@@ -4,6 +4,7 @@
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/plugin.h"
+#include "lucid/plugin_version.h"
 #include "lucid/stack_priv.h"
 #include "lucid/tensor_priv.h"
 
@@ -50,7 +51,6 @@ static const lucid_backend *load_cuda(void)
         return NULL;
     }
     static const lucid_plugin_host host = {.version = LUCID_PLUGIN_VERSION,
-                                           .ops = LUCID_OP_COUNT,
                                            .raise = raise_text,
                                            .should_fail = luc_alloc_should_fail,
                                            .is_watched = luc_alloc_is_watched,

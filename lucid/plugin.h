@@ -12,13 +12,11 @@
 
 LUCID_BEGIN_DECLS
 
-/* Changes with the layout of lucid_backend or lucid_plugin_host, with the list of operations or
- * with their attributes: a plug-in refuses a host of another version. */
-#define LUCID_PLUGIN_VERSION 7
-
+/* Both sides must have been built with the same operations, attributes and tables. So the build
+ * makes a hash of the headers that hold them, LUCID_PLUGIN_VERSION of lucid/plugin_version.h, and a
+ * plug-in refuses a library of another one. */
 typedef struct lucid_plugin_host {
-    int version; /* LUCID_PLUGIN_VERSION of the library */
-    int ops;     /* LUCID_OP_COUNT of the library */
+    uint64_t version; /* LUCID_PLUGIN_VERSION of the library; it stays the first member */
     /* Raises an error of this thread (see error.h); the text is complete. Returns false. */
     bool (*raise)(lucid_code code, const char *op, const char *text);
     /* Counts an allocation for lucid_memory_fail_nth; true when it is the one that must fail. */

@@ -1,5 +1,6 @@
 /* backend.cu: the table, and the plug-in's one exported function. */
 #include "backends/cuda/cuda_priv.h"
+#include "lucid/plugin_version.h"
 
 #include <atomic>
 #include <stdarg.h>
@@ -124,8 +125,11 @@ LUC_EXPORT const lucid_backend *lucid_cuda_backend(const lucid_plugin_host *host
                                                    size_t size)
 {
     static lucid_backend table;
-    if (host->version != LUCID_PLUGIN_VERSION || host->ops != LUCID_OP_COUNT) {
-        snprintf(reason, size, "the CUDA plug-in was built for another version of lucid");
+    if (host->version != LUCID_PLUGIN_VERSION) {
+        snprintf(reason, size,
+                 "the CUDA plug-in was built with another lucid: expected a library with plug-in "
+                 "version %016llx, got %016llx; build both from the same sources",
+                 (unsigned long long)LUCID_PLUGIN_VERSION, (unsigned long long)host->version);
         return nullptr;
     }
     luc::host = *host;

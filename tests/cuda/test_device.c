@@ -3,6 +3,7 @@
 
 #include "lucid/memory_priv.h"
 #include "lucid/plugin.h"
+#include "lucid/plugin_version.h"
 #include "lucid/tensor_priv.h"
 
 #include <dlfcn.h>
@@ -253,9 +254,14 @@ Test(device, a_plugin_of_another_version_is_refused)
     void *symbol = dlsym(lib, "lucid_cuda_backend");
     memcpy(&entry, &symbol, sizeof entry);
     char reason[200] = "";
-    lucid_plugin_host host = {.version = LUCID_PLUGIN_VERSION + 1, .ops = LUCID_OP_COUNT};
+    lucid_plugin_host host = {.version = LUCID_PLUGIN_VERSION ^ UINT64_C(1) << 63};
     cr_expect(!entry(&host, reason, sizeof reason));
-    cr_expect_str_eq(reason, "the CUDA plug-in was built for another version of lucid");
+    char want[200];
+    snprintf(want, sizeof want,
+             "the CUDA plug-in was built with another lucid: expected a library with plug-in "
+             "version %016llx, got %016llx; build both from the same sources",
+             (unsigned long long)LUCID_PLUGIN_VERSION, (unsigned long long)host.version);
+    cr_expect_str_eq(reason, want);
 }
 
 Test(devices, none)
