@@ -61,6 +61,43 @@ static inline luc_conv2d_params shape(int64_t n, int64_t c, int64_t h, int64_t w
     return p;
 }
 
+/* By the plain loops, which are the reference. */
+static inline luc_conv2d_plan loops(const luc_conv2d_params *p, luc_conv_type type,
+                                    luc_conv_pass pass)
+{
+    luc_conv2d_params plain = *p;
+    plain.method = LUC_CONV_REFERENCE;
+    return luc_conv2d_make_plan(&plain, type, pass, NULL);
+}
+
+static inline void loops_forward(const luc_conv2d_params *p, luc_conv_type type, const void *x,
+                                 const void *w, const luc_conv_epilogue *then, void *y)
+{
+    const luc_conv2d_plan plan = loops(p, type, LUC_CONV_FORWARD);
+    luc_conv2d_forward(&plan, x, w, then, y, NULL);
+}
+
+static inline void loops_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,
+                                    const void *w, void *dx)
+{
+    const luc_conv2d_plan plan = loops(p, type, LUC_CONV_GRAD_INPUT);
+    luc_conv2d_grad_input(&plan, dy, w, dx, NULL);
+}
+
+static inline void loops_grad_weight(const luc_conv2d_params *p, luc_conv_type type, const void *x,
+                                     const void *dy, void *dw, void *dbias)
+{
+    const luc_conv2d_plan plan = loops(p, type, LUC_CONV_GRAD_WEIGHT);
+    luc_conv2d_grad_weight(&plan, x, dy, dw, dbias, NULL);
+}
+
+static inline bool takes_planes(const luc_conv2d_params *p, luc_conv_pass pass)
+{
+    luc_conv2d_params q = *p;
+    q.convertible = true;
+    return luc_conv_takes_planes(luc_conv_choose(&q, LUC_CONV_F32, pass));
+}
+
 static inline void every_level(void (*f)(void))
 {
     for (int level = 0; level >= 0; level = luc_cpu_next(level)) {

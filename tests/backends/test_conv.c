@@ -61,25 +61,25 @@ static int64_t span(const luc_conv2d_params *p, operand which)
     }
 }
 
-/* One pass; a and b are its inputs, out n numbers. Workspace is asked for with `ask` threads
- * set. */
+/* One pass; a and b are its inputs, out n numbers. The plan is made with `ask` threads set. */
 static void run_once(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
                      const luc_conv_epilogue *then, float *out, float *out_bias, int64_t n, int ask,
                      int threads)
 {
     luc_set_num_threads(ask);
-    size_t bytes = luc_conv2d_workspace(p, LUC_CONV_F32, pass);
+    const luc_conv2d_plan plan = luc_conv2d_make_plan(p, LUC_CONV_F32, pass, NULL);
+    const size_t bytes = plan.workspace;
     luc_set_num_threads(threads);
     enum { BEYOND = 4096 };
     unsigned char *workspace = block(bytes + BEYOND);
     memset(workspace, 0xff, bytes + BEYOND); /* NaN */
     for (int64_t i = 0; i < n; i++) out[i] = NAN;
     if (pass == LUC_CONV_FORWARD)
-        luc_conv2d_forward(p, LUC_CONV_F32, a, b, then, out, workspace, bytes);
+        luc_conv2d_forward(&plan, a, b, then, out, workspace);
     else if (pass == LUC_CONV_GRAD_INPUT)
-        luc_conv2d_grad_input(p, LUC_CONV_F32, a, b, out, workspace, bytes);
+        luc_conv2d_grad_input(&plan, a, b, out, workspace);
     else
-        luc_conv2d_grad_weight(p, LUC_CONV_F32, a, b, out, out_bias, workspace, bytes);
+        luc_conv2d_grad_weight(&plan, a, b, out, out_bias, workspace);
     for (int i = 0; i < BEYOND; i++)
         cr_assert_eq(workspace[bytes + (size_t)i], 0xff, "pass %d: written beyond the workspace",
                      pass);
@@ -87,7 +87,7 @@ static void run_once(const luc_conv2d_params *p, luc_conv_pass pass, const float
     luc_set_num_threads(0);
 }
 
-/* With 3 threads; then with the workspace of fewer or more than there are: the same bits. */
+/* With 3 threads; then with the plan for fewer or more than there are: the same bits. */
 static void run(const luc_conv2d_params *p, luc_conv_pass pass, const float *a, const float *b,
                 const luc_conv_epilogue *then, float *out, float *out_bias, int64_t n)
 {
@@ -113,8 +113,8 @@ static void check_weight(const luc_conv2d_params *p)
     double *want = block((size_t)n * 8), *size = block((size_t)n * 8);
     double *want_bias = block((size_t)p->o * 8), *size_bias = block((size_t)p->o * 8);
     float *got = block((size_t)n * 4), *got_bias = block((size_t)p->o * 4);
-    luc_conv2d_grad_weight(p, LUC_CONV_F64, x.d, dy.d, want, want_bias, NULL, 0);
-    luc_conv2d_grad_weight(p, LUC_CONV_F64, ax.d, ady.d, size, size_bias, NULL, 0);
+    loops_grad_weight(p, LUC_CONV_F64, x.d, dy.d, want, want_bias);
+    loops_grad_weight(p, LUC_CONV_F64, ax.d, ady.d, size, size_bias);
     run(p, LUC_CONV_GRAD_WEIGHT, x.f, dy.f, NULL, got, got_bias, n);
     compare(p, "dw", got, want, size, n, relative);
     compare(p, "dbias", got_bias, want_bias, size_bias, p->o, relative);
@@ -146,8 +146,8 @@ static void check_forward(const luc_conv2d_params *p, const numbers *x, const nu
     const luc_conv_epilogue in_double = epilogue(which, scale.d, shift.d, residual.d, relu);
     const luc_conv_epilogue sizes = epilogue(which, ascale.d, ashift.d, aresidual.d, false);
     const luc_conv_epilogue in_float = epilogue(which, scale.f, shift.f, residual.f, relu);
-    luc_conv2d_forward(p, LUC_CONV_F64, x->d, w->d, &in_double, want, NULL, 0);
-    luc_conv2d_forward(p, LUC_CONV_F64, ax->d, aw->d, &sizes, size, NULL, 0);
+    loops_forward(p, LUC_CONV_F64, x->d, w->d, &in_double, want);
+    loops_forward(p, LUC_CONV_F64, ax->d, aw->d, &sizes, size);
     run(p, LUC_CONV_FORWARD, x->f, w->f, &in_float, got, NULL, n);
     compare(p, "y", got, want, size, n, 2e-6);
     release(&scale), release(&shift), release(&residual);
@@ -167,8 +167,8 @@ static void check(const luc_conv2d_params *p)
 
     check_forward(p, &x, &w, &ax, &aw);
 
-    luc_conv2d_grad_input(p, LUC_CONV_F64, dy.d, w.d, want, NULL, 0);
-    luc_conv2d_grad_input(p, LUC_CONV_F64, ady.d, aw.d, size, NULL, 0);
+    loops_grad_input(p, LUC_CONV_F64, dy.d, w.d, want);
+    loops_grad_input(p, LUC_CONV_F64, ady.d, aw.d, size);
     run(p, LUC_CONV_GRAD_INPUT, dy.f, w.f, NULL, got, NULL, x.n);
     compare(p, "dx", got, want, size, x.n, relative);
     release(&x), release(&w), release(&dy);
@@ -260,7 +260,7 @@ static void planes(void)
         if (p.w + 2 * p.pad_w <= p.dilation_w * (p.kw - 1)) continue;
         set_planes(&p, true);
         p.method = LUC_CONV_DIRECT;
-        taken += luc_conv2d_takes_planes(&p, LUC_CONV_F32, LUC_CONV_GRAD_WEIGHT);
+        taken += takes_planes(&p, LUC_CONV_GRAD_WEIGHT);
         check_weight(&p);
         if (i % 4 == 0) {
             set_planes(&p, false);
@@ -307,7 +307,7 @@ static void pointwise_weight_planes(void)
         if (i % 3 == 1) p.n = pick(1, 3), p.h = pick(8, 20), p.w = pick(16, 40);
         if (i % 2) p.stride_h = pick(1, 3), p.stride_w = pick(1, 3);
         set_planes(&p, i % 5 != 0);
-        taken += luc_conv2d_takes_planes(&p, LUC_CONV_F32, LUC_CONV_GRAD_WEIGHT);
+        taken += takes_planes(&p, LUC_CONV_GRAD_WEIGHT);
         check_weight(&p);
     }
     cr_assert_gt(taken, 30);
@@ -469,9 +469,9 @@ Test(conv, passes_are_adjoint)
         numbers x = filled(span(&p, X)), w = filled(span(&p, W)), dy = filled(span(&p, Y));
         double *y = block((size_t)dy.n * 8), *dx = block((size_t)x.n * 8);
         double *dw = block((size_t)w.n * 8), a = 0, b = 0, c = 0;
-        luc_conv2d_forward(&p, LUC_CONV_F64, x.d, w.d, NULL, y, NULL, 0);
-        luc_conv2d_grad_input(&p, LUC_CONV_F64, dy.d, w.d, dx, NULL, 0);
-        luc_conv2d_grad_weight(&p, LUC_CONV_F64, x.d, dy.d, dw, NULL, NULL, 0);
+        loops_forward(&p, LUC_CONV_F64, x.d, w.d, NULL, y);
+        loops_grad_input(&p, LUC_CONV_F64, dy.d, w.d, dx);
+        loops_grad_weight(&p, LUC_CONV_F64, x.d, dy.d, dw, NULL);
         for (int64_t k = 0; k < dy.n; k++) a += y[k] * dy.d[k];
         for (int64_t k = 0; k < x.n; k++) b += dx[k] * x.d[k];
         for (int64_t k = 0; k < w.n; k++) c += dw[k] * w.d[k];
@@ -491,10 +491,10 @@ Test(conv, by_hand)
     const double all[4] = {10842.5, 13065.5, 0, 0};
     luc_conv_epilogue then = {.shift = &bias};
     double y[4];
-    luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &then, y, NULL, 0);
+    loops_forward(&p, LUC_CONV_F64, x, w, &then, y);
     for (int i = 0; i < 4; i++) cr_assert_eq(y[i], want[i]);
     then = epilogue(7, &scale, &bias, residual, true);
-    luc_conv2d_forward(&p, LUC_CONV_F64, x, w, &then, y, NULL, 0);
+    loops_forward(&p, LUC_CONV_F64, x, w, &then, y);
     for (int i = 0; i < 4; i++) cr_assert_eq(y[i], all[i], "%d: %g", i, y[i]);
 }
 
@@ -518,21 +518,21 @@ static void half_types(void)
         }
         luc_conv_type t = (luc_conv_type)type;
         for (int pass = 0; pass < 3; pass++) {
-            size_t bytes = luc_conv2d_workspace(&p, t, (luc_conv_pass)pass);
-            void *space = block(bytes);
-            if (pass == 0) luc_conv2d_forward(&p, t, x, w, NULL, y, space, bytes);
+            const luc_conv2d_plan plan = luc_conv2d_make_plan(&p, t, (luc_conv_pass)pass, NULL);
+            void *space = block(plan.workspace);
+            if (pass == 0) luc_conv2d_forward(&plan, x, w, NULL, y, space);
             for (int64_t i = 0; i < ny; i++)
                 if (pass == 0) fy[i] = bf16 ? luc_bf16_to_f32(y[i]) : luc_f16_to_f32(y[i]);
-            if (pass == 1) luc_conv2d_grad_input(&p, t, y, w, dx, space, bytes);
-            if (pass == 2) luc_conv2d_grad_weight(&p, t, x, y, dw, NULL, space, bytes);
+            if (pass == 1) luc_conv2d_grad_input(&plan, y, w, dx, space);
+            if (pass == 2) luc_conv2d_grad_weight(&plan, x, y, dw, NULL, space);
             free(space);
         }
         luc_conv2d_params q = p;
         q.method = LUC_CONV_REFERENCE;
         float ry[2 * 9 * 7 * 8];
-        luc_conv2d_forward(&q, LUC_CONV_F32, fx, fw, NULL, ry, NULL, 0);
-        luc_conv2d_grad_input(&q, LUC_CONV_F32, fy, fw, fdx, NULL, 0);
-        luc_conv2d_grad_weight(&q, LUC_CONV_F32, fx, fy, fdw, NULL, NULL, 0);
+        loops_forward(&q, LUC_CONV_F32, fx, fw, NULL, ry);
+        loops_grad_input(&q, LUC_CONV_F32, fy, fw, fdx);
+        loops_grad_weight(&q, LUC_CONV_F32, fx, fy, fdw, NULL);
         for (int64_t i = 0; i < ny; i++)
             cr_assert_float_eq(fy[i], ry[i], 1e-4 + relative * fabs((double)ry[i]));
         for (int64_t i = 0; i < nx; i++) {
@@ -562,10 +562,11 @@ static void half_gaps(void)
     for (int i = 0; i < 2 * SIDE * ROW; i++) x[i] = luc_f32_to_bf16(1), y[i] = MARK;
     for (int i = 0; i < 2 * 2 * 9; i++) w[i] = luc_f32_to_bf16(1);
     for (int pass = 0; pass < 2; pass++) {
-        size_t bytes = luc_conv2d_workspace(&p, LUC_CONV_BF16, (luc_conv_pass)pass);
-        void *space = block(bytes);
-        if (pass == 0) luc_conv2d_forward(&p, LUC_CONV_BF16, x, w, NULL, y, space, bytes);
-        if (pass == 1) luc_conv2d_grad_input(&p, LUC_CONV_BF16, x, w, y, space, bytes);
+        const luc_conv2d_plan plan =
+            luc_conv2d_make_plan(&p, LUC_CONV_BF16, (luc_conv_pass)pass, NULL);
+        void *space = block(plan.workspace);
+        if (pass == 0) luc_conv2d_forward(&plan, x, w, NULL, y, space);
+        if (pass == 1) luc_conv2d_grad_input(&plan, x, w, y, space);
         free(space);
         for (int i = 0; i < 2 * SIDE * ROW; i++) {
             int row = i / ROW % SIDE, col = i % ROW;
@@ -645,7 +646,7 @@ static void pointwise_planes(void)
             run(&q, (luc_conv_pass)pass, apart.f, w.f, NULL, b, NULL, results);
             char text[200];
             describe(&p, text, sizeof text);
-            const bool fast = luc_conv2d_takes_planes(&q, LUC_CONV_F32, (luc_conv_pass)pass);
+            const bool fast = takes_planes(&q, (luc_conv_pass)pass);
             cr_assert(fast || c == 1 || size == 1, "%s: is slow", text);
             for (int64_t k = 0; k < results; k++)
                 cr_assert(fabsf(a[k] - b[k]) <= 1e-5f * fmaxf(1, fabsf(a[k])), "%s: pass %d: [%d]",
@@ -733,14 +734,14 @@ static void zero_sizes(void)
     p.n = 0;
     float dw[4 * 3 * 9], dbias[4];
     for (int i = 0; i < 4 * 3 * 9; i++) dw[i] = NAN;
-    size_t bytes = luc_conv2d_workspace(&p, LUC_CONV_F32, LUC_CONV_GRAD_WEIGHT);
-    void *space = block(bytes);
-    luc_conv2d_grad_weight(&p, LUC_CONV_F32, NULL, NULL, dw, dbias, space, bytes);
+    const luc_conv2d_plan plan = luc_conv2d_make_plan(&p, LUC_CONV_F32, LUC_CONV_GRAD_WEIGHT, NULL);
+    void *space = block(plan.workspace);
+    luc_conv2d_grad_weight(&plan, NULL, NULL, dw, dbias, space);
     for (int i = 0; i < 4 * 3 * 9; i++) cr_assert_eq(dw[i], 0);
     for (int i = 0; i < 4; i++) cr_assert_eq(dbias[i], 0);
     free(space);
-    luc_conv2d_forward(&p, LUC_CONV_F32, NULL, dw, NULL, NULL, NULL, 0);
-    luc_conv2d_grad_input(&p, LUC_CONV_F32, NULL, dw, NULL, NULL, 0);
+    loops_forward(&p, LUC_CONV_F32, NULL, dw, NULL, NULL);
+    loops_grad_input(&p, LUC_CONV_F32, NULL, dw, NULL);
 }
 Test(conv, zero_sizes)
 {
@@ -760,14 +761,14 @@ static void empty(luc_conv2d_params p)
     for (size_t i = 0; i < sizeof y / sizeof *y; i++) y[i] = NAN;
     for (size_t i = 0; i < sizeof w / sizeof *w; i++) w[i] = NAN;
     for (luc_conv_pass pass = LUC_CONV_FORWARD; pass <= LUC_CONV_GRAD_WEIGHT; pass++) {
-        const size_t bytes = luc_conv2d_workspace(&p, LUC_CONV_F32, pass);
-        char *space = block(bytes);
+        const luc_conv2d_plan plan = luc_conv2d_make_plan(&p, LUC_CONV_F32, pass, NULL);
+        char *space = block(plan.workspace);
         if (pass == LUC_CONV_FORWARD)
-            luc_conv2d_forward(&p, LUC_CONV_F32, x, w, &then, y, space, bytes);
+            luc_conv2d_forward(&plan, x, w, &then, y, space);
         else if (pass == LUC_CONV_GRAD_INPUT)
-            luc_conv2d_grad_input(&p, LUC_CONV_F32, y, w, x, space, bytes);
+            luc_conv2d_grad_input(&plan, y, w, x, space);
         else
-            luc_conv2d_grad_weight(&p, LUC_CONV_F32, x, y, w, bias, space, bytes);
+            luc_conv2d_grad_weight(&plan, x, y, w, bias, space);
         p.statistics = false;
         free(space);
     }

@@ -42,13 +42,13 @@ static void free_layer(layer *l)
 static void run(layer *l, bool statistics)
 {
     l->p.statistics = statistics;
-    const size_t bytes = luc_conv2d_workspace(&l->p, LUC_CONV_F32, LUC_CONV_FORWARD);
-    char *workspace = block(bytes);
-    memset(workspace, 0xff, bytes);
+    const luc_conv2d_plan plan = luc_conv2d_make_plan(&l->p, LUC_CONV_F32, LUC_CONV_FORWARD, NULL);
+    char *workspace = block(plan.workspace);
+    memset(workspace, 0xff, plan.workspace);
     const luc_conv_epilogue then = {
         .shift = l->shift, .mean = statistics ? l->mean : NULL, .var = statistics ? l->var : NULL};
     memset(l->y, 0xff, (size_t)l->ny * sizeof *l->y);
-    luc_conv2d_forward(&l->p, LUC_CONV_F32, l->x, l->w, &then, l->y, workspace, bytes);
+    luc_conv2d_forward(&plan, l->x, l->w, &then, l->y, workspace);
     free(workspace);
 }
 

@@ -11,26 +11,26 @@ typedef struct {
     luc_conv2d_params p;
     luc_conv_pass pass;
     float *x, *w, *y;
+    luc_conv2d_plan plan;
     void *workspace;
-    size_t bytes;
 } layer;
 
 static void run(void *context)
 {
     layer *l = context;
     if (l->pass == LUC_CONV_FORWARD)
-        luc_conv2d_forward(&l->p, LUC_CONV_F32, l->x, l->w, NULL, l->y, l->workspace, l->bytes);
+        luc_conv2d_forward(&l->plan, l->x, l->w, NULL, l->y, l->workspace);
     else if (l->pass == LUC_CONV_GRAD_INPUT)
-        luc_conv2d_grad_input(&l->p, LUC_CONV_F32, l->y, l->w, l->x, l->workspace, l->bytes);
+        luc_conv2d_grad_input(&l->plan, l->y, l->w, l->x, l->workspace);
     else
-        luc_conv2d_grad_weight(&l->p, LUC_CONV_F32, l->x, l->y, l->w, NULL, l->workspace, l->bytes);
+        luc_conv2d_grad_weight(&l->plan, l->x, l->y, l->w, NULL, l->workspace);
 }
 
 static double measure(layer *l, int threads)
 {
     luc_set_num_threads(threads);
-    l->bytes = luc_conv2d_workspace(&l->p, LUC_CONV_F32, l->pass);
-    l->workspace = bench_numbers(l->bytes / sizeof(float));
+    l->plan = luc_conv2d_make_plan(&l->p, LUC_CONV_F32, l->pass, NULL);
+    l->workspace = bench_numbers(l->plan.workspace / sizeof(float));
     double seconds = bench_time(run, l);
     free(l->workspace);
     return seconds;

@@ -6,8 +6,8 @@
  *
  * where c runs over the group of o. Everything is logically [N,C,H,W] and [O,C/groups,kH,kW] with
  * any strides. Float (and float16, bfloat16, which are converted) with x and y in channels_last
- * memory (channel stride 1) uses the fast kernels, and so do the cases for which
- * luc_conv2d_takes_planes is true. Double uses matrix products, with any strides. All other cases
+ * memory (channel stride 1) uses the fast kernels, and so do the cases whose algorithm
+ * luc_conv_takes_planes. Double uses matrix products, with any strides. All other cases
  * use the plain reference, which is slow: callers convert NCHW first (luc_transpose). The caller
  * checks that the sizes agree. Results are the same bits with any number of threads.
  */
@@ -53,9 +53,27 @@ typedef struct {
     int64_t groups;
     int64_t x_stride[4], w_stride[4], y_stride[4]; /* in elements, of x or its gradient, etc. */
     luc_conv_method method;
-    bool packed;     /* forward of float: w is what luc_conv2d_pack made of the weights */
-    bool statistics; /* forward of float: the epilogue asks for mean and var */
+    bool packed;      /* forward: w is what luc_conv2d_pack makes, if the plan has packed_bytes */
+    bool statistics;  /* forward of float: the epilogue asks for mean and var */
+    bool convertible; /* the caller converts images to channels_last memory if that is faster */
 } luc_conv2d_params;
+
+typedef struct luc_conv_algorithm luc_conv_algorithm; /* conv_priv.h */
+
+/* A pass, and all that is decided about it. */
+typedef struct {
+    luc_conv2d_params
+        p; /* of it, .statistics: the algorithm takes them from what it has just made */
+    luc_conv_type type;
+    luc_conv_pass pass;
+    const luc_conv_algorithm *algorithm; /* NULL: the result has no elements */
+    int threads;                         /* that the work and the workspace are cut for */
+    bool statistics;                     /* are wanted */
+    size_t
+        packed_bytes; /* forward: of the packed weights, which the caller gives; 0: w is as it is */
+    size_t own_bytes; /* of the algorithm's workspace */
+    size_t workspace; /* of all of it */
+} luc_conv2d_plan;
 
 /* What is done to forward's sums before they are stored: y = sum * scale + shift + residual, then
    ReLU. It needs no pass over memory of its own. */
@@ -78,41 +96,47 @@ bool luc_conv_winograd_is_allowed(void);
    and oh and ow from the rest. */
 void luc_conv2d_channels_last(luc_conv2d_params *p);
 
-/* Whether a pass is fast on x and y with the strides in p, although their channels are not
-   adjacent. */
-bool luc_conv2d_takes_planes(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);
+/* The algorithm that the pass gets. */
+const luc_conv_algorithm *luc_conv_choose(const luc_conv2d_params *p, luc_conv_type type,
+                                          luc_conv_pass pass);
 
-/* The bytes of workspace for a pass, with the number of threads that is set now. */
-size_t luc_conv2d_workspace(const luc_conv2d_params *p, luc_conv_type type, luc_conv_pass pass);
+/* "winograd", "windows" ... */
+const char *luc_conv_name(const luc_conv_algorithm *algorithm);
+
+/* Whether it reads and writes images whose channels are not adjacent as they are, and fast. */
+bool luc_conv_takes_planes(const luc_conv_algorithm *algorithm);
+
+/* The plan of a pass by an algorithm that luc_conv_choose has given for it (NULL: it is chosen
+   here), with the number of threads that is set now. A run may come when another number is. */
+luc_conv2d_plan luc_conv2d_make_plan(const luc_conv2d_params *p, luc_conv_type type,
+                                     luc_conv_pass pass, const luc_conv_algorithm *algorithm);
 
 /* What the packed form of the weights depends on, besides their values. */
 typedef struct {
-    int kernel, level;
+    const luc_conv_algorithm *algorithm;
+    int level;
     int64_t o, c, kh, kw, groups, stride[4];
 } luc_conv_packing;
 
-/* The bytes of the packed weights that the forward pass reads, if they are to be kept: pack once,
-   and set p->packed for every pass with the same packing. 0: the weights are read as they are, or
-   the type is not float. */
-size_t luc_conv2d_packed_bytes(const luc_conv2d_params *p, luc_conv_type type);
-luc_conv_packing luc_conv2d_packing(const luc_conv2d_params *p);
-void luc_conv2d_pack(const luc_conv2d_params *p, const void *w, void *packed);
+/* Packs the weights of a forward pass whose plan has packed_bytes. They serve every plan with the
+   same packing. */
+luc_conv_packing luc_conv2d_packing(const luc_conv2d_plan *plan);
+void luc_conv2d_pack(const luc_conv2d_plan *plan, const void *w, void *packed);
 
-/* Each of these takes a 64-byte aligned workspace of at least luc_conv2d_workspace bytes, whose
-   content does not matter, and writes its whole result. */
+/* Each of these takes the plan of its pass and plan->workspace bytes, 64-byte aligned, whose content
+   does not matter, and writes its whole result. */
 
 /* then: NULL for the plain sums. */
-void luc_conv2d_forward(const luc_conv2d_params *p, luc_conv_type type, const void *x,
-                        const void *w, const luc_conv_epilogue *then, void *y, void *workspace,
-                        size_t bytes);
+void luc_conv2d_forward(const luc_conv2d_plan *plan, const void *x, const void *w,
+                        const luc_conv_epilogue *then, void *y, void *workspace);
 
 /* dx has x's strides, dy y's. */
-void luc_conv2d_grad_input(const luc_conv2d_params *p, luc_conv_type type, const void *dy,
-                           const void *w, void *dx, void *workspace, size_t bytes);
+void luc_conv2d_grad_input(const luc_conv2d_plan *plan, const void *dy, const void *w, void *dx,
+                           void *workspace);
 
 /* dw has w's strides; dbias: [o] or NULL. The zeros around x may be multiplied, so an infinity at
    the border of dy may become a NaN in taps that do not touch it. */
-void luc_conv2d_grad_weight(const luc_conv2d_params *p, luc_conv_type type, const void *x,
-                            const void *dy, void *dw, void *dbias, void *workspace, size_t bytes);
+void luc_conv2d_grad_weight(const luc_conv2d_plan *plan, const void *x, const void *dy, void *dw,
+                            void *dbias, void *workspace);
 
 #endif

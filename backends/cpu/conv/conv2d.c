@@ -12,6 +12,7 @@
 #include "lucid/keep.h"
 
 #include <math.h>
+#include <string.h>
 
 /* x or y, or its gradient, in [N,C,H,W]. */
 typedef struct {
@@ -24,6 +25,7 @@ typedef struct {
     luc_conv2d_params p;
     luc_conv_type type;
     luc_conv_pass pass;
+    luc_conv2d_plan plan;
     size_t size;
     image x, y;
     const lucid_view *w;
@@ -34,8 +36,6 @@ typedef struct {
     image residual;      /* converted to y's strides */
     char *scale, *shift; /* [o] of float, or double for double; NULL: 1, 0 */
     char *workspace;
-    size_t bytes;
-    size_t packed;              /* bytes of the packed weights that are kept; 0: none are */
     double *out_mean, *out_var; /* of conv2d_statistics; [o] */
 } job;
 
@@ -53,9 +53,9 @@ static luc_conv_type conv_type(lucid_dtype dtype)
     }
 }
 
-static void *reserve(const lucid_kernel_args *args, size_t *used, size_t bytes)
+static void *reserve(char *workspace, size_t *used, size_t bytes)
 {
-    char *at = args->workspace ? (char *)args->workspace + *used : NULL;
+    char *at = workspace ? workspace + *used : NULL;
     *used += (bytes + 63) & ~(size_t)63;
     return at;
 }
@@ -82,6 +82,20 @@ static void use_channels_last(image *m, int64_t stride[4])
     if (m->convert) channels_last(m->view->dims, stride);
 }
 
+/* Chooses the algorithm for the images as they are. Where that cannot read planes, images of planes
+ * are converted, and NULL is returned: the choice is another one then. */
+static const luc_conv_algorithm *choose(job *j)
+{
+    luc_conv2d_params *p = &j->p;
+    p->convertible = true;
+    const luc_conv_algorithm *chosen = luc_conv_choose(p, j->type, j->pass);
+    p->convertible = false;
+    if (luc_conv_takes_planes(chosen)) return chosen;
+    use_channels_last(&j->x, p->x_stride);
+    use_channels_last(&j->y, p->y_stride);
+    return j->x.convert || j->y.convert ? NULL : chosen;
+}
+
 static void set_params(job *j, const lucid_conv2d_attrs *a)
 {
     luc_conv2d_params *p = &j->p;
@@ -96,30 +110,44 @@ static void set_params(job *j, const lucid_conv2d_attrs *a)
     memcpy(p->x_stride, j->x.view->strides, sizeof p->x_stride);
     memcpy(p->y_stride, j->y.view->strides, sizeof p->y_stride);
     memcpy(p->w_stride, j->w->strides, sizeof p->w_stride);
-    /* double runs on any strides */
-    if (j->type == LUC_CONV_F64 || luc_conv2d_takes_planes(p, j->type, j->pass)) return;
-    use_channels_last(&j->x, p->x_stride);
-    use_channels_last(&j->y, p->y_stride);
 }
 
-/* The attributes and inputs that conv2d_batch_norm has and conv2d has not. */
-static void set_norm(job *j, const lucid_kernel_args *args)
+/* The attributes and inputs that conv2d_batch_norm has and conv2d has not. False: y's strides are
+ * others now. */
+static bool set_norm(job *j, const lucid_kernel_args *args)
 {
     const lucid_conv2d_batch_norm_attrs *a = args->attrs;
     j->norm_weight = args->in[3], j->norm_bias = args->in[4];
     j->mean = args->in[5], j->var = args->in[6];
     j->eps = a->eps, j->relu = a->relu;
     j->residual.view = args->in[7];
-    if (!j->residual.view) return;
+    if (!j->residual.view) return true;
     /* The engine reads the residual with y's strides; a converted one is dense in channels_last
      * memory. */
     j->residual.convert = !same_strides(j->residual.view, j->p.y_stride);
-    if (!j->residual.convert) return;
+    if (!j->residual.convert) return true;
     channels_last(j->y.view->dims, j->p.y_stride);
     j->y.convert = !same_strides(j->y.view, j->p.y_stride);
+    return false;
 }
 
-static size_t make_job(job *j, const lucid_kernel_args *args)
+/* Divides the workspace, and returns its size. */
+static size_t place(job *j, char *workspace)
+{
+    size_t used = 0;
+    image *images[] = {&j->x, &j->y, &j->residual};
+    for (int i = 0; i < 3; i++)
+        if (images[i]->convert)
+            images[i]->dense =
+                reserve(workspace, &used, (size_t)luc_view_numel(images[i]->view) * j->size);
+    const size_t wide = j->type == LUC_CONV_F64 ? sizeof(double) : sizeof(float);
+    if (j->mean) j->scale = reserve(workspace, &used, (size_t)j->p.o * wide);
+    if (j->mean || j->bias) j->shift = reserve(workspace, &used, (size_t)j->p.o * wide);
+    j->workspace = reserve(workspace, &used, j->plan.workspace);
+    return used;
+}
+
+static void make_job(job *j, const lucid_kernel_args *args)
 {
     *j = (job){.pass = LUC_CONV_FORWARD};
     const lucid_view *first = args->in[0], *second = args->in[1], *out = args->out[0];
@@ -136,29 +164,15 @@ static size_t make_job(job *j, const lucid_kernel_args *args)
         j->bias = args->n_in > 2 ? args->in[2] : NULL;
     }
     set_params(j, args->attrs); /* conv2d_batch_norm's begin with conv2d's */
+    const luc_conv_algorithm *chosen = choose(j);
     if (args->op == LUCID_OP_conv2d) j->relu = ((const lucid_conv2d_attrs *)args->attrs)->relu;
-    if (args->op == LUCID_OP_conv2d_batch_norm) set_norm(j, args);
+    if (args->op == LUCID_OP_conv2d_batch_norm && !set_norm(j, args)) chosen = NULL;
     if (args->op == LUCID_OP_conv2d_statistics) {
         j->p.statistics = true;
         j->out_mean = args->out[1]->data, j->out_var = args->out[2]->data;
     }
-    size_t used = 0;
-    image *images[] = {&j->x, &j->y, &j->residual};
-    for (int i = 0; i < 3; i++)
-        if (images[i]->convert)
-            images[i]->dense =
-                reserve(args, &used, (size_t)luc_view_numel(images[i]->view) * j->size);
-    const size_t wide = j->type == LUC_CONV_F64 ? sizeof(double) : sizeof(float);
-    if (j->mean) j->scale = reserve(args, &used, (size_t)j->p.o * wide);
-    if (j->mean || j->bias) j->shift = reserve(args, &used, (size_t)j->p.o * wide);
-    if (j->pass == LUC_CONV_FORWARD && args->keep)
-        j->packed = luc_conv2d_packed_bytes(&j->p, j->type);
-    j->p.packed = j->packed > 0;
-    /* The rest of the workspace that the call really has. Its size is not computed again. */
-    j->bytes = args->workspace ? args->plan->workspace - used
-                               : luc_conv2d_workspace(&j->p, j->type, j->pass);
-    j->workspace = reserve(args, &used, j->bytes);
-    return used;
+    j->p.packed = j->pass == LUC_CONV_FORWARD && args->keep;
+    j->plan = luc_conv2d_make_plan(&j->p, j->type, j->pass, chosen);
 }
 
 /* ---- conversion ------------------------------------------------------------------------------ */
@@ -271,30 +285,49 @@ static luc_conv_epilogue epilogue(const job *j)
 /* The packed weights: the kept ones, or new ones that are kept from now on. NULL after an error. */
 static lucid_kept *keep_packed(const job *j, const lucid_kernel_args *args)
 {
-    const luc_conv_packing key = luc_conv2d_packing(&j->p);
+    const luc_conv_packing key = luc_conv2d_packing(&j->plan);
     lucid_kept *kept = lucid_keep_find(args->keep, &key, sizeof key);
     if (kept) return kept;
-    kept = lucid_kept_new(args->keep, j->packed, &key, sizeof key);
+    kept = lucid_kept_new(args->keep, j->plan.packed_bytes, &key, sizeof key);
     if (!kept) {
         luc_raise(LUCID_ERR_MEMORY, "conv2d", "out of memory: %zu bytes for packed weights",
-                  j->packed);
+                  j->plan.packed_bytes);
         return NULL;
     }
-    luc_conv2d_pack(&j->p, j->w->data, lucid_kept_data(kept));
+    luc_conv2d_pack(&j->plan, j->w->data, lucid_kept_data(kept));
     lucid_keep_put(args->keep, kept);
     return kept;
 }
 
-static bool conv2d(const lucid_kernel_args *args)
+_Static_assert(sizeof(job) <= LUCID_PLAN_OWN, "a plan's run reads it from there");
+
+static bool plan_conv2d(const lucid_kernel_args *args, lucid_plan *plan)
 {
     job j;
     make_job(&j, args);
-    lucid_kept *kept = j.packed ? keep_packed(&j, args) : NULL;
-    if (j.packed && !kept) return false;
+    plan->workspace = place(&j, NULL);
+    plan->threads = j.plan.threads;
+    plan->algorithm = j.plan.algorithm;
+    memcpy(plan->own, &j, sizeof j);
+    return true;
+}
+
+static job planned(const lucid_kernel_args *args)
+{
+    job j;
+    memcpy(&j, args->plan->own, sizeof j);
+    place(&j, args->workspace);
+    return j;
+}
+
+static bool conv2d(const lucid_kernel_args *args)
+{
+    const job j = planned(args);
+    lucid_kept *kept = j.plan.packed_bytes ? keep_packed(&j, args) : NULL;
+    if (j.plan.packed_bytes && !kept) return false;
     const luc_conv_epilogue then = epilogue(&j);
-    luc_conv2d_forward(&j.p, j.type, engine_input(&j, &j.x),
-                       kept ? lucid_kept_data(kept) : j.w->data, &then, engine_output(&j.y),
-                       j.workspace, j.bytes);
+    luc_conv2d_forward(&j.plan, engine_input(&j, &j.x), kept ? lucid_kept_data(kept) : j.w->data,
+                       &then, engine_output(&j.y), j.workspace);
     lucid_kept_release(kept);
     if (j.y.convert) convert(&j, &j.y, true);
     return true;
@@ -302,27 +335,18 @@ static bool conv2d(const lucid_kernel_args *args)
 
 static bool conv2d_backward_input(const lucid_kernel_args *args)
 {
-    job j;
-    make_job(&j, args);
-    luc_conv2d_grad_input(&j.p, j.type, engine_input(&j, &j.y), j.w->data, engine_output(&j.x),
-                          j.workspace, j.bytes);
+    const job j = planned(args);
+    luc_conv2d_grad_input(&j.plan, engine_input(&j, &j.y), j.w->data, engine_output(&j.x),
+                          j.workspace);
     if (j.x.convert) convert(&j, &j.x, true);
     return true;
 }
 
 static bool conv2d_backward_weight(const lucid_kernel_args *args)
 {
-    job j;
-    make_job(&j, args);
-    luc_conv2d_grad_weight(&j.p, j.type, engine_input(&j, &j.x), engine_input(&j, &j.y), j.w->data,
-                           NULL, j.workspace, j.bytes);
-    return true;
-}
-
-static bool plan_conv2d(const lucid_kernel_args *args, lucid_plan *plan)
-{
-    job j;
-    plan->workspace = make_job(&j, args);
+    const job j = planned(args);
+    luc_conv2d_grad_weight(&j.plan, engine_input(&j, &j.x), engine_input(&j, &j.y), j.w->data, NULL,
+                           j.workspace);
     return true;
 }
 

@@ -52,6 +52,32 @@ typedef struct {
     int64_t (*parts)(const luc_conv2d_params *p); /* of statistics; NULL: it takes none */
 } luc_conv_packed_kernel;
 
+/* What a pass reads and writes: float, or double for LUC_CONV_F64. */
+typedef struct {
+    const void *from, *with; /* forward: x, w; input gradient: dy, w; weight gradient: x, dy */
+    void *to;                /* y, dx or dw */
+    void *bias;              /* weight gradient: dbias, or NULL */
+    const luc_conv_epilogue *epilogue; /* forward; NULL: the plain sums */
+    const luc_conv_then *then;         /* forward of float: never NULL */
+    char *workspace;                   /* plan->own_bytes */
+} luc_conv_operands;
+
+/* A way of computing a pass; algorithms.c has the lists. */
+struct luc_conv_algorithm {
+    const char *name;
+    unsigned passes; /* 1 << LUC_CONV_FORWARD and so on */
+    bool planes;     /* it reads and writes images whose channels are planes */
+    /* Whether it computes this pass, with these strides. */
+    bool (*can)(const luc_conv2d_params *p, luc_conv_pass pass);
+    /* Whether it should be faster than what comes later in the list. NULL: it is. */
+    bool (*pays)(const luc_conv2d_params *p, luc_conv_pass pass);
+    /* The kernel, if it packs its weights; else NULL. */
+    const luc_conv_packed_kernel *(*packed)(void);
+    /* The bytes of workspace. NULL: none. */
+    size_t (*bytes)(const luc_conv2d_plan *plan);
+    void (*run)(const luc_conv2d_plan *plan, const luc_conv_operands *o);
+};
+
 /* Windows of channels_last images (dense groups). */
 typedef struct {
     luc_conv_packed_kernel kernel;
@@ -132,15 +158,15 @@ typedef struct {
 } luc_conv_depthwise_table;
 LUC_DECLARE_TABLES(luc_conv_depthwise_table, luc_conv_depthwise)
 
-/* Double by matrix products, with any strides. If there is too little to do, or no workspace, the
-   functions do nothing and return false, and the plain loops compute it. */
-size_t luc_conv_f64_bytes(const luc_conv2d_params *p, luc_conv_pass pass);
-bool luc_conv_f64_forward(const luc_conv2d_params *p, const double *x, const double *w,
-                          const luc_conv_epilogue *then, double *y, char *workspace, size_t bytes);
-bool luc_conv_f64_grad_input(const luc_conv2d_params *p, const double *dy, const double *w,
-                             double *dx, char *workspace, size_t bytes);
-bool luc_conv_f64_grad_weight(const luc_conv2d_params *p, const double *x, const double *dy,
-                              double *dw, char *workspace, size_t bytes);
+/* Double by matrix products, with any strides. Not where there is too little to do. */
+bool luc_conv_f64_fits(const luc_conv2d_params *p);
+size_t luc_conv_f64_bytes(const luc_conv2d_params *p, luc_conv_pass pass, int threads);
+void luc_conv_f64_forward(const luc_conv2d_params *p, const double *x, const double *w,
+                          const luc_conv_epilogue *then, double *y, char *workspace, int threads);
+void luc_conv_f64_grad_input(const luc_conv2d_params *p, const double *dy, const double *w,
+                             double *dx, char *workspace, int threads);
+void luc_conv_f64_grad_weight(const luc_conv2d_params *p, const double *x, const double *dy,
+                              double *dw, char *workspace, int threads);
 
 /* The plain loops, any strides, float or double. */
 void luc_conv_ref_forward_f32(const luc_conv2d_params *p, const float *x, const float *w,

@@ -101,20 +101,18 @@ static size_t thread_bytes(const plan *g)
     return g->window_bytes + g->image_bytes + g->gemm_bytes;
 }
 
-static bool fits(const luc_conv2d_params *p)
+bool luc_conv_f64_fits(const luc_conv2d_params *p)
 {
-    if (p->method == LUC_CONV_REFERENCE) return false;
     const int64_t outputs = p->n * p->o * p->oh * p->ow;
     return outputs > 0 && p->h > 0 && p->w > 0 &&
            outputs * (p->c / p->groups) * p->kh * p->kw >= LEAST_WORK;
 }
 
-size_t luc_conv_f64_bytes(const luc_conv2d_params *p, luc_conv_pass pass)
+size_t luc_conv_f64_bytes(const luc_conv2d_params *p, luc_conv_pass pass, int threads)
 {
-    if (!fits(p)) return 0;
     plan g = {.p = p, .pass = pass};
     set_plan(&g);
-    return g.w_bytes + g.partial_bytes + thread_bytes(&g) * (size_t)luc_num_threads();
+    return g.w_bytes + g.partial_bytes + thread_bytes(&g) * (size_t)threads;
 }
 
 /* ---- windows and images --------------------------------------------------------------------- */
@@ -354,52 +352,39 @@ static const double *take_weights(const plan *g, const double *w, double *to)
     return to;
 }
 
-/* The workspace's parts, and the number of threads that it is large enough for: fewer than there
-   are now if it was asked for when fewer were set. With 0 the plain loops compute the
-   convolution. */
-static int begin_pass(plan *g, char *workspace, size_t bytes)
+/* The workspace's parts. */
+static void begin_pass(plan *g, char *workspace)
 {
-    if (!fits(g->p)) return 0;
     set_plan(g);
-    const size_t shared = g->w_bytes + g->partial_bytes;
-    int threads = luc_num_threads();
-    while (threads > 0 && shared + thread_bytes(g) * (size_t)threads > bytes) threads--;
     g->partial = (double *)(void *)workspace;
-    g->scratch = workspace + shared;
-    return threads;
+    g->scratch = workspace + g->w_bytes + g->partial_bytes;
 }
 
-bool luc_conv_f64_forward(const luc_conv2d_params *p, const double *x, const double *w,
-                          const luc_conv_epilogue *then, double *y, char *workspace, size_t bytes)
+void luc_conv_f64_forward(const luc_conv2d_params *p, const double *x, const double *w,
+                          const luc_conv_epilogue *then, double *y, char *workspace, int threads)
 {
     plan g = {.p = p, .pass = LUC_CONV_FORWARD, .x = x, .then = then, .out = y};
-    const int threads = begin_pass(&g, workspace, bytes);
-    if (threads == 0) return false;
+    begin_pass(&g, workspace);
     g.w = take_weights(&g, w, (double *)(void *)workspace);
     luc_parallel_for_max(p->n * p->groups * g.chunks, 1, threads, forward_item, &g);
-    return true;
 }
 
-bool luc_conv_f64_grad_input(const luc_conv2d_params *p, const double *dy, const double *w,
-                             double *dx, char *workspace, size_t bytes)
+void luc_conv_f64_grad_input(const luc_conv2d_params *p, const double *dy, const double *w,
+                             double *dx, char *workspace, int threads)
 {
     plan g = {.p = p, .pass = LUC_CONV_GRAD_INPUT, .dy = dy, .out = dx};
-    const int threads = begin_pass(&g, workspace, bytes);
-    if (threads == 0) return false;
+    begin_pass(&g, workspace);
     g.w = take_weights(&g, w, (double *)(void *)workspace);
     luc_parallel_for_max(p->n * p->groups * luc_ceil_div(g.cg, g.channels), 1, threads,
                          grad_input_item, &g);
-    return true;
 }
 
-bool luc_conv_f64_grad_weight(const luc_conv2d_params *p, const double *x, const double *dy,
-                              double *dw, char *workspace, size_t bytes)
+void luc_conv_f64_grad_weight(const luc_conv2d_params *p, const double *x, const double *dy,
+                              double *dw, char *workspace, int threads)
 {
     plan g = {.p = p, .pass = LUC_CONV_GRAD_WEIGHT, .x = x, .dy = dy, .out = dw};
-    const int threads = begin_pass(&g, workspace, bytes);
-    if (threads == 0) return false;
+    begin_pass(&g, workspace);
     luc_parallel_for_max(g.parts * p->groups * luc_ceil_div(g.og, g.filters), 1, threads,
                          grad_weight_item, &g);
     luc_parallel_for(p->o, 1 + (1 << 14) / g.depth, gather, &g);
-    return true;
 }
