@@ -22,6 +22,7 @@ typedef enum luc_lock_id {
     LUC_LOCK_PRINT,    /* how tensors are printed */
     LUC_LOCK_RANDOM,   /* the default generator */
     LUC_LOCK_DEFERRED, /* what waits to be computed */
+    LUC_LOCK_OPENBLAS, /* OpenBLAS's number of threads, while products use it */
     LUC_LOCK_CACHE,    /* freed blocks of tensor data */
     LUC_LOCK_LIVE,     /* the list of the threads' counts */
     LUC_LOCK_HANDLER,  /* the error handler */

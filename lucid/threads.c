@@ -2,17 +2,21 @@
 #include "lucid/threads_priv.h"
 #include "lucid/device.h"
 
-#include <signal.h>
-
 enum { LEAST_STACK = 1 << 20 };
 
-int luc_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
+void luc_signals_block(sigset_t *before)
 {
     static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    sigset_t mask, before;
+    sigset_t mask;
     sigfillset(&mask);
     for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++)
         sigdelset(&mask, own_faults[i]);
+    pthread_sigmask(SIG_SETMASK, &mask, before);
+}
+
+int luc_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
+{
+    sigset_t before;
     /* The system's default may be as small as `ulimit -s` says. */
     pthread_attr_t attr;
     size_t stack = 0;
@@ -21,7 +25,7 @@ int luc_thread_start(pthread_t *thread, const char *name, void *(*main)(void *),
     if (pthread_attr_getstacksize(&attr, &stack) == 0 && stack < LEAST_STACK)
         pthread_attr_setstacksize(&attr, LEAST_STACK);
     /* A new thread has the mask of the one that makes it. */
-    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    luc_signals_block(&before);
     failed = pthread_create(thread, &attr, main, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);

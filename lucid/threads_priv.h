@@ -5,11 +5,16 @@
 
 #include <fenv.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 
 #if defined(__SSE__)
 #include <xmmintrin.h>
 #endif
+
+/* Blocks, in this thread and in threads that it makes until pthread_sigmask sets *before again,
+ * the signals that luc_thread_start speaks of. */
+void luc_signals_block(sigset_t *before);
 
 /* Starts a thread that leaves the program's signals alone: it blocks every one that is sent to the
  * process (Ctrl-C, SIGTERM, SIGALRM ...), which go to a thread of the program's own. Not blocked

@@ -1,6 +1,7 @@
 /* Matrix products: every CPU level, type and shape against a naive product in double. */
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/gemm.h"
+#include "backends/cpu/matmul/openblas.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/simd.h"
 
@@ -184,11 +185,17 @@ static luc_gemm_params random_params(int64_t m, int64_t n, int64_t k)
     return p;
 }
 
+/* With our own kernels alone, and with OpenBLAS for every product that it can compute. */
 static void every_level(void (*f)(void))
 {
     for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
         cr_assert(luc_cpu_force((luc_cpu_level)level));
+        luc_openblas_allow(false);
         f();
+        luc_openblas_allow(true);
+        luc_openblas_prefer(true);
+        if (luc_openblas_core()) f();
+        luc_openblas_prefer(false);
     }
     luc_cpu_force(luc_cpu_best());
 }

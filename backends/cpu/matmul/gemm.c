@@ -1,5 +1,6 @@
 /* gemm.c: matrix products of every element type, on top of the float and double kernels. */
 #include "backends/cpu/matmul/gemm_priv.h"
+#include "backends/cpu/matmul/openblas.h"
 #include "backends/cpu/copy/half_operands.h"
 #include "backends/cpu/threads/parallel.h"
 
@@ -60,8 +61,8 @@ static void gemm_half(const luc_gemm_params *p, lucid_dtype type, const void *a,
     const float *wide_b = luc_take_wide(&at, s.b, b, type);
     float *wide_c = luc_take_wide(&at, s.c, p->beta != 0 ? c : NULL, type);
     const float *wide_bias = luc_take_wide(&at, s.bias, bias, type);
-    luc_gemm_get()->gemm_f32(p, wide_a, wide_b, wide_c, bias ? wide_bias : NULL, at,
-                             bytes - (size_t)(at - (char *)workspace));
+    luc_gemm(p, LUC_GEMM_F32, wide_a, wide_b, wide_c, bias ? wide_bias : NULL, at,
+             bytes - (size_t)(at - (char *)workspace));
     if (p->batch == 1 || p->stride_c == p->m * p->ldc) {
         luc_narrow_rows(wide_c, c, p->batch * p->m, p->n, p->ldc, type);
         return;
@@ -116,6 +117,8 @@ static void gemm_integers(const luc_gemm_params *p, luc_parallel_fn rows, const 
 void luc_gemm(const luc_gemm_params *p, luc_gemm_type type, const void *a, const void *b, void *c,
               const void *bias, void *workspace, size_t workspace_bytes)
 {
+    const bool is_float = type == LUC_GEMM_F32 || type == LUC_GEMM_F64;
+    if (is_float && luc_openblas_gemm(p, type, a, b, c, bias)) return;
     switch (type) {
     case LUC_GEMM_F32:
         luc_gemm_get()->gemm_f32(p, a, b, c, bias, workspace, workspace_bytes);
