@@ -22,11 +22,18 @@ typedef struct {
     int64_t rows, cols;             /* the most of a block */
     int64_t least_rows, least_cols; /* of a block that gains */
     int64_t least_depth;
+    bool with_trans_b; /* whether products with a transposed B gain as well */
 } shape_rule;
 
 enum { LEAST_BLOCKS = 8 };
-static const shape_rule rule_f32 = {512, 1024, 448, 768, 512};
-static const shape_rule rule_f64 = {256, 1024, 112, 512, 256};
+static const shape_rule rule_f32 = {
+    .rows = 512, .cols = 1024, .least_rows = 448, .least_cols = 768, .least_depth = 512};
+static const shape_rule rule_f64 = {.rows = 256,
+                                    .cols = 1024,
+                                    .least_rows = 112,
+                                    .least_cols = 512,
+                                    .least_depth = 256,
+                                    .with_trans_b = true};
 
 typedef struct {
     const luc_gemm_params *p;
@@ -57,7 +64,8 @@ static bool choose_blocks(plan *g)
     cut(g, rule->rows, rule->cols);
     if (g->row_blocks * g->col_blocks < LEAST_BLOCKS) cut(g, rule->rows / 2, rule->cols);
     return g->row_blocks * g->col_blocks >= LEAST_BLOCKS && g->rows >= rule->least_rows &&
-           g->cols >= rule->least_cols && g->p->k >= rule->least_depth;
+           g->cols >= rule->least_cols && g->p->k >= rule->least_depth &&
+           (rule->with_trans_b || !g->p->trans_b);
 }
 
 /* What OpenBLAS can compute: it has 32-bit sizes, and demands rows that do not overlap. With alpha
