@@ -244,9 +244,6 @@ extern const lucid_op *const luc_op_table[LUCID_OP_COUNT];
 
 /* Shared by the operators' files. */
 #define LUC_OP(name) extern const lucid_op luc_op_##name;
-#define LUC_KERNEL(name)
 #include "lucid/ops.def"
-#undef LUC_OP
-#undef LUC_KERNEL
 
 #endif

@@ -105,6 +105,9 @@ struct lucid_op {
     lucid_run_fn kernel;
     lucid_run_fn kernels[LUCID_DTYPE_COUNT];
     lucid_plan_fn plan;
+    /* One element of the result from those of the inputs, as plainly as the C library can write it:
+     * the tests compare every kernel of an elementwise operator with it. NULL: no such test. */
+    double (*element)(const double *in, const void *attrs);
     /* Additions and multiplications of one application, for the profiler. NULL: not counted. */
     double (*flops)(const lucid_call *c);
     const lucid_sample *samples;

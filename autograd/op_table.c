@@ -7,8 +7,6 @@ const lucid_op *const luc_op_table[LUCID_OP_COUNT] = {
 #define LUC_OP(name)     &luc_op_##name,
 #define LUC_KERNEL(name) NULL,
 #include "lucid/ops.def"
-#undef LUC_OP
-#undef LUC_KERNEL
 };
 
 const lucid_op *lucid_op_at(size_t index)

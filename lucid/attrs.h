@@ -11,10 +11,16 @@
 
 LUCID_BEGIN_DECLS
 
-/* add_scalar, mul_scalar, pow_scalar, fill */
+/* Elementwise operators have one number or two as attributes; ops.def says how many. Of one:
+ * add_scalar, mul_scalar, pow_scalar (and fill). */
 typedef struct lucid_scalar_attrs {
     double value;
 } lucid_scalar_attrs;
+
+/* Two numbers, by the order of the call's arguments. */
+typedef struct lucid_numbers_attrs {
+    double a, b;
+} lucid_numbers_attrs;
 
 /* clamp, clamp_backward: min may be -inf, max +inf */
 typedef struct lucid_clamp_attrs {
@@ -23,7 +29,7 @@ typedef struct lucid_clamp_attrs {
 
 /* gelu, gelu_backward */
 typedef struct lucid_gelu_attrs {
-    bool tanh; /* the tanh approximation instead of erf */
+    double tanh; /* 1: the tanh approximation instead of erf; 0 otherwise */
 } lucid_gelu_attrs;
 
 /* sum, mean, var, amax, amin, argmax, argmin. Bit d of mask: dimension d is reduced. The output has

@@ -240,8 +240,6 @@ const char *luc_op_id_name(lucid_op_id op)
 #define LUC_OP(name)     #name,
 #define LUC_KERNEL(name) #name,
 #include "lucid/ops.def"
-#undef LUC_OP
-#undef LUC_KERNEL
     };
     return (unsigned)op < LUCID_OP_COUNT ? names[op] : "custom";
 }

@@ -21,8 +21,6 @@ typedef enum lucid_op_id {
 #define LUC_OP(name)     LUCID_OP_##name,
 #define LUC_KERNEL(name) LUCID_OP_##name,
 #include "ops.def"
-#undef LUC_OP
-#undef LUC_KERNEL
     LUCID_OP_COUNT,
     LUCID_OP_CUSTOM = -1 /* a user's own operator, which has its kernels in it */
 } lucid_op_id;

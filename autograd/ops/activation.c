@@ -163,7 +163,7 @@ static bool gelu_vjp(lucid_vjp *v)
     return v->grad_in[0] != NULL;
 }
 
-static const lucid_gelu_attrs gelu_erf = {false}, gelu_tanh = {true};
+static const lucid_gelu_attrs gelu_erf = {0}, gelu_tanh = {1};
 static const lucid_sample gelu_samples[] = {
     {.name = "erf", .n_in = 1, .in = {LUC_RANGE(-3, 3, {2, {3, 5}})}, .attrs = &gelu_erf},
     {.name = "tanh", .n_in = 1, .in = {LUC_RANGE(-3, 3, {2, {3, 5}})}, .attrs = &gelu_tanh},
@@ -252,6 +252,12 @@ static bool silu_vjp(lucid_vjp *v)
     return v->grad_in[0] != NULL;
 }
 
+static double silu_element(const double *in, const void *attrs)
+{
+    (void)attrs;
+    return in[0] * (1 / (1 + exp(-in[0])));
+}
+
 const lucid_op luc_op_silu = {
     .name = "silu",
     .schema = "x",
@@ -261,6 +267,7 @@ const lucid_op luc_op_silu = {
     .n_out = 1,
     .saves = luc_save_input,
     .vjp = silu_vjp,
+    .element = silu_element,
     LUC_SAMPLES(unary_samples),
 };
 
@@ -360,35 +367,9 @@ const lucid_op luc_op_clamp_backward = {
 
 /* ---- the functions ----------------------------------------------------------------------------- */
 
-static lucid_tensor *activate(const lucid_op *op, lucid_tensor *x, const void *attrs)
-{
-    if (!luc_given(x, op->name, "x")) return NULL;
-    return luc_apply1(op, lucid_cast(x, luc_float_type(x->view.dtype)), attrs);
-}
-
-lucid_tensor *lucid_tanh(lucid_tensor *x)
-{
-    return activate(&luc_op_tanh, x, NULL);
-}
-
-lucid_tensor *lucid_sigmoid(lucid_tensor *x)
-{
-    return activate(&luc_op_sigmoid, x, NULL);
-}
-
-lucid_tensor *lucid_relu(lucid_tensor *x)
-{
-    return luc_apply1(&luc_op_relu, x, NULL);
-}
-
-lucid_tensor *lucid_silu(lucid_tensor *x)
-{
-    return activate(&luc_op_silu, x, NULL);
-}
-
 lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation)
 {
-    return activate(&luc_op_gelu, x, tanh_approximation ? &gelu_tanh : &gelu_erf);
+    return luc_apply_floating(&luc_op_gelu, x, tanh_approximation ? &gelu_tanh : &gelu_erf);
 }
 
 lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max)

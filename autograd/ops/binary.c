@@ -355,10 +355,14 @@ static lucid_tensor *binary(const lucid_op *op, lucid_tensor *a, lucid_tensor *b
     return luc_apply2(op, a, b, NULL);
 }
 
-lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_add, a, b, false);
-}
+#define DEFINE_CALL(name, to_floating)                           \
+    lucid_tensor *lucid_##name(lucid_tensor *a, lucid_tensor *b) \
+    {                                                            \
+        return binary(&luc_op_##name, a, b, to_floating);        \
+    }
+#define DEFINE_OWN(name, to_floating)
+#define LUC_BINARY(name, type, numbers, call) DEFINE_##call(name, LUC_IS_##type)
+#include "lucid/ops.def"
 
 lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b)
 {
@@ -391,46 +395,6 @@ lucid_tensor *lucid_pow(lucid_tensor *a, lucid_tensor *b)
     if (a && b && b->is_scalar && !a->is_scalar && !b->requires_grad)
         return lucid_pow_scalar(a, lucid_item(b));
     return binary(&luc_op_pow, a, b, false);
-}
-
-lucid_tensor *lucid_minimum(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_minimum, a, b, false);
-}
-
-lucid_tensor *lucid_maximum(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_maximum, a, b, false);
-}
-
-lucid_tensor *lucid_eq(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_eq, a, b, false);
-}
-
-lucid_tensor *lucid_ne(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_ne, a, b, false);
-}
-
-lucid_tensor *lucid_lt(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_lt, a, b, false);
-}
-
-lucid_tensor *lucid_le(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_le, a, b, false);
-}
-
-lucid_tensor *lucid_gt(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_gt, a, b, false);
-}
-
-lucid_tensor *lucid_ge(lucid_tensor *a, lucid_tensor *b)
-{
-    return binary(&luc_op_ge, a, b, false);
 }
 
 lucid_tensor *lucid_where(lucid_tensor *condition, lucid_tensor *a, lucid_tensor *b)

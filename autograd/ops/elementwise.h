@@ -8,23 +8,36 @@
 
 LUCID_BEGIN_DECLS
 
+/* ---- the plain ones -------------------------------------------------------------------------- */
+
+/* Each line of lucid/ops.def that ends in CALL declares one of these:
+ *
+ *     lucid_tensor *lucid_exp(lucid_tensor *x)                        LUC_UNARY: abs sign exp log
+ *         sqrt rsqrt square reciprocal tanh sigmoid relu silu ...
+ *     lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b)       LUC_BINARY: add minimum maximum,
+ *         and eq ne lt le gt ge, which give LUCID_BOOL and no gradient
+ *
+ * The line says what becomes of integers: SAME keeps them, FLOATING makes them float32. NULL after an
+ * error. Two tensors may also be a tensor and a number: lucid_add(x, 2) (numbers.h). Thread-safe. */
+#define LUC_DECLARE_UNARY_CALL(name) LUCID_API lucid_tensor *lucid_##name(lucid_tensor *x);
+#define LUC_DECLARE_BINARY_CALL(name) \
+    LUCID_API lucid_tensor *lucid_##name(lucid_tensor *a, lucid_tensor *b);
+#define LUC_DECLARE_UNARY_OWN(name)
+#define LUC_DECLARE_BINARY_OWN(name)
+#define LUC_UNARY(name, type, numbers, call)  LUC_DECLARE_UNARY_##call(name)
+#define LUC_BINARY(name, type, numbers, call) LUC_DECLARE_BINARY_##call(name)
+#include "../../lucid/ops.def"
+#undef LUC_DECLARE_UNARY_CALL
+#undef LUC_DECLARE_BINARY_CALL
+#undef LUC_DECLARE_UNARY_OWN
+#undef LUC_DECLARE_BINARY_OWN
+
 /* ---- two tensors, or a tensor and a number: lucid_mul(x, 2) (numbers.h) ---- */
-LUCID_API lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b);
 LUCID_API lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b); /* bools are refused */
 LUCID_API lucid_tensor *lucid_mul(lucid_tensor *a, lucid_tensor *b);
 /* True division: integers give float32. */
 LUCID_API lucid_tensor *lucid_div(lucid_tensor *a, lucid_tensor *b);
 LUCID_API lucid_tensor *lucid_pow(lucid_tensor *a, lucid_tensor *b);
-/* NaN where either is NaN; at ties the gradient is shared in halves. */
-LUCID_API lucid_tensor *lucid_minimum(lucid_tensor *a, lucid_tensor *b);
-LUCID_API lucid_tensor *lucid_maximum(lucid_tensor *a, lucid_tensor *b);
-/* Comparisons give LUCID_BOOL and no gradient. */
-LUCID_API lucid_tensor *lucid_eq(lucid_tensor *a, lucid_tensor *b);
-LUCID_API lucid_tensor *lucid_ne(lucid_tensor *a, lucid_tensor *b);
-LUCID_API lucid_tensor *lucid_lt(lucid_tensor *a, lucid_tensor *b);
-LUCID_API lucid_tensor *lucid_le(lucid_tensor *a, lucid_tensor *b);
-LUCID_API lucid_tensor *lucid_gt(lucid_tensor *a, lucid_tensor *b);
-LUCID_API lucid_tensor *lucid_ge(lucid_tensor *a, lucid_tensor *b);
 /* condition (LUCID_BOOL) ? a : b, all three broadcast. */
 LUCID_API lucid_tensor *lucid_where(lucid_tensor *condition, lucid_tensor *a, lucid_tensor *b);
 
@@ -37,18 +50,6 @@ LUCID_API lucid_tensor *lucid_pow_scalar(lucid_tensor *x, double exponent);
 
 /* ---- one tensor (integers give float32 where the result is not an integer) ---- */
 LUCID_API lucid_tensor *lucid_neg(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_abs(lucid_tensor *x);  /* derivative 0 at 0 */
-LUCID_API lucid_tensor *lucid_sign(lucid_tensor *x); /* -1, 0 or 1; no gradient */
-LUCID_API lucid_tensor *lucid_exp(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_log(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_sqrt(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_rsqrt(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_square(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_reciprocal(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_tanh(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_sigmoid(lucid_tensor *x);
-LUCID_API lucid_tensor *lucid_relu(lucid_tensor *x); /* derivative 0 at 0; NaN stays NaN */
-LUCID_API lucid_tensor *lucid_silu(lucid_tensor *x); /* x * sigmoid(x) */
 /* x * Phi(x) (Hendrycks and Gimpel, 2016); tanh_approximation: its tanh form. */
 LUCID_API lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation);
 /* min and max may be -INFINITY and INFINITY; derivative 1 inside, 0 on the bounds. NaN stays.

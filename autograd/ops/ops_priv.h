@@ -72,6 +72,11 @@ lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device);
  * may not hold (65536, 1e-8) or only roughly: the number, to be given to mul_scalar as it is. */
 bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inverse, double *factor);
 
+/* What the types of ops.def say of integers: true where they become a floating dtype. */
+#define LUC_IS_SAME     false
+#define LUC_IS_FLOATING true
+#define LUC_IS_TRUTH    false
+
 /* ---- saving ------------------------------------------------------------------------------------ */
 
 /* .saves of operators whose derivative needs: the input; the output; input 1 (a mask, an index, what a
@@ -121,6 +126,8 @@ static inline lucid_tensor *luc_apply1(const lucid_op *op, lucid_tensor *x, cons
 {
     return lucid_apply(op, (lucid_tensor *[]){x}, 1, attrs);
 }
+/* The same of an x whose integers become float32, because they have no root or logarithm. */
+lucid_tensor *luc_apply_floating(const lucid_op *op, lucid_tensor *x, const void *attrs);
 static inline lucid_tensor *luc_apply2(const lucid_op *op, lucid_tensor *a, lucid_tensor *b,
                                        const void *attrs)
 {

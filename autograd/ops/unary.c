@@ -11,13 +11,6 @@ static bool infer_bool(lucid_call *c)
     return luc_infer_broadcast_as(c, LUCID_BOOL);
 }
 
-/* Integers have no root or logarithm of their own: they become float32. */
-static lucid_tensor *floating(const lucid_op *op, lucid_tensor *x)
-{
-    if (!luc_given(x, op->name, "x")) return NULL;
-    return luc_apply1(op, lucid_cast(x, luc_float_type(x->view.dtype)), NULL);
-}
-
 static const lucid_sample any_samples[] = {
     {.name = "matrix", .n_in = 1, .in = {LUC_IN2(3, 5)}},
     {.name = "scalar", .n_in = 1, .in = {LUC_IN0()}},
@@ -303,45 +296,22 @@ lucid_tensor *lucid_neg(lucid_tensor *x)
     return luc_apply1(&luc_op_neg, x, NULL);
 }
 
-lucid_tensor *lucid_abs(lucid_tensor *x)
+lucid_tensor *luc_apply_floating(const lucid_op *op, lucid_tensor *x, const void *attrs)
 {
-    return luc_apply1(&luc_op_abs, x, NULL);
+    if (!luc_given(x, op->name, "x")) return NULL;
+    return luc_apply1(op, lucid_cast(x, luc_float_type(x->view.dtype)), attrs);
 }
 
-lucid_tensor *lucid_sign(lucid_tensor *x)
-{
-    return luc_apply1(&luc_op_sign, x, NULL);
-}
-
-lucid_tensor *lucid_square(lucid_tensor *x)
-{
-    return luc_apply1(&luc_op_square, x, NULL);
-}
-
-lucid_tensor *lucid_exp(lucid_tensor *x)
-{
-    return floating(&luc_op_exp, x);
-}
-
-lucid_tensor *lucid_log(lucid_tensor *x)
-{
-    return floating(&luc_op_log, x);
-}
-
-lucid_tensor *lucid_sqrt(lucid_tensor *x)
-{
-    return floating(&luc_op_sqrt, x);
-}
-
-lucid_tensor *lucid_rsqrt(lucid_tensor *x)
-{
-    return floating(&luc_op_rsqrt, x);
-}
-
-lucid_tensor *lucid_reciprocal(lucid_tensor *x)
-{
-    return floating(&luc_op_reciprocal, x);
-}
+#define DEFINE_SAME(name)     luc_apply1(&luc_op_##name, x, NULL)
+#define DEFINE_FLOATING(name) luc_apply_floating(&luc_op_##name, x, NULL)
+#define DEFINE_CALL(name, apply)                \
+    lucid_tensor *lucid_##name(lucid_tensor *x) \
+    {                                           \
+        return apply(name);                     \
+    }
+#define DEFINE_OWN(name, apply)
+#define LUC_UNARY(name, type, numbers, call) DEFINE_##call(name, DEFINE_##type)
+#include "lucid/ops.def"
 
 lucid_tensor *lucid_nan_mask(lucid_tensor *x)
 {

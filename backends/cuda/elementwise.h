@@ -280,20 +280,28 @@ template <> struct range_of<int32_t> {
     enum : int64_t { low = INT32_MIN, high = INT32_MAX };
 };
 
+/* How many an elementwise operator has, by ops.def. */
+inline int count_of_numbers(lucid_op_id op)
+{
+    switch (op) {
+#define LUC_UNARY(name, type, numbers, call) \
+    case LUCID_OP_##name:                    \
+        return numbers;
+#define LUC_BINARY(name, type, numbers, call) LUC_UNARY(name, type, numbers, call)
+#include "lucid/ops.def"
+    default:
+        return 0;
+    }
+}
+
 template <class T> numbers<T> numbers_of(const call &c)
 {
-    double a = 0, b = 0;
-    bool clamps = c.args->op == LUCID_OP_clamp || c.args->op == LUCID_OP_clamp_backward;
-    if (clamps) {
-        a = c.attrs<lucid_clamp_attrs>()->min;
-        b = c.attrs<lucid_clamp_attrs>()->max;
-    } else if (c.args->op >= LUCID_OP_add_scalar && c.args->op <= LUCID_OP_pow_scalar) {
-        a = c.attrs<lucid_scalar_attrs>()->value;
-    }
+    const int count = count_of_numbers(c.args->op);
+    const double a = count > 0 ? c.attrs<double>()[0] : 0, b = count > 1 ? c.attrs<double>()[1] : 0;
     if constexpr (is_floating<T>::value) {
         return {(compute_t<T>)a, (compute_t<T>)b, a == -INFINITY || a == INFINITY,
                 b == -INFINITY || b == INFINITY};
-    } else if (clamps) {
+    } else if (count == 2) { /* clamp */
         return {bounded(a, range_of<T>::low, range_of<T>::high),
                 bounded(b, range_of<T>::low, range_of<T>::high)};
     } else {

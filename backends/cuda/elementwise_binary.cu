@@ -20,33 +20,14 @@ enum { op_gelu_tanh_backward = LUCID_OP_COUNT };
         }                                       \
         return
 
-/* True strictly inside the bounds, and for a NaN if both bounds are absent. */
-template <class T, class C>
-__device__ __forceinline__ C clamp_backward(C a, C b, const numbers<T> &k)
-{
-    bool above = k.open_low ? b >= k.a : b > k.a, below = k.open_high ? b <= k.b : b < k.b;
-    return above && below ? a : C(0);
-}
-
 template <class T, int W, class C>
 __device__ __forceinline__ void floating_binary(int op, const C (&in)[2][W], C (&y)[W],
                                                 const numbers<T> &k)
 {
     switch (op) {
-        CASE(LUCID_OP_add, a + b);
-        CASE(LUCID_OP_sub, a - b);
-        CASE(LUCID_OP_mul, a * b);
-        CASE(LUCID_OP_div, a / b);
-        /* A NaN on either side wins; of equal numbers (0 and -0) the first one wins. */
-        CASE(LUCID_OP_minimum, b != b || b < a ? b : a);
-        CASE(LUCID_OP_maximum, b != b || b > a ? b : a);
-        CASE(LUCID_OP_tanh_backward, a * (1 - b * b));
-        CASE(LUCID_OP_sigmoid_backward, a * ((1 - b) * b));
-        CASE(LUCID_OP_relu_backward, b <= 0 ? C(0) : a); /* a NaN lets the gradient pass */
-        CASE(LUCID_OP_gelu_backward, a * gelu_erf_derivative<T>(b));
+#define BINARY(name, expression) CASE(LUCID_OP_##name, expression);
+#include "backends/cuda/elementwise.def"
         CASE(op_gelu_tanh_backward, a * gelu_tanh_derivative<T>(b));
-        CASE(LUCID_OP_silu_backward, a * silu_derivative<T>(b));
-        CASE(LUCID_OP_clamp_backward, clamp_backward<T>(a, b, k));
     case LUCID_OP_pow: /* only `strided` is compiled for it */
         if constexpr (W == 1) y[0] = pow(in[0][0], in[1][0]);
         return;
@@ -121,16 +102,10 @@ bool hot_binary(const call &c, int op, T *y, const inputs<T, 2> &in, int64_t n, 
         return launch_dense<two<op>, 2>(c, y, in, n, op, k)
     *found = true;
     switch (op) {
-        HOT(LUCID_OP_add);
-        HOT(LUCID_OP_sub);
-        HOT(LUCID_OP_mul);
-        HOT(LUCID_OP_div);
-        HOT(LUCID_OP_tanh_backward);
-        HOT(LUCID_OP_sigmoid_backward);
-        HOT(LUCID_OP_relu_backward);
-        HOT(LUCID_OP_gelu_backward);
+#define BINARY(name, expression)
+#define HOT_BINARY(name, expression) HOT(LUCID_OP_##name);
+#include "backends/cuda/elementwise.def"
         HOT(op_gelu_tanh_backward);
-        HOT(LUCID_OP_silu_backward);
     default:
         *found = false;
         return true;
@@ -204,20 +179,15 @@ template <class T> bool compare_kernel(const lucid_kernel_args *args)
 
 void register_elementwise_binary(lucid_backend *b)
 {
+#define BINARY(name, expression) LUC_FLOATS(b, name, binary_kernel);
+#include "backends/cuda/elementwise.def"
     LUC_ALL_DTYPES(b, add, binary_kernel);
     LUC_ALL_DTYPES(b, mul, binary_kernel);
     LUC_ALL_DTYPES(b, pow, binary_kernel);
     LUC_ALL_DTYPES(b, minimum, binary_kernel);
     LUC_ALL_DTYPES(b, maximum, binary_kernel);
     LUC_ALL_DTYPES(b, relu_backward, binary_kernel);
-    LUC_FLOATS(b, sub, binary_kernel);
     LUC_INTEGERS(b, sub, binary_kernel);
-    LUC_FLOATS(b, div, binary_kernel);
-    LUC_FLOATS(b, tanh_backward, binary_kernel);
-    LUC_FLOATS(b, sigmoid_backward, binary_kernel);
-    LUC_FLOATS(b, gelu_backward, binary_kernel);
-    LUC_FLOATS(b, silu_backward, binary_kernel);
-    LUC_FLOATS(b, clamp_backward, binary_kernel);
     LUC_ALL_DTYPES(b, eq, compare_kernel);
     LUC_ALL_DTYPES(b, ne, compare_kernel);
     LUC_ALL_DTYPES(b, lt, compare_kernel);

@@ -79,6 +79,11 @@ template <class T> __device__ __forceinline__ compute_t<T> gelu_slope(compute_t<
     return x * C(1.59576912160573071176) * (x * x * C(0.044715) + 1);
 }
 
+template <class T> __device__ __forceinline__ compute_t<T> gelu_erf(compute_t<T> x)
+{
+    compute_t<T> density;
+    return x * normal<T>(x, &density);
+}
 template <class T> __device__ __forceinline__ compute_t<T> gelu_erf_derivative(compute_t<T> x)
 {
     compute_t<T> density, cumulative = normal<T>(x, &density);
@@ -99,6 +104,20 @@ template <class T> __device__ __forceinline__ compute_t<T> silu_derivative(compu
 {
     compute_t<T> s = sigmoid<T>(x);
     return s * (1 + x * (1 - s));
+}
+
+/* A NaN stays. */
+template <class C> __device__ __forceinline__ C clamp_of(C x, C low, C high)
+{
+    C y = low > x ? low : x;
+    return high < y ? high : y;
+}
+/* True strictly inside the bounds, and for a NaN if both bounds are absent. */
+template <class T, class C>
+__device__ __forceinline__ C clamp_backward(C a, C b, const numbers<T> &k)
+{
+    bool above = k.open_low ? b >= k.a : b > k.a, below = k.open_high ? b <= k.b : b < k.b;
+    return above && below ? a : C(0);
 }
 
 /* x^e by squaring; a negative exponent gives the integer part of the quotient, as in PyTorch. */

@@ -24,32 +24,10 @@ template <class T, int W, class C>
 __device__ __forceinline__ void floating_unary(int op, const C (&in)[W], C (&y)[W],
                                                const numbers<T> &k)
 {
-    C density;
     switch (op) {
-        CASE(LUCID_OP_neg, -x);
-        CASE(LUCID_OP_abs, fabs(x));
-        CASE(LUCID_OP_sign, x > 0 ? C(1) : x < 0 ? C(-1) : C(0)); /* 0 for a NaN, as in PyTorch */
-        CASE(LUCID_OP_exp, exp_of<T>(x));
-        CASE(LUCID_OP_log, log(x));
-        CASE(LUCID_OP_sqrt, sqrt(x));
-        CASE(LUCID_OP_rsqrt, rsqrt(x));
-        CASE(LUCID_OP_square, x * x);
-        CASE(LUCID_OP_reciprocal, 1 / x);
-        CASE(LUCID_OP_tanh, tanh(x));
-        CASE(LUCID_OP_sigmoid, sigmoid<T>(x));
-        CASE(LUCID_OP_relu, 0 > x ? C(0) : x); /* relu(-0) is -0; a NaN stays */
-        CASE(LUCID_OP_gelu, x * normal<T>(x, &density));
+#define UNARY(name, expression) CASE(LUCID_OP_##name, expression);
+#include "backends/cuda/elementwise.def"
         CASE(op_gelu_tanh, x * sigmoid<T>(gelu_slope<T>(x)));
-        CASE(LUCID_OP_silu, x * sigmoid<T>(x));
-    case LUCID_OP_clamp:
-        LUC_UNROLL
-        for (int j = 0; j < W; j++) {
-            C x = k.a > in[j] ? k.a : in[j];
-            y[j] = k.b < x ? k.b : x;
-        }
-        return;
-        CASE(LUCID_OP_add_scalar, x + k.a);
-        CASE(LUCID_OP_mul_scalar, x * k.a);
         CASE(op_cube, x * x * x);
         CASE(op_one, (void(x), C(1)));
     case LUCID_OP_pow_scalar: /* only `strided` is compiled for it */
@@ -135,19 +113,10 @@ bool hot_unary(const call &c, int op, T *y, const inputs<T, 1> &in, int64_t n, c
         return launch_dense<one<op>, packs>(c, y, in, n, op, k)
     *found = true;
     switch (op) {
-        HOT(LUCID_OP_neg, 4);
-        HOT(LUCID_OP_exp, 2);
-        HOT(LUCID_OP_log, 2);
-        HOT(LUCID_OP_sqrt, 4);
-        HOT(LUCID_OP_square, 4);
-        HOT(LUCID_OP_tanh, 2);
-        HOT(LUCID_OP_sigmoid, 2);
-        HOT(LUCID_OP_relu, 4);
-        HOT(LUCID_OP_gelu, 2);
+#define UNARY(name, expression)
+#define HOT_UNARY(name, packs, expression) HOT(LUCID_OP_##name, packs);
+#include "backends/cuda/elementwise.def"
         HOT(op_gelu_tanh, 2);
-        HOT(LUCID_OP_silu, 2);
-        HOT(LUCID_OP_add_scalar, 4);
-        HOT(LUCID_OP_mul_scalar, 4);
     default:
         *found = false;
         return true;
@@ -192,27 +161,19 @@ template <class T> bool isnan_kernel(const lucid_kernel_args *args)
 
 void register_elementwise_unary(lucid_backend *b)
 {
-#define NUMBERS(op) (LUC_FLOATS(b, op, unary_kernel), LUC_INTEGERS(b, op, unary_kernel))
-    NUMBERS(neg);
-    NUMBERS(abs);
-    NUMBERS(sign);
-    NUMBERS(square);
-    NUMBERS(relu);
-    NUMBERS(clamp);
-    NUMBERS(add_scalar);
-    NUMBERS(mul_scalar);
-    NUMBERS(pow_scalar);
-    LUC_FLOATS(b, exp, unary_kernel);
-    LUC_FLOATS(b, log, unary_kernel);
-    LUC_FLOATS(b, sqrt, unary_kernel);
-    LUC_FLOATS(b, rsqrt, unary_kernel);
-    LUC_FLOATS(b, reciprocal, unary_kernel);
-    LUC_FLOATS(b, tanh, unary_kernel);
-    LUC_FLOATS(b, sigmoid, unary_kernel);
-    LUC_FLOATS(b, gelu, unary_kernel);
-    LUC_FLOATS(b, silu, unary_kernel);
+#define UNARY(name, expression) LUC_FLOATS(b, name, unary_kernel);
+#include "backends/cuda/elementwise.def"
+    LUC_FLOATS(b, pow_scalar, unary_kernel);
+    LUC_INTEGERS(b, neg, unary_kernel);
+    LUC_INTEGERS(b, abs, unary_kernel);
+    LUC_INTEGERS(b, sign, unary_kernel);
+    LUC_INTEGERS(b, square, unary_kernel);
+    LUC_INTEGERS(b, relu, unary_kernel);
+    LUC_INTEGERS(b, clamp, unary_kernel);
+    LUC_INTEGERS(b, add_scalar, unary_kernel);
+    LUC_INTEGERS(b, mul_scalar, unary_kernel);
+    LUC_INTEGERS(b, pow_scalar, unary_kernel);
     LUC_ALL_DTYPES(b, isnan, isnan_kernel);
-#undef NUMBERS
     /* abs, sign and relu of a bool are the bool itself, which is what relu of bytes gives. */
     static const lucid_op_id same[] = {LUCID_OP_abs, LUCID_OP_sign, LUCID_OP_relu, LUCID_OP_square,
                                        LUCID_OP_clamp};

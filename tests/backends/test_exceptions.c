@@ -1,10 +1,12 @@
 /* test_exceptions.c: a kernel raises no floating-point exception that its data do not. A program
  * may trap them (feenableexcept), and lanes of a vector that hold no element must not end it. */
 #include "backends/cpu/levels_priv.h"
-#include "lucid/lucid.h"
+#include "lucid/extend.h"
 #include "testing.h"
 
 #include <fenv.h>
+#include <float.h>
+#include <math.h>
 
 #define BAD (FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW)
 
@@ -139,6 +141,34 @@ Test(exceptions, unused_lanes_raise_none, .timeout = 120)
                     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && raised == before; i++)
                         check_case(which, sizes[i], kind, (lucid_dtype)dtype);
                 }
+    }
+    luc_cpu_force(luc_cpu_best());
+}
+
+/* Of the operators that bring their truth with them (.element), where that is finite. */
+static void check_element(const lucid_op *op, const void *attrs, int64_t n, int kind)
+{
+    LUCID_SCOPE;
+    lucid_tensor *x = data_of(kind, n, LUCID_F32), *in[] = {x, x};
+    const float *values = lucid_data(x);
+    for (int64_t i = 0; i < n; i++)
+        if (fabs(op->element((const double[]){values[i], values[i]}, attrs)) > FLT_MAX) return;
+    feclearexcept(FE_ALL_EXCEPT);
+    cr_assert(lucid_apply(op, in, op->n_in, attrs), "%s", lucid_error());
+    cr_expect(fetestexcept(BAD) == 0, "%s of %lld numbers %s, %s: flags %x", op->name, (long long)n,
+              kind_names[kind], lucid_cpu_level(), fetestexcept(BAD));
+}
+
+Test(exceptions, operators_with_an_element)
+{
+    const lucid_op *op;
+    for (int level = 0; level <= (int)luc_cpu_best(); level++) {
+        luc_cpu_force((luc_cpu_level)level);
+        for (size_t i = 0; (op = lucid_op_at(i)); i++)
+            for (int k = 0; op->element && k < op->n_samples; k++)
+                for (int kind = 0; kind < KINDS; kind++)
+                    for (int64_t n = 2; n < 40; n += 5)
+                        check_element(op, op->samples[k].attrs, n, kind);
     }
     luc_cpu_force(luc_cpu_best());
 }

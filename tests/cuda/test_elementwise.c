@@ -10,7 +10,7 @@ typedef struct operation {
     bool cancels; /* a difference of near numbers: its error is absolute */
 } operation;
 
-static const lucid_gelu_attrs erf_form = {false}, tanh_form = {true};
+static const lucid_gelu_attrs erf_form = {0}, tanh_form = {1};
 static const lucid_clamp_attrs both_bounds = {-0.7, 1.5}, upper = {-INFINITY, 0.5},
                                crossed = {2, 1}, nothing = {-INFINITY, INFINITY};
 static const lucid_scalar_attrs two_and_half = {2.5}, minus_three = {-3},
@@ -169,6 +169,24 @@ Test(elementwise, special_numbers)
         }
         array_free_all();
     }
+}
+
+/* The operators that bring their truth with them: a new one is tested without a change to this file. */
+Test(elementwise, operators_with_an_element)
+{
+    const int64_t n = 24 * 24;
+    const lucid_op *op;
+    for (size_t i = 0; (op = lucid_op_at(i)); i++)
+        for (int k = 0; op->element && k < op->n_samples; k++)
+            for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++) {
+                const operation o = {(lucid_op_id)op->id, op->samples[k].attrs, op->n_in == 2};
+                array a = op->n_in == 2 ? some_numbers((lucid_dtype)dtype, 1, &n, DENSE)
+                                        : specials((lucid_dtype)dtype, n, 1);
+                array b = specials((lucid_dtype)dtype, n, 24), *in[] = {&a, &b};
+                compare(&o, (lucid_dtype)dtype, in, op->n_in, DENSE, op->name);
+                compare(&o, (lucid_dtype)dtype, in, op->n_in, PADDED, op->name);
+                array_free_all();
+            }
 }
 
 Test(elementwise, sizes)

@@ -11,7 +11,7 @@ grep -vE '^(lucid_|_init$|_fini$|_edata$|_end$|__bss_start$|__(odr_)?asan)' "$sc
 expect_empty "every exported symbol begins with lucid_" "$scratch/foreign"
 
 # shellcheck disable=SC2002,SC2046 # paths without blanks, often several
-cat $(public_headers) | tr '\n' ' ' | grep -oE 'LUCID_API [^;{]*[;{]' |
+{ cat $(public_headers) && plain_calls; } | tr '\n' ' ' | grep -oE 'LUCID_API [^;{]*[;{]' |
     grep -oE 'lucid_[A-Za-z0-9_]*(\(|;|\[)' | tr -d '(;[' | sort -u >"$scratch/named"
 comm -23 "$scratch/named" "$scratch/exported" >"$scratch/missing"
 expect_empty "every LUCID_API declaration is defined" "$scratch/missing"

@@ -356,10 +356,19 @@ static luc_ew_fn find_loop(lucid_op_id op, lucid_dtype type)
     }
 }
 
-static bool gives_bool(lucid_op_id op)
-{
-    return (op >= LUCID_OP_eq && op <= LUCID_OP_ge) || op == LUCID_OP_isnan;
-}
+/* What ops.def says of an elementwise operator; n_in is 0 for the others. */
+typedef struct {
+    unsigned char n_in, numbers;
+    bool gives_bool;
+} op_row;
+static const op_row op_rows[LUCID_OP_COUNT] = {
+#define GIVES_BOOL_SAME                       false
+#define GIVES_BOOL_FLOATING                   false
+#define GIVES_BOOL_TRUTH                      true
+#define LUC_UNARY(name, type, numbers, call)  [LUCID_OP_##name] = {1, numbers, GIVES_BOOL_##type},
+#define LUC_BINARY(name, type, numbers, call) [LUCID_OP_##name] = {2, numbers, GIVES_BOOL_##type},
+#include "lucid/ops.def"
+};
 
 static void run_convert(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
 {
@@ -368,27 +377,12 @@ static void run_convert(const luc_ew_call *c, int64_t n, void *y, const void *co
 
 static void read_attrs(const lucid_kernel_args *args, luc_ew_call *call)
 {
-    switch (args->op) {
-    case LUCID_OP_add_scalar:
-    case LUCID_OP_mul_scalar:
-    case LUCID_OP_pow_scalar:
-        call->p0 = ((const lucid_scalar_attrs *)args->attrs)->value;
-        break;
-    case LUCID_OP_clamp:
-    case LUCID_OP_clamp_backward: {
-        const lucid_clamp_attrs *a = args->attrs;
-        call->p0 = a->min;
-        call->p1 = a->max;
-        break;
-    }
-    case LUCID_OP_gelu:
-    case LUCID_OP_gelu_backward:
-        call->flag = ((const lucid_gelu_attrs *)args->attrs)->tanh;
-        call->half = luc_elem_size(args->out[0]->dtype) == 2;
-        break;
-    default:
-        break;
-    }
+    const unsigned numbers = op_rows[args->op].numbers;
+    double p[2] = {0, 0};
+    if (numbers) memcpy(p, args->attrs, numbers * sizeof *p);
+    call->p0 = p[0];
+    call->p1 = p[1];
+    call->half = luc_elem_size(args->out[0]->dtype) == 2;
 }
 
 /* The type of every operand in memory and in the computation. */
@@ -436,8 +430,6 @@ static const char *op_name(lucid_op_id op)
 #define LUC_OP(name)     #name,
 #define LUC_KERNEL(name) #name,
 #include "lucid/ops.def"
-#undef LUC_OP
-#undef LUC_KERNEL
     };
     return names[op];
 }
@@ -468,7 +460,7 @@ static bool elementwise(const lucid_kernel_args *args)
 {
     /* Inputs and output are computed in the output's type; comparisons in the type of their
      * inputs. */
-    bool compares = gives_bool(args->op);
+    bool compares = op_rows[args->op].gives_bool;
     lucid_dtype type = computing_type(compares ? args->in[0]->dtype : args->out[0]->dtype);
     lucid_dtype out_type = compares ? LUCID_BOOL : type;
     luc_ew_fn fn = find_loop(args->op, type);
@@ -506,7 +498,8 @@ static bool cast(const lucid_kernel_args *args)
 void luc_cpu_register_elementwise(lucid_backend *b)
 {
     for (int type = 0; type < LUCID_DTYPE_COUNT; type++) {
-        for (int op = LUCID_OP_neg; op <= LUCID_OP_ge; op++) b->kernels[op][type].run = elementwise;
+        for (int op = 0; op < LUCID_OP_COUNT; op++)
+            if (op_rows[op].n_in) b->kernels[op][type].run = elementwise;
         b->kernels[LUCID_OP_where][type].run = where_kernel;
         b->kernels[LUCID_OP_cast][type].run = cast;
     }

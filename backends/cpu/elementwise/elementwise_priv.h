@@ -12,10 +12,9 @@
 /* What a loop gets besides its operands. */
 typedef struct luc_ew_call {
     unsigned single; /* bit i: input i is one value for the whole run */
-    bool flag;       /* of gelu: use the tanh form */
-    bool half;       /* of gelu: the result is rounded to 16 bits */
+    bool half;       /* the result is rounded to 16 bits (gelu) */
     bool stream;     /* store around the cache (a hint); the caller ends with the fence */
-    double p0, p1;   /* scalar, or clamp's min and max */
+    double p0, p1;   /* the operator's attributes */
     luc_convert_fn convert;
 } luc_ew_call;
 

@@ -9,50 +9,19 @@
 #define F(name) vf_##name
 #include "backends/cpu/elementwise/floating_tmpl.h"
 
-UNARY_V(op_exp)
-{
-    (void)k;
-    return vf_exp(x);
-}
-UNARY(op_exp)
-UNARY_V(op_log)
-{
-    (void)k;
-    return vf_log(x);
-}
-UNARY(op_log)
-UNARY_V(op_tanh)
-{
-    (void)k;
-    return vf_tanh(x);
-}
-UNARY(op_tanh)
-UNARY_V(op_sigmoid)
-{
-    (void)k;
-    return vf_sigmoid(x);
-}
-UNARY(op_sigmoid)
-UNARY_V(op_silu)
-{
-    (void)k;
-    return vf_mul(x, vf_sigmoid(x));
-}
-UNARY(op_silu)
-
-UNARY_V(op_gelu_erf)
+LUC_INLINE V op_gelu_erf_v(luc_ew_call k, V x)
 {
     (void)k;
     vf density;
     return vf_mul(x, vf_normal(x, &density));
 }
-UNARY(op_gelu_erf)
-UNARY_V(op_gelu_half)
+UNARY_LOOP(op_gelu_erf)
+LUC_INLINE V op_gelu_half_v(luc_ew_call k, V x)
 {
     (void)k;
     return vf_mul(x, vf_normal_coarse(x));
 }
-UNARY(op_gelu_half)
+UNARY_LOOP(op_gelu_half)
 /* x (1 + tanh u) / 2 = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); this form keeps its
  * precision where tanh u is near -1. */
 LUC_INLINE vf gelu_slope(vf x)
@@ -60,25 +29,25 @@ LUC_INLINE vf gelu_slope(vf x)
     vf cubic = vf_fma(vf_mul(x, x), vf_set1(0.044715f), vf_set1(1.0f));
     return vf_mul(vf_mul(x, vf_set1(1.59576912160573071f)), cubic);
 }
-UNARY_V(op_gelu_tanh)
+LUC_INLINE V op_gelu_tanh_v(luc_ew_call k, V x)
 {
     (void)k;
     return vf_mul(x, vf_sigmoid(gelu_slope(x)));
 }
-UNARY(op_gelu_tanh)
+UNARY_LOOP(op_gelu_tanh)
 static void op_gelu(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
 {
-    (c->flag ? op_gelu_tanh : c->half ? op_gelu_half : op_gelu_erf)(c, n, y, in);
+    (c->p0 != 0 ? op_gelu_tanh : c->half ? op_gelu_half : op_gelu_erf)(c, n, y, in);
 }
 
-BINARY_V(op_gelu_erf_backward)
+LUC_INLINE V op_gelu_erf_backward_v(luc_ew_call k, V a, V b)
 {
     (void)k;
     vf density, cumulative = vf_normal(b, &density);
     return vf_mul(a, vf_fma(b, density, cumulative));
 }
-BINARY(op_gelu_erf_backward)
-BINARY_V(op_gelu_tanh_backward)
+BINARY_LOOP(op_gelu_erf_backward)
+LUC_INLINE V op_gelu_tanh_backward_v(luc_ew_call k, V a, V b)
 {
     (void)k;
     vf s = vf_sigmoid(gelu_slope(b));
@@ -90,18 +59,11 @@ BINARY_V(op_gelu_tanh_backward)
     vf bs = vf_mul(b, vf_mul(s, vf_sub(vf_set1(1.0f), s)));
     return vf_mul(a, vf_fma(bs, d, s));
 }
-BINARY(op_gelu_tanh_backward)
+BINARY_LOOP(op_gelu_tanh_backward)
 static void op_gelu_backward(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
 {
-    (c->flag ? op_gelu_tanh_backward : op_gelu_erf_backward)(c, n, y, in);
+    (c->p0 != 0 ? op_gelu_tanh_backward : op_gelu_erf_backward)(c, n, y, in);
 }
-BINARY_V(op_silu_backward)
-{
-    (void)k;
-    vf s = vf_sigmoid(b), one = vf_set1(1.0f);
-    return vf_mul(a, vf_mul(s, vf_fma(b, vf_sub(one, s), one)));
-}
-BINARY(op_silu_backward)
 
 static void op_pow(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)
 {
@@ -122,15 +84,9 @@ static void op_pow_scalar(const luc_ew_call *c, int64_t n, void *y, const void *
 }
 
 LUC_LEVEL_TABLE(luc_ew_table, luc_ew_f32) = {{
-    EW_COMMON,
-    [LUCID_OP_exp] = op_exp,
-    [LUCID_OP_log] = op_log,
-    [LUCID_OP_tanh] = op_tanh,
-    [LUCID_OP_sigmoid] = op_sigmoid,
-    [LUCID_OP_silu] = op_silu,
-    [LUCID_OP_gelu] = op_gelu,
-    [LUCID_OP_gelu_backward] = op_gelu_backward,
-    [LUCID_OP_silu_backward] = op_silu_backward,
-    [LUCID_OP_pow] = op_pow,
-    [LUCID_OP_pow_scalar] = op_pow_scalar,
+#define UNARY(name, expression)   EW_ENTRY(name)
+#define BINARY(name, expression)  EW_ENTRY(name)
+#define COMPARE(name, expression) EW_ENTRY(name)
+#define LOOP(name)                EW_ENTRY(name)
+#include "backends/cpu/elementwise/floating.def"
 }};

@@ -59,45 +59,8 @@ static double gelu_derivative(double x, bool tanh_form)
     double square = fmin(x * x, 1e300);
     return s + x * (s * (1 - s)) * 1.59576912160573071176 * (1 + 3 * 0.044715 * square);
 }
-UNARY_V(op_exp)
-{
-    (void)k;
-    return vd_exp(x);
-}
-UNARY(op_exp)
-UNARY_V(op_log)
-{
-    (void)k;
-    return vd_log(x);
-}
-UNARY(op_log)
-UNARY_V(op_tanh)
-{
-    (void)k;
-    return vd_tanh(x);
-}
-UNARY(op_tanh)
-UNARY_V(op_sigmoid)
-{
-    (void)k;
-    return vd_sigmoid(x);
-}
-UNARY(op_sigmoid)
-UNARY_V(op_silu)
-{
-    (void)k;
-    return vd_mul(x, vd_sigmoid(x));
-}
-UNARY(op_silu)
-BINARY_V(op_silu_backward)
-{
-    (void)k;
-    vd s = vd_sigmoid(b), one = vd_set1(1.0);
-    return vd_mul(a, vd_mul(s, vd_fma(b, vd_sub(one, s), one)));
-}
-BINARY(op_silu_backward)
-EACH(op_gelu, x *(c->flag ? sigmoid(gelu_slope(x)) : normal_cumulative(x)))
-EACH2(op_gelu_backward, a *gelu_derivative(b, c->flag))
+EACH(op_gelu, x *(c->p0 != 0 ? sigmoid(gelu_slope(x)) : normal_cumulative(x)))
+EACH2(op_gelu_backward, a *gelu_derivative(b, c->p0 != 0))
 EACH2(op_pow, pow(a, b))
 EACH(pow_general, pow(x, c->p0))
 
@@ -107,15 +70,9 @@ static void op_pow_scalar(const luc_ew_call *c, int64_t n, void *y, const void *
 }
 
 LUC_LEVEL_TABLE(luc_ew_table, luc_ew_f64) = {{
-    EW_COMMON,
-    [LUCID_OP_exp] = op_exp,
-    [LUCID_OP_log] = op_log,
-    [LUCID_OP_tanh] = op_tanh,
-    [LUCID_OP_sigmoid] = op_sigmoid,
-    [LUCID_OP_silu] = op_silu,
-    [LUCID_OP_gelu] = op_gelu,
-    [LUCID_OP_gelu_backward] = op_gelu_backward,
-    [LUCID_OP_silu_backward] = op_silu_backward,
-    [LUCID_OP_pow] = op_pow,
-    [LUCID_OP_pow_scalar] = op_pow_scalar,
+#define UNARY(name, expression)   EW_ENTRY(name)
+#define BINARY(name, expression)  EW_ENTRY(name)
+#define COMPARE(name, expression) EW_ENTRY(name)
+#define LOOP(name)                EW_ENTRY(name)
+#include "backends/cpu/elementwise/floating.def"
 }};

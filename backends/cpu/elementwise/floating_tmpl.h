@@ -13,7 +13,7 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
 
 /* Makes a loop of a vector function f(k, x) or f(k, a, b). An operand with its bit in `single` is
  * one value for the whole run; this is never true of all operands. */
-#define UNARY(op)                                                                      \
+#define UNARY_LOOP(op)                                                                 \
     static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)   \
     {                                                                                  \
         const luc_ew_call k = *c;                                                      \
@@ -29,7 +29,7 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
         if (i < n) F(store_n)(y + i, op##_v(k, F(load_some)(x + i, n - i)), n - i);    \
     }
 
-#define BINARY(op)                                                                               \
+#define BINARY_LOOP(op)                                                                          \
     LUC_INLINE void op##_run(luc_ew_call k, int64_t n, T *y, const T *a, const T *b, bool sa,    \
                              bool sb)                                                            \
     {                                                                                            \
@@ -65,7 +65,7 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
         }                                                                                        \
     }
 
-#define COMPARE(op, expression)                                                      \
+#define COMPARE_LOOP(op, expression)                                                 \
     static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in) \
     {                                                                                \
         uint8_t *y = y_;                                                             \
@@ -94,13 +94,6 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
         }                                                                            \
     }
 
-COMPARE(op_eq, a == b)
-COMPARE(op_ne, a != b)
-COMPARE(op_lt, a < b)
-COMPARE(op_le, a <= b)
-COMPARE(op_gt, a > b)
-COMPARE(op_ge, a >= b)
-
 static void op_isnan(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)
 {
     uint8_t *y = y_;
@@ -110,153 +103,19 @@ static void op_isnan(const luc_ew_call *c, int64_t n, void *y_, const void *cons
     for (int64_t i = 0; i < n; i++) y[i] = x[i] != x[i];
 }
 
-/* -- one tensor -- */
-#define UNARY_V(op)  LUC_INLINE V op##_v(luc_ew_call k, V x)
-#define BINARY_V(op) LUC_INLINE V op##_v(luc_ew_call k, V a, V b)
+/* -- expressions of more than a line -- */
+#define FIRST  F(set1)((T)k.p0)
+#define SECOND F(set1)((T)k.p1)
 
-UNARY_V(op_neg)
+/* The sign of a NaN is 0, as in PyTorch. */
+LUC_INLINE V sign(V x)
 {
-    (void)k;
-    return F(neg)(x);
-}
-UNARY(op_neg)
-UNARY_V(op_abs)
-{
-    (void)k;
-    return F(abs)(x);
-}
-UNARY(op_abs)
-/* sign of a NaN is 0, as in PyTorch */
-UNARY_V(op_sign)
-{
-    (void)k;
     const V zero = F(zero)();
     V down = F(keep)(F(lt)(x, zero), F(set1)(-1));
     return F(select)(F(gt)(x, zero), F(set1)(1), down);
 }
-UNARY(op_sign)
-UNARY_V(op_sqrt)
-{
-    (void)k;
-    return F(sqrt)(x);
-}
-UNARY(op_sqrt)
-UNARY_V(op_rsqrt)
-{
-    (void)k;
-    return F(div)(F(set1)(1), F(sqrt)(x));
-}
-UNARY(op_rsqrt)
-UNARY_V(op_square)
-{
-    (void)k;
-    return F(mul)(x, x);
-}
-UNARY(op_square)
-UNARY_V(op_reciprocal)
-{
-    (void)k;
-    return F(div)(F(set1)(1), x);
-}
-UNARY(op_reciprocal)
-/* max returns its second argument if they are equal or one is a NaN, so relu(-0) is -0 as in
- * PyTorch */
-UNARY_V(op_relu)
-{
-    (void)k;
-    return F(max)(F(zero)(), x);
-}
-UNARY(op_relu)
-UNARY_V(op_clamp)
-{
-    return F(min)(F(set1)((T)k.p1), F(max)(F(set1)((T)k.p0), x));
-}
-UNARY(op_clamp)
-UNARY_V(op_add_scalar)
-{
-    return F(add)(x, F(set1)((T)k.p0));
-}
-UNARY(op_add_scalar)
-UNARY_V(op_mul_scalar)
-{
-    return F(mul)(x, F(set1)((T)k.p0));
-}
-UNARY(op_mul_scalar)
-UNARY_V(op_cube)
-{
-    (void)k;
-    return F(mul)(F(mul)(x, x), x);
-}
-UNARY(op_cube)
-UNARY_V(op_one)
-{
-    (void)k;
-    (void)x;
-    return F(set1)(1);
-}
-UNARY(op_one)
-
-/* -- two tensors -- */
-BINARY_V(op_add)
-{
-    (void)k;
-    return F(add)(a, b);
-}
-BINARY(op_add)
-BINARY_V(op_sub)
-{
-    (void)k;
-    return F(sub)(a, b);
-}
-BINARY(op_sub)
-BINARY_V(op_mul)
-{
-    (void)k;
-    return F(mul)(a, b);
-}
-BINARY(op_mul)
-BINARY_V(op_div)
-{
-    (void)k;
-    return F(div)(a, b);
-}
-BINARY(op_div)
-/* A NaN on either side wins; of equal numbers (0 and -0) the first one wins. */
-BINARY_V(op_minimum)
-{
-    (void)k;
-    return F(select)(F(isnan)(b), b, F(min)(b, a));
-}
-BINARY(op_minimum)
-BINARY_V(op_maximum)
-{
-    (void)k;
-    return F(select)(F(isnan)(b), b, F(max)(b, a));
-}
-BINARY(op_maximum)
-
-/* -- derivatives: a is the gradient of the output -- */
-BINARY_V(op_tanh_backward)
-{
-    (void)k;
-    return F(mul)(a, F(fnma)(b, b, F(set1)(1)));
-}
-BINARY(op_tanh_backward)
-BINARY_V(op_sigmoid_backward)
-{
-    (void)k;
-    return F(mul)(a, F(mul)(F(sub)(F(set1)(1), b), b));
-}
-BINARY(op_sigmoid_backward)
-/* A NaN in b lets the gradient pass, as in PyTorch. */
-BINARY_V(op_relu_backward)
-{
-    (void)k;
-    return F(select)(F(le)(b, F(zero)()), F(zero)(), a);
-}
-BINARY(op_relu_backward)
 /* True strictly inside the bounds, and for a NaN if both bounds are absent. */
-BINARY_V(op_clamp_backward)
+LUC_INLINE V clamp_backward(luc_ew_call k, V a, V b)
 {
     const V low = F(set1)((T)k.p0), high = F(set1)((T)k.p1);
     V y = F(select)(F(gt)(b, low), a, F(zero)());
@@ -264,7 +123,34 @@ BINARY_V(op_clamp_backward)
     return isinf(k.p1) ? F(select)(F(le)(b, high), y, F(zero)())
                        : F(select)(F(lt)(b, high), y, F(zero)());
 }
-BINARY(op_clamp_backward)
+LUC_INLINE V silu_backward(V a, V b)
+{
+    V s = F(sigmoid)(b), one = F(set1)(1);
+    return F(mul)(a, F(mul)(s, F(fma)(b, F(sub)(one, s), one)));
+}
+
+/* -- the loops -- */
+
+#define UNARY(name, expression)                    \
+    LUC_INLINE V op_##name##_v(luc_ew_call k, V x) \
+    {                                              \
+        (void)k;                                   \
+        return expression;                         \
+    }                                              \
+    UNARY_LOOP(op_##name)
+#define BINARY(name, expression)                        \
+    LUC_INLINE V op_##name##_v(luc_ew_call k, V a, V b) \
+    {                                                   \
+        (void)k;                                        \
+        return expression;                              \
+    }                                                   \
+    BINARY_LOOP(op_##name)
+
+UNARY(cube, F(mul)(F(mul)(x, x), x))
+UNARY(one, ((void)x, F(set1)(1)))
+
+#define COMPARE(name, expression) COMPARE_LOOP(op_##name, expression)
+#include "backends/cpu/elementwise/floating.def"
 
 /* pow_scalar for exponents that have a simpler form, and `general` for the others. */
 static void pow_by(luc_ew_fn general, const luc_ew_call *c, int64_t n, void *y,
@@ -284,16 +170,5 @@ static void pow_by(luc_ew_fn general, const luc_ew_call *c, int64_t n, void *y,
     general(c, n, y, in);
 }
 
-/* The entries of the table that this file provides. */
-#define EW_COMMON                                                                                  \
-    [LUCID_OP_neg] = op_neg, [LUCID_OP_abs] = op_abs, [LUCID_OP_sign] = op_sign,                   \
-    [LUCID_OP_sqrt] = op_sqrt, [LUCID_OP_rsqrt] = op_rsqrt, [LUCID_OP_square] = op_square,         \
-    [LUCID_OP_reciprocal] = op_reciprocal, [LUCID_OP_relu] = op_relu, [LUCID_OP_clamp] = op_clamp, \
-    [LUCID_OP_add_scalar] = op_add_scalar, [LUCID_OP_mul_scalar] = op_mul_scalar,                  \
-    [LUCID_OP_isnan] = op_isnan, [LUCID_OP_tanh_backward] = op_tanh_backward,                      \
-    [LUCID_OP_sigmoid_backward] = op_sigmoid_backward,                                             \
-    [LUCID_OP_relu_backward] = op_relu_backward, [LUCID_OP_clamp_backward] = op_clamp_backward,    \
-    [LUCID_OP_add] = op_add, [LUCID_OP_sub] = op_sub, [LUCID_OP_mul] = op_mul,                     \
-    [LUCID_OP_div] = op_div, [LUCID_OP_minimum] = op_minimum, [LUCID_OP_maximum] = op_maximum,     \
-    [LUCID_OP_eq] = op_eq, [LUCID_OP_ne] = op_ne, [LUCID_OP_lt] = op_lt, [LUCID_OP_le] = op_le,    \
-    [LUCID_OP_gt] = op_gt, [LUCID_OP_ge] = op_ge
+/* The entries of the table; it stands at the end of the including file. */
+#define EW_ENTRY(name) [LUCID_OP_##name] = op_##name,

@@ -181,4 +181,14 @@ LUC_INLINE vf vf_normal_coarse(vf x)
 }
 
 #endif
+
+/* log(1 + x) for finite x >= 0, within 3 units in the last place. What 1 + x loses of x is added
+ * again, so that a small x keeps its digits. */
+LUC_INLINE vf vf_log1p(vf x)
+{
+    const vf one = vf_set1(1.0f);
+    vf u = vf_add(one, x), lost = vf_sub(x, vf_sub(u, one));
+    return vf_add(vf_log(u), vf_div(lost, u));
+}
+
 #endif

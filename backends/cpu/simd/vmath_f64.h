@@ -101,4 +101,13 @@ LUC_INLINE vd vd_sigmoid(vd x)
 }
 
 #endif
+
+/* As vf_log1p. */
+LUC_INLINE vd vd_log1p(vd x)
+{
+    const vd one = vd_set1(1.0);
+    vd u = vd_add(one, x), lost = vd_sub(x, vd_sub(u, one));
+    return vd_add(vd_log(u), vd_div(lost, u));
+}
+
 #endif
