@@ -1,7 +1,8 @@
-/* activation.c: tanh, sigmoid, relu, gelu, silu, clamp and their derivatives. */
+/* activation.c: tanh, sigmoid, relu, gelu, silu, softplus, clamp and their derivatives. */
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/options_priv.h"
 
 /* A derivative op (grad, z): the gradient of grad needs z, that of z needs both. */
 static uint32_t save_for_backward(const lucid_call *c)
@@ -298,6 +299,101 @@ const lucid_op luc_op_silu_backward = {
     LUC_SAMPLES(backward_samples),
 };
 
+/* ---- softplus: log(1 + e^u) / beta, u = beta x; derivative sigmoid(u) ------------------- */
+
+static bool softplus_vjp(lucid_vjp *v)
+{
+    v->grad_in[0] =
+        luc_apply2(&luc_op_softplus_backward, v->grad_out[0], lucid_saved_input(v, 0), v->attrs);
+    return v->grad_in[0] != NULL;
+}
+
+static double softplus_element(const double *in, const void *attrs)
+{
+    const lucid_numbers_attrs *a = attrs;
+    const double u = in[0] * a->a;
+    return u > a->b ? in[0] : (fmax(u, 0) + log1p(exp(-fabs(u)))) / a->a;
+}
+
+static const lucid_numbers_attrs softplus_default = {1, 20}, softplus_steep = {2.5, 1.5};
+static const lucid_sample softplus_samples[] = {
+    {.name = "default",
+     .n_in = 1,
+     .in = {LUC_RANGE(-3, 3, {2, {3, 5}})},
+     .attrs = &softplus_default},
+    {.name = "below the threshold",
+     .n_in = 1,
+     .in = {LUC_RANGE(-3, 0.5, {4, {2, 3, 4, 5}})},
+     .attrs = &softplus_steep},
+    {.name = "beyond it",
+     .n_in = 1,
+     .in = {LUC_RANGE(0.7, 3, {2, {3, 5}})},
+     .attrs = &softplus_steep},
+};
+
+const lucid_op luc_op_softplus = {
+    .name = "softplus",
+    .schema = "x",
+    .doc = "log(1 + e^(beta x)) / beta; x where beta x > threshold",
+    .id = LUCID_OP_softplus,
+    .n_in = 1,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_numbers_attrs),
+    .autocast = LUCID_AUTOCAST_FULL,
+    .saves = luc_save_input,
+    .vjp = softplus_vjp,
+    .element = softplus_element,
+    LUC_SAMPLES(softplus_samples),
+};
+
+/* The second derivative: beta sigmoid(u) sigmoid(-u), and 0 beyond the threshold. */
+static bool softplus_backward_vjp(lucid_vjp *v)
+{
+    const lucid_numbers_attrs *a = v->attrs;
+    lucid_tensor *g = v->grad_out[0], *x = lucid_saved_input(v, 1);
+    if (luc_needs(v, 0)) v->grad_in[0] = luc_apply2(&luc_op_softplus_backward, g, x, a);
+    if (luc_needs(v, 1)) {
+        lucid_tensor *u = lucid_mul_scalar(x, a->a), *rest = lucid_sigmoid(lucid_neg(u));
+        lucid_tensor *curve = lucid_mul_scalar(lucid_mul(lucid_sigmoid(u), rest), a->a);
+        lucid_tensor *beyond = lucid_gt(u, lucid_scalar(a->b)), *zero = luc_full_like(g, 0);
+        curve = lucid_where(beyond, zero, curve);
+        v->grad_in[1] = lucid_mul(lucid_mul(g, lucid_saved_input(v, 0)), curve);
+    }
+    return true;
+}
+
+static double softplus_backward_element(const double *in, const void *attrs)
+{
+    const lucid_numbers_attrs *a = attrs;
+    const double u = in[1] * a->a;
+    return u > a->b ? in[0] : in[0] / (1 + exp(-u));
+}
+
+static const lucid_sample softplus_backward_samples[] = {
+    {.name = "default",
+     .n_in = 2,
+     .in = {LUC_IN2(3, 5), LUC_RANGE(-3, 3, {2, {3, 5}})},
+     .attrs = &softplus_default},
+    {.name = "beyond the threshold",
+     .n_in = 2,
+     .in = {LUC_IN2(3, 5), LUC_RANGE(0.7, 3, {2, {3, 5}})},
+     .attrs = &softplus_steep},
+};
+
+const lucid_op luc_op_softplus_backward = {
+    .name = "softplus_backward",
+    .schema = "grad, x",
+    .doc = "grad sigmoid(beta x); grad where beta x > threshold",
+    .id = LUCID_OP_softplus_backward,
+    .n_in = 2,
+    .n_out = 1,
+    .attrs_size = sizeof(lucid_numbers_attrs),
+    .saves = save_for_backward,
+    .vjp = softplus_backward_vjp,
+    .element = softplus_backward_element,
+    LUC_SAMPLES(softplus_backward_samples),
+};
+
 /* ---- clamp ------------------------------------------------------------------------------------- */
 
 static bool clamp_vjp(lucid_vjp *v)
@@ -370,6 +466,18 @@ const lucid_op luc_op_clamp_backward = {
 lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation)
 {
     return luc_apply_floating(&luc_op_gelu, x, tanh_approximation ? &gelu_tanh : &gelu_erf);
+}
+
+lucid_tensor *lucid_softplus_opt(lucid_tensor *x, const lucid_softplus_options *options)
+{
+    const lucid_softplus_options *o = LUC_OPTIONS(lucid_softplus, options, "softplus");
+    if (!o) return NULL;
+    if (isnan(o->beta) || isnan(o->threshold))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "softplus",
+                              "beta, threshold: expected numbers, got %g, %g", o->beta,
+                              o->threshold);
+    const lucid_numbers_attrs attrs = {o->beta, o->threshold};
+    return luc_apply_floating(&luc_op_softplus, x, &attrs);
 }
 
 lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max)

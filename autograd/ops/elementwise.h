@@ -4,6 +4,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 #define LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 
+#include "../../lucid/options.h"
 #include "../../lucid/tensor.h"
 
 LUCID_BEGIN_DECLS
@@ -52,6 +53,15 @@ LUCID_API lucid_tensor *lucid_pow_scalar(lucid_tensor *x, double exponent);
 LUCID_API lucid_tensor *lucid_neg(lucid_tensor *x);
 /* x * Phi(x) (Hendrycks and Gimpel, 2016); tanh_approximation: its tanh form. */
 LUCID_API lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation);
+typedef struct lucid_softplus_options {
+    LUCID_OPTIONS_SIZE(lucid_softplus_options);
+    double beta LUCID_DEFAULT(1.0);
+    double threshold LUCID_DEFAULT(20.0); /* x itself where beta x is larger */
+} lucid_softplus_options;
+LUCID_DEFAULTS(lucid_softplus, .beta = 1.0, .threshold = 20.0);
+/* log(1 + e^(beta x)) / beta, a smooth relu.    lucid_softplus(x)    lucid_softplus(x, .beta = 2) */
+LUCID_API lucid_tensor *lucid_softplus_opt(lucid_tensor *x, const lucid_softplus_options *options);
+#define lucid_softplus(...) LUCID_CALL1(lucid_softplus_opt, lucid_softplus, LUCID_ASIS, __VA_ARGS__)
 /* min and max may be -INFINITY and INFINITY; derivative 1 inside, 0 on the bounds. NaN stays.
  * Integers with a bound that has a fraction give float32. */
 LUCID_API lucid_tensor *lucid_clamp(lucid_tensor *x, double min, double max);

@@ -120,6 +120,22 @@ __device__ __forceinline__ C clamp_backward(C a, C b, const numbers<T> &k)
     return above && below ? a : C(0);
 }
 
+/* With u = beta x: x where u > threshold, else log(1 + e^u) / beta. */
+template <class T>
+__device__ __forceinline__ compute_t<T> softplus(compute_t<T> x, const numbers<T> &k)
+{
+    typedef compute_t<T> C;
+    const C u = x * k.a, tail = log1p(exp_of<T>(u < 0 ? u : -u));
+    return u > k.b ? x : ((0 > u ? C(0) : u) + tail) / k.a;
+}
+template <class T>
+__device__ __forceinline__ compute_t<T> softplus_backward(compute_t<T> grad, compute_t<T> x,
+                                                          const numbers<T> &k)
+{
+    const compute_t<T> u = x * k.a;
+    return u > k.b ? grad : grad * sigmoid<T>(u);
+}
+
 /* x^e by squaring; a negative exponent gives the integer part of the quotient, as in PyTorch. */
 __device__ inline uint64_t int_pow(uint64_t x, int64_t e, bool is_minus_one)
 {

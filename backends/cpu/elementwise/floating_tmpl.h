@@ -128,6 +128,19 @@ LUC_INLINE V silu_backward(V a, V b)
     V s = F(sigmoid)(b), one = F(set1)(1);
     return F(mul)(a, F(mul)(s, F(fma)(b, F(sub)(one, s), one)));
 }
+/* With u = beta x: x where u > threshold, else log(1 + e^u) / beta. This form neither overflows nor
+ * loses the digits of a small e^u. */
+LUC_INLINE V softplus(luc_ew_call k, V x)
+{
+    V u = F(mul)(x, FIRST), tail = F(log1p)(F(exp)(F(neg)(F(abs)(u))));
+    V y = F(div)(F(add)(F(max)(F(zero)(), u), tail), FIRST);
+    return F(select)(F(gt)(u, SECOND), x, y);
+}
+LUC_INLINE V softplus_backward(luc_ew_call k, V a, V b)
+{
+    V u = F(mul)(b, FIRST);
+    return F(select)(F(gt)(u, SECOND), a, F(mul)(a, F(sigmoid)(u)));
+}
 
 /* -- the loops -- */
 
