@@ -91,6 +91,40 @@ lucid_module *lucid_nn_silu(void)
     return lucid_module_new(&lucid_nn_silu_class);
 }
 
+/* ---- Softplus -------------------------------------------------------------------------------- */
+
+static lucid_tensor *softplus_forward(lucid_module *m, lucid_tensor *x)
+{
+    const nn_Softplus *a = lucid_self(m, nn_Softplus);
+    return lucid_softplus(x, .beta = a->beta, .threshold = a->threshold);
+}
+
+static int softplus_repr(const lucid_module *m, char *text, size_t size)
+{
+    const nn_Softplus *a = lucid_self(m, nn_Softplus);
+    return snprintf(text, size, "beta=%s, threshold=%s", luc_float_text(a->beta).s,
+                    luc_float_text(a->threshold).s);
+}
+
+const lucid_module_class lucid_nn_softplus_class = {
+    .name = "Softplus",
+    .size = sizeof(nn_Softplus),
+    .super = &lucid_module_class_base,
+    .forward = softplus_forward,
+    .extra_repr = softplus_repr,
+};
+
+lucid_module *lucid_nn_softplus(const lucid_nn_softplus_options *options)
+{
+    const lucid_nn_softplus_options *o = LUC_OPTIONS(lucid_nn_softplus, options, "Softplus");
+    if (!o) return NULL;
+    lucid_module *m = lucid_module_new(&lucid_nn_softplus_class);
+    nn_Softplus *a = m ? lucid_self(m, nn_Softplus) : NULL;
+    if (a) a->beta = o->beta;
+    if (a) a->threshold = o->threshold;
+    return m;
+}
+
 /* ---- GELU ------------------------------------------------------------------------------------ */
 
 static lucid_tensor *gelu_forward(lucid_module *m, lucid_tensor *x)

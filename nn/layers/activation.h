@@ -11,6 +11,7 @@ LUCID_API extern const lucid_module_class lucid_nn_sigmoid_class;
 LUCID_API extern const lucid_module_class lucid_nn_tanh_class;
 LUCID_API extern const lucid_module_class lucid_nn_gelu_class;
 LUCID_API extern const lucid_module_class lucid_nn_silu_class;
+LUCID_API extern const lucid_module_class lucid_nn_softplus_class;
 LUCID_API extern const lucid_module_class lucid_nn_leaky_relu_class;
 LUCID_API extern const lucid_module_class lucid_nn_elu_class;
 LUCID_API extern const lucid_module_class lucid_nn_softmax_class;
@@ -33,6 +34,10 @@ typedef struct nn_GELU {
 typedef struct nn_SiLU {
     lucid_module base;
 } nn_SiLU;
+typedef struct nn_Softplus {
+    lucid_module base;
+    double beta, threshold;
+} nn_Softplus;
 typedef struct nn_LeakyReLU {
     lucid_module base;
     double negative_slope;
@@ -63,6 +68,13 @@ typedef struct lucid_nn_gelu_options {
 } lucid_nn_gelu_options;
 LUCID_DEFAULTS(lucid_nn_gelu, .tanh_approximation = false);
 
+typedef struct lucid_nn_softplus_options {
+    LUCID_OPTIONS_SIZE(lucid_nn_softplus_options);
+    double beta LUCID_DEFAULT(1.0);
+    double threshold LUCID_DEFAULT(20.0); /* x itself where beta x is larger */
+} lucid_nn_softplus_options;
+LUCID_DEFAULTS(lucid_nn_softplus, .beta = 1.0, .threshold = 20.0);
+
 typedef struct lucid_nn_leaky_relu_options {
     LUCID_OPTIONS_SIZE(lucid_nn_leaky_relu_options);
     double negative_slope LUCID_DEFAULT(0.01);
@@ -85,6 +97,8 @@ LUCID_API lucid_module *lucid_nn_tanh(void);
 LUCID_API lucid_module *lucid_nn_gelu(const lucid_nn_gelu_options *options);
 /* x sigmoid(x).    nn_SiLU() */
 LUCID_API lucid_module *lucid_nn_silu(void);
+/* log(1 + exp(beta x)) / beta.    nn_Softplus()    nn_Softplus(.beta = 2) */
+LUCID_API lucid_module *lucid_nn_softplus(const lucid_nn_softplus_options *options);
 /* x where x > 0, else negative_slope x.    nn_LeakyReLU(.negative_slope = 0.2) */
 LUCID_API lucid_module *lucid_nn_leaky_relu(const lucid_nn_leaky_relu_options *options);
 /* x where x > 0, else alpha (exp(x) - 1).    nn_ELU() */
@@ -99,6 +113,7 @@ LUCID_API lucid_module *lucid_nn_log_softmax(int dim);
 #define nn_Tanh()          lucid_nn_tanh()
 #define nn_GELU(...)       LUCID_CALL0(lucid_nn_gelu, lucid_nn_gelu, __VA_ARGS__)
 #define nn_SiLU()          lucid_nn_silu()
+#define nn_Softplus(...)   LUCID_CALL0(lucid_nn_softplus, lucid_nn_softplus, __VA_ARGS__)
 #define nn_LeakyReLU(...)  LUCID_CALL0(lucid_nn_leaky_relu, lucid_nn_leaky_relu, __VA_ARGS__)
 #define nn_ELU(...)        LUCID_CALL0(lucid_nn_elu, lucid_nn_elu, __VA_ARGS__)
 #define nn_Softmax(dim)    lucid_nn_softmax(dim)

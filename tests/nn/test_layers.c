@@ -62,3 +62,33 @@ Test(layers, all_others)
 {
     run_all(NULL);
 }
+
+/* Against the formula, in float64: PyTorch's stored values have no such case. */
+Test(layers, softplus)
+{
+    static const double at[] = {-700, -30, -2, -1e-9, 0, 0.75, 1.4, 1.6, 9, 700};
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *plain = nn_Softplus(), *steep = nn_Softplus(.beta = 2, .threshold = 3);
+    char *text = lucid_module_to_string(plain), *other = lucid_module_to_string(steep);
+    cr_expect_str_eq(text, "Softplus(beta=1.0, threshold=20.0)");
+    cr_expect_str_eq(other, "Softplus(beta=2.0, threshold=3.0)");
+    {
+        LUCID_SCOPE;
+        lucid_tensor *x = lucid_from_data((10), at, .dtype = LUCID_F64);
+        const double *y = lucid_data(lucid_forward(plain, x));
+        const double *z = lucid_data(lucid_forward(steep, x));
+        for (int i = 0; i < 10; i++) {
+            const double want = at[i] > 20 ? at[i] : log1p(exp(at[i]));
+            const double want2 = 2 * at[i] > 3 ? at[i] : log1p(exp(2 * at[i])) / 2;
+            cr_expect(fabs(y[i] - want) <= 1e-15 * fabs(want), "%g: %.17g", at[i], y[i]);
+            cr_expect(fabs(z[i] - want2) <= 1e-15 * fabs(want2), "%g: %.17g", at[i], z[i]);
+        }
+        cr_expect_null(lucid_softplus(x, .beta = NAN));
+        cr_expect(strstr(lucid_error(), "softplus: beta, threshold: expected numbers"));
+        lucid_clear_error();
+    }
+    free(text);
+    free(other);
+    lucid_module_free(plain);
+    lucid_module_free(steep);
+}

@@ -47,11 +47,13 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_linear) \
     DEFAULTS(lucid_nn_relu) \
     DEFAULTS(lucid_nn_resnet) \
+    DEFAULTS(lucid_nn_softplus) \
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_plot) \
     DEFAULTS(lucid_profiler) \
     DEFAULTS(lucid_reduce) \
     DEFAULTS(lucid_sgd) \
+    DEFAULTS(lucid_softplus) \
     DEFAULTS(lucid_sort) \
     DEFAULTS(lucid_step_lr) \
     DEFAULTS(lucid_tensor) \
