@@ -4,7 +4,7 @@
 
 #include "lucid/backend.h"
 
-/* The CPU's table, provided by backends/cpu. */
+/* The CPU's backend, which backends/cpu fills when it is first asked for. */
 const lucid_backend *luc_cpu_backend(void);
 
 /* Calls a kernel: every call goes through here. Raises where there is none for the dtype. The

@@ -1,5 +1,5 @@
-/* platform_posix.c: what lucid/platform_priv.h declares, with nothing but POSIX: a table of condition
- * variables in the place of futexes. It is slower to wake a thread, and knows no control groups. */
+/* platform_posix.c: lucid/platform_priv.h by means of POSIX only. A table of condition variables
+ * replaces futexes, and wakes threads more slowly. Control groups are not known. */
 #include "lucid/platform_priv.h"
 #include "lucid/lock_priv.h"
 

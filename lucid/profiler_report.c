@@ -4,6 +4,7 @@
 #include "lucid/io/output_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/profiler_priv.h"
+#include "lucid/text_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,8 @@
 /* backward_hooks.c: full backward hooks: two operators that do nothing forward, one around a
- * module's inputs and one around its outputs, see the gradients go by. */
+ * module's inputs and one around its outputs, receive the gradients that pass there. */
 #include "autograd/autograd.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 #include "nn/module_priv.h"
 #include "nn/token_priv.h"
 
@@ -11,7 +13,7 @@ _Static_assert((int)MOST_IN <= (int)LUCID_MAX_OUTPUTS && (int)MOST_OUT <= (int)L
 
 /* Which of a module's tensors go through an operator: those that require a gradient. */
 typedef struct watched {
-    int n, of; /* how many go through, of how many */
+    int n, of; /* how many go through the operator, and how many tensors there are */
     int at[MOST_IN > MOST_OUT ? MOST_IN : MOST_OUT];
 } watched;
 
@@ -19,7 +21,7 @@ typedef struct watched {
 typedef struct passage {
     lucid_module *module; /* owned reference */
     watched in, out;
-    bool arrived;                     /* the outputs' gradients have come, in grad_out */
+    bool arrived;                     /* grad_out holds the outputs' gradients */
     lucid_tensor *grad_out[MOST_OUT]; /* owned */
 } passage;
 
@@ -41,7 +43,7 @@ static void passage_free(void *user, void *data)
     luc_free(p);
 }
 
-/* The tensors, and then the token. */
+/* The operator's inputs: the tensors, and then the token. */
 static uint32_t save_token(const lucid_call *c)
 {
     return LUCID_SAVE_INPUT(c->n_in - 1);
@@ -53,8 +55,8 @@ static bool infer_same(lucid_call *c)
     return true;
 }
 
-/* The results are the same memory but no views: an operator in place on one of them must not get
- * before this operator. */
+/* The results share the inputs' memory but are no views, so that an operator in place on one of
+ * them cannot come before this operator in the graph. */
 static bool same_memory(const lucid_call *c, lucid_tensor **out)
 {
     for (int i = 0; i < c->n_out; i++) out[i] = c->in[i];
@@ -71,7 +73,7 @@ static bool output_vjp(lucid_vjp *v)
         p->grad_out[p->out.at[i]] = lucid_retain(v->grad_out[i]);
     }
     p->arrived = true;
-    if (p->in.n > 0) return true; /* the hooks run when the inputs' gradients have come */
+    if (p->in.n > 0) return true; /* the hooks run when the inputs' gradients are known */
     lucid_tensor *none[MOST_IN] = {NULL};
     bool ok = luc_run_backward_hooks(p->module, none, p->in.of, p->grad_out, p->out.of);
     drop_grad_out(p);
@@ -104,8 +106,8 @@ static bool input_vjp(lucid_vjp *v)
             WATCH(title, 6, 0, run_vjp), WATCH(title, 7, 0, run_vjp), WATCH(title, 8, 0, run_vjp), \
     }
 
-/* By how many tensors go through, from one on. A single input is a view of the caller's tensor, so
- * that the module may change it in place. */
+/* The operators for 1, 2, ... tensors that go through. A single input is a view of the caller's
+ * tensor, so that the module may change it in place. */
 static const lucid_op output_ops[MOST_OUT] = WATCH_ALL("module_output", 0, output_vjp);
 static const lucid_op input_ops[MOST_IN] = WATCH_ALL("module_input", LUCID_OP_VIEW, input_vjp);
 
@@ -117,7 +119,7 @@ static watched find_watched(lucid_tensor *const *tensors, int n)
     return w;
 }
 
-/* Sends those tensors through an operator. */
+/* Replaces those tensors by the results of an operator on them. */
 static bool watch(const lucid_op *ops, const watched *w, lucid_tensor **tensors,
                   lucid_tensor *token)
 {
@@ -141,7 +143,7 @@ bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor
     p->in = find_watched(in, n_in);
     *token = luc_token(p, passage_free);
     if (!*token || !watch(input_ops, &p->in, in, *token)) return false;
-    /* The caller's tensors would not learn of a change in place: it is refused. */
+    /* A change in place would not reach the caller's tensors, so it is refused. */
     for (int i = 0; p->in.n > 1 && i < p->in.n; i++) in[p->in.at[i]]->no_grad_view = true;
     return true;
 }

@@ -1,8 +1,11 @@
-/* checkpoint.c: activations that are computed anew in backward. */
+/* checkpoint.c: activations that backward computes a second time. */
 #include "nn/checkpoint.h"
 #include "autograd/autocast.h"
 #include "autograd/autograd.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/random.h"
+#include "lucid/tensor_priv.h"
 #include "nn/module_priv.h"
 #include "nn/token_priv.h"
 
@@ -15,16 +18,17 @@ bool lucid_is_recomputing(void)
 
 enum { MOST_IN = LUCID_MODULE_MAX_INPUTS, MOST_OUT = LUCID_MODULE_MAX_OUTPUTS };
 
-/* What the forward was: the module, where the random numbers began, and the dtype of autocast.
- * Inputs and outputs that were NULL do not go through the operator. */
+/* What backward needs to repeat the forward: the module, the state of the random generator at its
+ * start, and the dtype of autocast. Inputs and outputs that were NULL do not go through the
+ * operator. */
 typedef struct segment {
     lucid_module *module; /* owned reference */
     lucid_generator begin;
     lucid_dtype autocast;
     int n_in, n_out;
     int given, made;      /* how many of them were not NULL */
-    int in_at[MOST_IN];   /* the module's input that the operator's input i is */
-    int out_at[MOST_OUT]; /* the module's output that the operator's output i is */
+    int in_at[MOST_IN];   /* which of the module's inputs is the operator's input i */
+    int out_at[MOST_OUT]; /* which of the module's outputs is the operator's output i */
 } segment;
 
 static void segment_free(void *user, void *data)
@@ -35,8 +39,8 @@ static void segment_free(void *user, void *data)
     luc_free(s);
 }
 
-/* The operator's inputs: the module's, the token, something that requires a gradient (for the
- * inputs may not, while the parameters do), and the outputs that were computed. */
+/* The operator's inputs: the module's, the token, a tensor that requires a gradient (the parameters
+ * may require one while no input does), and the outputs that were computed. */
 static int token_at(int n_in, int n_out)
 {
     return n_in - n_out - 2;
@@ -48,7 +52,7 @@ static uint32_t saves(const lucid_call *c)
     return inputs | LUCID_SAVE_INPUT(token_at(c->n_in, c->n_out));
 }
 
-/* The forward again, recorded, from leaves. */
+/* Runs the forward again, recorded, from leaves in the place of the inputs. */
 static bool recompute(segment *s, lucid_tensor *const *in, lucid_tensor **out)
 {
     LUCID_ENABLE_GRAD;
@@ -63,7 +67,7 @@ static bool recompute(segment *s, lucid_tensor *const *in, lucid_tensor **out)
     return ok;
 }
 
-/* The gradients of the outputs, through what was computed anew. */
+/* Runs backward from the outputs' gradients through what was computed again. */
 static bool backward_through(const segment *s, lucid_tensor *const *out,
                              lucid_tensor *const *grad_out)
 {
@@ -120,7 +124,7 @@ static bool same_memory(const lucid_call *c, lucid_tensor **out)
         .flags = LUCID_OP_MIXED_DTYPES, .infer = infer, .compose = same_memory, .saves = saves, \
         .vjp = vjp,                                                                             \
     }
-/* By how many outputs there are, from one on. */
+/* The operators for 1, 2, ... outputs. */
 static const lucid_op checkpoint_ops[MOST_OUT] = {
     CHECKPOINT(1), CHECKPOINT(2), CHECKPOINT(3), CHECKPOINT(4),
     CHECKPOINT(5), CHECKPOINT(6), CHECKPOINT(7), CHECKPOINT(8),
@@ -133,7 +137,7 @@ static bool compute(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_te
     return lucid_forward_many(m, in, n_in, out, n_out);
 }
 
-/* Takes the segment over. */
+/* Takes ownership of the segment. */
 static bool record(segment *s, lucid_tensor *const *inputs, lucid_tensor **outputs)
 {
     lucid_tensor *in[MOST_IN + 2 + MOST_OUT], *out[LUCID_MAX_OUTPUTS];

@@ -1,7 +1,10 @@
-/* convert.c: what is done to all parameters and buffers of a module at once. */
-#include "nn/module_priv.h"
+/* convert.c: moving and converting all parameters and buffers of a module at once. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/module_priv.h"
 
 typedef struct target {
     bool change_device, change_dtype;
@@ -9,7 +12,7 @@ typedef struct target {
     lucid_dtype dtype;
 } target;
 
-/* t as it should be: t itself, or a copy. */
+/* t on the wanted device and of the wanted dtype: t itself, or a copy. */
 static lucid_tensor *converted(lucid_tensor *t, const target *to)
 {
     if (to->change_device) t = lucid_tensor_to(t, to->device);
@@ -103,7 +106,7 @@ bool lucid_module_apply(lucid_module *m, void (*fn)(lucid_module *m, void *user)
     if (!fn)
         return luc_raise(LUCID_ERR_ARGUMENT, "module_apply",
                          "%s: fn: expected a function, got NULL", m->cls->name);
-    /* As PyTorch: once for every way that leads to a module. */
+    /* As in PyTorch, a module is visited once for every path that leads to it. */
     return luc_module_walk_children_first(m, apply_to_one, &(children_first){fn, user});
 }
 

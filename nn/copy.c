@@ -1,12 +1,16 @@
 /* copy.c: deep copies of modules.
  *
- * Registration knows the address of every field, so a field of the copy lies as far into its struct
- * as the original's. What can fail comes first, while the copies' structs are still zeroed and safe
- * to free: then the bytes are taken over, and then the classes copy what they own. */
+ * Registration knows the address of every field, so a field of the copy is found at the same offset
+ * in its struct as the original's. All that can fail is done first, while the copies' structs are
+ * still zeroed and safe to free. Then the bytes of the structs are copied, and the classes copy
+ * what they own. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
-#include "nn/module_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/text_priv.h"
+#include "nn/module_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,9 +57,9 @@ static bool add_pair(pairs *p, void *from, void *to)
     return true;
 }
 
-/* ---- may it be copied, and what is there? ---------------------------------------------------- */
+/* ---- what is to be copied, and whether it may be --------------------------------------------- */
 
-/* How far into its module's struct a field lies. False where it lies elsewhere. */
+/* The offset of a field in its module's struct. False if the field is not in the struct. */
 static bool field_offset(const lucid_module *m, const luc_entry *e, size_t *offset)
 {
     const void *field =
@@ -110,7 +114,7 @@ static bool copy_tensors(copying *c, lucid_module *m)
     return ok;
 }
 
-/* ---- making them ----------------------------------------------------------------------------- */
+/* ---- making the copies ----------------------------------------------------------------------- */
 
 static bool make_modules(copying *c)
 {
@@ -128,8 +132,8 @@ static bool make_modules(copying *c)
     return true;
 }
 
-/* Registers with the copy what is registered with the original. Parents come first, so that a child
- * has no children of its own yet when it is looked through for a circle. */
+/* Registers with the copy what is registered with the original. Parents come first: so a child has
+ * no children yet when registration searches it for a circle. */
 static bool register_all(const copying *c, const lucid_module *from, lucid_module *to)
 {
     for (size_t i = 0; i < from->state->n_entries; i++) {
@@ -146,7 +150,7 @@ static bool register_all(const copying *c, const lucid_module *from, lucid_modul
         else if (e->kind == LUC_BUFFER)
             ok = lucid_register_buffer_opt(to, e->name, field, copy,
                                            LUC_WITH(lucid_buffer, .persistent = e->persistent));
-        else /* which makes it require gradients */
+        else /* registration makes it require gradients */
             ok = lucid_register_parameter(to, e->name, field, copy) &&
                  (!copy || lucid_requires_grad_(copy, lucid_requires_grad(t)));
         if (!ok) return false;
@@ -168,9 +172,9 @@ static void take_bytes(const lucid_module *from, lucid_module *to)
     }
 }
 
-/* Calls the copy functions of a class and its supers, theirs first. Where one fails, the struct
- * from that class's part on holds what is still the original's: it is zeroed, so that finalize
- * frees nothing twice. */
+/* Calls the copy functions of a class and its supers, the supers' first. If one fails, that class's
+ * part of the struct and all after it still hold what belongs to the original: they are zeroed, so
+ * that finalize frees nothing twice. */
 static bool copy_owned(const lucid_module *from, lucid_module *to, const lucid_module_class *cls)
 {
     if (!cls) return true;
@@ -199,8 +203,8 @@ static bool fill_all(const copying *c)
     return true;
 }
 
-/* Gives back the references that are held here; after an error, also those of copies that no other
- * copy has taken. */
+/* Releases the references that the list of copies holds, and after an error also the copies that no
+ * other copy has taken as a child. */
 static void release_modules(copying *c, bool ok)
 {
     for (size_t i = 0; i < c->modules.n; i++) {

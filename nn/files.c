@@ -1,8 +1,11 @@
 /* files.c: state dicts as safetensors files. The versions of the modules are one text of the file's
  * metadata, in the form of PyTorch's state_dict._metadata: {"": {"version": 1}, "1": {...}}. */
+#include "lucid/error_priv.h"
 #include "lucid/io/json_priv.h"
 #include "lucid/io/safetensors.h"
 #include "lucid/io/safetensors_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
 
@@ -26,7 +29,7 @@ static bool put_versions(luc_string *out, const lucid_state_dict *s)
     return ok && luc_string_add(out, "}", 1);
 }
 
-/* {"version": 1}, and whatever else; -1 where there is no version. */
+/* Reads {"version": 1}, which may have other members. Returns -1 if it has no version. */
 static int64_t read_version(luc_json *j, char *name)
 {
     int64_t version = -1, number;
@@ -111,8 +114,7 @@ bool lucid_module_save(lucid_module *m, const char *path)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* A tensor that lucid cannot hold is an error when it is asked for, not an error of the whole
- * file. */
+/* A tensor that lucid cannot hold does not make the whole file an error: asking for it does. */
 static bool read_tensor(lucid_state_dict *s, const lucid_safetensors *file, int64_t i)
 {
     char why[512];

@@ -1,16 +1,19 @@
 /* forward.c: running a module, its modes, and its path in error messages. */
 #include "autograd/fuse_priv.h"
-#include "nn/module_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/stack_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/module_priv.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- paths in messages: no allocation, for memory may be out -------------------------------- */
+/* ---- paths in messages, without allocation because memory may be out ------------------------- */
 
 enum { DEEPEST = 64 };
 
-/* Writes the path of target below m ("features.0") to text + length. */
+/* Appends the path of target below m ("features.0") to a text of this length. */
 static bool find_below(const lucid_module *m, const void *target, char *text, size_t size,
                        size_t length, int depth)
 {
@@ -35,10 +38,11 @@ static const char *root_name(const lucid_module *m)
     return m->cls->name;
 }
 
-/* "net.features.0": from the outermost module that runs to the innermost. */
+/* The path from the outermost module that is running to the innermost one: "net.features.0". */
 static void write_path(const luc_module_frame *frame, char *text, size_t size)
 {
-    const luc_module_frame *way[DEEPEST]; /* the outermost ones, the innermost of them first */
+    const luc_module_frame
+        *way[DEEPEST]; /* the outermost modules that are running, inner ones first */
     size_t frames = 0, n = 0;
     for (const luc_module_frame *f = frame; f; f = f->parent) frames++;
     for (const luc_module_frame *f = frame; f; f = f->parent, frames--)
@@ -66,7 +70,7 @@ bool lucid_module_set_name(lucid_module *m, const char *name)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* Raises an error where forward gave no result without raising one itself. Returns false. */
+/* Raises an error if forward returned no result and raised none itself. Returns false. */
 static bool no_result(const lucid_module *m, const char *slot, const char *expected,
                       const char *got)
 {
@@ -96,7 +100,7 @@ __attribute__((noinline)) static lucid_tensor *call_with_hooks(lucid_module *m, 
     return !token || luc_watch_outputs(&y, 1, token) ? y : NULL;
 }
 
-/* One input, one output, by the class's forward. */
+/* Calls the class's forward, with one input and one output. */
 static inline lucid_tensor *run(lucid_module *m, lucid_tensor *x)
 {
     const lucid_module_class *check = luc_class_with(m, check_input);
@@ -139,7 +143,8 @@ lucid_tensor *(lucid_forward)(lucid_module *m, lucid_tensor *x)
 
 /* ---- several inputs and outputs -------------------------------------------------------------- */
 
-/* While an error is pending, a NULL comes from it, also where NULL is allowed. */
+/* While an error is pending, a NULL input is taken for its consequence, even if the class allows
+ * NULL there. */
 static bool check_inputs(const lucid_module *m, lucid_tensor *const *in, int n_in)
 {
     const luc_signature *s = &m->state->signature;
@@ -167,7 +172,7 @@ static bool check_outputs(const lucid_module *m, lucid_tensor *const *out, int n
     return true;
 }
 
-/* By the class's forward_many. in and out have room for what any class takes and gives. */
+/* Calls the class's forward_many. in and out have the largest sizes that any class can need. */
 static bool run_many(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **out, int n_out)
 {
     const lucid_module_class *runs = m->state->signature.runs;

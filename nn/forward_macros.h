@@ -11,18 +11,18 @@
 #define LUC_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-/* A name that no other expansion has: calls nest, and -Wshadow would warn. */
+/* Makes a name that no other expansion has, because calls nest and -Wshadow would warn. */
 #define LUC_PASTE_(a, b)   a##b
 #define LUC_PASTE(a, b)    LUC_PASTE_(a, b)
 #define LUC_UNIQUE(prefix) LUC_PASTE(prefix, __COUNTER__)
 
-/* (a, b) to {a, b} */
+/* Turns (a, b) into {a, b}. */
 #define LUC_LIST_IN_PARENTHESES(...) \
     {                                \
         __VA_ARGS__                  \
     }
 
-/* `one` for a module and one input, `list` for a module and several inputs. */
+/* Chooses `one` for a module and one input, `list` for a module and several inputs. */
 #define LUC_FORWARD_CHOOSE(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, \
                            name, ...)                                                             \
     name
@@ -31,7 +31,8 @@
                        list, list, list, list, one, one, )                                      \
     (__VA_ARGS__)
 
-/* fn, lucid_forward_many or one that takes the same, with a list of inputs and one output. */
+/* Calls fn (lucid_forward_many or a function of the same type) with a list of inputs and one
+ * output. */
 #define LUC_FORWARD_LIST_(fn, in, out, module, ...)                          \
     __extension__({                                                          \
         LUC_STRICT_BEGIN                                                     \
@@ -45,8 +46,8 @@
 #define LUC_FORWARD_LIST(...) \
     LUC_FORWARD_LIST_(lucid_forward_many, LUC_UNIQUE(luc_in_), LUC_UNIQUE(luc_out_), __VA_ARGS__)
 
-/* fn as above; inputs and outputs: lists in parentheses. The inputs are read before an output is
- * set, for a variable may be both. */
+/* Calls fn, as above; inputs and outputs are lists in parentheses. The inputs are read before an
+ * output is set, because one variable may be both. */
 #define LUC_FORWARD_INTO_(in, to, out, i, ok, fn, module, inputs, outputs)                     \
     __extension__({                                                                            \
         LUC_STRICT_BEGIN                                                                       \

@@ -1,4 +1,6 @@
 /* hooks.c: functions that run before and after a module's forward and in its backward. */
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "nn/module_priv.h"
 
 #include <stdatomic.h>
@@ -10,7 +12,7 @@ bool luc_has_hooks(const lucid_module *m, luc_module_hook_kind kind)
     return false;
 }
 
-/* Takes removed hooks out, unless hooks are being run. */
+/* Deletes the hooks that were removed, unless hooks are running. */
 static void sweep(struct luc_module_state *s)
 {
     if (s->hooks_running) return;
@@ -102,7 +104,7 @@ typedef struct seen {
     int n_in, n_out;
 } seen;
 
-/* A hook that sees the first input and the first output. */
+/* Runs a hook that sees the first input and the first output. */
 static void call_one(lucid_module *m, const luc_module_hook *h, const seen *s)
 {
     lucid_tensor *first = s->n_in ? s->in[0] : NULL, *result = NULL;
@@ -131,7 +133,7 @@ static bool call_backward_many(lucid_module *m, const luc_module_hook *h, const 
     return ok;
 }
 
-/* A hook that sees all of them. */
+/* Runs a hook that sees all of them. */
 static bool call_many(lucid_module *m, const luc_module_hook *h, const seen *s)
 {
     switch (h->kind) {
@@ -165,7 +167,8 @@ static bool call(lucid_module *m, const luc_module_hook *h, const seen *s)
     return had_error || lucid_error_code() == LUCID_OK;
 }
 
-/* Runs the hooks of a kind that are there now. False after an error. */
+/* Runs the hooks of a kind that are registered now, not those that hooks add meanwhile. Returns
+ * false after an error. */
 static bool run_hooks(lucid_module *m, luc_module_hook_kind kind, const seen *tensors)
 {
     struct luc_module_state *s = m->state;
@@ -173,7 +176,7 @@ static bool run_hooks(lucid_module *m, luc_module_hook_kind kind, const seen *te
     bool ok = true;
     s->hooks_running++;
     for (size_t i = 0; i < n && ok; i++) {
-        luc_module_hook h = s->hooks[i]; /* a copy: a hook may add another */
+        luc_module_hook h = s->hooks[i]; /* a copy, because a hook may add another one */
         if (h.kind == kind && !h.removed) ok = call(m, &h, tensors);
     }
     s->hooks_running--;
@@ -189,7 +192,7 @@ bool luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor **in, int n_in)
 bool luc_run_forward_hooks(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
                            int n_out)
 {
-    /* These hooks get the inputs as constants. */
+    /* These hooks may not replace inputs. */
     const seen tensors = {(lucid_tensor **)(uintptr_t)in, out, n_in, n_out};
     return run_hooks(m, LUC_HOOK_FORWARD, &tensors);
 }

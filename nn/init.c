@@ -2,8 +2,10 @@
 #include "nn/init.h"
 #include "autograd/autograd.h"
 #include "autograd/ops/elementwise.h"
-#include "nn/module_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/module_priv.h"
 
 #include <math.h>
 
@@ -63,7 +65,7 @@ bool lucid_init_fans(const lucid_tensor *weight, int64_t *fan_in, int64_t *fan_o
     return fans(weight, "init_fans", fan_in, fan_out);
 }
 
-/* The standard deviation that Kaiming's rule gives; negative after an error. */
+/* The standard deviation by Kaiming's rule; negative after an error. */
 static double kaiming_std(const lucid_tensor *weight, const lucid_kaiming_options *options,
                           const char *op)
 {

@@ -1,17 +1,22 @@
-/* load.c: state dicts into modules: all or nothing. */
+/* load.c: loading a state dict into a module, completely or not at all. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
-#include "lucid/options_priv.h"
 
 #include <string.h>
 
-/* What is to be copied where, and what does not fit. */
+/* A plan: which tensor is copied into which, and what does not fit. */
 typedef struct load {
     lucid_state_dict *state;  /* a copy that hooks may change */
     lucid_state_dict *wanted; /* the module's own entries */
-    lucid_tensor **source;    /* by entry of wanted; NULL: leave it */
+    lucid_tensor *
+        *source; /* the source for each entry of wanted; NULL: the entry keeps its value */
     luc_string missing, unexpected, sizes;
 } load;
 
@@ -32,8 +37,8 @@ static bool note_name(luc_string *list, const char *name)
     return luc_string_printf(list, "%s%s", list->length ? ", " : "", name);
 }
 
-/* Whether a tensor that the state lacks comes under another name: safetensors.torch.save_model
- * writes one of the names only. */
+/* Whether the state has a tensor under another of its names: safetensors.torch.save_model writes
+ * only one of them. */
 static bool comes_as_another(const load *l, size_t i)
 {
     const luc_state_item *items = l->wanted->tensors.items;
@@ -44,7 +49,8 @@ static bool comes_as_another(const load *l, size_t i)
     return false;
 }
 
-/* Finds the source of every wanted tensor, converted to where and what it will be. */
+/* Finds the source of every wanted tensor and converts it to the device and dtype that it will
+ * have. */
 static bool match(load *l)
 {
     size_t n = lucid_state_dict_size(l->wanted);
@@ -54,7 +60,7 @@ static bool match(load *l)
         lucid_named_tensor w = lucid_state_dict_at(l->wanted, i);
         lucid_tensor *t = lucid_state_dict_get(l->state, w.name);
         if (!t && luc_state_find(&l->state->foreign, w.name)) {
-            ok = false; /* lucid cannot hold it, which is raised */
+            ok = false; /* lucid cannot hold it, and has raised an error */
         } else if (!t) {
             ok = comes_as_another(l, i) || note_name(&l->missing, w.name);
         } else if (!luc_dims_equal(t->view.ndim, t->view.dims, w.tensor->view.ndim,
@@ -93,7 +99,7 @@ static bool refuse(const load *l, const lucid_module *m, bool strict)
     return false;
 }
 
-/* Nothing here allocates or can be refused: sizes, dtypes and devices are equal. */
+/* Nothing here allocates or can fail, because sizes, dtypes and devices are equal. */
 static bool copy_all(load *l)
 {
     if (!luc_before_any_write()) return false;

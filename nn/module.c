@@ -32,7 +32,7 @@ bool luc_check_tensor(const lucid_tensor *t, const char *op, const char *argumen
 static bool check_class(const lucid_module_class *cls)
 {
     if (!cls) return luc_raise(LUCID_ERR_ARGUMENT, "module_new", "class: expected one, got NULL");
-    enum { DEEPEST = 64 }; /* no real chain is that long: a class that is its own super is */
+    enum { DEEPEST = 64 }; /* a chain that is longer has a class that is its own super */
     const lucid_module_class *c = cls;
     for (int depth = 0; c && c != &lucid_module_class_base; c = c->super, depth++) {
         if (!c->name || !*c->name)
@@ -95,7 +95,7 @@ lucid_module *lucid_module_new(const lucid_module_class *cls)
 {
     luc_signature signature;
     if (!check_class(cls) || !luc_signature_find(&signature, cls)) return NULL;
-    /* The state follows the struct in the same block. */
+    /* The private state follows the module's struct in the same block of memory. */
     size_t at = (cls->size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t);
     at *= _Alignof(max_align_t);
     lucid_module *m = luc_calloc(1, at + sizeof(struct luc_module_state), cls->name);
@@ -133,8 +133,8 @@ static void destroy_one(lucid_module *m)
     luc_free(m);
 }
 
-/* Modules to be destroyed, one after the other: children that lose their last parent wait here
- * until it is gone, so that depth costs no stack. */
+/* The modules that wait to be destroyed. A child that loses its last parent waits here until the
+ * parent is freed, so that deep networks need no recursion. */
 static _Thread_local struct luc_module_state *doomed;
 static _Thread_local bool destroying;
 

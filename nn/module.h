@@ -6,10 +6,10 @@
  * gradients and printing. docs/add_a_module.md shows one in thirty lines.
  *
  * Ownership. A parent frees its children: free the outermost module only. The caller who makes a
- * module owns it until he registers it (or gives it to nn_Sequential); from then on it is its
- * parent's, and of several parents together where it is registered several times. lucid_module_free
- * on a module that belongs to a parent is an error; lucid_module_retain takes a reference of one's
- * own. Parameters and buffers belong to their module and change in place.
+ * module owns it until he registers it (or gives it to nn_Sequential); from then on its parent owns
+ * it, and all its parents together own it if it is registered several times. lucid_module_free on a
+ * module that belongs to a parent is an error; lucid_module_retain takes a further reference.
+ * Parameters and buffers belong to their module and change in place.
  *
  * Errors. A NULL module or tensor comes from an earlier error and propagates: functions return NULL
  * or false and leave that error as it is. Threads: a module may be used by one thread at a time,
@@ -30,7 +30,7 @@ typedef struct lucid_module lucid_module;
 typedef struct lucid_module_class lucid_module_class;
 typedef struct lucid_state_dict lucid_state_dict; /* state_dict.h */
 
-/* The part that every module begins with. A module of one's own embeds it:
+/* The part that every module begins with. A module of your own embeds it:
  *     typedef struct { lucid_module base; lucid_module *squeeze, *excite; } SEBlock; */
 struct lucid_module {
     const lucid_module_class *cls;
@@ -42,10 +42,10 @@ struct lucid_module {
 #define LUCID_MODULE_MAX_INPUTS  8
 #define LUCID_MODULE_MAX_OUTPUTS 8
 
-/* What a class of modules does. A slot that is NULL (or 0) is the super's. */
+/* What a class of modules does. A slot that is NULL (or 0) takes the super's value. */
 struct lucid_module_class {
-    const char *name; /* "BatchNorm2d": printed, in messages, and what lucid_self checks */
-    size_t size;      /* of the struct; at least the super's */
+    const char *name; /* "BatchNorm2d": lucid_print and messages show it, lucid_self checks it */
+    size_t size;      /* bytes of the struct; at least the super's */
     const lucid_module_class *super; /* &lucid_module_class_base where there is no other */
     /* Computes one output from one input. Runs in a scope of its own: only the result lives on. */
     lucid_tensor *(*forward)(lucid_module *self, lucid_tensor *x);
@@ -63,26 +63,28 @@ struct lucid_module_class {
      * need not ask for: .inputs = "x, h?, c?", .outputs = "y, h, c". The base's are "input" and
      * "output". Any other number in a call is an error that says these names. */
     const char *inputs, *outputs;
-    /* Refuses an input (the first of several, where it is given) before forward: raises an error
-     * and returns false. */
+    /* Is called before forward with the input (the first one, if there are several and it is not
+     * NULL). To refuse it, raise an error and return false. */
     bool (*check_input)(lucid_module *self, lucid_tensor *x);
-    /* Sets parameters and buffers as they are at first. */
+    /* Sets parameters and buffers to their initial values. */
     bool (*reset_parameters)(lucid_module *self);
-    /* Writes what is printed between the parentheses, as snprintf does. */
+    /* Writes the text that is printed between the parentheses, as snprintf does. */
     int (*extra_repr)(const lucid_module *self, char *text, size_t size);
     /* Called before this module's own entries (those that begin with prefix, "features.0.") are
-     * loaded from a state dict that was saved by `version` of the class (-1: it does not say); may
-     * add, rename and remove entries of `state`, which is a copy. False after an error. */
+     * loaded from a state dict. `version` is the class's version that saved it, or -1 if the state
+     * does not say. The function may add, rename and remove entries of `state`, which is a copy. It
+     * returns false after an error. */
     bool (*load_state_hook)(lucid_module *self, lucid_state_dict *state, const char *prefix,
                             int64_t version);
-    int64_t version; /* of the state, saved with it; 0: the super's. The base's is 1 */
-    /* Frees what the struct owns besides registered tensors and modules. A class's own is called
-     * first, then its supers'. */
+    int64_t version; /* of the state, and saved with it; 0: the super's. The base's is 1 */
+    /* Frees what the struct owns besides registered tensors and modules. The class's function is
+     * called first, then those of its supers. */
     void (*finalize)(lucid_module *self);
     /* Copies what the struct owns besides registered tensors and modules (what finalize frees), for
-     * lucid_module_copy: every field of self holds what from's does, registered ones their copies.
-     * A super's is called before the class's own. False after an error, with nothing left behind:
-     * the class's part of the struct is zeroed then. */
+     * lucid_module_copy. When it is called, registered fields of self hold their copies, and all
+     * others hold the same as those of `from`. The supers' functions are called before the class's.
+     * It returns false after an error, and owns nothing then: the class's part of the struct is
+     * zeroed. */
     bool (*copy)(lucid_module *self, const lucid_module *from);
 };
 
@@ -95,37 +97,39 @@ LUCID_API extern const lucid_module_class lucid_module_class_base;
  * when the class has no name, no super that leads to lucid_module_class_base, or is too small. */
 LUCID_API lucid_module *lucid_module_new(const lucid_module_class *cls);
 /* A deep copy, as copy.deepcopy makes it: of the module and all below it, with parameters,
- * gradients, buffers and modes; what is shared inside stays shared. The caller's. Fields that are
- * not registered keep their values: a pointer points to the same thing, unless the class's .copy
- * replaces it. Hooks are not copied, because what they point to is not the module's. NULL on an
- * error: a class with .finalize and no .copy, or a registered field that does not lie in its
+ * gradients, buffers and modes; what is shared inside stays shared. The caller owns it. Fields that
+ * are not registered keep their values: a pointer points to the same thing, unless the class's
+ * .copy replaces it. Hooks are not copied, because what they point to is not the module's. NULL on
+ * an error: a class with .finalize and no .copy, or a registered field that does not lie in its
  * module's struct.
  *
  *     lucid_module *average = lucid_module_copy(net); */
 LUCID_API lucid_module *lucid_module_copy(lucid_module *module);
-/* Takes a reference, to be given back with lucid_module_free. Returns the module. */
+/* Takes a reference, which lucid_module_free releases. Returns the module. */
 LUCID_API lucid_module *lucid_module_retain(lucid_module *module);
-/* Gives the caller's reference back; with the last one the module, its children, parameters and
- * buffers go. NULL does nothing. */
+/* Releases the caller's reference. With the last one the module is freed, and its children,
+ * parameters and buffers with it, unless others hold them. NULL does nothing. */
 LUCID_API void lucid_module_free(lucid_module *module);
 
-/* The module as a struct of a class: checks that the class or one of its supers has this name (an
- * "nn_" before it does not count). Raises and returns NULL otherwise. */
+/* Casts the module to the struct of a class. It checks that the module's class or one of its supers
+ * has this name (an "nn_" before it does not count), otherwise it raises an error and returns
+ * NULL. */
 LUCID_API void *lucid_module_cast(const lucid_module *module, const char *class_name);
-/* The same question, without an error. */
+/* Whether such a cast is possible. Raises no error. */
 LUCID_API bool lucid_module_is(const lucid_module *module, const char *class_name);
 /* SEBlock *se = lucid_self(m, SEBlock);   nn_BatchNorm2d *bn = lucid_self(m, nn_BatchNorm2d); */
 #define lucid_self(module, type) ((type *)lucid_module_cast(module, #type))
 
 /* ---- registration ---------------------------------------------------------------------------- */
 
-/* Each keeps the address of a field of the struct and sets the field to value, so that registry and
- * field cannot differ. A NULL field is allowed: the registry alone holds the value then. A NULL
- * value is a registered absence (a layer without bias), unless an error is pending: then it comes
- * from that error, nothing is registered, and false is returned. Names are not empty, hold no dot,
- * and are unique in the module. Order of registration is the order of everything else. */
+/* Each function keeps the address of a field of the struct and sets the field to value, so that
+ * registry and field cannot differ. A NULL field is allowed: the registry alone holds the value
+ * then. A NULL value is a registered absence (a layer without bias), unless an error is pending:
+ * then it comes from that error, nothing is registered, and false is returned. Names are not
+ * empty, hold no dot, and are unique in the module. Order of registration is the order of
+ * everything else. */
 
-/* A leaf of floating dtype: takes a reference and makes it require gradients. */
+/* Registers a leaf of floating dtype: takes a reference and makes it require gradients. */
 LUCID_API bool lucid_register_parameter(lucid_module *self, const char *name, lucid_tensor **field,
                                         lucid_tensor *value);
 
@@ -134,24 +138,25 @@ typedef struct lucid_buffer_options {
     bool persistent LUCID_DEFAULT(true); /* part of the state dict */
 } lucid_buffer_options;
 LUCID_DEFAULTS(lucid_buffer, .persistent = true);
-/* A tensor that is state but no parameter (running statistics): takes a reference. */
+/* Registers a tensor that is state but no parameter, such as running statistics: takes a
+ * reference. */
 LUCID_API bool lucid_register_buffer_opt(lucid_module *self, const char *name, lucid_tensor **field,
                                          lucid_tensor *value, const lucid_buffer_options *options);
 /* lucid_register_buffer(m, "mask", &my->mask, mask, .persistent = false) */
 #define lucid_register_buffer(...)                                                           \
     LUCID_CALL4(lucid_register_buffer_opt, lucid_buffer, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, \
                 LUCID_ASIS, __VA_ARGS__)
-/* A child. It becomes self's; where it is refused and nobody else has it, it is freed. Refused:
- * a module that would contain itself (it stays the caller's). */
+/* Registers a child, which self owns from then on. If it is refused and nobody else owns it, it is
+ * freed. A module that would contain itself is refused, and stays the caller's. */
 LUCID_API bool lucid_register_module(lucid_module *self, const char *name, lucid_module **field,
                                      lucid_module *value);
-/* Puts another module (or NULL) in the place of the child at a path ("fc", "layer1.0"); the old one
- * goes, unless it is held elsewhere. */
+/* Replaces the child at a path ("fc", "layer1.0") by another module (or NULL). The old one is
+ * freed, unless it is held elsewhere. */
 LUCID_API bool lucid_replace_module(lucid_module *self, const char *path, lucid_module *value);
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* The module applied to x. Runs forward pre-hooks, check_input, forward and forward hooks in a
+/* Applies the module to x. It runs forward pre-hooks, check_input, forward and forward hooks in a
  * scope of its own and lets only the result out. An error raised inside ends with the path of the
  * module where it arose: "; module net.features.0". */
 LUCID_API lucid_tensor *lucid_forward(lucid_module *module, lucid_tensor *x);
@@ -179,7 +184,8 @@ LUCID_API bool lucid_train(lucid_module *module);
 LUCID_API bool lucid_eval(lucid_module *module);
 LUCID_API bool lucid_set_training(lucid_module *module, bool training);
 
-/* A name for the outermost module in error messages, instead of "net"; copied. */
+/* Sets the name of the outermost module in error messages, which is "net" at first. The name is
+ * copied. */
 LUCID_API bool lucid_module_set_name(lucid_module *module, const char *name);
 
 /* ---- all parameters and buffers at once ------------------------------------------------------ */
@@ -231,8 +237,8 @@ typedef struct lucid_named_module {
 
 /* All of a module and those below it, in order of registration, each module before its children;
  * what is shared counts once, under its first name; absent ones do not count. The array belongs to
- * the module and is valid until the module's structure changes or it is freed. *n (may be NULL) is
- * how many. NULL on an error.
+ * the module and is valid until the module's structure changes or it is freed. *n (may be
+ * NULL) becomes their number. NULL on an error.
  *
  *     size_t n;
  *     const lucid_named_tensor *p = lucid_named_parameters(net, &n);
@@ -240,15 +246,15 @@ typedef struct lucid_named_module {
 LUCID_API const lucid_named_tensor *lucid_named_parameters(lucid_module *module, size_t *n);
 LUCID_API const lucid_named_tensor *lucid_named_buffers(lucid_module *module, size_t *n);
 LUCID_API const lucid_named_module *lucid_named_modules(lucid_module *module, size_t *n);
-/* The direct children only. */
+/* The same for the direct children only. */
 LUCID_API const lucid_named_module *lucid_named_children(lucid_module *module, size_t *n);
 
-/* One by its path; raises where there is none. "" is the module itself. An absent parameter or
- * buffer gives NULL without an error. */
+/* Finds one by its path, and raises an error if there is none. "" is the module itself. An absent
+ * parameter or buffer gives NULL without an error. */
 LUCID_API lucid_module *lucid_get_module(lucid_module *module, const char *path);
 LUCID_API lucid_tensor *lucid_get_parameter(lucid_module *module, const char *path);
 LUCID_API lucid_tensor *lucid_get_buffer(lucid_module *module, const char *path);
-/* How many numbers its parameters hold; shared ones count once. -1 on an error. */
+/* The number of elements of all its parameters; shared ones count once. -1 on an error. */
 LUCID_API int64_t lucid_parameter_count(lucid_module *module, bool trainable_only);
 
 /* ---- hooks ----------------------------------------------------------------------------------- */
@@ -299,7 +305,7 @@ LUCID_API uint64_t lucid_register_forward_hook_many(lucid_module *module,
 LUCID_API uint64_t lucid_register_full_backward_hook_many(lucid_module *module,
                                                           lucid_backward_hook_many hook,
                                                           void *user);
-/* False (nothing raised) where there is no such hook. */
+/* Returns false, without an error, if there is no such hook. */
 LUCID_API bool lucid_module_remove_hook(lucid_module *module, uint64_t handle);
 
 /* ---- printing -------------------------------------------------------------------------------- */
@@ -307,7 +313,8 @@ LUCID_API bool lucid_module_remove_hook(lucid_module *module, uint64_t handle);
 /* Prints the module and those below it as PyTorch does, and a newline. */
 LUCID_API void lucid_module_print(const lucid_module *module);
 LUCID_API void lucid_module_fprint(FILE *file, const lucid_module *module);
-/* The same text, without the newline, in memory of the caller's to free(). NULL on an error. */
+/* Returns the same text, without the newline. The caller releases it with free(). NULL on an
+ * error. */
 LUCID_API char *lucid_module_to_string(const lucid_module *module);
 
 LUCID_END_DECLS

@@ -13,8 +13,8 @@
 
 typedef enum luc_entry_kind { LUC_PARAMETER, LUC_BUFFER, LUC_CHILD } luc_entry_kind;
 
-/* A registered name. `own` is what the module holds a reference of; the value is read through the
- * field where there is one. */
+/* A registered name. The module holds a reference to `own`. The current value is read through the
+ * field, if there is one. */
 typedef struct luc_entry {
     char *name;
     luc_entry_kind kind;
@@ -44,8 +44,8 @@ typedef enum luc_module_hook_kind {
 typedef struct luc_module_hook {
     uint64_t id;
     luc_module_hook_kind kind;
-    bool many;    /* one of the functions that see all inputs and outputs */
-    bool removed; /* while hooks run; taken out afterwards */
+    bool many;    /* the function sees all inputs and outputs, not only the first */
+    bool removed; /* removed while hooks run; deleted afterwards */
     union {
         lucid_forward_pre_hook forward_pre;
         lucid_forward_hook forward;
@@ -58,8 +58,8 @@ typedef struct luc_module_hook {
 } luc_module_hook;
 
 bool luc_has_hooks(const lucid_module *m, luc_module_hook_kind kind);
-/* Run all hooks of a kind, which replace entries of in (before forward) or out (after it). False
- * after an error. */
+/* Each runs all hooks of a kind, which replace entries of in (before forward) or out (after it).
+ * They return false after an error. */
 bool luc_run_forward_pre_hooks(lucid_module *m, lucid_tensor **in, int n_in);
 bool luc_run_forward_hooks(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
                            int n_out);
@@ -74,7 +74,7 @@ bool luc_watch_outputs(lucid_tensor **out, int n_out, lucid_tensor *token);
 
 /* ---- modules --------------------------------------------------------------------------------- */
 
-/* A traversal's result, kept until the structure has changed. */
+/* A traversal's result, which is valid until the structure changes. */
 typedef struct luc_named_list {
     size_t count, capacity;
     struct luc_named_item {
@@ -85,7 +85,7 @@ typedef struct luc_named_list {
 
 enum { LUC_LIST_PARAMETERS, LUC_LIST_BUFFERS, LUC_LIST_MODULES, LUC_LIST_CHILDREN, LUC_LISTS };
 
-/* What the module's class takes and gives. */
+/* The inputs and outputs of the module's class. */
 typedef struct luc_signature {
     const lucid_module_class
         *runs;                    /* whose forward and forward_many are the module's; may be NULL */
@@ -95,37 +95,38 @@ typedef struct luc_signature {
 
 struct luc_module_state {
     luc_signature signature;
-    size_t users;   /* references of the program's: its maker's and those of lucid_module_retain */
-    size_t parents; /* references of modules that it is registered in */
+    size_t users;   /* references of the program: its maker's and those of lucid_module_retain */
+    size_t parents; /* references of the modules that it is registered in */
     bool floating;  /* the maker's reference goes to the first parent */
-    char *name;     /* of the outermost module, for messages */
+    char *name;     /* name of the outermost module, for messages */
     luc_entry *entries;
     size_t n_entries, entries_capacity;
     luc_module_hook *hooks;
     size_t n_hooks, hooks_capacity;
     size_t hooks_running;
     luc_named_list lists[LUC_LISTS];
-    /* While it waits to be destroyed; and of registry.c's search for a circle. */
+    /* The list of modules that wait to be destroyed; and registry.c's search for a circle. */
     lucid_module *self;
     struct luc_module_state *next_doomed;
     lucid_module *above; /* the module that the search has come from */
-    size_t at;           /* and the entry where it goes on */
+    size_t at;           /* and the entry of that module where it continues */
 };
 
-/* True when m is a module. Otherwise false: silently after an error, else raising one by op. */
+/* True if m is not NULL. Otherwise false: an earlier error stays as it is, or one is raised in op's
+ * name. */
 bool luc_check_module(const lucid_module *m, const char *op);
 /* The same for a tensor argument. */
 bool luc_check_tensor(const lucid_tensor *t, const char *op, const char *argument);
 
-/* Finds the signature of a class; raises and returns false where its names are not right. */
+/* Finds the signature of a class. Raises and returns false if its names are malformed. */
 bool luc_signature_find(luc_signature *s, const lucid_module_class *cls);
-/* Raises, in the module's name, where its class does not take these numbers. */
+/* Raises an error in the module's name if its class does not take these numbers. */
 bool luc_signature_check(const lucid_module *m, int n_in, int n_out);
-/* The name of one of several, "h" for 1 in "x, h?, c?". */
+/* The name of input or output i: "h" for 1 in "x, h?, c?". */
 luc_text luc_signature_name(const char *names, int i);
 
-/* References of parents: take a child (with the maker's reference, if that is still free), give it
- * back, and free a module that nobody took. */
+/* References of parents: the first function takes one to a child (its maker's, if no parent has it
+ * yet), the second releases it, and the third frees a module that nobody has taken. */
 void luc_module_adopt(lucid_module *m);
 void luc_module_disown(lucid_module *m);
 void luc_module_free_unclaimed(lucid_module *m);
@@ -143,18 +144,19 @@ int64_t luc_module_version(const lucid_module *m);
 /* ---- traversal ------------------------------------------------------------------------------- */
 
 /* Visits the module and all below it, each before its children; path is "" for the module itself.
- * once: a module that is reached twice is visited once. Ends, with false, when visit says so. */
+ * once: a module that is reached twice is visited once. Ends, with false, when visit returns
+ * false. */
 typedef bool (*luc_visit)(lucid_module *m, const char *path, void *user);
 bool luc_module_walk(lucid_module *m, bool once, luc_visit visit, void *user);
-/* The same, each after its children and once for every way that leads to it. */
+/* The same, but each module comes after its children, and once for every path that leads to it. */
 bool luc_module_walk_children_first(lucid_module *m, luc_visit visit, void *user);
 
-/* Collects parameters (and buffers), each once, in order; the caller's to luc_free, with n set.
- * NULL on an error. */
+/* Collects parameters (and buffers), each once, in order, and sets n. The caller releases the array
+ * with luc_free. NULL on an error. */
 lucid_tensor **luc_module_tensors(lucid_module *m, bool parameters, bool buffers, size_t *n);
 
-/* Adds to text the names of that kind below m that `path` may have been meant for, at most three:
- * "; near: "0.weight""; nothing where none is near. False when memory is out. */
+/* Adds to text at most three names of that kind below m that `path` may have been meant for: ";
+ * near: "0.weight"". Adds nothing if none is similar. Returns false when memory is out. */
 bool luc_near_names(lucid_module *m, const char *path, luc_entry_kind kind, luc_string *text);
 
 /* A set of addresses. */
@@ -162,11 +164,11 @@ typedef struct luc_set {
     const void **slots;
     size_t count, capacity;
 } luc_set;
-/* 1: added; 0: was there; -1: memory is out. */
+/* Returns 1 if it was added, 0 if it was there already, -1 when memory is out. */
 int luc_set_add(luc_set *set, const void *p);
 void luc_set_free(luc_set *set);
 
-/* How a number prints as Python prints it: "1e-05", "0.1", "1.0". */
+/* Writes a number as Python prints it: "1e-05", "0.1", "1.0". */
 luc_text luc_float_text(double value);
 
 #endif

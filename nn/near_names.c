@@ -1,4 +1,5 @@
-/* near_names.c: what a wrong path was meant to be, for messages. */
+/* near_names.c: finds the names that a wrong path may have been meant for, for messages. */
+#include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 
 #include <string.h>
@@ -22,7 +23,8 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* How many letters must be put in, left out or exchanged to make b of a (Levenshtein, 1966). */
+/* The number of letters that must be inserted, deleted or replaced to turn a into b (Levenshtein,
+ * 1966). */
 static int edits(const char *a, const char *b)
 {
     int row[LONGEST + 1];
@@ -30,7 +32,7 @@ static int edits(const char *a, const char *b)
     if (m > LONGEST || n > LONGEST) return LONGEST;
     for (size_t j = 0; j <= n; j++) row[j] = (int)j;
     for (size_t i = 1; i <= m; i++) {
-        int diagonal = row[0]; /* of the row above */
+        int diagonal = row[0]; /* an element of the row above */
         row[0] = (int)i;
         for (size_t j = 1; j <= n; j++) {
             int here = diagonal + (a[i - 1] != b[j - 1]);
@@ -41,7 +43,7 @@ static int edits(const char *a, const char *b)
     return row[n];
 }
 
-/* 0 where `wanted` lacks the modules in front: "weight" for "0.weight". */
+/* The distance is 0 if `wanted` only lacks the modules' names: "weight" for "0.weight". */
 static int distance(const char *wanted, const char *name)
 {
     size_t m = strlen(wanted), n = strlen(name);

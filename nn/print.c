@@ -1,7 +1,10 @@
 /* print.c: modules as PyTorch prints them. */
+#include "lucid/error_priv.h"
 #include "lucid/format_priv.h"
-#include "nn/module_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/stack_priv.h"
+#include "lucid/text_priv.h"
+#include "nn/module_priv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +25,7 @@ luc_text luc_float_text(double value)
     }
     luc_snprintf(t.s, sizeof t.s, "%.*e", digits - 1, value);
     int exponent = atoi(strchr(t.s, 'e') + 1);
-    if (exponent < -4 || exponent >= 16) return t; /* C's form: "1e-05", as Python's */
+    if (exponent < -4 || exponent >= 16) return t; /* C writes "1e-05", as Python does */
     int decimals = digits - 1 - exponent;
     luc_snprintf(t.s, sizeof t.s, "%.*f", decimals > 0 ? decimals : 1, value);
     return t;
@@ -37,13 +40,13 @@ static void add_indented(luc_string *out, const char *text, int depth)
     }
 }
 
-/* False, with an error raised, where modules are nested deeper than the stack can follow. */
+/* Returns false, with an error raised, if modules are nested too deep for the stack. */
 static bool print(const lucid_module *m, luc_string *out, int depth)
 {
     if (!luc_stack_check("module_to_string")) return false;
     char extra[1024] = "";
     const lucid_module_class *c = luc_class_with(m, extra_repr);
-    if (c) { /* a user's own may write numbers with snprintf */
+    if (c) { /* a user's function may write numbers with snprintf */
         locale_t before = luc_c_locale_begin();
         c->extra_repr(m, extra, sizeof extra);
         luc_c_locale_end(before);

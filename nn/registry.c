@@ -1,7 +1,10 @@
 /* registry.c: parameters, buffers and children of a module, by name. */
-#include "nn/module_priv.h"
 #include "autograd/autograd.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/text_priv.h"
+#include "nn/module_priv.h"
 
 #include <string.h>
 
@@ -36,13 +39,13 @@ static bool check_name(const lucid_module *self, const char *name, const char *o
     return true;
 }
 
-/* A NULL value is an absence, but not where an error has made it. */
+/* A NULL value registers an absence, unless it comes from an error. */
 static bool check_value(const void *value)
 {
     return value || lucid_error_code() == LUCID_OK;
 }
 
-/* A new entry at the end, or NULL. */
+/* Adds an entry at the end. NULL after an error. */
 static luc_entry *add_entry(lucid_module *self, const char *name, luc_entry_kind kind)
 {
     struct luc_module_state *s = self->state;
@@ -105,9 +108,9 @@ bool lucid_register_buffer_opt(lucid_module *self, const char *name, lucid_tenso
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-/* Is `what` this module or one below it? Allocates nothing and does not recurse, because it must
- * not fail: the way back up stands in the modules. A module is on it only once, since there is no
- * circle. */
+/* Whether `what` is this module or one below it. The search must not fail, so it allocates nothing
+ * and does not recurse: every module on the way down notes where the search came from. No module is
+ * on that way twice, because there is no circle. */
 static bool contains(lucid_module *m, const lucid_module *what)
 {
     if (!m) return false;
@@ -129,11 +132,11 @@ static bool contains(lucid_module *m, const lucid_module *what)
     return m != NULL;
 }
 
-/* Would self lie inside itself with value below it? */
+/* Whether self would be inside itself if value became its child. */
 static bool check_no_circle(lucid_module *self, lucid_module *value, const char *op)
 {
-    /* What no module has registered is in none: so a network that is built from the inside to the
-     * outside is not searched again for each of its levels. */
+    /* A module that nobody has registered is in no other module. This test saves searching all
+     * levels of a network that is built from the inside to the outside. */
     if (self != value && self->state->parents == 0) return true;
     if (!contains(value, self)) return true;
     return luc_raise(LUCID_ERR_ARGUMENT, op,
@@ -160,8 +163,8 @@ bool lucid_register_module(lucid_module *self, const char *name, lucid_module **
     return true;
 }
 
-/* The child at a path, and the module that it is registered in; NULL (raised) where there is
- * none. */
+/* Finds the child at a path and the module that it is registered in. If there is none, raises an
+ * error and returns NULL. */
 static luc_entry *child_at(lucid_module *self, const char *path, lucid_module **parent)
 {
     const char *text = path ? path : "", *dot = strrchr(text, '.');

@@ -1,10 +1,11 @@
 /* signature.c: which inputs a class of modules takes and which outputs it gives. */
+#include "lucid/error_priv.h"
 #include "nn/module_priv.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Name i of "x, h?, c?": where it begins and how long it is, without the "?". */
+/* Finds name i of "x, h?, c?": its beginning, and its length without the "?". */
 static const char *find_name(const char *names, int i, int *length, bool *optional)
 {
     const char *s = names;
@@ -28,7 +29,7 @@ luc_text luc_signature_name(const char *names, int i)
     return text;
 }
 
-/* Counts names: all of them, and the required ones, which come first. */
+/* Counts the names, and the required ones among them, which come first. */
 static bool count_names(const lucid_module_class *cls, const char *slot, const char *names,
                         int limit, int *least, int *most)
 {
@@ -75,7 +76,7 @@ bool luc_signature_find(luc_signature *s, const lucid_module_class *cls)
                          "class %s: outputs: expected the first one without \"?\", got \"%s\"",
                          cls->name, s->outputs);
     if (!runs || runs->forward_many) return true;
-    /* forward alone: the names can be its supers', who had forward_many. */
+    /* The class has only forward, while a super with forward_many may have given the names. */
     if (runs->inputs && s->in_most > 1)
         return luc_raise(LUCID_ERR_ARGUMENT, "module_new",
                          "class %s: forward: expected forward_many for the inputs \"%s\"",

@@ -1,9 +1,13 @@
 /* state_dict.c: tensors, versions and notes by name. */
 #include "nn/state_dict.h"
-#include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+#include "lucid/text_priv.h"
+#include "nn/module_priv.h"
 
 #include <string.h>
 
@@ -18,7 +22,7 @@ static uint64_t hash_of(const char *name)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-/* The slot of a name, or the empty one where it belongs. Half of the slots are empty at least. */
+/* The slot of a name, or the empty slot where it belongs. At least half of the slots are empty. */
 static size_t *slot_of(const luc_state_table *table, const char *name, uint64_t hash)
 {
     size_t mask = 2 * table->capacity - 1, at = (size_t)hash & mask;
@@ -62,7 +66,7 @@ static bool grow(luc_state_table *table)
     return true;
 }
 
-/* The item of a name, made where there is none. */
+/* The item of a name, which is made if it does not exist. */
 static luc_state_item *find_or_add(luc_state_table *table, const char *name)
 {
     luc_state_item *item = luc_state_find(table, name);
@@ -92,7 +96,7 @@ static void table_remove(luc_state_table *table, luc_state_item *item)
     fill_slots(table);
 }
 
-/* Nothing where there is none of that name. */
+/* Does nothing if the name does not exist. */
 static bool remove_name(luc_state_table *table, const char *name)
 {
     luc_state_item *item = luc_state_find(table, name);
@@ -175,7 +179,7 @@ bool luc_state_is_tied(const lucid_tensor *a, const lucid_tensor *b)
                       luc_dims_equal(a->view.ndim, a->view.strides, b->view.ndim, b->view.strides));
 }
 
-/* A copy of entry i's tensor, or that of an earlier entry that is the same. */
+/* Copies entry i's tensor, or returns the copy of an earlier entry with the same tensor. */
 static lucid_tensor *copied(const lucid_state_dict *from, const lucid_state_dict *s, size_t i)
 {
     lucid_tensor *t = from->tensors.items[i].tensor;

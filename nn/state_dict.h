@@ -1,4 +1,4 @@
-/* state_dict.h: the state of a module or an optimizer by name, loading it, and files of it.
+/* state_dict.h: the state of a module or an optimizer by name; loading it, and saving it to files.
  *
  * A state dict holds names with tensors in order, the versions of the modules they come from, and
  * notes (text by name). The tensors of lucid_module_state_dict share memory with the module's, as
@@ -17,37 +17,39 @@ LUCID_BEGIN_DECLS
 
 /* ---- state dicts ----------------------------------------------------------------------------- */
 
-/* An empty one, or a module's: its parameters and persistent buffers, own ones before those of its
- * children. The caller's to lucid_state_dict_free. NULL on an error. */
+/* Makes an empty state dict, or one of a module's parameters and persistent buffers, its own before
+ * those of its children. The caller releases it with lucid_state_dict_free. NULL on an error. */
 LUCID_API lucid_state_dict *lucid_state_dict_new(void);
 LUCID_API lucid_state_dict *lucid_module_state_dict(lucid_module *module);
-/* A deep copy: its tensors are copies, on the same devices, and change with nothing else. Entries
- * that are the same tensor (tied weights) stay one. The caller's to lucid_state_dict_free. */
+/* Makes a deep copy: its tensors are copies on the same devices, and share memory with nothing
+ * else. Entries that are the same tensor (tied weights) are the same tensor in the copy. The caller
+ * releases it with lucid_state_dict_free. */
 LUCID_API lucid_state_dict *lucid_state_dict_copy(const lucid_state_dict *state);
-/* The same entries, whose tensors are those of `state`. */
+/* Makes a state dict with the same entries, whose tensors are those of `state`. */
 LUCID_API lucid_state_dict *lucid_state_dict_shallow_copy(const lucid_state_dict *state);
 LUCID_API void lucid_state_dict_free(lucid_state_dict *state);
 
 LUCID_API size_t lucid_state_dict_size(const lucid_state_dict *state);
-/* Entry i < size: borrowed from the state dict. NULL name or tensor where i is out of range. */
+/* Entry i < size, borrowed from the state dict. Name and tensor are NULL if i is out of range. */
 LUCID_API lucid_named_tensor lucid_state_dict_at(const lucid_state_dict *state, size_t i);
-/* The tensor of a name, borrowed, or NULL (nothing raised). A name whose tensor lucid cannot hold,
- * in a state dict that was read from a file, raises why: LUCID_ERR_UNSUPPORTED (a dtype such as
- * int8, or more than LUCID_MAX_DIMS dimensions) or LUCID_ERR_FORMAT (a bool that is neither 0 nor
- * 1). */
+/* The tensor of a name, borrowed. NULL, without an error, if the name does not exist. A name whose
+ * tensor lucid cannot hold, in a state dict that was read from a file, raises why:
+ * LUCID_ERR_UNSUPPORTED (a dtype such as int8, or more than LUCID_MAX_DIMS dimensions) or
+ * LUCID_ERR_FORMAT (a bool that is neither 0 nor 1). */
 LUCID_API lucid_tensor *lucid_state_dict_get(const lucid_state_dict *state, const char *name);
 /* Adds an entry, or replaces the tensor of one; takes a reference. */
 LUCID_API bool lucid_state_dict_set(lucid_state_dict *state, const char *name,
                                     lucid_tensor *tensor);
-/* False (nothing raised) where there is none. */
+/* Returns false, without an error, if the name does not exist. */
 LUCID_API bool lucid_state_dict_remove(lucid_state_dict *state, const char *name);
 
-/* The version of the module at a path ("" is the outermost), -1 when unknown; and setting it
- * (-1 removes it). */
+/* The version of the module at a path ("" is the outermost), or -1 if it is not known. The second
+ * function sets it; -1 removes it. */
 LUCID_API int64_t lucid_state_dict_version(const lucid_state_dict *state, const char *path);
 LUCID_API bool lucid_state_dict_set_version(lucid_state_dict *state, const char *path,
                                             int64_t version);
-/* A note, borrowed, or NULL (nothing raised); and setting it (copied; NULL removes it). */
+/* A note, borrowed, or NULL, without an error, if it does not exist. The second function sets it to
+ * a copy of the text; NULL removes it. */
 LUCID_API const char *lucid_state_dict_note(const lucid_state_dict *state, const char *key);
 LUCID_API bool lucid_state_dict_set_note(lucid_state_dict *state, const char *key,
                                          const char *value);
@@ -61,27 +63,27 @@ typedef struct lucid_load_options {
 LUCID_DEFAULTS(lucid_load, .strict = true);
 
 /* Copies the tensors of a state dict into the module's parameters and buffers, converting dtypes
- * and devices. Sizes must be equal. All or nothing: where it is refused, nothing has changed.
+ * and devices. Sizes must be equal. If the state is refused, nothing changes.
  * Errors name every missing name, every unexpected one and every one with other sizes. Without
  * .strict only other sizes are errors. A parameter that the module has under several names (tied
- * weights) is not missing where the state has one of them, as in safetensors.torch.load_model. A
- * tensor that lucid cannot hold is an error where the module wants it, and an unexpected name where
- * it does not. */
+ * weights) is not missing if the state has one of them, as in safetensors.torch.load_model. A
+ * tensor that lucid cannot hold is an error if the module needs it, and an unexpected name
+ * otherwise. */
 LUCID_API bool lucid_load_state_dict_opt(lucid_module *module, const lucid_state_dict *state,
                                          const lucid_load_options *options);
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* Writes a module's state as safetensors, as lucid_safetensors_write does: the file is read back
- * before it takes the place of the old one, which stays as it was on any error. Refused while an
+ * before it replaces the old one, which stays as it was after any error. Writes nothing while an
  * error is pending. */
 LUCID_API bool lucid_module_save(lucid_module *module, const char *path);
 /* Reads a file of lucid_module_save, or any safetensors file with the right names and sizes. */
 LUCID_API bool lucid_load_opt(lucid_module *module, const char *path,
                               const lucid_load_options *options);
-/* The same for a state dict alone. Tensors that were read lie on the CPU. Those that lucid cannot
- * hold are not among the entries; asking for one is an error (lucid_state_dict_get), and so is
- * saving the state dict until lucid_state_dict_remove has taken their names out. */
+/* The same for a state dict alone. Tensors that were read lie on the CPU. Tensors that lucid
+ * cannot hold are not among the entries; asking for one is an error (lucid_state_dict_get), and so
+ * is saving the state dict until lucid_state_dict_remove has taken their names out. */
 LUCID_API bool lucid_state_dict_save(const lucid_state_dict *state, const char *path);
 LUCID_API lucid_state_dict *lucid_state_dict_load(const char *path);
 

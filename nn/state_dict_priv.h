@@ -2,9 +2,10 @@
 #ifndef LUCID_NN_STATE_DICT_PRIV_H
 #define LUCID_NN_STATE_DICT_PRIV_H
 
+#include "lucid/error.h"
 #include "nn/state_dict.h"
 
-/* A name with a tensor, a version or a note. */
+/* A name and its tensor, version or note. */
 typedef struct luc_state_item {
     char *name;
     uint64_t hash;
@@ -14,7 +15,7 @@ typedef struct luc_state_item {
 } luc_state_item;
 
 typedef struct luc_state_table {
-    luc_state_item *items; /* in the order in which they came */
+    luc_state_item *items; /* in the order in which they were added */
     size_t count, capacity;
     size_t *slots; /* by hash: an item's index + 1, or 0; twice the capacity, a power of two */
 } luc_state_table;
@@ -24,16 +25,17 @@ struct lucid_state_dict {
     luc_state_table foreign; /* tensors of a file that lucid cannot hold: text says why */
 };
 
-/* As luc_check_module. */
+/* The same as luc_check_module, for a state dict. */
 bool luc_check_state(const lucid_state_dict *s, const char *op);
 
 /* The item of a name, or NULL (nothing raised). */
 luc_state_item *luc_state_find(const luc_state_table *table, const char *name);
-/* Adds a name whose tensor lucid cannot hold, with the error that asking for it is. */
+/* Adds a name whose tensor lucid cannot hold, with the error that asking for the tensor raises. */
 bool luc_state_set_foreign(lucid_state_dict *s, const char *name, lucid_code code, const char *why);
-/* Whether two entries are the same elements of the same memory: tied weights are. */
+/* Whether two entries are the same elements of the same memory, as tied weights are. */
 bool luc_state_is_tied(const lucid_tensor *a, const lucid_tensor *b);
-/* False, with an error raised, where there are such names: for what needs every tensor. */
+/* For functions that need every tensor: returns false, with an error raised, if lucid cannot hold
+ * one. */
 bool luc_state_is_whole(const lucid_state_dict *s, const char *op);
 
 #endif

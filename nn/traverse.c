@@ -1,6 +1,9 @@
 /* traverse.c: walks over modules, named lists, paths. */
-#include "nn/module_priv.h"
 #include "autograd/autograd.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/text_priv.h"
+#include "nn/module_priv.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -44,11 +47,11 @@ void luc_set_free(luc_set *set)
 
 /* ---- walking --------------------------------------------------------------------------------- */
 
-/* A module on the way from the outermost one to where the walk is. */
+/* A module on the path from the outermost one to the walk's current module. */
 typedef struct step {
     lucid_module *module;
     size_t next;   /* the entry to look at when the walk comes back here */
-    size_t length; /* of the path that leads here */
+    size_t length; /* length of the path that leads here */
 } step;
 
 typedef struct walk {
@@ -58,12 +61,12 @@ typedef struct walk {
     bool once;
     bool children_first;
     luc_set seen;
-    step *way; /* not the machine's stack: modules may be nested as deep as memory allows */
+    step *way; /* on the heap, so that modules may be nested as deep as memory allows */
     size_t depth, capacity;
 } walk;
 
-/* Goes to a module and visits it, or later, when its children have been; one that counts only once
- * is not entered a second time. */
+/* Enters a module and visits it, now or after its children. A module that is to be visited once is
+ * not entered a second time. */
 static bool enter(walk *w, lucid_module *m)
 {
     if (w->once) {
@@ -81,7 +84,7 @@ static bool enter(walk *w, lucid_module *m)
     return w->children_first || w->visit(m, w->path.s, w->user);
 }
 
-/* From the innermost module to its next child, or back. */
+/* Moves from the innermost module to its next child, or back to its parent. */
 static bool go_on(walk *w)
 {
     step *here = &w->way[w->depth - 1];
@@ -194,13 +197,14 @@ static bool list_equal(const luc_named_list *a, const luc_named_list *b)
     return true;
 }
 
-/* The list `which` of m, made anew where it has changed: an array that is being read stays. */
+/* The list `which` of m. It is made again only if it has changed, so that an array that the caller
+ * is reading stays valid. */
 static const luc_named_list *named(lucid_module *m, int which, const char *op, size_t *n)
 {
     if (n) *n = 0;
     if (!luc_check_module(m, op)) return NULL;
     collect c = {.kind = which == LUC_LIST_PARAMETERS ? LUC_PARAMETER : LUC_BUFFER};
-    /* An empty list is an array too, so that NULL always means an error. */
+    /* An empty list is an array as well, so that NULL always means an error. */
     c.list.items = luc_alloc(sizeof *c.list.items, op);
     c.list.capacity = c.list.items ? 1 : 0;
     bool ok = c.list.items != NULL;
@@ -279,7 +283,7 @@ int64_t lucid_parameter_count(lucid_module *m, bool trainable_only)
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* Raises: says what the path names instead, or which names are near it. */
+/* Raises an error that says what the path names instead, or which names are similar to it. */
 static luc_entry *no_entry(lucid_module *m, const char *path, luc_entry_kind kind,
                            const luc_entry *other, const char *op)
 {
@@ -296,13 +300,14 @@ static luc_entry *no_entry(lucid_module *m, const char *path, luc_entry_kind kin
     return NULL;
 }
 
-/* The entry at a path below m, NULL (raised) where there is none of the kind. */
+/* Finds the entry at a path below m. If there is none of this kind, raises an error and returns
+ * NULL. */
 static luc_entry *entry_at(lucid_module *m, const char *path, luc_entry_kind kind, const char *op)
 {
     if (!luc_check_module(m, op)) return NULL;
     const char *at = path ? path : "";
     lucid_module *inner = m;
-    const luc_entry *other = NULL; /* of that name, but of another kind */
+    const luc_entry *other = NULL; /* an entry of that name, but of another kind */
     while (inner) {
         size_t length = strcspn(at, ".");
         bool last = at[length] == '\0';

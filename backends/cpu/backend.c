@@ -2,6 +2,7 @@
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/settings.h"
+#include "lucid/backend_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 

@@ -67,10 +67,7 @@ const char *luc_cpu_level_name(luc_cpu_level level);
 size_t luc_cpu_l1d_bytes(void);
 size_t luc_cpu_l2_bytes(void);
 
-/* The CPU's backend, filled by the families of families.def when it is first asked for. */
-const lucid_backend *luc_cpu_backend(void);
-
-/* luc_cpu_register_<family>: sets the family's slots of b->kernels . */
+/* luc_cpu_register_<family>: sets the family's slots of b->kernels. */
 #define LUC_FAMILY(name) void luc_cpu_register_##name(lucid_backend *b);
 #include "backends/cpu/families.def"
 #undef LUC_FAMILY

@@ -1,4 +1,5 @@
 #include "lucid/data/loader_priv.h"
+#include "lucid/threads_priv.h"
 
 #include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"

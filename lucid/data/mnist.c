@@ -2,9 +2,10 @@
 
 #include "lucid/error_priv.h"
 #include "lucid/io/idx_priv.h"
+#include "lucid/io/sha256_priv.h"
 #include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <errno.h>
 #include <stdio.h>

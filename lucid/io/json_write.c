@@ -1,5 +1,6 @@
 /* json_write.c: strings and numbers of JSON. */
 #include "lucid/io/json_priv.h"
+#include "lucid/text_priv.h"
 
 #include "lucid/format_priv.h"
 

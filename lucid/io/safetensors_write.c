@@ -1,4 +1,5 @@
 #include "lucid/io/safetensors.h"
+#include "lucid/text_priv.h"
 
 #include "lucid/error_priv.h"
 #include "lucid/io/json_priv.h"

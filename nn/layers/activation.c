@@ -1,7 +1,8 @@
 /* activation.c: activations as layers. */
 #include "nn/layers/activation.h"
-#include "nn/layers/layer_priv.h"
 #include "lucid/options_priv.h"
+#include "nn/layers/layer_priv.h"
+#include "nn/module_priv.h"
 
 #include <math.h>
 
@@ -156,7 +157,7 @@ lucid_module *lucid_nn_gelu(const lucid_nn_gelu_options *options)
     return m;
 }
 
-/* ---- LeakyReLU, ELU: of other operators ------------------------------------------------------ */
+/* ---- LeakyReLU, ELU: composed of other operators --------------------------------------------- */
 
 static lucid_tensor *leaky_relu_forward(lucid_module *m, lucid_tensor *x)
 {
@@ -189,8 +190,8 @@ lucid_module *lucid_nn_leaky_relu(const lucid_nn_leaky_relu_options *options)
     return m;
 }
 
-/* relu(x) + alpha (exp(min(x, 0)) - 1): the exponential never overflows, and its derivative is 0
- * where x > 0. */
+/* Computes relu(x) + alpha (exp(min(x, 0)) - 1), whose exponential never overflows, and whose
+ * derivative with respect to it is 0 where x > 0. */
 static lucid_tensor *elu_forward(lucid_module *m, lucid_tensor *x)
 {
     double alpha = lucid_self(m, nn_ELU)->alpha;

@@ -57,7 +57,7 @@ typedef struct nn_LogSoftmax {
 
 typedef struct lucid_nn_relu_options {
     LUCID_OPTIONS_SIZE(lucid_nn_relu_options);
-    bool inplace LUCID_DEFAULT(false); /* write the result into the input's memory */
+    bool inplace LUCID_DEFAULT(false); /* writes the result into the input's memory */
 } lucid_nn_relu_options;
 LUCID_DEFAULTS(lucid_nn_relu, .inplace = false);
 
@@ -93,7 +93,8 @@ LUCID_API lucid_module *lucid_nn_relu(const lucid_nn_relu_options *options);
 LUCID_API lucid_module *lucid_nn_sigmoid(void);
 /* nn_Tanh() */
 LUCID_API lucid_module *lucid_nn_tanh(void);
-/* x Phi(x), Phi the normal distribution's.    nn_GELU()    nn_GELU(.tanh_approximation = true) */
+/* x Phi(x), where Phi is the normal distribution's function.    nn_GELU()
+ * nn_GELU(.tanh_approximation = true) */
 LUCID_API lucid_module *lucid_nn_gelu(const lucid_nn_gelu_options *options);
 /* x sigmoid(x).    nn_SiLU() */
 LUCID_API lucid_module *lucid_nn_silu(void);

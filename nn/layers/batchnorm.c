@@ -1,9 +1,13 @@
 /* batchnorm.c: the BatchNorm family. */
 #include "nn/layers/batchnorm.h"
+#include "lucid/error_priv.h"
+#include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "lucid/text_priv.h"
 #include "nn/checkpoint.h"
 #include "nn/layers/layer_priv.h"
+#include "nn/module_priv.h"
 #include "nn/state_dict.h"
-#include "lucid/options_priv.h"
 
 #include <math.h>
 
@@ -17,7 +21,7 @@ static bool check_channels(const nn_BatchNormBase *b, lucid_tensor *x)
                      (long long)b->num_features, (long long)b->num_features, luc_shape_text(x).s);
 }
 
-/* The part that this batch has in the running statistics. */
+/* The weight that this batch gets in the running statistics. */
 static double update_factor(const nn_BatchNormBase *b)
 {
     if (b->momentum != LUCID_MOMENTUM_NONE) return b->momentum;
@@ -30,7 +34,7 @@ static bool count_batch(lucid_tensor *counter)
     return lucid_add_scalar_(counter, 1) != NULL;
 }
 
-/* The counter goes up last, so that a refused batch leaves the layer as it was. */
+/* The counter is increased last, so that a refused batch leaves the layer as it was. */
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {
     nn_BatchNormBase *b = lucid_self(m, nn_BatchNormBase);
@@ -95,7 +99,7 @@ static bool reset_parameters(lucid_module *m)
            (!b->bias || lucid_init_constant(b->bias, 0));
 }
 
-/* States from before version 2 had no counter: it stays as it is. */
+/* States from before version 2 have no counter, so the module keeps its own. */
 static bool load_state(lucid_module *m, lucid_state_dict *state, const char *prefix,
                        int64_t version)
 {

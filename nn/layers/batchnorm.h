@@ -23,14 +23,14 @@ LUCID_API extern const lucid_module_class lucid_nn_batch_norm3d_class;
 /* .momentum = LUCID_MOMENTUM_NONE: the running statistics are the plain average of all batches. */
 #define LUCID_MOMENTUM_NONE (-1.0)
 
-/* What the family shares. State in this order: weight, bias, running_mean, running_var,
- * num_batches_tracked. A layer for another rank embeds it and brings its own check_input. */
+/* What the family shares. Its state is, in this order: weight, bias, running_mean, running_var,
+ * num_batches_tracked. A layer for another rank embeds it and defines its own check_input. */
 typedef struct nn_BatchNormBase {
     lucid_module base;
     int64_t num_features;
     double eps, momentum;
     bool affine;
-    bool track_running_stats;    /* switched off later: training leaves the buffers alone */
+    bool track_running_stats;    /* false, if set later: training does not change the buffers */
     lucid_tensor *weight, *bias; /* [C]; NULL where affine is false */
     lucid_tensor *running_mean, *running_var; /* [C]; NULL where nothing is tracked */
     lucid_tensor *num_batches_tracked;        /* 0-d int64; NULL where nothing is tracked */
@@ -48,9 +48,10 @@ typedef struct nn_BatchNorm3d {
 typedef struct lucid_nn_batch_norm_options {
     LUCID_OPTIONS_SIZE(lucid_nn_batch_norm_options);
     double eps LUCID_DEFAULT(1e-5); /* added to the variance; >= 0 */
-    /* Of the running statistics, in [0, 1]: new = (1-m) old + m batch; or LUCID_MOMENTUM_NONE. */
+    /* The momentum m of the running statistics, in [0, 1], where new = (1-m) old + m batch; or
+     * LUCID_MOMENTUM_NONE. */
     double momentum LUCID_DEFAULT(0.1);
-    bool affine LUCID_DEFAULT(true); /* learn weight and bias */
+    bool affine LUCID_DEFAULT(true); /* has a learned weight and bias */
     bool track_running_stats LUCID_DEFAULT(true);
     lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
     lucid_dtype dtype LUCID_DEFAULT(LUCID_F32);
@@ -76,7 +77,7 @@ LUCID_API lucid_module *lucid_nn_batch_norm2d(int64_t num_features,
  *     lucid_tensor *y = lucid_forward(bn, lucid_randn((2, 16, 8, 32, 32))); */
 LUCID_API lucid_module *lucid_nn_batch_norm3d(int64_t num_features,
                                               const lucid_nn_batch_norm_options *options);
-/* For a class of one's own on the base: a module of the class with its state registered. */
+/* For your own class on this base: makes a module of the class and registers its state. */
 LUCID_API lucid_module *lucid_nn_batch_norm_new(const lucid_module_class *cls, int64_t num_features,
                                                 const lucid_nn_batch_norm_options *options);
 /* Sets running_mean to 0, running_var to 1 and num_batches_tracked to 0, where they exist. */

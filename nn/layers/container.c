@@ -1,9 +1,12 @@
 /* container.c: modules that hold modules, and the one that does nothing. */
 #include "nn/layers/container.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
+#include "nn/module_priv.h"
 
-/* The first child from entry *i on, with its entry in *i; NULL with the number of entries there: no
- * more. */
+/* The first child at entry *i or after it; *i becomes its entry. If there is none, returns NULL and
+ * *i becomes the number of entries. */
 static lucid_module *next_child(const lucid_module *m, size_t *i)
 {
     const struct luc_module_state *s = m->state;
@@ -11,8 +14,8 @@ static lucid_module *next_child(const lucid_module *m, size_t *i)
     return *i < s->n_entries ? luc_entry_module(&s->entries[*i]) : NULL;
 }
 
-/* The number of outputs that a child hands to the next one: those that its class requires; in a
- * Sequential, those of its last child. */
+/* The number of outputs that a child gives to the next one: those that its class requires. For a
+ * Sequential these are those of its last child. */
 static int outputs_of(const lucid_module *m)
 {
     while (m && m->state->signature.runs == &lucid_nn_sequential_class) {
@@ -24,7 +27,7 @@ static int outputs_of(const lucid_module *m)
     return m ? m->state->signature.out_least : 1;
 }
 
-/* The outputs of one child, and so the inputs of the next. */
+/* The outputs of one child, which are the inputs of the next. */
 typedef struct activations {
     int n;
     lucid_tensor *t[LUCID_MODULE_MAX_OUTPUTS]; /* owned */
@@ -37,8 +40,8 @@ static void release_all(activations *a)
     for (int i = 0; i < a->n; i++) lucid_release(a->t[i]);
 }
 
-/* The child applied to `now`, which its `want` outputs replace. False after an error, with nothing
- * in `now`. */
+/* Applies the child to `now`, which its `want` outputs replace. After an error it returns false,
+ * and `now` is empty. */
 static bool run_next(lucid_module *child, activations *now, int want)
 {
     activations next = {.n = want};
@@ -55,7 +58,7 @@ static bool run_next(lucid_module *child, activations *now, int want)
     return ok;
 }
 
-/* From the child at entry i on: each one's outputs are the inputs of the next. Releases `now`. */
+/* Applies the children from entry i on, each to the outputs of the one before. Releases `now`. */
 static bool run_rest(lucid_module *m, size_t i, activations now, lucid_tensor **outputs,
                      int n_outputs)
 {
@@ -73,7 +76,7 @@ static bool run_rest(lucid_module *m, size_t i, activations now, lucid_tensor **
                        n_outputs);
     for (int k = 0; k < now.n; k++) {
         if (ok && now.t[k])
-            ok = luc_scope_add(now.t[k]); /* it takes the reference, also where it fails */
+            ok = luc_scope_add(now.t[k]); /* it takes the reference even if it fails */
         else
             lucid_release(now.t[k]);
         if (ok) outputs[k] = now.t[k];
@@ -89,8 +92,8 @@ static bool sequential_forward_many(lucid_module *m, lucid_tensor *const *inputs
     return run_rest(m, 0, now, outputs, n_outputs);
 }
 
-/* One input and one output. Each activation goes as soon as the next is there, unless the graph
- * keeps it. */
+/* For one input and one output. Each activation is released when the next one is computed, unless
+ * the graph keeps it. */
 static lucid_tensor *sequential_forward(lucid_module *m, lucid_tensor *x)
 {
     lucid_tensor *now = lucid_retain(x), *y;

@@ -16,20 +16,20 @@ typedef struct nn_Identity {
     lucid_module base;
 } nn_Identity;
 
-/* Modules one after the other: the output of each is the input of the next; without any, the input
- * is the output. It takes the modules over. A NULL among them (a constructor that failed) gives
- * NULL, and the others are freed. Several inputs go to the first module; the outputs of a module
- * that gives several (all that its class requires) are the inputs of the next one; the last one
- * gives as many as the caller asks for. Under no_grad only one activation is alive at a time. A
- * BatchNorm and the ReLU behind it, without hooks, run as one operation; in eval, where no gradient
- * is recorded, with the convolution in front of them (lucid_set_fusion).
+/* Applies modules one after the other: the output of each is the input of the next. Without
+ * modules, the output is the input. It takes ownership of the modules. If one of them is NULL,
+ * because its constructor failed, the result is NULL and the others are freed. The first module
+ * gets all inputs. A module whose class requires several outputs gives them all to the next one;
+ * the last module computes the number of outputs that the caller asks for. Under no_grad only one
+ * activation is alive at a time. Operators of neighbouring modules may run as one
+ * (lucid_set_fusion).
  *
  *     lucid_module *net = nn_Sequential(nn_Linear(784, 128), nn_ReLU(), nn_Linear(128, 10));
  *     lucid_module *first = lucid_get_module(net, "0"); */
 LUCID_API lucid_module *lucid_nn_sequential(lucid_module *const *modules, size_t n);
-/* Adds one at the end. The module is taken over, or freed where it is refused. */
+/* Adds a module at the end. It takes ownership of the module, and frees it if it refuses it. */
 LUCID_API bool lucid_sequential_append(lucid_module *sequential, lucid_module *module);
-/* The output is the input. Shape: any. Useful in the place of a layer that is not wanted. */
+/* The output is the input. Shape: any. Useful in place of a layer that is not wanted. */
 LUCID_API lucid_module *lucid_nn_identity(void);
 
 #define nn_Sequential(...) LUC_SEQUENTIAL(LUCID_CAT(luc_modules_, __COUNTER__), __VA_ARGS__)

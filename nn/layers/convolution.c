@@ -1,7 +1,9 @@
 /* convolution.c: convolution layers. */
 #include "nn/layers/convolution.h"
-#include "nn/layers/layer_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/layers/layer_priv.h"
 
 static lucid_conv2d_options options_of(const nn_Conv2d *c)
 {
@@ -33,7 +35,7 @@ static bool reset_parameters(lucid_module *m)
     return luc_layer_reset(c->weight, c->bias);
 }
 
-/* ", padding=(1, 1)", or nothing where both are what they are by default. */
+/* Writes ", padding=(1, 1)", or nothing if both numbers are the default. */
 static luc_text option_text(const char *name, const int64_t pair[2], int64_t by_default)
 {
     luc_text t = {""};

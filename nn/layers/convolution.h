@@ -24,7 +24,7 @@ typedef struct lucid_nn_conv2d_options {
     lucid_extent padding LUCID_DEFAULT(0);  /* zeros around the image; >= 0 */
     lucid_extent dilation LUCID_DEFAULT(1); /* distance between kernel elements; >= 1 */
     int64_t groups LUCID_DEFAULT(1);        /* divides both numbers of channels */
-    bool bias LUCID_DEFAULT(true);          /* add a learned bias */
+    bool bias LUCID_DEFAULT(true);          /* adds a learned bias */
     lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
     lucid_dtype dtype LUCID_DEFAULT(LUCID_F32);
 } lucid_nn_conv2d_options;

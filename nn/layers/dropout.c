@@ -1,7 +1,8 @@
 /* dropout.c: dropout. */
 #include "nn/layers/dropout.h"
-#include "nn/layers/layer_priv.h"
 #include "lucid/options_priv.h"
+#include "nn/layers/layer_priv.h"
+#include "nn/module_priv.h"
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {

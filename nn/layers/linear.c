@@ -1,7 +1,9 @@
 /* linear.c: the fully connected layer. */
 #include "nn/layers/linear.h"
-#include "nn/layers/layer_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/layers/layer_priv.h"
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {

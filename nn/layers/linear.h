@@ -17,13 +17,13 @@ typedef struct nn_Linear {
 
 typedef struct lucid_nn_linear_options {
     LUCID_OPTIONS_SIZE(lucid_nn_linear_options);
-    bool bias LUCID_DEFAULT(true); /* add a learned bias */
+    bool bias LUCID_DEFAULT(true); /* adds a learned bias */
     lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
     lucid_dtype dtype LUCID_DEFAULT(LUCID_F32);
 } lucid_nn_linear_options;
 LUCID_DEFAULTS(lucid_nn_linear, .bias = true, .device = {LUCID_CPU, 0}, .dtype = LUCID_F32);
 
-/* y = x W^T + b. Sizes >= 0 (at least one input to be initialised from).
+/* y = x W^T + b. Sizes are >= 0, and in_features >= 1 for the initial values.
  * Shape: [..., in_features] gives [..., out_features].
  * First values: weight and bias uniform in +-1/sqrt(in_features).
  *

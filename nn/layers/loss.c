@@ -1,7 +1,9 @@
 /* loss.c: losses as modules of two inputs. */
 #include "nn/layers/loss.h"
-#include "nn/layers/layer_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/layers/layer_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 

@@ -31,10 +31,10 @@ typedef struct nn_MSELoss {
 
 typedef struct lucid_nn_cross_entropy_loss_options {
     LUCID_OPTIONS_SIZE(lucid_nn_cross_entropy_loss_options);
-    /* [C], of each class, or NULL: 1. The module takes a reference. */
+    /* [C], the weight of each class; NULL: all are 1. The module takes a reference. */
     lucid_tensor *weight LUCID_DEFAULT(NULL);
     int reduction LUCID_DEFAULT(LUCID_REDUCTION_MEAN); /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
-    int64_t ignore_index LUCID_DEFAULT(-100);          /* a class that does not count */
+    int64_t ignore_index LUCID_DEFAULT(-100);          /* targets of this class do not count */
     double label_smoothing LUCID_DEFAULT(0);           /* in [0, 1] */
 } lucid_nn_cross_entropy_loss_options;
 LUCID_DEFAULTS(lucid_nn_cross_entropy_loss, .weight = NULL, .reduction = LUCID_REDUCTION_MEAN,
@@ -42,10 +42,10 @@ LUCID_DEFAULTS(lucid_nn_cross_entropy_loss, .weight = NULL, .reduction = LUCID_R
 
 typedef struct lucid_nn_nll_loss_options {
     LUCID_OPTIONS_SIZE(lucid_nn_nll_loss_options);
-    /* [C], of each class, or NULL: 1. The module takes a reference. */
+    /* [C], the weight of each class; NULL: all are 1. The module takes a reference. */
     lucid_tensor *weight LUCID_DEFAULT(NULL);
     int reduction LUCID_DEFAULT(LUCID_REDUCTION_MEAN); /* LUCID_REDUCTION_MEAN, _SUM or _NONE */
-    int64_t ignore_index LUCID_DEFAULT(-100);          /* a class that does not count */
+    int64_t ignore_index LUCID_DEFAULT(-100);          /* targets of this class do not count */
 } lucid_nn_nll_loss_options;
 LUCID_DEFAULTS(lucid_nn_nll_loss, .weight = NULL, .reduction = LUCID_REDUCTION_MEAN,
                .ignore_index = -100);
@@ -56,19 +56,20 @@ typedef struct lucid_nn_mse_loss_options {
 } lucid_nn_mse_loss_options;
 LUCID_DEFAULTS(lucid_nn_mse_loss, .reduction = LUCID_REDUCTION_MEAN);
 
-/* lucid_cross_entropy: logits [N,C], [N,C,...] or [C]; target: classes or probabilities. Errors
- * when made: a reduction or label_smoothing that the function refuses, a weight that is not [C].
+/* Computes lucid_cross_entropy of logits [N,C], [N,C,...] or [C] and a target, which holds classes
+ * or probabilities. Errors of the constructor: a reduction or label_smoothing that the function
+ * refuses, a weight that is not [C].
  *
  *     lucid_module *criterion = nn_CrossEntropyLoss(.label_smoothing = 0.1);
  *     lucid_tensor *loss = lucid_forward(criterion, logits, target); */
 LUCID_API lucid_module *lucid_nn_cross_entropy_loss(
     const lucid_nn_cross_entropy_loss_options *options);
-/* lucid_nll_loss: log-probabilities and classes.
+/* Computes lucid_nll_loss of log-probabilities and classes.
  *
  *     lucid_module *criterion = nn_NLLLoss(.ignore_index = 0);
  *     lucid_tensor *loss = lucid_forward(criterion, lucid_log_softmax(logits, 1), target); */
 LUCID_API lucid_module *lucid_nn_nll_loss(const lucid_nn_nll_loss_options *options);
-/* lucid_mse_loss: (input - target)^2, reduced.
+/* Computes lucid_mse_loss: (input - target)^2, reduced.
  *
  *     lucid_module *criterion = nn_MSELoss(.reduction = LUCID_REDUCTION_SUM);
  *     lucid_tensor *loss = lucid_forward(criterion, y, target); */

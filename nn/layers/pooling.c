@@ -1,7 +1,9 @@
 /* pooling.c: 2-d pooling layers. */
 #include "nn/layers/pooling.h"
-#include "nn/layers/layer_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/layers/layer_priv.h"
 
 static bool check_input(lucid_module *m, lucid_tensor *x)
 {
@@ -11,7 +13,7 @@ static bool check_input(lucid_module *m, lucid_tensor *x)
                      "input: expected [N,C,H,W] or [C,H,W], got %s", luc_shape_text(x).s);
 }
 
-/* As PyTorch has it: a stride that was not given is the window's size. */
+/* As in PyTorch, a stride that was not given is the window's size. */
 static luc_text stride_text(lucid_extent kernel, lucid_extent stride)
 {
     return luc_extent_text(stride == LUCID_KERNEL ? kernel : stride);

@@ -58,7 +58,8 @@ static lucid_module *finished(lucid_module *m, bool ok)
 
 /* ---- the basic block ------------------------------------------------------------------------- */
 
-/* The shortcut without parameters: it leaves out pixels and adds channels of zeros. x [N,C,H,W]. */
+/* The shortcut without parameters, which leaves out pixels of x [N,C,H,W] and adds channels of
+ * zeros. */
 static lucid_tensor *thin_and_pad(const nn_BasicBlock *b, lucid_tensor *x)
 {
     lucid_tensor *thin =

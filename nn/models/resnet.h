@@ -15,11 +15,11 @@ LUCID_API extern const lucid_module_class lucid_nn_resnet_class;
 typedef struct nn_BasicBlock {
     lucid_module base;
     lucid_module *conv1, *bn1, *relu, *conv2, *bn2;
-    lucid_module *downsample; /* NULL: the shortcut is x itself, or what the next line says */
+    lucid_module *downsample; /* NULL: the shortcut is x itself, or has no parameters (next line) */
     int64_t stride, pad; /* every stride-th pixel of x, and pad channels of zeros on each side */
 } nn_BasicBlock;
 
-/* 1x1 to fewer channels, 3x3, 1x1 to four times that number; the 3x3 has the stride. */
+/* Three convolutions: 1x1 to fewer channels, 3x3 with the stride, 1x1 to four times that number. */
 typedef struct nn_Bottleneck {
     lucid_module base;
     lucid_module *conv1, *bn1, *conv2, *bn2, *conv3, *bn3, *relu;
@@ -29,7 +29,7 @@ typedef struct nn_Bottleneck {
 typedef struct nn_ResNet {
     lucid_module base;
     lucid_module *conv1, *bn1, *relu;
-    lucid_module *maxpool;  /* NULL where the stem is CIFAR's */
+    lucid_module *maxpool;  /* NULL if the stem is CIFAR's */
     lucid_module *layer[4]; /* layer[3] is NULL in the networks of three stages */
     lucid_module *avgpool;
     lucid_module *fc; /* its name is "linear" in the networks of three stages */
@@ -39,14 +39,15 @@ typedef struct lucid_nn_resnet_options {
     LUCID_OPTIONS_SIZE(lucid_nn_resnet_options);
     int depth LUCID_DEFAULT(18);             /* see lucid_nn_resnet */
     int64_t num_classes LUCID_DEFAULT(1000); /* outputs, >= 1 */
-    int64_t in_channels LUCID_DEFAULT(3);    /* of the images, >= 1 */
-    /* Begin with 3x3, stride 1, without max pooling: for images of 32x32. */
+    int64_t in_channels LUCID_DEFAULT(3);    /* channels of the images, >= 1 */
+    /* The network begins with a 3x3 convolution of stride 1 and without max pooling: for images of
+     * 32x32. */
     bool cifar_stem LUCID_DEFAULT(false);
 } lucid_nn_resnet_options;
 LUCID_DEFAULTS(lucid_nn_resnet, .depth = 18, .num_classes = 1000, .in_channels = 3,
                .cifar_stem = false);
 
-/* A residual network of a depth:
+/* Makes the residual network of this depth:
  *
  *     18, 34          ImageNet's, four stages of 64, 128, 256, 512 channels in basic blocks
  *     50, 101, 152    the same in bottlenecks: 256, 512, 1024, 2048 channels
@@ -64,7 +65,7 @@ LUCID_API lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options);
 #define nn_ResNet18(...) LUC_RESNET((.depth = 18), __VA_ARGS__)
 #define nn_ResNet34(...) LUC_RESNET((.depth = 34), __VA_ARGS__)
 #define nn_ResNet50(...) LUC_RESNET((.depth = 50), __VA_ARGS__)
-/* The paper's for CIFAR-10: 10 classes unless .num_classes says otherwise. */
+/* The paper's networks for CIFAR-10, with 10 classes unless .num_classes says otherwise. */
 #define nn_ResNet20(...) LUC_RESNET((.depth = 20, .num_classes = 10), __VA_ARGS__)
 #define LUC_RESNET(preset, ...) \
     LUCID_CALL0_PRESET(lucid_nn_resnet, lucid_nn_resnet, preset, __VA_ARGS__)

@@ -5,12 +5,16 @@
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 #include "lucid/attrs.h"
-#include "nn/optim/optimizer_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/module_priv.h"
+#include "nn/optim/optimizer_priv.h"
 
 #include <math.h>
 
-/* sum |g|^p, or the largest |g|; in float64. */
+/* The sum of |g|^p, or the largest |g|, in float64. */
 static double power_sum(lucid_tensor *grad, double p)
 {
     LUCID_SCOPE;
@@ -20,8 +24,8 @@ static double power_sum(lucid_tensor *grad, double p)
     return lucid_item(lucid_sum(p == 1 ? size : lucid_pow_scalar(size, p)));
 }
 
-/* The squares of all gradients that lie where the first of them lies, in one kernel call; those are
- * taken off the list. */
+/* Adds the squares of all gradients that are on the first one's device and of its dtype, in one
+ * kernel call, and removes these gradients from the list. */
 static double square_sum(lucid_tensor **grads, size_t *n, lucid_view *views)
 {
     LUCID_SCOPE;
@@ -68,7 +72,7 @@ static double norm_p(lucid_tensor *const *grads, size_t n, double p)
     return isinf(p) ? total : pow(total, 1 / p);
 }
 
-/* NAN, with an error pending, where it went wrong. */
+/* Returns NAN after an error. */
 static double total_norm(lucid_tensor *const *params, size_t n, double p)
 {
     lucid_tensor **grads = luc_calloc(n, sizeof *grads, "clip_grad_norm");

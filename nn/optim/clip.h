@@ -16,8 +16,8 @@ typedef struct lucid_clip_options {
 LUCID_DEFAULTS(lucid_clip, .norm_type = 2, .error_if_nonfinite = false);
 
 /* Scales the gradients of a module's parameters, in place, by min(1, max_norm / (norm + 1e-6)),
- * where norm is that of all of them as one vector; parameters without a gradient do not count.
- * Returns the norm before; NAN on an error. */
+ * where norm is the norm of all gradients as one vector; parameters without a gradient do not
+ * count. Returns the norm before scaling; NAN on an error. */
 LUCID_API double lucid_clip_grad_norm_opt(lucid_module *module, double max_norm,
                                           const lucid_clip_options *options);
 /* The same for n tensors. */

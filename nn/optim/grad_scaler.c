@@ -1,16 +1,20 @@
 /* grad_scaler.c: scaling losses and gradients.
  *
- * The scale is a number here and a 0-d tensor on every device that has met it: kernels read the
- * tensor, so that nothing waits and captured steps see its changes. What a kernel notes of
- * gradients that are not finite stays on the device until the step asks for it. */
+ * The scale is a number here and a 0-d tensor on every device where it was used. Kernels read the
+ * tensor, so that nothing waits for a device and captured steps see its changes. A kernel that
+ * finds a gradient that is not finite notes it on the device, until the step asks. */
 #include "nn/optim/grad_scaler.h"
 #include "autograd/autograd.h"
 #include "autograd/node_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/module_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
-#include "lucid/options_priv.h"
 
 #include <float.h>
 #include <math.h>
@@ -26,11 +30,11 @@ typedef struct numbers {
 
 typedef enum stage { READY, UNSCALED, STEPPED } stage;
 
-/* What is known of an optimizer since the last update. */
+/* What has happened with an optimizer since the last update. */
 typedef struct record {
     const lucid_optimizer *opt; /* its address: not owned */
     stage stage;
-    bool skipped; /* the last step was left out */
+    bool skipped; /* the last step was skipped */
     numbers found;
 } record;
 
@@ -58,7 +62,7 @@ static void numbers_free(numbers *list)
     luc_free(list->item);
 }
 
-/* The one of a device, made with that value if need be. Borrowed. */
+/* The device's tensor, which is made with this value if it does not exist yet. Borrowed. */
 static lucid_tensor *number_on(numbers *list, lucid_device device, double value)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -82,7 +86,7 @@ static bool numbers_set(numbers *list, double value)
     return true;
 }
 
-/* Is one of them not 0? Waits for their devices. */
+/* Whether one of them is not 0. Waits for their devices. */
 static bool any(const numbers *list)
 {
     bool found = false;
@@ -98,7 +102,7 @@ static bool any(const numbers *list)
 
 static bool check_scale(double scale, const char *op, const char *argument)
 {
-    /* As float32 has it. */
+    /* Rounds to float32. */
     if (isfinite((float)scale) && (float)scale >= SMALLEST_SCALE) return true;
     return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a finite number of at least %g, got %g",
                      argument, (double)SMALLEST_SCALE, scale);
@@ -177,7 +181,7 @@ static record *record_of(lucid_grad_scaler *s, const lucid_optimizer *opt)
     return r;
 }
 
-/* Every gradient of the optimizer, in one list. */
+/* Collects every gradient of the optimizer in one list. */
 static bool list_grads(const lucid_optimizer *opt, lucid_tensor **grads, size_t *n)
 {
     *n = 0;
@@ -197,7 +201,7 @@ static bool list_grads(const lucid_optimizer *opt, lucid_tensor **grads, size_t 
     return true;
 }
 
-/* Unscales those that lie where the first of them lies, and takes them off the list. */
+/* Unscales the gradients that are on the first one's device, and removes them from the list. */
 static bool unscale_alike(lucid_grad_scaler *s, record *r, lucid_tensor **grads, size_t *n,
                           lucid_view *views)
 {
@@ -295,7 +299,7 @@ static bool change_scale(lucid_grad_scaler *s, double scale)
     return numbers_set(&s->scales, scale);
 }
 
-/* By what was found: as float32 arithmetic has it. */
+/* The new scale, in float32 arithmetic, after steps with or without infinities. */
 static bool adapt(lucid_grad_scaler *s, bool found)
 {
     const lucid_grad_scaler_options *o = &s->options;
@@ -330,7 +334,7 @@ bool lucid_grad_scaler_update(lucid_grad_scaler *s)
     return adapt(s, found);
 }
 
-/* ---- what it is set to ----------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------- */
 
 double lucid_grad_scaler_get_scale(const lucid_grad_scaler *s)
 {

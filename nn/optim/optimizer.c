@@ -1,6 +1,8 @@
 /* optimizer.c: making optimizers, their groups and options. */
 #include "nn/optim/optimizer_priv.h"
 #include "autograd/autograd.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
 
 #include <math.h>
@@ -255,7 +257,7 @@ static lucid_optimizer *make(const luc_optim_kind *kind, const lucid_optim_optio
     return opt;
 }
 
-/* The options of each kind as those of a group. */
+/* Converts the options of each kind into those of a group. */
 static lucid_optim_options of_sgd(const lucid_sgd_options *o)
 {
     return *LUC_WITH(lucid_optim, .lr = o->lr, .weight_decay = o->weight_decay,

@@ -1,16 +1,19 @@
-/* scheduler.c: learning rates that change as training goes on. */
+/* scheduler.c: learning rates that change during training. */
 #include "nn/optim/scheduler.h"
-#include "nn/optim/optimizer_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "nn/optim/optimizer_priv.h"
 
 #include <math.h>
 
-/* Where the rates of a group are counted from: its rate at a step. The rate of a later step follows
- * from these two numbers alone, so that a seek gives the same bits as going there step by step. */
+/* The point from which the rates of a group are computed: a step, and the rate at that step. The
+ * rate of a later step follows from these two numbers alone, so that a seek gives the same bits as
+ * single steps. */
 typedef struct anchor {
     double lr;
     int64_t step;
-    double last; /* the rate that this scheduler has set last: another one is the program's own */
+    double last; /* the rate that this scheduler set last; the program may set another one */
 } anchor;
 
 /* Sets a group's options to those of `position`, which is not before from->step. */
@@ -22,8 +25,8 @@ struct lucid_scheduler {
     lucid_optimizer *optimizer; /* not owned */
     rule_fn rule;
     int64_t position;
-    size_t n_groups; /* groups of the optimizer that it has scheduled so far */
-    anchor *anchors; /* one for each of them */
+    size_t n_groups; /* number of the optimizer's groups that it schedules so far */
+    anchor *anchors; /* one for each group */
     int64_t period;  /* StepLR: steps; cosine: t_max; one cycle: all steps */
     double max_lr;   /* one cycle */
     lucid_step_lr_options step;
@@ -51,14 +54,14 @@ static double cosine_height(int64_t position, int64_t t)
     return h * h;
 }
 
-/* How many lowest points (t, 3 t, 5 t, ...) lie before a position. */
+/* The number of lowest points (t, 3 t, 5 t, ...) before a position. */
 static int64_t lowest_points_before(int64_t position, int64_t t)
 {
     return position > t ? (position - t - 1) / 2 / t + 1 : 0;
 }
 
-/* The curve is stretched so that it goes through the anchor. At a lowest point that is forgotten:
- * from there the rate rises to the group's initial one. */
+/* The curve is stretched so that it passes through the anchor. After the next lowest point the
+ * anchor has no influence: the rate rises to the group's initial one. */
 static void cosine_rule(const lucid_scheduler *s, size_t group, const anchor *from,
                         int64_t position, lucid_optim_options *o)
 {
@@ -79,7 +82,7 @@ static double anneal(const lucid_scheduler *s, double start, double end, double 
     return end + (start - end) / 2 * (cos(M_PI * part) + 1);
 }
 
-/* Where a phase of the cycle ends, and what learning rate and momentum it goes to. */
+/* A phase of the cycle: the step where it ends, and the learning rate and momentum there. */
 typedef struct phase {
     double end, lr, momentum;
 } phase;
@@ -113,9 +116,9 @@ static void cycle_rule(const lucid_scheduler *s, size_t group, const anchor *unu
 
 /* ---- going to a step ------------------------------------------------------------------------- */
 
-/* Where a group's rates are counted from. A group that the program has added since counts from now
- * on: unless its curve rises, because the height of now may be next to nothing; then its rate is
- * taken for that of step 0, the top. */
+/* Sets the point from which a group's rates are computed. For a group that was added later this is
+ * the current step. But where the curve rises, its current height may be close to 0; then the
+ * group's rate is taken for the one of step 0, at the top. */
 static anchor anchor_of(const lucid_scheduler *s, size_t group, int64_t position, bool seek)
 {
     const luc_optim_group *g = &s->optimizer->groups[group];
@@ -147,8 +150,8 @@ static bool grow_anchors(lucid_scheduler *s)
     return anchors != NULL;
 }
 
-/* Sets every group's options to those of a step: from where it is now, or (seek) from the initial
- * rates. Where one of them is refused, nothing has changed. */
+/* Sets every group's options to those of a step, computed from the current rates or, in a seek,
+ * from the initial ones. If an option is refused, nothing changes. */
 static bool go(lucid_scheduler *s, int64_t position, bool seek)
 {
     lucid_optimizer *opt = s->optimizer;
@@ -204,7 +207,7 @@ static lucid_scheduler *make(const char *name, lucid_optimizer *opt, rule_fn rul
     return s;
 }
 
-/* Sets the optimizer's rates to those of step 0. Frees the scheduler where they are refused. */
+/* Sets the optimizer's rates to those of step 0. Frees the scheduler if they are refused. */
 static lucid_scheduler *begin(lucid_scheduler *s)
 {
     if (go(s, 0, false)) return s;

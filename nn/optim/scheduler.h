@@ -1,4 +1,4 @@
-/* scheduler.h: learning rates that change as training goes on.
+/* scheduler.h: learning rates that change during training.
  *
  *     lucid_scheduler *s = optim_OneCycleLR(opt, 0.1, steps, .pct_start = 0.25);
  *     ... after every lucid_step(opt): lucid_scheduler_step(s) ...
@@ -11,11 +11,12 @@
  *     lucid_optimizer_load(opt, "net.optimizer");
  *     lucid_scheduler_seek(s, steps_done);
  *
- * A group that is added later follows from the next step on: from the rate that it has then
- * (cosine: while the curve rises, that is its highest rate; one cycle: as all groups). A rate that
- * the program sets itself is where StepLR and CosineAnnealingLR go on from; a seek does not know of
- * it, so seek first and load then. Where a rate would not be finite, or options would be refused by
- * lucid_optim_set_options, a step or a seek is an error and changes nothing.
+ * A group that is added later is scheduled from the next step on, starting from the rate that it
+ * has then (CosineAnnealingLR, while the curve rises: that rate is taken for the highest one;
+ * OneCycleLR: its rates are those of all groups). If the program sets a rate itself, StepLR and
+ * CosineAnnealingLR continue from it; a seek ignores it, so seek first and load afterwards. If a
+ * rate would not be finite, or lucid_optim_set_options would refuse the options, a step or a seek
+ * is an error and changes nothing.
  *
  * A scheduler does not own its optimizer: free it first. Formulas are PyTorch's. */
 #ifndef LUCID_NN_OPTIM_SCHEDULER_H
@@ -41,8 +42,9 @@ typedef struct lucid_cosine_lr_options {
     double eta_min LUCID_DEFAULT(0); /* the lowest learning rate */
 } lucid_cosine_lr_options;
 LUCID_DEFAULTS(lucid_cosine_lr, .eta_min = 0);
-/* Half a cosine from the learning rates as they are down to eta_min in t_max >= 1 steps (and up
- * again after them, to the initial rates): Loshchilov and Hutter, 2017, without restarts. */
+/* Lowers the learning rates along half a cosine from the current ones to eta_min in t_max >= 1
+ * steps, and raises them to the initial rates in the next t_max steps: Loshchilov and Hutter, 2017,
+ * without restarts. */
 LUCID_API lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *optimizer,
                                                            int64_t t_max,
                                                            const lucid_cosine_lr_options *options);
@@ -51,29 +53,32 @@ typedef struct lucid_one_cycle_lr_options {
     LUCID_OPTIONS_SIZE(lucid_one_cycle_lr_options);
     /* The part of the steps in which the rate rises, in [0, 1]. */
     double pct_start LUCID_DEFAULT(0.3);
-    bool linear LUCID_DEFAULT(false);           /* straight lines instead of cosines */
-    bool cycle_momentum LUCID_DEFAULT(true);    /* momentum (Adam: beta1) goes the other way */
+    bool linear LUCID_DEFAULT(false); /* straight lines instead of cosines */
+    bool cycle_momentum LUCID_DEFAULT(
+        true); /* momentum (Adam: beta1) falls while the rate rises, and the reverse */
     double base_momentum LUCID_DEFAULT(0.85);   /* at the highest rate */
-    double max_momentum LUCID_DEFAULT(0.95);    /* at the begin and the end */
+    double max_momentum LUCID_DEFAULT(0.95);    /* at the beginning and the end */
     double div_factor LUCID_DEFAULT(25);        /* the first rate is max_lr / div_factor */
     double final_div_factor LUCID_DEFAULT(1e4); /* the last is the first / final_div_factor */
-    bool three_phase LUCID_DEFAULT(false);      /* up, down as long, and then to the last rate */
+    bool three_phase
+        LUCID_DEFAULT(false); /* up, down in the same time, and then to the last rate */
 } lucid_one_cycle_lr_options;
 LUCID_DEFAULTS(lucid_one_cycle_lr, .pct_start = 0.3, .linear = false, .cycle_momentum = true,
                .base_momentum = 0.85, .max_momentum = 0.95, .div_factor = 25,
                .final_div_factor = 1e4, .three_phase = false);
-/* Up to max_lr and down again within total_steps (Smith and Topin, 2018). Making it sets the rates
- * (and momenta) of step 0. Stepping beyond total_steps is an error. */
+/* Raises the rates to max_lr and lowers them again within total_steps (Smith and Topin, 2018).
+ * Making it sets the rates (and momenta) of step 0. Stepping beyond total_steps is an error. */
 LUCID_API lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *optimizer, double max_lr,
                                                     int64_t total_steps,
                                                     const lucid_one_cycle_lr_options *options);
 
-/* Goes one step on and sets the optimizer's learning rates. Does nothing (false) while an error is
- * pending. */
+/* Advances one step and sets the optimizer's learning rates. While an error is pending it does
+ * nothing and returns false. */
 LUCID_API bool lucid_scheduler_step(lucid_scheduler *scheduler);
-/* The steps gone so far; and going to a step at once, as when training is resumed: the learning
- * rates (and momenta) become those that the initial rates have there, to the bit. Takes the same
- * short time for every step from 0 to INT64_MAX. */
+/* The first function returns the current step. The second goes to a step directly, to resume
+ * training: the learning rates (and momenta) become those that follow from the initial rates, with
+ * the same bits as after single steps. It takes the same short time for every step from 0 to
+ * INT64_MAX. */
 LUCID_API int64_t lucid_scheduler_position(const lucid_scheduler *scheduler);
 LUCID_API bool lucid_scheduler_seek(lucid_scheduler *scheduler, int64_t position);
 LUCID_API void lucid_scheduler_free(lucid_scheduler *scheduler);

@@ -6,6 +6,7 @@
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "lucid/attrs.h"
+#include "lucid/backend_priv.h"
 #include "lucid/dtype.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every public header compiles alone, as C11 and as C++17.
+# Every public header compiles alone, as C11 and as C++17, and every private one as the library's C.
 # shellcheck source=tests/house/tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -25,5 +25,13 @@ alone gcc c c11
 alone clang c c11
 alone g++ c++ c++17
 alone clang++ c++ c++17
+
+: >"$scratch/errors"
+for header in $(find lucid autograd nn -name '*_priv.h' -type f | sort); do
+    printf '#include "%s"\n#include "%s"\n' "$header" "$header" |
+        ${CC:-cc} -x c -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only - \
+            2>>"$scratch/errors" || echo "^ $header" >>"$scratch/errors"
+done
+expect_empty "every private header compiles alone" "$scratch/errors"
 
 finish

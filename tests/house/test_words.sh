@@ -8,9 +8,9 @@
 texts() {
     echo README.md CONTRIBUTING.md CHANGELOG.md
     find docs examples tests -name '*.md' -type f ! -path 'docs/notes/*'
-    find examples nn/models lucid backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
+    find examples lucid backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
     find backends/cpu -type f -name '*.[ch]'
-    ls nn/init.c nn/init.h
+    find nn -type f -name "*.[ch]"
 }
 
 # A word as an extended regular expression, a colon, and what to write in its place.

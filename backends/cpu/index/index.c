@@ -8,6 +8,7 @@
 #include "backends/cpu/index/index_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "lucid/attrs.h"
+#include "lucid/backend_priv.h"
 #include "lucid/error_priv.h"
 
 #include <string.h>

@@ -4,6 +4,7 @@
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/strided/view_priv.h"
 #include "lucid/attrs.h"
+#include "lucid/backend_priv.h"
 #include "lucid/error_priv.h"
 
 enum { BLOCKS = 64, BLOCK_LEAST = 1 << 12 };
