@@ -41,8 +41,8 @@ typedef struct lucid_view {
  * packed weights, from one call to the next: see keep.h. */
 typedef struct lucid_keep lucid_keep;
 
-/* What a kernel's plan settles, once a call, for its run. `workspace` is for whoever makes the call;
- * the rest is between the two, which use what they need of it. */
+/* What a kernel's plan settles, once a call, for its run. `workspace` is for whoever makes the
+ * call; the rest is between the two, which use what they need of it. */
 enum { LUCID_PLAN_OWN = 1536 };
 typedef struct lucid_plan {
     size_t workspace;      /* bytes that run gets, 64-byte aligned; 0 when plan is called */
@@ -74,8 +74,8 @@ typedef bool (*lucid_plan_fn)(const lucid_kernel_args *args, lucid_plan *plan);
 /* Computes the outputs. False after raising an error. */
 typedef bool (*lucid_run_fn)(const lucid_kernel_args *args);
 
-/* A kernel. One call is one plan and then one run, in one thread. Most kernels need no workspace and
- * have nothing to choose: their plan is NULL, and costs nothing. */
+/* A kernel. One call is one plan and then one run, in one thread. Most kernels need no workspace
+ * and have nothing to choose: their plan is NULL, and costs nothing. */
 typedef struct lucid_kernel {
     lucid_plan_fn plan;
     lucid_run_fn run; /* NULL: there is no kernel */
@@ -120,8 +120,8 @@ typedef struct lucid_backend {
      * Calls come one at a time; NULL slot: its kernels are the same whatever the switches say. */
     void (*set_switch)(lucid_switch which, bool enabled);
     /* What a program may change at any time (a number of threads, switches) but a kernel's plan and
-     * its run both depend on: call_begin fixes it for the calling thread until call_end, so that the
-     * two, which are called in between, see the same. Kernels without a plan are called without
+     * its run both depend on: call_begin fixes it for the calling thread until call_end, so that
+     * the two, which are called in between, see the same. Kernels without a plan are called without
      * them. call_begin returns what call_end wants back: calls may nest. Both NULL: only the
      * arguments matter. */
     uint64_t (*call_begin)(void);

@@ -26,6 +26,7 @@ typedef enum luc_lock_id {
     LUC_LOCK_CACHE,    /* freed blocks of tensor data */
     LUC_LOCK_LIVE,     /* the list of the threads' counts */
     LUC_LOCK_HANDLER,  /* the error handler */
+    LUC_LOCK_LEVELS,   /* completing the tables of a CPU level */
     LUC_LOCKS
 } luc_lock_id;
 

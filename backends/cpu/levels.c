@@ -1,6 +1,7 @@
 /* levels.c: which CPU level is used, and the tables of its functions. */
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/settings.h"
+#include "lucid/lock_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -233,8 +234,7 @@ static const void *completed(const void *upper, const void *lower, size_t size)
 
 const void *luc_level_table_complete(luc_level_tables *tables, luc_cpu_level level)
 {
-    static pthread_mutex_t one_thread = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&one_thread);
+    luc_lock(LUC_LOCK_LEVELS);
     const void *used = NULL;
     for (int at = 0; at <= (int)level; at++) {
         const void *below = used, *own = own_table(tables, (luc_cpu_level)at);
@@ -244,7 +244,7 @@ const void *luc_level_table_complete(luc_level_tables *tables, luc_cpu_level lev
         if (!used) used = below; /* no memory: the level below computes the same */
         atomic_store_explicit(&tables->used[at], used, memory_order_release);
     }
-    pthread_mutex_unlock(&one_thread);
+    luc_unlock(LUC_LOCK_LEVELS);
     return used;
 }
 

@@ -2,8 +2,8 @@
  * levels_priv.h: CPU levels, and tables of functions that are chosen by level.
  *
  * The levels are listed in levels.def; `generic` is the lowest one. The sources in level_sources of
- * meson.build are compiled once for each level that has vectors of its own, with the level's options
- * and with LUC_LEVEL defined as its name. Such a source ends in a table of functions:
+ * meson.build are compiled once for each level that has vectors of its own, with the level's
+ * options and with LUC_LEVEL defined as its name. Such a source ends in a table of functions:
  *
  *     // relu.h
  *     typedef struct { void (*relu_f32)(float *y, const float *x, int64_t n); } luc_relu_table;
@@ -15,14 +15,15 @@
  *     // anywhere
  *     luc_relu_get()->relu_f32(y, x, n);
  *
- * A level overrides function by function: where its table holds NULL (or 0), or where it has no table
- * at all, the entry of the level below is used. A level that only adds a few functions to the level
- * below (AMX) compiles its own folder alone, and lists its tables in luc_overrides_<name>.
+ * A level overrides function by function: where its table holds NULL (or 0), or where it has no
+ * table at all, the entry of the level below is used. A level that only adds a few functions to the
+ * level below (AMX) compiles its own folder alone, and lists its tables in luc_overrides_<name>.
  */
 #ifndef LUC_CPU_PRIV_H
 #define LUC_CPU_PRIV_H
 
-#include "backends/cpu/built_levels.h" /* made by meson.build: LUC_WHOLE_LEVELS, LUC_PARTIAL_LEVELS */
+/* Made by meson.build: LUC_WHOLE_LEVELS, LUC_PARTIAL_LEVELS. */
+#include "backends/cpu/built_levels.h"
 #include "lucid/backend.h"
 
 #include <stdatomic.h>
@@ -107,8 +108,8 @@ static inline const void *luc_level_table(luc_level_tables *tables, luc_cpu_leve
         return (const type *)luc_level_table(&name##_tables, luc_cpu_current()); \
     }
 
-/* Begins the definition of a level's table. The generic level's compilation also defines the list of
-   all levels' tables. */
+/* Begins the definition of a level's table. The generic level's compilation also defines the list
+   of all levels' tables. */
 #define LUC_OWN_TABLE_(name, ID, level) [LUC_CPU_##ID] = &name##_##level,
 #if defined(LUC_LEVEL_GENERIC)
 #define LUC_LEVEL_TABLE(type, name)                      \
@@ -121,8 +122,8 @@ static inline const void *luc_level_table(luc_level_tables *tables, luc_cpu_leve
 #define LUC_LEVEL_TABLE(type, name) const type LUC_LEVEL_NAME(name)
 #endif
 
-/* What a level of few functions overrides: `table`, a constant of the family's type that holds those
-   functions alone. The list ends with LUC_NO_OVERRIDE. */
+/* What a level of few functions overrides: `table`, a constant of the family's type that holds only
+   those functions. The list ends with LUC_NO_OVERRIDE. */
 typedef struct luc_override {
     luc_level_tables *tables;
     const void *table;

@@ -50,7 +50,7 @@ function add_code(line,    start, end, left) {
 function declare(statement,    name) {
     gsub(/LUCID_(BEGIN|END)_DECLS/, "", statement)
     gsub(/[ \t]+/, " ", statement)
-    if (statement ~ /^ ?(typedef|static|LUC_INLINE)/) return
+    if (statement ~ /(^|[ )])(typedef|static|LUC_INLINE) /) return
     if (match(statement, /(^|[^A-Za-z0-9_])(luc|lucid)_[A-Za-z0-9_]* ?\(/)) {
         name = substr(statement, RSTART, RLENGTH - 1)
     } else if (statement ~ /(^|[^A-Za-z0-9_])extern /) {

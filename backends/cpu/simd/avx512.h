@@ -271,8 +271,8 @@ LUC_INLINE void vd_store_f32_n(float *p, vd x, int64_t n)
 /* p 2^n, rounded once */
 #define LUC_VF_SCALE _mm512_scalef_ps
 
-/* The sums over the lanes of LUC_VF vectors: every quarter of 128 bits gets its sums of four vectors,
- * and then the quarters are added. */
+/* The sums over the lanes of LUC_VF vectors: every quarter of 128 bits gets its sums of four
+ * vectors, and then the quarters are added. */
 LUC_INLINE vf luc_quarter_sums(const vf *v)
 {
     const vf a = vf_add(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
