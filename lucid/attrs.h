@@ -1,6 +1,6 @@
-/* attrs.h: the attributes that operations hand to kernels: plain structs, one an operation family.
- * A graph node copies a struct bytewise: pointers are to what outlives it (and the optimizer's
- * lists). */
+/* attrs.h: the attributes that operations give to kernels: plain structs, one for each family of
+ * operations. A graph node copies a struct bytewise, so pointers in it point to what outlives the
+ * node; only the optimizers' structs, which no node has, point to lists. */
 #ifndef LUCID_ATTRS_H
 #define LUCID_ATTRS_H
 
@@ -48,11 +48,11 @@ typedef struct lucid_dim_attrs {
 } lucid_dim_attrs;
 
 /* sort (x) -> (values, index), argsort (x) -> index, topk (x) -> (values, index): along `dim`, of
- * less than 2^32 elements. NaN is the largest, -0.0 equals 0.0, and equals stay in x's order
- * whichever way it goes, so there is one right result. The index is int64. */
+ * less than 2^32 elements. NaN is the largest, -0.0 equals 0.0, and equal elements stay in x's
+ * order in both directions, so there is one right result. The index is int64. */
 typedef struct lucid_sort_attrs {
     int dim;
-    int64_t k;       /* topk: this number of elements, the first in the order */
+    int64_t k;       /* topk: the number of elements, which are the first in the order */
     bool descending; /* the largest first */
 } lucid_sort_attrs;
 
@@ -60,7 +60,7 @@ typedef struct lucid_sort_attrs {
 typedef struct lucid_view_attrs {
     lucid_shape shape;               /* of the result; permute: the order */
     int64_t strides[LUCID_MAX_DIMS]; /* as_strided */
-    int64_t offset;                  /* as_strided: elements from the storage's begin */
+    int64_t offset;                  /* as_strided: elements from the storage's beginning */
     int dim;                         /* slice, select */
     int64_t start, step;             /* slice; select: start is the index */
     lucid_memory_format format;      /* copy */
@@ -107,14 +107,14 @@ typedef struct lucid_pool2d_attrs {
 /* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?, residual?, mean?,
  * var?), outputs (y, mean [C], invstd [C]). The residual is like x and added to what was
  * normalised; then comes ReLU, if `relu`. The inputs mean and var (biased) are the batch's
- * statistics, [C] of float64, where they are known; a backend may find them once more all the same.
+ * statistics, [C] of float64, where they are known; a backend may compute them again all the same.
  * The outputs mean and invstd are float64 whatever x is: the statistics that were used, batch or
  * running. Running statistics change in place when training and momentum >= 0.
  * batch_norm_backward: inputs (grad_y, x, weight?, mean, invstd, bias?, y?), outputs (grad_x,
  * grad_weight, grad_bias, grad_residual); bits 1, 2, 4, 8 of `want` say which, and one that is not
  * wanted has size [0]. With `relu`, grad_y counts as 0 where y <= 0 (a NaN lets it pass);
- * grad_residual is grad_y so cut. y is needed only where there was a residual: without it, its sign
- * is computed from x and bias, exactly as forward did. */
+ * grad_residual is grad_y with these zeros. y is needed only where there was a residual: without
+ * it, its sign is computed from x and bias, exactly as forward did. */
 typedef struct lucid_batch_norm_attrs {
     double eps, momentum; /* momentum: the factor of this call; < 0: do not update */
     bool training;        /* use batch statistics */
@@ -146,7 +146,7 @@ typedef struct lucid_range_attrs {
     bool linspace;
 } lucid_range_attrs;
 
-/* The optimizers' kernels: n parameters at once. Lists of views: param, grad, state (which). */
+/* The optimizers' kernels change n parameters at once. param, grad and state are lists of views. */
 typedef struct lucid_optim_attrs {
     int64_t n;
     lucid_view *param, *grad, *state[3];
@@ -160,9 +160,9 @@ typedef struct lucid_optim_attrs {
 } lucid_optim_attrs;
 
 /* sum_squares: the sum of the squares of all elements of n tensors, in double, into a 0-d f64.
- * unscale: input (scale, 0-d f32), output (found, 0-d f32, which keeps what it holds unless there
- * is something to note): all elements of n tensors of the kernel's dtype are multiplied in place by
- * 1 / scale (rounded to f32), and found becomes 1 where one of them was NaN or infinite before. */
+ * unscale: input (scale, 0-d f32), output (found, 0-d f32, which is otherwise left as it is): all
+ * elements of n tensors of the kernel's dtype are multiplied in place by 1 / scale (rounded to
+ * f32), and found becomes 1 where one of them was NaN or infinite before. */
 typedef struct lucid_list_attrs {
     int64_t n;
     const lucid_view *views;

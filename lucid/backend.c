@@ -1,4 +1,4 @@
-/* backend.c: which backends there are, and running their kernels. */
+/* backend.c: the table of backends, and running their kernels. */
 #include "lucid/backend_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
@@ -8,6 +8,7 @@
 #include "lucid/stack_priv.h"
 #include "lucid/tensor_priv.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@
 static _Atomic(const lucid_backend *) backends[LUCID_DEVICE_TYPE_COUNT];
 static char cuda_reason[512]; /* why the plug-in cannot be used; "" before it was tried */
 
-/* The plug-in: LUCID_CUDA_PLUGIN, or beside this library, or wherever the loader looks. */
+/* Opens the plug-in: the file that LUCID_CUDA_PLUGIN names, or the one beside this library, or one
+ * that the loader finds. */
 static void *open_plugin(void)
 {
     const char *name = "liblucid_cuda.so", *given = getenv("LUCID_CUDA_PLUGIN");
@@ -39,9 +41,11 @@ static bool raise_text(lucid_code code, const char *op, const char *text)
     return luc_raise(code, op, "%s", text);
 }
 
-/* Tried once; the reason of a failure is kept. Called under the lock. */
+/* Loads the plug-in. It is tried once, and the reason of a failure is kept. Called under the
+ * lock. */
 static const lucid_backend *load_cuda(void)
 {
+    assert(luc_lock_is_held(LUC_LOCK_BACKENDS));
     if (cuda_reason[0]) return NULL;
     void *lib = open_plugin();
     if (!lib) {
@@ -77,9 +81,10 @@ static void tell(const lucid_backend *b, int which)
     if (b && b->set_switch) b->set_switch((lucid_switch)which, atomic_load(&switches[which]));
 }
 
-/* Puts a backend in its place and tells it how the switches stand. Called under the lock. */
+/* Enters a backend in the table and tells it all switches. Called under the lock. */
 static void install(lucid_device_type type, const lucid_backend *b)
 {
+    assert(luc_lock_is_held(LUC_LOCK_BACKENDS));
     for (int which = 0; which < LUCID_SWITCH_COUNT; which++) tell(b, which);
     atomic_store(&backends[type], b);
 }
@@ -124,7 +129,7 @@ bool lucid_get_benchmark(void)
     return atomic_load(&switches[LUCID_SWITCH_BENCHMARK]);
 }
 
-/* ---- finding one ----------------------------------------------------------------------------- */
+/* ---- finding a backend ----------------------------------------------------------------------- */
 
 static const lucid_backend *find(lucid_device_type type)
 {

@@ -25,7 +25,7 @@ typedef enum lucid_op_id {
     LUCID_OP_CUSTOM = -1 /* a user's own operator, which has its kernels in it */
 } lucid_op_id;
 
-/* A kernel's sight of a tensor. Strides are in elements and may be 0 (expanded) or any order. */
+/* A tensor as a kernel sees it. Strides are in elements and may be 0 (expanded) or any order. */
 typedef struct lucid_view {
     void *data; /* the first element; NULL allowed when a dimension is 0 */
     lucid_dtype dtype;
@@ -134,7 +134,7 @@ typedef struct lucid_backend {
 /* The backend of a device type, started on first use. NULL (with an error raised) where the device
  * cannot be used: no driver, no GPU, plug-in missing. Thread-safe. */
 LUCID_API const lucid_backend *lucid_backend_get(lucid_device_type type);
-/* Registers a backend for its type, instead of lucid's own; the table is used where it stands. Call
+/* Registers a backend for its type, instead of lucid's backend; the table is not copied. Call
  * it before the first tensor. alloc, free, copy and device_count must be set; the other slots may
  * be NULL: there is then nothing to wait for, to count or to give back. */
 LUCID_API bool lucid_backend_register(const lucid_backend *backend);

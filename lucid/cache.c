@@ -2,7 +2,7 @@
  *
  * Fresh pages cost more than the arithmetic of most layers, so blocks are kept and handed out
  * again. Sizes are rounded up to classes, eight to a doubling; a block carries its class in the 64
- * bytes before it. Small blocks come from lists of the thread's own; larger ones from lists under
+ * bytes before it. Small blocks come from the thread's own lists; larger ones from lists under
  * one lock, where a block of up to twice the size is taken before the system is asked.
  *
  * What is reserved grows only when the system is asked. Where it would then be more than a multiple
@@ -12,6 +12,7 @@
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -67,6 +68,7 @@ static size_t large_class(size_t size, size_t *rounded)
     size_t step = ((size_t)1 << top) / STEPS;
     size_t k = (size - 1 - ((size_t)1 << top)) / step + 1; /* 1..8 steps above the power */
     *rounded = ((size_t)1 << top) + k * step;
+    assert(k >= 1 && k <= STEPS && *rounded >= size);
     return (size_t)top * STEPS + k - 1;
 }
 
@@ -152,6 +154,7 @@ static block *take_small(size_t k)
 {
     block *b = small.head[k];
     if (!b) return NULL;
+    assert(small.count[k] > 0 && b->kind == k);
     small.head[k] = b->next;
     small.count[k]--;
     return b;
@@ -161,6 +164,8 @@ static block *take_small(size_t k)
 
 static void link(block *b)
 {
+    assert(luc_lock_is_held(LUC_LOCK_CACHE));
+    assert(b->kind >= SMALL_CLASSES && b->kind < SMALL_CLASSES + CLASSES);
     block **head = &large[b->kind - SMALL_CLASSES];
     b->previous = NULL;
     b->next = *head;
@@ -174,6 +179,7 @@ static void link(block *b)
 
 static void unlink(block *b)
 {
+    assert(luc_lock_is_held(LUC_LOCK_CACHE));
     *(b->previous ? &b->previous->next : &large[b->kind - SMALL_CLASSES]) = b->next;
     if (b->next) b->next->previous = b->previous;
     *(b->newer ? &b->newer->older : &newest) = b->older;
@@ -262,6 +268,7 @@ void *luc_cache_alloc(size_t size)
         if (!b) return NULL;
         b->kind = k;
     }
+    assert(b->size >= size);
     b->exact = exact;
     count_in(b->size);
     return (char *)b + HEADER;
@@ -269,9 +276,10 @@ void *luc_cache_alloc(size_t size)
 
 void luc_cache_free(void *p, size_t size)
 {
-    (void)size;
     if (!p) return;
     block *b = (block *)(void *)((char *)p - HEADER);
+    assert((uintptr_t)p % ALIGN == 0 && b->size >= size);
+    (void)size;
     atomic_fetch_sub_explicit(&stats.current, b->size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&stats.live, 1, memory_order_relaxed);
     if (b->exact) {

@@ -5,6 +5,7 @@
 #include "lucid/scope.h"
 #include "lucid/tensor_priv.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -53,6 +54,7 @@ uint64_t *luc_capture_cells(int n, luc_capture_refresh refresh, const void *user
                             const char *op)
 {
     lucid_graph *g = recording;
+    assert(g && n > 0 && size <= LUC_CAPTURE_USER);
     if (g->n_cells + n > LUC_CAPTURE_CELLS) {
         luc_raise(LUCID_ERR_UNSUPPORTED, op,
                   "a captured step has room for %d numbers that change (learning rates, step "
@@ -60,6 +62,7 @@ uint64_t *luc_capture_cells(int n, luc_capture_refresh refresh, const void *user
                   LUC_CAPTURE_CELLS);
         return NULL;
     }
+    assert(g->n_sources < LUC_CAPTURE_CELLS); /* every source has a cell at least */
     source *s = &g->sources[g->n_sources++];
     s->refresh = refresh;
     s->first = g->n_cells;

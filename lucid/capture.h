@@ -30,7 +30,7 @@
  * and writes must stay where they are and alive until the graph is freed, and its sizes are fixed.
  * What happens in C alone (conditions, prints, hooks) happens while recording only. Three things go
  * on by themselves: random numbers (dropout) are new in every replay, the learning rate is the
- * optimizer's of the moment, and optimizers count their steps; a program with replays gives the
+ * optimizer's current one, and optimizers count their steps; a program with replays gives the
  * same numbers as one without.
  *
  * What cannot be recorded is refused, and the error names it: anything that waits for the device

@@ -14,22 +14,22 @@ enum { LUC_CAPTURE_CELLS = 64, LUC_CAPTURE_USER = 32 };
 /* True while this thread records on the device. */
 bool luc_is_capturing(lucid_device device);
 
-/* A number that is another one after a recording begins or ends and after every replay: a replay
- * writes memory without a version going up, so that what was computed before may not hold any more,
- * and what is recorded must not use what lies outside of it. */
+/* A number that changes when a recording begins or ends and with every replay. A replay writes
+ * memory without a new version, so results that were kept from before may be outdated; and a
+ * recording must not use what was kept outside of it. */
 uint64_t luc_capture_epoch(void);
 
 /* Sets the values of some cells before replay number `replay`; 0 is the one in lucid_capture. */
 typedef void (*luc_capture_refresh)(const void *user, int64_t replay, uint64_t *values);
 
-/* `n` cells of the capture that this thread records: where they lie on the device. `user`, of
- * `size` bytes (at most LUC_CAPTURE_USER), is copied. NULL after raising: there are no more
- * cells. */
+/* Takes `n` cells of the capture that this thread records, and returns their address on the device.
+ * `user`, of `size` bytes (at most LUC_CAPTURE_USER), is copied. If no cells are left, raises an
+ * error and returns NULL. */
 uint64_t *luc_capture_cells(int n, luc_capture_refresh refresh, const void *user, size_t size,
                             const char *op);
 
-/* Makes the attributes of a random operation that just took its numbers follow the generator from
- * replay to replay, if this thread records on the device. False after raising. */
+/* If this thread records on the device, lets the attributes of a random operation that has just
+ * taken its numbers follow the generator in every replay. Returns false after raising an error. */
 bool luc_capture_random(lucid_device device, lucid_random_attrs *attrs, const char *op);
 
 #endif

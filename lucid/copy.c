@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* dst = src on one device, any strides and dtypes; sizes are equal. */
+/* Copies src to dst on one device, with any strides and dtypes and equal sizes. */
 static bool copy_on_device(const lucid_view *dst, const lucid_view *src, lucid_device device)
 {
     const lucid_view *in[] = {src}, *out[] = {dst};
@@ -18,7 +18,7 @@ static bool copy_on_device(const lucid_view *dst, const lucid_view *src, lucid_d
     return luc_kernel_run(device, op, src->dtype, &args);
 }
 
-/* A contiguous tensor of t's sizes; in the scope. */
+/* Makes a contiguous tensor of t's sizes in the current scope. */
 static lucid_tensor *dense_like(const lucid_tensor *t, lucid_dtype dtype, lucid_device device,
                                 const char *op)
 {
@@ -30,7 +30,7 @@ static lucid_tensor *dense_like(const lucid_tensor *t, lucid_dtype dtype, lucid_
     return luc_tensor_new(&meta, device, op);
 }
 
-/* Devices differ: the bytes travel contiguous, in the source's dtype. */
+/* Copies between devices: the bytes are sent contiguous, in the source's dtype. */
 static bool copy_across(lucid_tensor *dst, const lucid_tensor *src, const char *op)
 {
     lucid_device to = dst->storage->device, from = src->storage->device;
@@ -122,7 +122,8 @@ static double read_element(const lucid_tensor *t, int64_t offset)
     return element_to_double(&host, t->view.dtype);
 }
 
-/* A NULL comes from an earlier error, which stays; or else it is the caller's mistake. */
+/* A NULL comes from an earlier error, which stays, or is a mistake of the caller, which is
+ * raised. */
 static bool given(const lucid_tensor *t, const char *op)
 {
     if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "tensor: expected a tensor, got NULL");

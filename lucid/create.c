@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* The options of functions that make integers, as those of all others. */
+/* Converts the options of functions that make integers into those of all others. */
 static bool index_options(const lucid_index_options *options, lucid_tensor_options *out,
                           const char *op)
 {
@@ -20,7 +20,7 @@ static bool index_options(const lucid_index_options *options, lucid_tensor_optio
     return true;
 }
 
-/* An uninitialised tensor, all options checked. */
+/* Checks all options and makes an uninitialised tensor. */
 static lucid_tensor *make(lucid_shape shape, const lucid_tensor_options *options, const char *op)
 {
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, op);
@@ -64,7 +64,8 @@ static void integer_range(lucid_dtype dtype, double *low, double *high)
     *low = is_unsigned ? 0 : dtype == LUCID_I64 ? -0x1p63 : dtype == LUCID_I32 ? -0x1p31 : -*high;
 }
 
-/* False, with an error that names the argument, where the dtype cannot hold an integer exactly. */
+/* Returns false, with an error that names the argument, if the dtype cannot hold an integer
+ * exactly. */
 static bool holds(lucid_dtype dtype, double value, const char *op, const char *argument)
 {
     double low, high;
@@ -204,7 +205,7 @@ lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
     s->foreign = true;
     luc_live_add(LUC_LIVE_STORAGES, 1);
     lucid_tensor *t = luc_tensor_on(s, &meta, "from_blob");
-    if (t) { /* from here on the memory is ours to give back */
+    if (t) { /* from here on the storage owns the memory */
         s->free = free;
         s->user = user;
     }
@@ -212,7 +213,8 @@ lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
     return t;
 }
 
-/* The caller's memory as a tensor: itself, or where it is not aligned for kernels, a copy. */
+/* Makes a tensor of the caller's memory: on the memory itself, or on a copy if it is not aligned
+ * for kernels. */
 static lucid_tensor *on_host(lucid_shape shape, lucid_dtype dtype, const void *data)
 {
     if ((uintptr_t)data % lucid_dtype_size(dtype) == 0)
@@ -290,7 +292,8 @@ lucid_tensor *lucid_scalar(double value)
 
 /* ---- random ---------------------------------------------------------------------------------- */
 
-/* The numbers of an element take 32 bits, of a float64 element 64: two lanes. */
+/* An element's random number has 32 bits, which is one lane of Philox; a float64 element's has 64,
+ * in two lanes. */
 static uint64_t blocks_for(const lucid_tensor *t, int64_t lanes)
 {
     if (t->view.dtype == LUCID_F64) lanes = 2;
@@ -379,7 +382,7 @@ lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_index_options *options)
     if (!order) return NULL;
     lucid_generator g = luc_random_take(n > 1 ? (uint64_t)n - 1 : 0);
     for (int64_t i = 0; i < n; i++) order[i] = i;
-    for (int64_t i = n - 1; i > 0; i--) { /* Fisher and Yates */
+    for (int64_t i = n - 1; i > 0; i--) { /* the shuffle of Fisher and Yates */
         int64_t j = (int64_t)lucid_random_below(&g, (uint64_t)i + 1), x = order[i];
         order[i] = order[j];
         order[j] = x;

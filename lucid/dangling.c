@@ -1,8 +1,9 @@
-/* dangling.c: what is remembered of tensors that ended, and the error of using one. */
+/* dangling.c: the quarantine of tensors that have ended, and the error when one is used. */
 #include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +73,8 @@ static void make_key(void)
     pthread_key_create(&thread_end, at_thread_end);
 }
 
-/* The ring comes from the system: it must not count as an allocation of the library's. */
+/* The ring is allocated with calloc directly, because it must not count as an allocation of the
+ * library. */
 static bool make_ring(void)
 {
     pthread_once(&once, make_key);
@@ -85,8 +87,9 @@ static bool make_ring(void)
 
 bool luc_quarantine(lucid_tensor *t)
 {
-    /* What code reads of a tensor before it asks whether that has ended. */
+    /* Code reads these fields of a tensor before it checks whether the tensor has ended. */
     static _Alignas(64) char nothing[64];
+    assert(atomic_load(&t->refs) == 0);
     static luc_storage empty = {.data = nothing, .size = sizeof nothing, .refs = 1};
     if (luc_alloc_is_watched() || (!ring.kept && !make_ring())) return false;
     t->storage = &empty;
@@ -97,6 +100,7 @@ bool luc_quarantine(lucid_tensor *t)
     t->extra = NULL;
     t->end = ending;
     atomic_store_explicit(&t->refs, ENDED, memory_order_relaxed);
+    assert(ring.next < LUC_QUARANTINE);
     free_kept(ring.kept[ring.next]);
     ring.kept[ring.next] = t;
     ring.next = (ring.next + 1) % LUC_QUARANTINE;
@@ -105,7 +109,7 @@ bool luc_quarantine(lucid_tensor *t)
 
 /* ---- the error ------------------------------------------------------------------------------- */
 
-/* How it ended, and what to do, for the message. */
+/* Describes for the message how the tensor ended, and what to do. */
 static void describe(const luc_end *end, char *text, size_t size, const char **advice)
 {
     *advice = "keep it with lucid_retain, or pass it out with lucid_scope_return";
@@ -134,7 +138,7 @@ bool luc_look_closer(const lucid_tensor *t, const char *op, const char *argument
     const int refs = atomic_load_explicit(&t->refs, memory_order_relaxed);
     if (refs > 0) return true; /* another thread has just computed it */
     if (!luc_waits(refs)) return luc_raise_ended(t, op, argument);
-    /* Its values are no change that anyone sees. */
+    /* Computing its values is no change that others see. */
     return !compute || luc_tensor_autograd.compute((lucid_tensor *)(uintptr_t)t);
 }
 

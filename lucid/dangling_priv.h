@@ -15,10 +15,10 @@ enum { LUC_QUARANTINE = 16384 };
 /* Set at load: LUCID_DEBUG_TENSORS=1 or 0, else whether assertions are compiled in. */
 extern bool luc_debug_tensors;
 
-/* From now on tensors of this thread end in this way. Returns the way before, to be set again. */
+/* Sets how tensors of this thread end from now on. Returns the former value, to be set again. */
 luc_end luc_ending(luc_end end);
 
-/* Keeps the memory of a tensor that ended; false: it is the caller's to free. */
+/* Keeps the memory of a tensor that ended. Returns false if the caller must free it. */
 bool luc_quarantine(lucid_tensor *t);
 /* Frees what this thread keeps. */
 void luc_quarantine_release(void);
@@ -32,24 +32,24 @@ static inline bool luc_waits(int refs)
     return refs >= LUC_WAITS && refs < LUC_WAITS / 2;
 }
 
-/* Neither ended nor waiting. */
+/* Whether the tensor has neither ended nor waits. */
 static inline bool luc_is_plain(const lucid_tensor *t)
 {
     return __builtin_expect(atomic_load_explicit(&t->refs, memory_order_acquire) > 0, true);
 }
 /* Raises the error of an argument that has ended; returns false. */
 bool luc_raise_ended(const lucid_tensor *t, const char *op, const char *argument);
-/* For a tensor that is not plain. One that waits is computed, if `compute`. False after an error:
- * that one's, or that of a tensor that has ended. */
+/* For a tensor that has ended or waits. One that waits is computed, if `compute` is set. Returns
+ * false after an error, which is that of computing it, or of using a tensor that has ended. */
 bool luc_look_closer(const lucid_tensor *t, const char *op, const char *argument, bool compute);
-/* False, with that error, where t has ended. NULL is for the caller to judge: true. After this a
- * tensor has its values. */
+/* Returns false, with that error, if t has ended. Otherwise t has its values afterwards. NULL gives
+ * true: the caller decides what it means. */
 static inline bool luc_is_living(const lucid_tensor *t, const char *op, const char *argument)
 {
     return !t || luc_is_plain(t) || luc_look_closer(t, op, argument, true);
 }
-/* The same for those who read only dtype, sizes, strides and device, or hand t on: it may go on
- * waiting. */
+/* The same for callers that read only dtype, sizes, strides and device, or pass t on: it may
+ * continue to wait. */
 static inline bool luc_is_there(const lucid_tensor *t, const char *op, const char *argument)
 {
     return !t || luc_is_plain(t) || luc_look_closer(t, op, argument, false);

@@ -18,7 +18,7 @@ typedef enum lucid_dtype {
     LUCID_DTYPE_COUNT
 } lucid_dtype;
 
-/* Bytes an element takes: 4, 8, 2, 2, 8, 4, 1, 1. 0 for a value that is no dtype. */
+/* The number of bytes of an element: 4, 8, 2, 2, 8, 4, 1, 1; 0 for a value that is no dtype. */
 LUCID_API size_t lucid_dtype_size(lucid_dtype dtype);
 /* PyTorch's name: "float32", "bfloat16", "int64", ... Never NULL. */
 LUCID_API const char *lucid_dtype_name(lucid_dtype dtype);
@@ -29,7 +29,7 @@ LUCID_API bool lucid_dtype_is_floating(lucid_dtype dtype);
  * a or b is no dtype. */
 LUCID_API lucid_dtype lucid_promote_types(lucid_dtype a, lucid_dtype b);
 
-/* One value to and from the 16-bit types, rounding to nearest even; NaN stays NaN. */
+/* Convert one value to and from the 16-bit types, rounding to nearest even; NaN stays NaN. */
 LUCID_API uint16_t lucid_f32_to_f16(float value);
 LUCID_API float lucid_f16_to_f32(uint16_t bits);
 LUCID_API uint16_t lucid_f32_to_bf16(float value);

@@ -75,7 +75,7 @@ static void make_key(void)
     pthread_key_create(&thread_end, free_message);
 }
 
-/* The thread's place for a message; NULL when memory is out. */
+/* The thread's memory for a message; NULL when memory is out. */
 static char *message_place(void)
 {
     if (pending.message) return pending.message;
@@ -99,7 +99,7 @@ lucid_code lucid_error_code(void)
 void lucid_clear_error(void)
 {
     pending.code = LUCID_OK;
-    luc_called = NULL; /* a handler that left by longjmp has left it set */
+    luc_called = NULL; /* it is still set if a handler ended by longjmp */
 }
 
 uint64_t luc_raise_count(void)
@@ -146,8 +146,8 @@ static void write_message(const char *op, const char *fmt, va_list args)
     }
 }
 
-/* Misuse is a bug in the program: abort leaves a core to look into. The rest is the
- * environment's. */
+/* Misuse is a bug in the program: abort leaves a core to look into. All other errors come from the
+ * environment. */
 static bool is_misuse(lucid_code code)
 {
     return code == LUCID_ERR_ARGUMENT || code == LUCID_ERR_STATE || code == LUCID_ERR_UNSUPPORTED ||
@@ -174,7 +174,7 @@ static bool raise_va(lucid_code code, const char *op, const char *fmt, va_list a
         luc_unlock(LUC_LOCK_HANDLER);
         if (fn) fn(code, lucid_error(), user);
     }
-    /* Also where the pending one is older than the mode: it was never shown. */
+    /* The pending error may be older than the mode, and was not shown then. */
     if (lucid_get_error_mode() == LUCID_ERRORS_STOP) stop();
     return false;
 }

@@ -6,22 +6,23 @@
 
 /* The only place where an error is born. Returns false. */
 bool luc_raise(lucid_code code, const char *op, const char *fmt, ...) LUCID_PRINTF(3, 4);
-/* How often this thread has raised, first errors and later ones: tells whether a call raised. */
+/* The number of errors that this thread has raised, including those that were not the first. It
+ * tells whether a call raised one. */
 uint64_t luc_raise_count(void);
 /* For `return luc_raise_null(...)` in functions that return a pointer. */
 #define luc_raise_null(...) (luc_raise(__VA_ARGS__), NULL)
 
-/* What the program has called, where a function is made of others: an error that one of those
- * raises in this thread is named for it. NULL elsewhere. */
+/* The function that the program has called, if it calls other functions of the library: an error
+ * that one of those raises in this thread has its name. NULL otherwise. */
 extern _Thread_local const char *luc_called __attribute__((tls_model("initial-exec")));
 static inline void luc_called_end(const char **before)
 {
     luc_called = *before;
 }
-/* Until the end of the block errors are named so; of several that are open, the outermost
- * counts. */
-#define LUC_CALLED_AS(name)                                                               \
-    __attribute__((cleanup(luc_called_end))) const char *luc_called_before_ = luc_called; \
+/* Until the end of the block errors have this name. If several such blocks are open, the outermost
+ * one counts. */
+#define LUC_CALLED_AS(name)                                                                       \
+    __attribute__((cleanup(luc_called_end), unused)) const char *luc_called_before_ = luc_called; \
     if (!luc_called) luc_called = (name)
 
 /* The module whose forward runs in this thread: a frame on the C stack of lucid_forward. When an
@@ -33,7 +34,7 @@ typedef struct luc_module_frame {
 } luc_module_frame;
 void luc_module_frame_push(luc_module_frame *frame);
 void luc_module_frame_pop(luc_module_frame *frame);
-/* Does a module's forward run in this thread? */
+/* Whether a module's forward runs in this thread. */
 bool luc_is_in_module(void);
 /* The path of the module whose forward runs in this thread; "" outside of any. */
 void luc_module_path(char *text, size_t size);

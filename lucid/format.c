@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Made once and kept until the process ends. */
+/* C's locale, which is made once and kept until the process ends. */
 static _Atomic(locale_t) c_locale;
 
 /* 0 when memory is out: the calling thread then keeps its locale. */

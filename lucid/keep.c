@@ -6,9 +6,10 @@
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
-/* It lies in the CPU's memory. If the data do too, they follow it in the same block. */
+/* This struct is in the CPU's memory. If the data are too, they follow it in the same block. */
 struct lucid_kept {
     atomic_int refs;
     uint64_t version;  /* of the storage when the call began */
@@ -55,7 +56,10 @@ void *lucid_kept_data(lucid_kept *kept)
 
 void lucid_kept_release(lucid_kept *k)
 {
-    if (!k || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!k) return;
+    const int refs = atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel);
+    assert(refs > 0);
+    if (refs != 1) return;
     const bool here = k->device.type == LUCID_CPU;
     if (!here) lucid_backend_get(k->device.type)->free(k->device.index, k->data, k->bytes);
     luc_cache_free(k, HEADER + (here ? k->bytes : 0));
@@ -100,6 +104,7 @@ static void replace(luc_storage *s, lucid_kept *k)
 void lucid_keep_put(lucid_keep *keep, lucid_kept *kept)
 {
     if (!keep || !kept) return;
+    assert(atomic_load(&kept->refs) > 0);
     atomic_fetch_add_explicit(&kept->refs, 1, memory_order_relaxed);
     replace(keep->storage, kept);
 }
@@ -111,7 +116,7 @@ void luc_keep_drop(luc_storage *s)
 
 bool luc_keep_begin(lucid_keep *keep, const lucid_tensor *t)
 {
-    if (t->storage->foreign) return false; /* its owner may change it without a word */
+    if (t->storage->foreign) return false; /* its owner may change it unnoticed */
     keep->storage = t->storage;
     keep->version = lucid_tensor_version(t);
     keep->input = t->view.data;

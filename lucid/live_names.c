@@ -1,4 +1,4 @@
-/* live_names.c: which objects are alive, by class: "2 Conv2d, 1 Sequential".
+/* live_names.c: counting the objects that are alive, by class: "2 Conv2d, 1 Sequential".
  *
  * A table of counters by name, without a lock: a slot is taken by the first who writes its name and
  * stays that name's. Names are compared by address, as classes are constant; equal texts of several
@@ -18,7 +18,7 @@ typedef struct slot {
 } slot;
 static slot slots[SLOTS];
 
-/* The name's slot; NULL where the table is full. */
+/* The name's slot, or NULL if the table is full. */
 static slot *slot_of(const char *name)
 {
     size_t first = (size_t)(((uintptr_t)name >> 3) * 0x9E3779B97F4A7C15u) % SLOTS;

@@ -1,4 +1,4 @@
-/* lock.c: the library's locks, and what a fork does to them. */
+/* lock.c: the library's locks, and their state after a fork. */
 #include "lucid/lock_priv.h"
 #include "lucid/platform_priv.h"
 
@@ -30,7 +30,7 @@ static __thread uint32_t held_for_fork;
 
 void luc_lock(luc_lock_id id)
 {
-    assert(held >> id == 0); /* the order of the table */
+    assert(held >> id == 0); /* locks are taken in the order of the table */
     pthread_mutex_lock(&locks[id].mutex);
     held |= 1u << id;
 }
@@ -42,8 +42,14 @@ bool luc_lock_try(luc_lock_id id)
     return true;
 }
 
+bool luc_lock_is_held(luc_lock_id id)
+{
+    return held >> id & 1;
+}
+
 void luc_unlock(luc_lock_id id)
 {
+    assert(luc_lock_is_held(id));
     held &= ~(1u << id);
     pthread_mutex_unlock(&locks[id].mutex);
 }
@@ -72,7 +78,7 @@ void luc_spin_unlock(luc_spin_kind kind, const void *guarded)
 /* ---- fork ------------------------------------------------------------------------------------ */
 
 static _Atomic(void (*)(void)) listeners[LISTENERS];
-static unsigned forks; /* written where there is one thread only */
+static unsigned forks; /* written only while the process has one thread */
 
 void luc_in_forked_child(void (*fn)(void))
 {
@@ -89,7 +95,7 @@ unsigned luc_fork_depth(void)
 }
 
 /* A thread may fork while it holds a lock itself: the CUDA driver starts a program when it is
- * loaded. Such a lock goes on being held, by the parent and by the child. */
+ * loaded. Such a lock stays held, in the parent and in the child. */
 static void before_fork(void)
 {
     const uint32_t mine = held;
@@ -119,7 +125,7 @@ static void in_child(void)
     give_back();
 }
 
-/* Before main, for a program may fork before it calls lucid in this thread. */
+/* It runs before main, because a program may fork before it calls lucid. */
 __attribute__((constructor)) static void watch_forks(void)
 {
     pthread_atfork(before_fork, give_back, in_child);

@@ -1,7 +1,7 @@
 /* lock_priv.h: every lock of the library, in one table, so that fork finds all of them free.
  *
  * A child of fork has only the thread that called it. A lock that another thread held at that
- * moment would stay taken in the child for ever. So one handler takes all locks of this table
+ * moment would stay taken in the child forever. So one handler takes all locks of this table
  * before a fork, in their order, and gives them back after it, in the parent and in the child. No
  * file uses a mutex of its own: tests/house/test_locks.sh reads the sources. */
 #ifndef LUCID_LOCK_PRIV_H
@@ -33,18 +33,21 @@ typedef enum luc_lock_id {
 void luc_lock(luc_lock_id id);
 bool luc_lock_try(luc_lock_id id); /* false, at once, while anyone has it */
 void luc_unlock(luc_lock_id id);
+bool luc_lock_is_held(luc_lock_id id); /* by this thread: for assertions */
 
-/* Locks for a few instructions, by the address of what they guard. Two objects may share one: a
- * thread holds at most one lock of a kind, and takes no other lock meanwhile. */
+/* Locks that are held for a few instructions only, chosen by the address of what they guard. Two
+ * objects may share a lock, so a thread holds at most one lock of a kind, and takes no other lock
+ * meanwhile. */
 typedef enum luc_spin_kind { LUC_SPIN_NODE, LUC_SPIN_STORAGE, LUC_SPIN_KINDS } luc_spin_kind;
 void luc_spin_lock(luc_spin_kind kind, const void *guarded);
 void luc_spin_unlock(luc_spin_kind kind, const void *guarded);
 
-/* From now on fn is called in every child of a fork, while all locks are held, to forget the
- * threads that the child does not have. Called with one fn again and again, it counts once. */
+/* Lets fn be called in every later child of a fork, while all locks are held, to forget the threads
+ * that the child does not have. Further calls with the same fn do nothing. */
 void luc_in_forked_child(void (*fn)(void));
-/* How many forks lie between the first process and this one: an object that has threads of its own
- * remembers the number, and finds by another one that they are gone. */
+/* The number of forks between the first process and this one. An object that has its own threads
+ * remembers the number when it starts them; if the number is different later, they do not exist in
+ * this process. */
 unsigned luc_fork_depth(void);
 
 #endif

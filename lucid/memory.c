@@ -6,6 +6,7 @@
 #include "lucid/lock_priv.h"
 #include "lucid/tensor_priv.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -93,7 +94,7 @@ typedef struct pool_item {
 static __thread struct {
     pool_item *head[POOL_CLASSES];
     uint16_t count[POOL_CLASSES]; /* to POOL_KEEP / POOL_STEP */
-    bool registered;              /* the thread's end is watched */
+    bool registered;              /* a destructor will run when the thread ends */
 } pool __attribute__((tls_model("initial-exec")));
 static pthread_key_t pool_key;
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
@@ -110,7 +111,7 @@ static void pool_make_key(void)
     pthread_key_create(&pool_key, pool_thread_end);
 }
 
-/* Also threads that only free objects of others have lists to give back. */
+/* A thread that only frees objects of other threads has lists, too, which its end must free. */
 static void pool_register(void)
 {
     pthread_once(&pool_once, pool_make_key);
@@ -128,6 +129,7 @@ void *luc_pool_alloc(size_t size, const char *what)
     size_t k = pool_class(size);
     pool_item *p = luc_alloc_is_watched() ? NULL : pool.head[k];
     if (!p) return luc_alloc((k + 1) * POOL_STEP, what);
+    assert(pool.count[k] > 0);
     pool.head[k] = p->next;
     pool.count[k]--;
     return p;
@@ -152,6 +154,7 @@ void luc_pool_free(void *memory, size_t size)
 void luc_pool_release_thread(void)
 {
     for (size_t k = 0; k < POOL_CLASSES; k++) {
+        assert((pool.head[k] == NULL) == (pool.count[k] == 0));
         while (pool.head[k]) {
             pool_item *p = pool.head[k];
             pool.head[k] = p->next;

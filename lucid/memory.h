@@ -1,4 +1,4 @@
-/* memory.h: what lucid allocates, and how to watch it. All functions are thread-safe. */
+/* memory.h: figures and limits of lucid's memory. All functions are thread-safe. */
 #ifndef LUCID_MEMORY_H
 #define LUCID_MEMORY_H
 
@@ -8,7 +8,7 @@
 LUCID_BEGIN_DECLS
 
 typedef struct lucid_memory_stats {
-    size_t current_bytes;  /* in tensors now, rounded up to the allocator's size classes */
+    size_t current_bytes;  /* in tensors at present, rounded up to the allocator's size classes */
     size_t peak_bytes;     /* the most since the start or the last reset */
     size_t reserved_bytes; /* taken from the system: in tensors or cached for reuse */
     uint64_t allocations;  /* requests so far */
@@ -20,7 +20,7 @@ typedef struct lucid_memory_stats {
 LUCID_API lucid_memory_stats lucid_memory(lucid_device device);
 /* Sets peak_bytes to current_bytes. */
 LUCID_API void lucid_memory_reset_peak(lucid_device device);
-/* Gives cached blocks back to the system. */
+/* Returns cached blocks to the system. */
 LUCID_API void lucid_memory_release_cache(lucid_device device);
 /* How much a device's cache may keep: before memory is taken from the system, cached blocks go back
  * to it until reserved_bytes is at most `peaks` times the most that tensors have taken at once

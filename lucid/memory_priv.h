@@ -39,7 +39,7 @@ char *luc_strdup(const char *text, const char *what);
 #define LUC_POOL_MAX 2048
 void *luc_pool_alloc(size_t size, const char *what);
 void luc_pool_free(void *p, size_t size);
-void luc_pool_release_thread(void); /* gives this thread's lists back, as its end does by itself */
+void luc_pool_release_thread(void); /* frees this thread's lists, as the end of the thread does */
 
 /* The caching allocator of host memory that the CPU backend uses: 64-byte aligned, with huge pages
  * for large blocks. Returns NULL, without raising, when memory is out. */
@@ -48,7 +48,7 @@ void luc_cache_free(void *p, size_t size);
 lucid_memory_stats luc_cache_stats(void);
 void luc_cache_reset_peak(void);
 void luc_cache_release(void);
-bool luc_cache_set_limit(double peaks); /* as lucid_memory_set_cache_limit; false: peaks < 1 */
+bool luc_cache_set_limit(double peaks); /* see lucid_memory_set_cache_limit; false if peaks < 1 */
 
 /* Counts an allocation while the hook is on; true when it is the one that must fail. */
 bool luc_alloc_should_fail(void);

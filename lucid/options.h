@@ -62,7 +62,7 @@
 #define LUCID_CAT_(a, b) a##b
 #define LUCID_CAT(a, b)  LUCID_CAT_(a, b)
 
-/* How many arguments, 1 to 32; an empty list counts as 1. */
+/* The number of arguments, 1 to 32; an empty list counts as 1. */
 #define LUC_COUNT(...) \
     LUC_COUNT_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, \
                15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
@@ -101,7 +101,7 @@
 /* How an argument by position is read: as it is. */
 #define LUCID_ASIS(x) x
 
-/* An option is one assignment. The comment in the line is for those to whom a compiler shows it. */
+/* An option is one assignment. Compilers show the comment in this line in their messages. */
 #define LUC_OPTION(o, option) o option; /* write every option as .name = value */
 #define LUC_SET_1(o, a)       LUC_OPTION(o, a)
 #define LUC_SET_2(o, a, ...)  LUC_OPTION(o, a) LUC_SET_1(o, __VA_ARGS__)
@@ -130,8 +130,8 @@
 #define LUC_SET_25(o, a, ...)  LUC_OPTION(o, a) LUC_SET_24(o, __VA_ARGS__)
 #define LUC_SET(o, ...) LUCID_CAT(LUC_SET_, LUC_COUNT(__VA_ARGS__))(o, __VA_ARGS__)
 
-/* What is only a warning elsewhere, and would be a call that means something else here. C's last
- * statement may have a pragma after it; C++'s may not, and needs none, for its types are strict. */
+/* Turns warnings into errors where the call would mean something else. In C a pragma may follow the
+ * last statement; in C++ it may not, and none is needed, because C++'s types are strict. */
 #ifdef __cplusplus
 #define LUC_STRICT_BEGIN           \
     _Pragma("GCC diagnostic push") \
@@ -149,7 +149,7 @@
     _Pragma("GCC diagnostic pop")
 #endif
 
-/* The size, once more, is there so that a list of options is never empty. */
+/* The size is assigned once more so that a list of options is never empty. */
 #define LUC_CALL(o, name, set, ...)            \
     __extension__({                            \
         LUC_STRICT_BEGIN                       \
@@ -158,7 +158,7 @@
         LUC_STRICT_RESULT(__VA_ARGS__)         \
     })
 #define LUC_SIZE(name) .struct_size = sizeof(name##_options)
-/* A variable's name of its own for each call, so that calls nest without shadowing. */
+/* Each call gets a variable with a new name, so that calls nest without shadowing. */
 #define LUC_NEW_NAME LUCID_CAT(lucid_options_are_named_, __COUNTER__)
 
 #define LUCID_CALL0(fn, name, ...) \

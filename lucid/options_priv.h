@@ -4,9 +4,9 @@
 
 #include "lucid/options.h"
 
-/* The options to use, of `size` bytes: the defaults where none are given; those given where they
- * are as large; else a copy in `storage`, with the defaults for fields that the program did not
- * know yet. NULL, with an error raised, where the struct was not made from its defaults, or is of a
+/* The options to use, of `size` bytes: the defaults if none are given; the given ones if they have
+ * that size; otherwise a copy in `storage`, with the defaults for fields that the program does not
+ * know. NULL, with an error raised, if the struct was not made from its defaults, or comes from a
  * later lucid than this one. */
 const void *luc_options(const void *given, const void *defaults, void *storage, size_t size,
                         const char *op);

@@ -1,4 +1,4 @@
-/* plugin.h: what lucid hands to a backend that it loads as a plug-in.
+/* plugin.h: the functions that lucid gives to a backend that it loads as a plug-in.
  *
  * A plug-in links nothing of lucid: it gets these functions when it is loaded, so that a program
  * that holds lucid statically, or twice, has its errors and its allocation hook in one place. */

@@ -49,7 +49,7 @@ void lucid_set_print_options(int precision, int64_t threshold, int64_t edge_item
 typedef struct text {
     char *s;
     size_t length, capacity;
-    bool failed; /* memory was out, and the error is raised: what follows is dropped */
+    bool failed; /* memory was out, and the error is raised: further text is dropped */
 } text;
 
 static void text_put(text *t, const char *s, size_t n)
@@ -119,7 +119,7 @@ static int format_element(const printer *p, int64_t offset, char *s)
     return luc_snprintf(s, ELEMENT_MAX, "%.*f", p->o.precision, x);
 }
 
-/* How many of n items are shown at the begin before the dots, or n where there are none. */
+/* The number of items, of n, that are shown before the dots, or n if no dots are needed. */
 static int64_t shown(const printer *p, int64_t n)
 {
     return p->summarize && n - p->o.edge_items > p->o.edge_items ? p->o.edge_items : n;
@@ -158,7 +158,7 @@ static void note_width(printer *p, int64_t offset)
     if (n > p->width) p->width = n;
 }
 
-/* One form for all elements: 1., 1.5000 or 1.5000e+00; and its width. */
+/* Chooses one form for all elements, 1., 1.5000 or 1.5000e+00, and its width. */
 static void choose_form(printer *p)
 {
     p->floating = lucid_dtype_is_floating(p->t->view.dtype);
@@ -185,7 +185,7 @@ static void put_element(printer *p, int64_t offset)
     text_put(&p->out, s, (size_t)n);
 }
 
-/* The last dimension: as many elements a line as fit. */
+/* Prints the last dimension, with the number of elements in a line that fits. */
 static void put_row(printer *p, int64_t offset, int indent)
 {
     int d = p->t->view.ndim - 1, room = (p->o.line_width - indent) / (p->width + 2);
@@ -269,7 +269,7 @@ static void put_suffixes(printer *p, const lucid_tensor *t)
         snprintf(s, sizeof s, "device='%s'", lucid_device_name(t->storage->device));
         put_suffix(p, &line, s);
     }
-    /* Where the numbers do not show it. */
+    /* The dtype is printed if the numbers do not show it. */
     if (t->numel == 0 ? t->view.ndim != 1 : p->o.edge_items == 0) {
         format_size(t, s, sizeof s);
         put_suffix(p, &line, s);

@@ -6,6 +6,7 @@
 #include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
 
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -42,9 +43,10 @@ static uint32_t hash(const char *op, const char *module, bool backward)
     return h;
 }
 
-/* Where in the table an entry is or would be. */
+/* The place in the table where an entry is or would be. */
 static size_t place_of(const char *op, const char *module, bool backward)
 {
+    assert(record.table_size > 0 && (record.table_size & (record.table_size - 1)) == 0);
     size_t at = hash(op, module, backward) & (record.table_size - 1);
     for (; record.table[at]; at = (at + 1) & (record.table_size - 1)) {
         const lucid_profile_entry *e = &record.entry[record.table[at] - 1];
@@ -54,7 +56,7 @@ static size_t place_of(const char *op, const char *module, bool backward)
     return at;
 }
 
-/* Twice as many entries; the table stays at most half full. */
+/* Doubles the entries; the table stays at most half full. */
 static bool grow(void)
 {
     const size_t capacity = record.capacity ? 2 * record.capacity : 64;
@@ -74,10 +76,12 @@ static bool grow(void)
     return true;
 }
 
-/* The entry's index, made if need be; SIZE_MAX when memory is out. */
+/* The entry's index; the entry is made if it does not exist. SIZE_MAX when memory is out. */
 static size_t find(const char *op, const char *module, bool backward)
 {
+    assert(luc_lock_is_held(LUC_LOCK_PROFILER));
     if (record.n == record.capacity && !grow()) return SIZE_MAX;
+    assert(2 * record.n < record.table_size);
     const size_t at = place_of(op, module, backward);
     if (record.table[at]) return record.table[at] - 1;
     const size_t op_size = strlen(op) + 1, module_size = strlen(module) + 1;
@@ -93,6 +97,7 @@ static size_t find(const char *op, const char *module, bool backward)
 
 static bool add_event(size_t entry, double start, double seconds)
 {
+    assert(luc_lock_is_held(LUC_LOCK_PROFILER) && entry < record.n);
     if (record.n_events == record.event_capacity) {
         const size_t capacity = record.event_capacity ? 2 * record.event_capacity : 1024;
         luc_event *event = luc_realloc(record.event, capacity * sizeof *event, "profiler");
@@ -131,6 +136,7 @@ void luc_span_begin(luc_span *span, bool backward)
 
 void luc_span_drop(luc_span *span)
 {
+    assert(innermost == span);
     innermost = span->parent;
 }
 
@@ -139,6 +145,7 @@ bool luc_span_end(luc_span *span, const char *op, double bytes, double flops)
     const double seconds = now() - span->start;
     char module[512];
     luc_module_path(module, sizeof module);
+    assert(innermost == span);
     innermost = span->parent;
     if (innermost) innermost->children += seconds;
     luc_lock(LUC_LOCK_PROFILER);
@@ -219,7 +226,7 @@ static void fill(luc_profile *p)
     if (p->n_events) memcpy(p->event, record.event, p->n_events * sizeof *p->event);
 }
 
-/* Memory is asked for outside of the lock, for an error's handler may use the profiler; so the
+/* Memory is allocated without the lock, because an error's handler may use the profiler. So the
  * record may have grown meanwhile. */
 bool luc_profile_take(luc_profile *p, bool events, const char *op)
 {

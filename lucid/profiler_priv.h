@@ -8,13 +8,14 @@
 
 extern atomic_bool luc_profiling;
 
-/* The one thing that is asked where nothing is profiled. */
+/* The only check that is made while nothing is profiled. */
 static inline bool luc_profiler_is_on(void)
 {
     return __builtin_expect(atomic_load_explicit(&luc_profiling, memory_order_relaxed), false);
 }
 
-/* Something that takes time, on the C stack of who does it. Spans nest: begin and end in order. */
+/* A piece of work whose time is measured, on the C stack. Spans nest, and end in the reverse order
+ * in which they began. */
 typedef struct luc_span {
     struct luc_span *parent;
     double start, children; /* seconds */
@@ -22,9 +23,10 @@ typedef struct luc_span {
 } luc_span;
 
 void luc_span_begin(luc_span *span, bool backward);
-/* Adds it to the entry of op and the module whose forward runs. False after an error: no memory. */
+/* Ends the span and adds it to the entry of op and of the module whose forward runs. Returns false
+ * when memory is out. */
 bool luc_span_end(luc_span *span, const char *op, double bytes, double flops);
-/* Ends it without recording it. */
+/* Ends the span without recording it. */
 void luc_span_drop(luc_span *span);
 
 typedef struct luc_event {

@@ -21,9 +21,9 @@ LUCID_API lucid_generator lucid_get_rng_state(void);
 LUCID_API void lucid_set_rng_state(lucid_generator state);
 /* The four 32-bit numbers of block `block` of a seed: the definition of the sequence. */
 LUCID_API void lucid_philox(uint64_t seed, uint64_t block, uint32_t out[4]);
-/* A 64-bit number of a generator of the caller's own; moves it one block on. */
+/* A 64-bit number of the given generator, which it advances by one block. */
 LUCID_API uint64_t lucid_random_u64(lucid_generator *generator);
-/* A number in [0, n) of a generator of the caller's own, without bias. n >= 1. */
+/* A number in [0, n) of the given generator, without bias. n >= 1. */
 LUCID_API uint64_t lucid_random_below(lucid_generator *generator, uint64_t n);
 
 LUCID_END_DECLS

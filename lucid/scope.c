@@ -1,9 +1,10 @@
-/* scope.c: the thread's stack of tensors that die when their scope ends. */
+/* scope.c: the thread's stack of tensors that are released when their scope ends. */
 #include "lucid/scope.h"
 #include "lucid/dangling_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +13,7 @@ typedef struct scope_mark {
     size_t begin;    /* where the scope's tensors begin */
     uint64_t serial; /* tells the thread's scopes apart; the root scope has 0 */
     const char *file;
-    int line; /* 0: a scope of the library's own, and `file` is the public function, or NULL */
+    int line; /* 0: a scope inside the library, and `file` is the public function, or NULL */
 } scope_mark;
 
 typedef struct scope_stack {
@@ -28,9 +29,10 @@ static __thread scope_stack stack __attribute__((tls_model("initial-exec")));
 static pthread_key_t thread_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Releases the tensors from `begin` on, which end in this way. */
+/* Releases the tensors from `begin` on. `end` says how they ended. */
 static void pop_to(scope_stack *s, size_t begin, luc_end end)
 {
+    assert(begin <= s->count && s->count <= s->capacity);
     if (s->count == begin) return;
     const luc_end before = luc_ending(end);
     while (s->count > begin) lucid_release(s->tensors[--s->count]);
@@ -65,9 +67,10 @@ static void watch_thread_end(scope_stack *s)
     s->registered = true;
 }
 
-/* Makes room for one more element; false when memory is out. */
+/* Makes space for one more element. Returns false when memory is out. */
 static bool grow(void **items, size_t *capacity, size_t count, size_t size)
 {
+    assert(count <= *capacity);
     if (count < *capacity) return true;
     size_t n = *capacity ? 2 * *capacity : 64;
     void *p = luc_realloc(*items, n * size, "scope");
@@ -98,6 +101,7 @@ void lucid_scope_end(size_t depth)
     while (s->depth >= depth) {
         const size_t innermost = s->depth;
         const scope_mark m = s->marks[innermost - 1];
+        assert(innermost == 1 || s->marks[innermost - 2].begin <= m.begin);
         pop_to(s, m.begin, (luc_end){m.file, m.line, m.line ? LUC_END_SCOPE : LUC_END_FUNCTION});
         s->depth = innermost - 1;
     }
@@ -114,6 +118,7 @@ lucid_tensor *lucid_scope_return(lucid_tensor *tensor)
     if (!luc_is_there(tensor, "scope_return", "tensor")) return NULL;
     if (!tensor || s->depth == 0) return tensor;
     size_t mark = s->marks[s->depth - 1].begin;
+    assert(mark <= s->count);
     for (size_t i = s->count; i > mark; i--) {
         if (s->tensors[i - 1] != tensor) continue;
         /* Swap it to the scope's begin and let the scope begin after it. */
@@ -133,6 +138,7 @@ size_t lucid_scope_count(void)
 bool luc_scope_add(lucid_tensor *t)
 {
     scope_stack *s = &stack;
+    assert(t && t->storage);
     if (!s->registered) watch_thread_end(s);
     if (!grow((void **)&s->tensors, &s->capacity, s->count, sizeof *s->tensors)) {
         lucid_release(t);
@@ -151,14 +157,14 @@ enum {
     MUCH = 1 << 30 /* bytes */
 };
 
-/* What one scope took in since the first of some turns of a loop. */
+/* The tensors that one scope received since the first of some turns of a loop. */
 typedef struct scope_watch {
     uint64_t serial;
     size_t turns, count, bytes;
 } scope_watch;
 
 static __thread scope_watch watches[LUC_TURNS];
-static atomic_bool silent; /* it was said, or is not to be said */
+static atomic_bool silent; /* the warning was given, or is switched off */
 
 bool lucid_set_scope_warning(bool enabled)
 {

@@ -3,6 +3,7 @@
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 bool luc_mul_size(size_t a, size_t b, size_t *out)
@@ -35,7 +36,7 @@ int64_t luc_checked_numel(int ndim, const int64_t *dims)
     return empty ? 0 : n;
 }
 
-/* A shape that a caller made: its dims may be read up to ndim. */
+/* Whether ndim is in range, so that dims may be read. */
 static bool is_shape(const lucid_shape *s)
 {
     return s->ndim >= 0 && s->ndim <= LUCID_MAX_DIMS;
@@ -71,7 +72,7 @@ static char *format_dims(int ndim, const int64_t *dims, char *text, size_t size)
     if (size == 0) return text;
     size_t at = 0;
     text[0] = '\0';
-    if (ndim < 0 || ndim > LUCID_MAX_DIMS) { /* no sizes can be there to be read */
+    if (ndim < 0 || ndim > LUCID_MAX_DIMS) { /* no sizes may be read */
         snprintf(text, size, "[%d dimensions]", ndim);
         return text;
     }
@@ -128,8 +129,8 @@ bool lucid_shape_broadcast(const lucid_shape *a, const lucid_shape *b, lucid_sha
     return true;
 }
 
-/* The stride after a dimension. Where sizes overflow it wraps, instead of being undefined: nobody
- * gets to use it, because luc_check_shape and luc_tensor_new refuse such sizes. */
+/* The stride of the next dimension. If sizes overflow it wraps, instead of being undefined; it is
+ * not used then, because luc_check_shape and luc_tensor_new refuse such sizes. */
 static int64_t next_stride(int64_t stride, int64_t size)
 {
     return size > 1 ? (int64_t)((uint64_t)stride * (uint64_t)size) : stride;
@@ -152,6 +153,7 @@ static int channels_last_order(int ndim, int i)
 
 void luc_channels_last_strides(int ndim, const int64_t *dims, int64_t *strides)
 {
+    assert(ndim == 4 || ndim == 5);
     int64_t s = 1;
     for (int i = ndim - 1; i >= 0; i--) {
         int d = channels_last_order(ndim, i);
@@ -167,8 +169,8 @@ static bool is_empty(int ndim, const int64_t *dims)
     return false;
 }
 
-/* Dimensions of size 1 may have any stride: nobody steps along them; and where there is no element
- * all strides will do. */
+/* A dimension of size 1 may have any stride, because nobody steps along it. Without elements all
+ * strides are right. */
 bool luc_is_contiguous(int ndim, const int64_t *dims, const int64_t *strides)
 {
     int64_t s = 1;
@@ -195,6 +197,7 @@ bool luc_is_channels_last(int ndim, const int64_t *dims, const int64_t *strides)
 
 bool luc_is_dense(int ndim, const int64_t *dims, const int64_t *strides)
 {
+    assert(ndim >= 0 && ndim <= LUCID_MAX_DIMS);
     bool used[LUCID_MAX_DIMS] = {false};
     int64_t expect = 1;
     int left = 0;
@@ -248,6 +251,7 @@ bool luc_check_shape(const lucid_shape *shape, lucid_dtype dtype, const char *op
 
 int luc_wrap_dim(int64_t dim, int ndim, const char *op, const char *argument)
 {
+    assert(ndim <= LUCID_MAX_DIMS);
     int n = ndim > 0 ? ndim : 1;
     if (dim < -n || dim >= n) {
         luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a dimension in [%d,%d], got %lld", argument,

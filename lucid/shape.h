@@ -19,8 +19,8 @@ typedef struct lucid_shape {
 /* As a list of dimensions: all of them. */
 #define LUCID_ALL lucid_all_dims()
 
-/* A size for both directions of a picture: one number, or lucid_pair(height, width). Where it is
- * given by position, a list will do: nn_Conv2d(3, 16, (3, 5), .padding = lucid_pair(1, 2)). */
+/* A size for both directions of a picture: one number, or lucid_pair(height, width). By position it
+ * may also be a list: nn_Conv2d(3, 16, (3, 5), .padding = lucid_pair(1, 2)). */
 typedef int64_t lucid_extent;
 
 /* How the elements of a tensor lie in memory. Tensors are logically [N,C,H,W] either way. */
@@ -30,13 +30,13 @@ typedef enum lucid_memory_format {
     LUCID_CHANNELS_LAST /* 4-D: NHWC memory; 5-D: NDHWC memory */
 } lucid_memory_format;
 
-/* What an operation's result will be: dtype, sizes and strides (in elements). */
+/* The description of an operation's result: dtype, sizes and strides (in elements). */
 typedef struct lucid_meta {
     lucid_dtype dtype;
     int ndim;
     int64_t dims[LUCID_MAX_DIMS];
     int64_t strides[LUCID_MAX_DIMS];
-    int64_t offset; /* elements from the storage's begin; read for views only */
+    int64_t offset; /* elements from the storage's beginning; read for views only */
 } lucid_meta;
 
 /* Shapes are plain values: these functions are safe in any thread. NULL is an error (argument); a
@@ -48,8 +48,8 @@ LUCID_API int64_t lucid_shape_numel(const lucid_shape *shape);
 LUCID_API bool lucid_shape_equal(const lucid_shape *a, const lucid_shape *b);
 /* Writes "[8,64,32,32]" into text, always terminated, and returns text. */
 LUCID_API char *lucid_shape_format(const lucid_shape *shape, char *text, size_t size);
-/* The shape that two shapes broadcast to (NumPy's rule). False, without an error, where they do
- * not. out may be a or b. */
+/* The shape that two shapes broadcast to (NumPy's rule). Returns false, without an error, if they
+ * do not. out may be a or b. */
 LUCID_API bool lucid_shape_broadcast(const lucid_shape *a, const lucid_shape *b, lucid_shape *out);
 
 /* Two numbers as one extent: |h| and |w| below 2^30, else both count as -2^30, which is refused. */
@@ -67,8 +67,8 @@ LUCID_END_DECLS
 /* LUCID_SHAPE(8, 64, 32, 32) is a lucid_shape; LUCID_SHAPE() is a scalar's. At most LUCID_MAX_DIMS
  * numbers.
  *
- * LUCID_SHAPE_OF(argument) is one from what a caller wrote for a shape or for dimensions: a list in
- * parentheses, (8, 64); one whole number; or a lucid_shape. Other numbers and pointers do not
+ * LUCID_SHAPE_OF(argument) makes one from a caller's argument for a shape or for dimensions: a list
+ * in parentheses, (8, 64); one whole number; or a lucid_shape. Other numbers and pointers do not
  * compile. LUCID_EXTENT_OF(argument): a lucid_extent from a number, a list of one or two, or a
  * lucid_extent. */
 #define LUCID_SHAPE_OF(x)     LUCID_CAT(LUC_SHAPE_OF_, LUC_IS_PAREN(x))(x)

@@ -1,4 +1,4 @@
-/* stack_priv.h: an error instead of a crash where a thread's stack comes to its end. */
+/* stack_priv.h: an error instead of a crash when a thread's stack is used up. */
 #ifndef LUCID_STACK_PRIV_H
 #define LUCID_STACK_PRIV_H
 
@@ -15,11 +15,11 @@ enum { LUC_STACK_RESERVE = 72 << 10 };
 extern _Thread_local uintptr_t luc_stack_floor
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Where luc_stack_check is not sure: finds the floor, and raises. */
+/* Called if luc_stack_check is not sure: finds the floor, and raises the error. */
 bool luc_stack_check_slowly(uintptr_t here, const char *op) __attribute__((cold));
 
-/* About where the stack's end is now. __builtin_frame_address would cost a frame pointer, 15 ns a
- * call. */
+/* An address near the stack's current end. __builtin_frame_address would cost a frame pointer, 15
+ * ns a call. */
 static inline uintptr_t luc_stack_pointer(void)
 {
     uintptr_t here;

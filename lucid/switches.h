@@ -28,8 +28,8 @@ LUCID_API bool lucid_set_tf32(bool enabled);
 LUCID_API bool lucid_get_tf32(void);
 
 /* Only algorithms that give the same bits in every run. An operator that has no such form (its flag
- * LUCID_OP_NONDETERMINISTIC, op.h) is then refused: LUCID_ERR_STATE, naming it. All of lucid's own
- * have one. */
+ * LUCID_OP_NONDETERMINISTIC, op.h) is then refused: LUCID_ERR_STATE, naming it. All operators
+ * of lucid have one. */
 LUCID_API bool lucid_set_deterministic(bool enabled);
 LUCID_API bool lucid_get_deterministic(void);
 
@@ -41,8 +41,8 @@ LUCID_API bool lucid_get_deterministic(void);
  * LUCID_WINOGRAD=0 in the environment, read when the first convolution runs, turns the transform
  * off. */
 
-/* The first convolution of each shape measures the algorithms that there are, and later ones of the
- * shape take the fastest: worth it where sizes repeat. */
+/* The first convolution of each shape measures all algorithms that can compute it, and later ones
+ * of this shape take the fastest. This pays if sizes repeat. */
 LUCID_API bool lucid_set_benchmark(bool enabled);
 LUCID_API bool lucid_get_benchmark(void);
 

@@ -5,6 +5,7 @@
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 luc_tensor_hooks luc_tensor_autograd;
@@ -33,7 +34,7 @@ static inline luc_storage *storage_without_data(const lucid_backend *b, lucid_de
     memset(s, 0, sizeof *s);
     atomic_init(&s->refs, 1);
     s->device = device;
-    s->size = size ? size : 1; /* so that there is an address, and free gets what alloc got */
+    s->size = size ? size : 1; /* so that data has an address; free gets the same size */
     luc_live_add(LUC_LIVE_STORAGES, 1);
     return s;
 }
@@ -49,13 +50,19 @@ luc_storage *luc_storage_new(lucid_device device, size_t size, const char *op)
 
 luc_storage *luc_storage_retain(luc_storage *s)
 {
-    if (s) atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    if (!s) return NULL;
+    const int refs = atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    assert(refs > 0);
+    (void)refs;
     return s;
 }
 
 void luc_storage_release(luc_storage *s)
 {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!s) return;
+    const int refs = atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
+    assert(refs > 0);
+    if (refs != 1) return;
     if (s->foreign) {
         if (s->free) s->free(s->user, s->data);
     } else if (s->data) {
@@ -70,6 +77,8 @@ void luc_storage_release(luc_storage *s)
 
 void luc_tensor_set_meta(lucid_tensor *t, const lucid_meta *meta)
 {
+    assert(meta->ndim >= 0 && meta->ndim <= LUCID_MAX_DIMS);
+    assert(lucid_dtype_size(meta->dtype) > 0);
     t->view.dtype = meta->dtype;
     t->view.ndim = meta->ndim;
     t->numel = 1;
@@ -95,7 +104,7 @@ void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta)
     meta->offset = t->offset;
 }
 
-/* Takes over the caller's reference to the storage, also when it fails. */
+/* Takes ownership of the caller's reference to the storage, even if it fails. */
 static lucid_tensor *tensor_on(luc_storage *s, const lucid_meta *meta, const char *op)
 {
     lucid_tensor *t = luc_pool_alloc(sizeof *t, op);
@@ -151,6 +160,7 @@ lucid_tensor *luc_tensor_without_data(const lucid_meta *meta, lucid_device devic
 bool luc_tensor_allocate(lucid_tensor *t, const char *op)
 {
     luc_storage *s = t->storage;
+    assert(t->offset == 0); /* luc_tensor_without_data makes no other */
     if (!s->data && !storage_allocate(s, lucid_backend_get(s->device.type), op)) return false;
     t->view.data = s->data;
     return true;
@@ -180,6 +190,7 @@ void luc_tensor_swap_data(lucid_tensor *t, lucid_tensor *from)
     lucid_meta a, b;
     luc_tensor_get_meta(t, &a);
     luc_tensor_get_meta(from, &b);
+    assert(t->storage && from->storage);
     luc_storage *s = t->storage;
     t->storage = from->storage;
     from->storage = s;
@@ -199,14 +210,14 @@ lucid_tensor *lucid_retain(lucid_tensor *t)
     return t;
 }
 
-/* The count before was not positive. */
+/* Handles a release whose count was not positive before. */
 static void release_other(lucid_tensor *t, int refs)
 {
     if (luc_waits(refs - 1)) {
         if (refs - 1 == LUC_WAITS) luc_tensor_autograd.forget(t);
         return;
     }
-    /* A release too many: of a tensor that was not retained, most likely. */
+    /* The tensor was released too often, most likely because it was not retained. */
     atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
     luc_raise_ended(t, "release", "tensor");
 }

@@ -33,7 +33,7 @@ typedef struct lucid_tensor_options {
 LUCID_DEFAULTS(lucid_tensor, .dtype = LUCID_F32, .device = {LUCID_CPU, 0},
                .memory_format = LUCID_CONTIGUOUS, .requires_grad = false);
 
-/* The same where integers are made: int64 by default. */
+/* The options of functions that make integers: int64 by default. */
 typedef struct lucid_index_options {
     LUCID_OPTIONS_SIZE(lucid_index_options);
     lucid_dtype dtype LUCID_DEFAULT(LUCID_I64);
@@ -71,9 +71,9 @@ LUCID_API lucid_tensor *lucid_from_typed_data(lucid_shape shape, const void *dat
 /* Converts count doubles, row-major, to options->dtype. count must be the shape's product. */
 LUCID_API lucid_tensor *lucid_from_doubles_opt(lucid_shape shape, const double *values,
                                                size_t count, const lucid_tensor_options *options);
-/* Uses memory of the caller's own, row-major on the CPU, without copying; data must be aligned to
- * the element's size. `free` (may be NULL) is called once, with user and data, when the last view
- * of it is gone. After an error the memory is still the caller's: free is not called. */
+/* Makes a tensor on the caller's memory, row-major on the CPU, without copying; data must be
+ * aligned to the element's size. `free` (may be NULL) is called once, with user and data, when the
+ * last view of it is gone. After an error the memory is still the caller's: free is not called. */
 LUCID_API lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, void *data,
                                         void (*free)(void *user, void *data), void *user);
 /* A 0-d float64 tensor on the CPU that takes the dtype of the tensor it is combined with, as a
@@ -189,7 +189,7 @@ static inline lucid_dtype luc_dtype_of(const bool *)
 
 /* Takes a reference: the tensor outlives its scope until lucid_release. Returns it. */
 LUCID_API lucid_tensor *lucid_retain(lucid_tensor *tensor);
-/* Gives a reference of lucid_retain back. NULL does nothing. */
+/* Releases a reference that lucid_retain took. NULL does nothing. */
 LUCID_API void lucid_release(lucid_tensor *tensor);
 
 /* ---- properties ------------------------------------------------------------------------------ */
@@ -227,7 +227,7 @@ LUCID_API double lucid_item(const lucid_tensor *tensor);
 /* The element at an index list, e.g. lucid_at(x, LUCID_SHAPE(0, 3)); negative indices count from
  * the end. */
 LUCID_API double lucid_at(const lucid_tensor *tensor, lucid_shape index);
-/* Writes all elements, row-major, in the tensor's dtype, to memory of the caller's. `bytes` must be
+/* Writes all elements, row-major, in the tensor's dtype, to the caller's memory. `bytes` must be
  * numel * element size. */
 LUCID_API bool lucid_copy_to(const lucid_tensor *tensor, void *data, size_t bytes);
 /* The same, converted to double; count must be numel. */
@@ -244,11 +244,12 @@ LUCID_API bool lucid_allclose(const lucid_tensor *a, const lucid_tensor *b, doub
 /* Prints like PyTorch, `tensor([[1., 2.], [3., 4.]])`, and a newline. */
 LUCID_API void lucid_print(const lucid_tensor *tensor);
 LUCID_API void lucid_fprint(FILE *file, const lucid_tensor *tensor);
-/* The same text, without the newline, in memory of the caller's to free(). NULL on an error. */
+/* Returns the same text, without the newline. The caller releases it with free(). NULL on an
+ * error. */
 LUCID_API char *lucid_to_string(const lucid_tensor *tensor);
-/* How many digits after the point (0 to 60; default 4), how many elements before a tensor is
- * summarised (1000), how many items at each edge then (3), characters a line (80). For all
- * threads. */
+/* Sets, for all threads, the number of digits after the point (0 to 60; default 4), the number of
+ * elements from which on a tensor is summarised (1000), the number of items at each edge then (3),
+ * and the characters of a line (80). */
 LUCID_API void lucid_set_print_options(int precision, int64_t threshold, int64_t edge_items,
                                        int line_width);
 

@@ -16,7 +16,7 @@ typedef struct luc_storage {
     void *data;
     size_t size;                          /* bytes */
     atomic_uint_fast64_t version;         /* in-place changes */
-    void (*free)(void *user, void *data); /* memory of the caller's own: how to free it */
+    void (*free)(void *user, void *data); /* foreign memory: how to free it */
     void *user;
     bool foreign;     /* data is not the backend's */
     lucid_kept *kept; /* owned; under LUC_SPIN_STORAGE: what kernels keep of it, see keep.h */
@@ -29,7 +29,7 @@ typedef struct luc_tensor_extra luc_tensor_extra; /* autograd/tensor_extra: hook
 typedef enum luc_end_how {
     LUC_END_RELEASED, /* its last reference was given back */
     LUC_END_SCOPE,    /* with the scope that began at file:line */
-    LUC_END_FUNCTION, /* with a scope of the library's own; file: the public function, or NULL */
+    LUC_END_FUNCTION, /* with a scope inside the library; file: the public function, or NULL */
     LUC_END_ROOT,     /* with the thread's root scope */
     LUC_END_BATCH     /* a loader's batch */
 } luc_end_how;
@@ -59,7 +59,7 @@ struct lucid_tensor {
     luc_end end;                   /* valid only in quarantine */
 };
 
-/* What autograd adds to the end of a tensor's life, and of a thread's; set by autograd at load. */
+/* Autograd's part in the end of a tensor and of a thread; autograd sets these functions at load. */
 typedef struct luc_tensor_hooks {
     void (*release)(lucid_tensor *t); /* frees grad_fn, grad and extra */
     void (*end_thread)(void);         /* frees what it keeps for this thread */
@@ -71,30 +71,31 @@ typedef struct luc_tensor_hooks {
     bool (*before_write)(const luc_storage *s);
     /* Computes all that waits in this thread. False after an error. */
     bool (*compute_all)(void);
-    /* Until the outermost lucid_forward ends, no result waits: the program has a pointer to memory
-     * that it may write without a word. False after an error. */
+    /* Lets no result wait until the outermost lucid_forward ends, because the program has a pointer
+     * through which it may write unnoticed. Returns false after an error. */
     bool (*stop_waiting)(void);
 } luc_tensor_hooks;
 extern luc_tensor_hooks luc_tensor_autograd;
 
-/* Read on the way of every operation. */
+/* Every operation reads these. */
 #define LUC_STATIC_TLS __attribute__((tls_model("initial-exec")))
-/* How many results of this thread wait to be computed; some of them may be done or gone. */
+/* The number of results of this thread that wait to be computed; some of them may be computed or
+ * freed already. */
 extern _Thread_local unsigned luc_waiting LUC_STATIC_TLS;
 /* True inside lucid_forward while results may wait. */
 extern _Thread_local bool luc_fusing LUC_STATIC_TLS;
 
-/* Whoever writes into a storage calls this first. False after an error. */
+/* Must be called before writing into a storage. Returns false after an error. */
 static inline bool luc_before_write(const luc_storage *s)
 {
     return __builtin_expect(luc_waiting == 0, true) || luc_tensor_autograd.before_write(s);
 }
-/* The same where all memory may change. */
+/* The same if all memory may change. */
 static inline bool luc_before_any_write(void)
 {
     return luc_waiting == 0 || luc_tensor_autograd.compute_all();
 }
-/* Whoever hands the program a pointer through which it may write calls this first. */
+/* Must be called before the program gets a pointer through which it may write. */
 static inline bool luc_before_pointer(void)
 {
     return __builtin_expect(!luc_fusing, true) || luc_tensor_autograd.stop_waiting();
@@ -115,23 +116,24 @@ struct lucid_keep {
     uint64_t version;
     const void *input;
 };
-/* Sets where a kernel may keep something of t; false: nowhere. */
+/* Finds the place where a kernel may keep something of t. Returns false if it may not. */
 bool luc_keep_begin(lucid_keep *keep, const lucid_tensor *t);
-/* Frees what is kept, once nobody reads it. */
+/* Releases what is kept; it is freed when no kernel reads it any more. */
 void luc_keep_drop(luc_storage *s);
 
 /* -- tensors: all give the new tensor to the current scope -- */
-/* A tensor on fresh memory. Strides as in meta; they must be dense and non-overlapping. */
+/* Makes a tensor on new memory, with the strides of meta, which must be dense and not overlap. */
 lucid_tensor *luc_tensor_new(const lucid_meta *meta, lucid_device device, const char *op);
-/* The same without memory, as one that waits to be computed; luc_tensor_allocate gives it some. */
+/* Makes a tensor without memory, which waits to be computed; luc_tensor_allocate gives it
+ * memory. */
 lucid_tensor *luc_tensor_without_data(const lucid_meta *meta, lucid_device device, const char *op);
 bool luc_tensor_allocate(lucid_tensor *t, const char *op);
-/* A tensor on a storage that exists (retained): offset as in meta. */
+/* Makes a tensor on an existing storage, which is retained, at the offset of meta. */
 lucid_tensor *luc_tensor_on(luc_storage *s, const lucid_meta *meta, const char *op);
 /* Sets sizes, strides, offset, data and numel of a tensor from meta and its storage. */
 void luc_tensor_set_meta(lucid_tensor *t, const lucid_meta *meta);
-/* Points t at another storage (and meta): for lucid_to of parameters, which keeps their
- * identity. */
+/* Exchanges the storage and meta of two tensors, so that lucid_to can move parameters and keep
+ * their identity. */
 void luc_tensor_swap_data(lucid_tensor *t, lucid_tensor *from);
 void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta);
 
@@ -139,7 +141,8 @@ void luc_tensor_get_meta(const lucid_tensor *t, lucid_meta *meta);
  * memory is out. */
 bool luc_scope_add(lucid_tensor *t);
 void luc_scope_end_all(void);
-/* A round of a loop of the program's, most likely: looks whether it lacks a scope (scope.h). */
+/* Is called once in what is probably a turn of a loop in the program, and checks whether the loop
+ * lacks a scope (scope.h). */
 typedef enum luc_turn { LUC_TURN_FORWARD, LUC_TURN_BACKWARD, LUC_TURN_NEXT, LUC_TURNS } luc_turn;
 void luc_scope_turn(luc_turn turn);
 
@@ -156,10 +159,10 @@ bool luc_dims_equal(int na, const int64_t *a, int nb, const int64_t *b);
 bool luc_is_contiguous(int ndim, const int64_t *dims, const int64_t *strides);
 bool luc_is_channels_last(int ndim, const int64_t *dims, const int64_t *strides);
 bool luc_is_dense(int ndim, const int64_t *dims, const int64_t *strides); /* no gaps, no overlap */
-/* dim in [-ndim, ndim) to [0, ndim); raises and returns -1 otherwise. ndim 0 counts as 1. */
+/* Maps dim from [-ndim, ndim) to [0, ndim). Raises and returns -1 otherwise. ndim 0 counts as 1. */
 int luc_wrap_dim(int64_t dim, int ndim, const char *op, const char *argument);
-/* "[8,64,32,32]" of a tensor, for messages: a struct, so that it lives as long as the
- * expression. */
+/* A tensor's sizes as text for messages, "[8,64,32,32]". It is a struct, so that it lives as long
+ * as the expression. */
 typedef struct luc_text {
     char s[192]; /* eight numbers of twenty digits fit */
 } luc_text;

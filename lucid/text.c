@@ -4,6 +4,7 @@
 #include "lucid/format_priv.h"
 #include "lucid/memory_priv.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 static bool reserve(luc_string *t, size_t more)
 {
     if (t->failed) return false;
+    assert(t->length < t->capacity || t->capacity == 0);
     size_t need = t->length + more + 1;
     if (need <= t->capacity) return true;
     size_t capacity = t->capacity ? t->capacity : 64;
@@ -59,6 +61,7 @@ bool luc_string_printf(luc_string *t, const char *fmt, ...)
 void luc_string_cut(luc_string *t, size_t length)
 {
     if (length >= t->length) return;
+    assert(t->length < t->capacity);
     t->length = length;
     t->s[length] = '\0';
 }

@@ -8,12 +8,12 @@
 typedef struct luc_string {
     char *s;
     size_t length, capacity;
-    bool failed; /* memory was out (raised): what was added since is missing */
+    bool failed; /* memory was out, and an error was raised: later text is missing */
 } luc_string;
 
 bool luc_string_add(luc_string *t, const char *text, size_t length);
 bool luc_string_printf(luc_string *t, const char *fmt, ...) LUCID_PRINTF(2, 3);
-/* Back to a length. */
+/* Cuts the text to a length. */
 void luc_string_cut(luc_string *t, size_t length);
 void luc_string_free(luc_string *t);
 

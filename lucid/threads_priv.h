@@ -17,7 +17,7 @@
 void luc_signals_block(sigset_t *before);
 
 /* Starts a thread that leaves the program's signals alone: it blocks every one that is sent to the
- * process (Ctrl-C, SIGTERM, SIGALRM ...), which go to a thread of the program's own. Not blocked
+ * process (Ctrl-C, SIGTERM, SIGALRM ...), which go to one of the program's threads. Not blocked
  * are the faults that a thread can only cause itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
  * SIGSYS), so that a program's crash handler still hears of them. `name`, at most 15 characters, is
  * what debuggers and `top -H` show. Returns 0 or an errno. */

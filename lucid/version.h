@@ -17,7 +17,8 @@ LUCID_BEGIN_DECLS
     LUCID_MAKE_VERSION(LUCID_VERSION_MAJOR, LUCID_VERSION_MINOR, LUCID_VERSION_PATCH)
 
 /* The version of the library that runs, "0.1.0"; LUCID_VERSION_STRING is that of the headers that
- * the program was compiled with. And as one number, as LUCID_VERSION is. */
+ * the program was compiled with. The second function returns it as one number, like
+ * LUCID_VERSION. */
 LUCID_API const char *lucid_version_string(void);
 LUCID_API int lucid_version_number(void);
 

@@ -12,6 +12,7 @@
 #include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ static void *copy_of(const pairs *p, const void *from)
 
 static bool add_pair(pairs *p, void *from, void *to)
 {
+    assert(p->n <= p->capacity);
     if (p->n == p->capacity) {
         size_t n = p->capacity ? 2 * p->capacity : 16;
         pair *list = luc_realloc(p->list, n * sizeof *list, "module_copy");

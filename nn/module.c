@@ -1,6 +1,7 @@
 /* module.c: the life of modules, classes and checked casts. */
 #include "nn/module_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 const lucid_module_class lucid_module_class_base = {
@@ -121,6 +122,7 @@ static void entry_clear(luc_entry *e)
 
 static void destroy_one(lucid_module *m)
 {
+    assert(m->state->users == 0 && m->state->parents == 0);
     for (const lucid_module_class *c = m->cls; c; c = c->super)
         if (c->finalize) c->finalize(m);
     struct luc_module_state *s = m->state;
@@ -178,12 +180,14 @@ void luc_module_adopt(lucid_module *m)
 {
     m->state->parents++;
     if (!m->state->floating) return;
+    assert(m->state->users > 0);
     m->state->floating = false;
     m->state->users--;
 }
 
 void luc_module_disown(lucid_module *m)
 {
+    assert(m->state->parents > 0);
     m->state->parents--;
     destroy_if_unused(m);
 }
@@ -191,6 +195,7 @@ void luc_module_disown(lucid_module *m)
 void luc_module_free_unclaimed(lucid_module *m)
 {
     if (!m || !m->state->floating) return;
+    assert(m->state->users > 0 && m->state->parents == 0);
     m->state->floating = false;
     m->state->users--;
     destroy_if_unused(m);

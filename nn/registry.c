@@ -6,6 +6,7 @@
 #include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 lucid_tensor *luc_entry_tensor(const luc_entry *e)
@@ -49,6 +50,7 @@ static bool check_value(const void *value)
 static luc_entry *add_entry(lucid_module *self, const char *name, luc_entry_kind kind)
 {
     struct luc_module_state *s = self->state;
+    assert(s->n_entries <= s->entries_capacity && !luc_entry_find(self, name));
     if (s->n_entries == s->entries_capacity) {
         size_t n = s->entries_capacity ? 2 * s->entries_capacity : 4;
         luc_entry *e = luc_realloc(s->entries, n * sizeof *e, "register");
@@ -122,6 +124,7 @@ static bool contains(lucid_module *m, const lucid_module *what)
             m = s->above;
             continue;
         }
+        assert(s->at < s->n_entries);
         const luc_entry *e = &s->entries[s->at++];
         lucid_module *child = e->kind == LUC_CHILD ? luc_entry_module(e) : NULL;
         if (!child) continue;

@@ -9,6 +9,7 @@
 #include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const char live_name[] = "state dict"; /* in a report of what was never freed */
@@ -26,6 +27,7 @@ static uint64_t hash_of(const char *name)
 static size_t *slot_of(const luc_state_table *table, const char *name, uint64_t hash)
 {
     size_t mask = 2 * table->capacity - 1, at = (size_t)hash & mask;
+    assert((table->capacity & (table->capacity - 1)) == 0 && table->count <= table->capacity);
     for (; table->slots[at]; at = (at + 1) & mask) {
         const luc_state_item *item = &table->items[table->slots[at] - 1];
         if (item->hash == hash && strcmp(item->name, name) == 0) break;
@@ -74,6 +76,7 @@ static luc_state_item *find_or_add(luc_state_table *table, const char *name)
     if (table->count == table->capacity && !grow(table)) return NULL;
     char *copy = luc_strdup(name, "state_dict");
     if (!copy) return NULL;
+    assert(table->count < table->capacity);
     item = &table->items[table->count];
     *item = (luc_state_item){.name = copy, .hash = hash_of(name)};
     *slot_of(table, name, item->hash) = ++table->count;
@@ -89,6 +92,7 @@ static void item_clear(luc_state_item *item)
 
 static void table_remove(luc_state_table *table, luc_state_item *item)
 {
+    assert(item >= table->items && item < table->items + table->count);
     item_clear(item);
     size_t after = (size_t)(table->items + table->count - (item + 1));
     memmove(item, item + 1, after * sizeof *item);

@@ -5,6 +5,7 @@
 #include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 
 static size_t slot_of(const luc_set *set, const void *p)
 {
+    /* A power of two, and a free slot, without which the search would not end. */
+    assert((set->capacity & (set->capacity - 1)) == 0 && set->count < set->capacity);
     size_t i = (size_t)(((uintptr_t)p >> 4) * 0x9E3779B97F4A7C15u) & (set->capacity - 1);
     while (set->slots[i] && set->slots[i] != p) i = (i + 1) & (set->capacity - 1);
     return i;
@@ -87,7 +90,9 @@ static bool enter(walk *w, lucid_module *m)
 /* Moves from the innermost module to its next child, or back to its parent. */
 static bool go_on(walk *w)
 {
+    assert(w->depth > 0 && w->depth <= w->capacity);
     step *here = &w->way[w->depth - 1];
+    assert(here->length <= w->path.length);
     luc_string_cut(&w->path, here->length);
     if (here->next == here->module->state->n_entries) {
         w->depth--;

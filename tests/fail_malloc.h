@@ -1,6 +1,6 @@
 /* fail_malloc.h: makes the nth allocation of this thread fail, whoever asks: lucid, libpng, zlib,
- * the C library. Include it in one file of a test program: it defines malloc and its kin for the
- * whole program, libraries included, over those of glibc.
+ * the C library. Include it in one file of a test program: it defines malloc, calloc, realloc and
+ * others for the whole program, libraries included, over those of glibc.
  *
  *     fail_malloc_begin(n);
  *     ... what is tested ...

@@ -2,7 +2,7 @@
  *
  * Compiled as it is, a test runs on the CPU. Compiled with LUC_TEST_ON_CUDA (tests/cuda/meson.build
  * does so), what makes tensors and layers makes them on the CUDA device, where no other device is
- * asked for: include this behind lucid's headers and before all that makes any. Random numbers are
+ * asked for: include this after lucid's headers and before all that makes any. Random numbers are
  * the same on every device, so what is checked is the same too.
  *
  *     TEST_SUITE_ON_DEVICE(name);      once a program and suite

@@ -10,8 +10,8 @@
 #include "lucid/error.h"
 #include "lucid/tensor.h"
 
-/* The expression raises an error of that code, and the message holds the text. Leaves no error
- * behind, and the mode that returns errors. */
+/* The expression raises an error of that code, and the message holds the text. Afterwards no error
+ * is pending, and errors return. */
 #define EXPECT_ERROR(expression, code, text)                                                  \
     do {                                                                                      \
         lucid_set_error_mode(LUCID_ERRORS_RETURN);                                            \

@@ -312,7 +312,7 @@ __device__ inline void norm_add_each(double &s1, double &s2, const S (&x)[N], do
     }
 }
 
-/* The same by way of the values' own mean m. With e = sum(x - m) and v = sum((x - m)^2), which are
+/* The same through the values' own mean m. With e = sum(x - m) and v = sum((x - m)^2), which are
  * both small, sum(d) = N (m - shift) + e and sum(d*d) = v + (m - shift) (N (m - shift) + 2 e). If v
  * exceeds what float can square, or something is not finite, each value is added by itself. */
 template <int N>

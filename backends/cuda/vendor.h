@@ -82,8 +82,8 @@ inline outcome blas_multiply(const call &, const product &, void *, size_t)
 #endif
 
 /* NULL if cuDNN can compute the convolution; *bytes is then the workspace that it needs. Otherwise
- * the reason why it cannot. What follows the convolution is computed too, by cuDNN or by one kernel
- * of lucid's. */
+ * the reason why it cannot. What follows the convolution is computed too, by cuDNN or by one of
+ * lucid's kernels. */
 const char *dnn_refuses(const convolution &v, size_t *bytes);
 outcome dnn_convolve(const call &c, const convolution &v, const convolution_data &d,
                      void *workspace, size_t bytes);

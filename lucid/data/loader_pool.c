@@ -5,6 +5,7 @@
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,6 +62,7 @@ static void *worker(void *argument)
             pthread_cond_wait(&pool->work, &pool->mutex);
             continue;
         }
+        assert(i >= 0 && i < pool->capacity);
         pool->next = (i + 1) % pool->capacity;
         pool->states[i] = LUC_JOB_RUNNING;
         pthread_mutex_unlock(&pool->mutex);
@@ -70,6 +72,7 @@ static void *worker(void *argument)
         if (!luc_job_run(pool->epoch, job, &pool->cancel)) keep_error(job);
         luc_fp_mode_set(own);
         pthread_mutex_lock(&pool->mutex);
+        assert(pool->states[i] == LUC_JOB_RUNNING);
         pool->states[i] = LUC_JOB_DONE;
         pthread_cond_broadcast(&pool->done);
     }
@@ -94,6 +97,7 @@ static bool start_threads(luc_pool *pool, int workers)
 bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int capacity,
                     int workers, int first)
 {
+    assert(capacity > 0 && workers > 0 && first >= 0 && first < capacity);
     *pool = (luc_pool){.epoch = epoch,
                        .jobs = jobs,
                        .capacity = capacity,
@@ -117,6 +121,7 @@ bool luc_pool_start(luc_pool *pool, const luc_epoch *epoch, luc_job *jobs, int c
 void luc_pool_give(luc_pool *pool, int i)
 {
     pthread_mutex_lock(&pool->mutex);
+    assert(i >= 0 && i < pool->capacity && pool->states[i] == LUC_JOB_EMPTY);
     pool->jobs[i].fp_mode = luc_fp_mode_get();
     pool->states[i] = LUC_JOB_WAITING;
     pthread_cond_signal(&pool->work);
@@ -126,6 +131,7 @@ void luc_pool_give(luc_pool *pool, int i)
 void luc_pool_take(luc_pool *pool, int i)
 {
     pthread_mutex_lock(&pool->mutex);
+    assert(pool->states[i] != LUC_JOB_EMPTY); /* otherwise the wait would not end */
     while (pool->states[i] != LUC_JOB_DONE) pthread_cond_wait(&pool->done, &pool->mutex);
     pool->states[i] = LUC_JOB_EMPTY;
     pthread_mutex_unlock(&pool->mutex);

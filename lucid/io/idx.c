@@ -70,7 +70,7 @@ static const idx_type *read_type_and_shape(luc_input *in, lucid_shape *shape)
     return type;
 }
 
-/* count elements of the file's form to the tensor's. */
+/* Converts count elements from the file's form to the tensor's. */
 static void decode(const idx_type *type, const unsigned char *from, size_t count, void *to)
 {
     for (size_t i = 0; i < count; i++) {
@@ -129,7 +129,7 @@ static lucid_tensor *read_tensor(luc_input *in)
 lucid_tensor *luc_idx_read(const char *path, const char *op, luc_sha256 *sum)
 {
     luc_input in;
-    size_t scope = lucid_scope_begin(); /* a tensor that fails half-way dies here */
+    size_t scope = lucid_scope_begin(); /* a tensor that was not read completely ends here */
     lucid_tensor *t = NULL;
     if (scope && luc_input_open(&in, path, op, sum)) t = read_tensor(&in);
     if (scope) luc_input_close(&in);

@@ -11,7 +11,7 @@
 
 enum { BUFFER_SIZE = 1 << 16, PIECE = 1 << 20 };
 
-/* zlib's own memory goes through lucid's allocator, as all memory does. */
+/* zlib's memory is taken from lucid's allocator, as all memory is. */
 static void *z_alloc(void *user, unsigned count, unsigned size)
 {
     return luc_calloc(count, size, user);
@@ -51,7 +51,7 @@ bool luc_input_open(luc_input *in, const char *path, const char *op, luc_sha256 
                      "%s: zlib cannot be started: %s", path, zError(result));
 }
 
-/* -1, with an error raised, when the system says no. */
+/* Returns -1, with an error raised, if the system refuses. */
 static ssize_t read_some(luc_input *in, void *data, size_t size)
 {
     for (;;) {
@@ -75,7 +75,7 @@ static ssize_t read_plain(luc_input *in, unsigned char *data, size_t size)
     return (ssize_t)done;
 }
 
-/* False. */
+/* Raises an error for the file. Returns false. */
 static bool inflate_failed(luc_input *in, int result)
 {
     if (result == Z_MEM_ERROR)
@@ -84,7 +84,7 @@ static bool inflate_failed(luc_input *in, int result)
     return luc_raise(LUCID_ERR_FORMAT, in->op, "%s: the gzip data is damaged: %s", in->path, why);
 }
 
-/* Puts compressed bytes into the buffer when it is empty. False after an error. */
+/* Fills the buffer with compressed bytes if it is empty. Returns false after an error. */
 static bool refill(luc_input *in)
 {
     if (in->z.avail_in) return true;
@@ -146,7 +146,7 @@ bool luc_input_read(luc_input *in, void *data, size_t size, size_t *got)
     unsigned char *p = data;
     *got = 0;
     while (*got < size) {
-        /* In pieces, so that the checksum finds them in the cache. */
+        /* The content is read in pieces, so that the checksum finds them in the cache. */
         size_t piece = size - *got < PIECE ? size - *got : PIECE;
         ssize_t done = in->gz ? read_gz(in, p + *got, piece) : read_plain(in, p + *got, piece);
         if (done < 0) return false;
@@ -159,7 +159,7 @@ bool luc_input_read(luc_input *in, void *data, size_t size, size_t *got)
 
 uint64_t luc_input_bound(const luc_input *in)
 {
-    /* Deflate makes at most 1032 bytes of one. */
+    /* Deflate expands one byte to 1032 at most. */
     return (uint64_t)in->file_size * (in->gz ? 1032 : 1);
 }
 

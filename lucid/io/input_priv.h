@@ -24,8 +24,8 @@ bool luc_input_open(luc_input *in, const char *path, const char *op, luc_sha256 
 /* Reads size bytes of content, fewer at the end only. False, with an error raised, when the file
  * cannot be read or its compressed form is damaged. */
 bool luc_input_read(luc_input *in, void *data, size_t size, size_t *got);
-/* No more bytes of content than this can come: what a header promises can be checked before memory
- * is taken for it. */
+/* The most bytes of content that can follow, so that what a header promises can be checked before
+ * memory is allocated for it. */
 uint64_t luc_input_bound(const luc_input *in);
 void luc_input_close(luc_input *in);
 

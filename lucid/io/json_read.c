@@ -3,6 +3,7 @@
 
 #include "lucid/format_priv.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@ static bool fail(luc_json *j, const char *what)
 {
     if (!j->error) {
         j->error = j->at == j->end ? "the text ends early" : what;
+        assert(j->text <= j->at && j->at <= j->end);
         j->error_at = (size_t)(j->at - j->text);
     }
     j->at = j->end;
@@ -23,6 +25,7 @@ luc_json luc_json_begin(const char *text, size_t size)
 
 static void skip_space(luc_json *j)
 {
+    assert(j->text <= j->at && j->at <= j->end);
     while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
         j->at++;
 }
@@ -92,7 +95,7 @@ size_t luc_utf8_size(const char *s, const char *end)
     return n;
 }
 
-/* Appends a character to *out where there is one. */
+/* Appends a character to *out, unless that is NULL. */
 static void encode(uint32_t c, char **out)
 {
     char *p = *out;
@@ -115,7 +118,7 @@ static void encode(uint32_t c, char **out)
     *out = p;
 }
 
-/* Four hexadecimal digits, at j->at. */
+/* Reads four hexadecimal digits. */
 static bool hex4(luc_json *j, uint32_t *value)
 {
     *value = 0;
@@ -132,7 +135,7 @@ static bool hex4(luc_json *j, uint32_t *value)
     return true;
 }
 
-/* What follows \u: one or two halves of UTF-16. */
+/* Reads what follows \u: one or two halves of UTF-16. */
 static bool unicode_escape(luc_json *j, char **out)
 {
     uint32_t c, low;
@@ -150,7 +153,7 @@ static bool unicode_escape(luc_json *j, char **out)
     return true;
 }
 
-/* What follows a backslash. */
+/* Reads what follows a backslash. */
 static bool escape(luc_json *j, char **out)
 {
     static const char codes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
@@ -204,7 +207,7 @@ static bool digits(luc_json *j)
     return true;
 }
 
-/* Takes a number's characters; *whole: without fraction and exponent. */
+/* Reads a number's characters. *whole becomes true if it has no fraction and no exponent. */
 static bool take_number(luc_json *j, bool *whole)
 {
     skip_space(j);
@@ -244,7 +247,7 @@ bool luc_json_integer(luc_json *j, int64_t *value)
             __builtin_sub_overflow(*value, (int64_t)digit, value))
             return fail(j, "a number does not fit 64 bits");
     }
-    /* It was summed below zero, where there is one number more. */
+    /* It was summed as a negative number, because there is one more of those. */
     if (!negative && *value == INT64_MIN) return fail(j, "a number does not fit 64 bits");
     if (!negative) *value = -*value;
     j->at = after;
@@ -285,7 +288,7 @@ bool luc_json_bool(luc_json *j, bool *value)
     return take_word(j, *value ? "true" : "false");
 }
 
-/* A value that has no members; brackets are luc_json_skip's own. */
+/* Skips a value that has no members; luc_json_skip itself handles brackets. */
 static bool skip_scalar(luc_json *j, char kind)
 {
     bool whole;

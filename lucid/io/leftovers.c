@@ -1,4 +1,4 @@
-/* leftovers.c: temporary files: their names, and what becomes of those of killed processes. */
+/* leftovers.c: temporary files: their names, and removing those of killed processes. */
 #include "lucid/io/leftovers_priv.h"
 #include "lucid/platform_priv.h"
 
@@ -18,7 +18,8 @@
 
 /* ---- names: .lucid-MACHINE-PROCESS-NUMBER.tmp, all hexadecimal ------------------------------- */
 
-/* Short, whatever the file's own name is: that may already have the 255 bytes that a name can. */
+/* The name is short and does not contain the file's own name, which may have all of the 255 bytes
+ * that a name can have. */
 #define NAME_BEGIN ".lucid-"
 #define NAME_END   ".tmp"
 
@@ -38,7 +39,8 @@ static uint64_t machine_mark(void)
     return mark;
 }
 
-/* Takes 1 to `most` lower-case hexadecimal digits; NULL where there are none, or more. */
+/* Reads 1 to `most` lower-case hexadecimal digits and returns the end; NULL for another number of
+ * digits. */
 static const char *hex_digits(const char *at, size_t most)
 {
     size_t n = strspn(at, "0123456789abcdef");
@@ -61,13 +63,13 @@ bool luc_leftover_is_ours(const char *name, bool local)
 
 /* ---- making one ------------------------------------------------------------------------------ */
 
-/* A process that removes leftovers may hold a file between its making and its lock: then this one
- * is gone, or soon will be. */
+/* A process that removes leftovers may lock a file before its maker does. Then this file is removed
+ * now or soon. */
 static bool lock_new(int fd)
 {
     struct stat st;
     if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return false;
-    /* Where the file system has no locks, nobody can take one to remove the file either. */
+    /* If the file system has no locks, no other process can take one to remove the file. */
     return fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
@@ -91,7 +93,8 @@ int luc_temporary_open(int folder, mode_t mode, char name[LUC_LEFTOVER_SIZE])
 
 /* ---- removing those of others ---------------------------------------------------------------- */
 
-/* Whether all who can write to a folder's file system share this kernel, and so its locks. */
+/* Whether all processes that can write to a folder's file system run on this kernel, and so see the
+ * same locks. */
 static bool is_local(int folder)
 {
 #ifdef __linux__

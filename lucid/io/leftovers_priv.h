@@ -1,4 +1,4 @@
-/* leftovers_priv.h: temporary files: their names, and what becomes of those of killed processes. */
+/* leftovers_priv.h: temporary files: their names, and removing those of killed processes. */
 #ifndef LUCID_IO_LEFTOVERS_PRIV_H
 #define LUCID_IO_LEFTOVERS_PRIV_H
 

@@ -1,4 +1,4 @@
-/* output.c: writing a file so that a crash never costs the one that was there. */
+/* output.c: writing a file so that a crash never destroys an older file of that name. */
 #include "lucid/io/output_priv.h"
 
 #include "lucid/error_priv.h"
@@ -26,15 +26,15 @@ static bool failed(const luc_output *out, const char *what)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* The file that is meant: a symbolic link stays one, and what it points to is replaced, or made
- * where it does not exist yet. NULL after an error. */
+/* Follows a symbolic link: the link stays, and the file that it names is replaced, or made if it
+ * does not exist yet. NULL after an error. */
 static char *follow_links(const char *path, const char *op)
 {
     char target[PATH_MAX];
     char *now = luc_strdup(path, op);
     for (int links = 0; now; links++) {
         ssize_t n = readlink(now, target, sizeof target - 1);
-        if (n < 0) break; /* no link, or nothing there */
+        if (n < 0) break; /* no link, or no file */
         if (links == LINKS_MAX) {
             luc_free(now);
             return luc_raise_null(LUCID_ERR_IO, op, "%s: cannot write: %s", path, strerror(ELOOP));
@@ -53,8 +53,8 @@ static char *follow_links(const char *path, const char *op)
     return now;
 }
 
-/* Opens the folder, so that everything after it happens in that folder, whatever becomes of its
- * name or of the process's current one. */
+/* Opens the folder, so that all later steps happen in it even if its name or the process's current
+ * folder changes. */
 static bool open_folder(luc_output *out)
 {
     char *slash = strrchr(out->path, '/');
@@ -69,8 +69,8 @@ static bool open_folder(luc_output *out)
     return out->folder >= 0 || failed(out, "open its folder");
 }
 
-/* A rename asks for the right to write into the folder only, and would replace whatever is
- * there. */
+/* A rename needs only the right to write into the folder, and would also replace a file that is
+ * write-protected. */
 static bool check_old(luc_output *out)
 {
     out->replaces = fstatat(out->folder, out->name, &out->old, AT_SYMLINK_NOFOLLOW) == 0;
@@ -78,7 +78,7 @@ static bool check_old(luc_output *out)
     if (!S_ISREG(out->old.st_mode))
         return luc_raise(LUCID_ERR_IO, out->op, "%s: cannot write: is not a regular file",
                          out->path);
-    /* root may write to everything; that a file is protected is meant for root too. */
+    /* root could write to every file, but the protection is meant for root as well */
     if (!(out->old.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)))
         return luc_raise(LUCID_ERR_IO, out->op, "%s: cannot write: the file is write-protected",
                          out->path);
@@ -105,7 +105,7 @@ bool luc_output_open(luc_output *out, const char *path, const char *op)
               (out->buffer = luc_alloc(BUFFER_SIZE, op));
     if (ok) {
         luc_leftovers_remove(out->folder);
-        /* What replaces a secret is as secret from its first byte. */
+        /* A file that replaces a secret one is as secret from its first byte on. */
         out->fd = luc_temporary_open(out->folder, out->replaces ? 0600 : 0666, out->temporary);
         ok = out->fd >= 0 || failed(out, "make a file beside it");
     }
@@ -209,8 +209,8 @@ bool luc_output_check(luc_output *out)
                      "%s: cannot write: what was read back is not what was written", out->path);
 }
 
-/* A file that is replaced keeps who may read it and whose it is, where the system allows that.
- * Where it does not, the file is its writer's alone. */
+/* The new file gets the permissions and the owner of the one that it replaces, if the system allows
+ * that. Otherwise only its writer may read it. */
 static void keep_rights(const luc_output *out)
 {
     if (!out->replaces) return;
@@ -219,8 +219,8 @@ static void keep_rights(const luc_output *out)
     (void)!fchmod(out->fd, out->old.st_mode & 0777);
 }
 
-/* The new name itself is on the disk only when the folder is. Not every file system can do that:
- * the file is in place either way. */
+/* The new name is on the disk only after the folder was forced there. Not every file system can do
+ * that, and the file is in place in either case. */
 static void sync_folder(int folder)
 {
     int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

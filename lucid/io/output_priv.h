@@ -1,11 +1,11 @@
-/* output_priv.h: writing a file so that a crash never costs the one that was there.
+/* output_priv.h: writing a file so that a crash never destroys an older file of that name.
  *
  *     luc_output out;
  *     if (!luc_output_open(&out, path, op)) return false;
  *     bool ok = luc_output_write(&out, data, size) && luc_output_check(&out) && right(out.fd);
  *     return luc_output_close(&out, ok);
  *
- * The file is written beside `path` under a name of lucid's own, read back, and renamed. A process
+ * The file is written beside `path` under a temporary name, read back, and renamed. A process
  * that is killed leaves that temporary file, locked no longer: the next luc_output_open in the same
  * folder removes it (leftovers.c). */
 #ifndef LUCID_IO_OUTPUT_PRIV_H
@@ -35,18 +35,18 @@ typedef struct luc_output {
     luc_checksum written;
 } luc_output;
 
-/* False, with an error raised and nothing left over, when the file cannot be made: also where the
- * one to replace is write-protected. */
+/* Returns false, with an error raised and no file left, if the file cannot be made, or if the one
+ * to replace is write-protected. */
 bool luc_output_open(luc_output *out, const char *path, const char *op);
-/* False, with an error raised, when not all could be written. */
+/* Returns false, with an error raised, if not all could be written. */
 bool luc_output_write(luc_output *out, const void *data, size_t size);
-/* As printf, by the rules of C whatever the locale. */
+/* Writes as printf does in C's locale, whatever locale the program has set. */
 bool luc_output_printf(luc_output *out, const char *fmt, ...) LUCID_PRINTF(2, 3);
 /* Forces everything to the disk, reads it back and compares size and checksum. Afterwards the
  * format's own check may read out->fd (pread, mmap). */
 bool luc_output_check(luc_output *out);
-/* Puts the file in place. `ok` false (or a failure here, which raises an error) removes the
- * temporary file instead and leaves the old one as it was. Returns whether the new file is in
+/* Renames the file to its final name. `ok` false (or a failure here, which raises an error) removes
+ * the temporary file instead and leaves the old one as it was. Returns whether the new file is in
  * place. Call it exactly once after a successful open, with true only after luc_output_check. */
 bool luc_output_close(luc_output *out, bool ok);
 

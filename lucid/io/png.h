@@ -22,34 +22,36 @@ typedef struct lucid_image {
 
 #define LUCID_IMAGE_MAX 16384 /* pixels, each way */
 
-/* A picture in one colour; 1 to LUCID_IMAGE_MAX pixels each way. NULL after an error. */
+/* Makes a picture in one colour, of 1 to LUCID_IMAGE_MAX pixels in each direction. NULL after an
+ * error. */
 LUCID_API lucid_image *lucid_image_new(int width, int height, uint32_t color);
 /* NULL does nothing. */
 LUCID_API void lucid_image_free(lucid_image *image);
 
-/* A filled rectangle. `opacity` from 0 (nothing) to 1. */
+/* Draws a filled rectangle. `opacity` goes from 0 (invisible) to 1. */
 LUCID_API void lucid_image_rect(lucid_image *image, int x, int y, int width, int height,
                                 uint32_t color, double opacity);
-/* A smooth (anti-aliased) line through n points (x0, y0, x1, y1, ...) with round ends and corners.
- * Point (0.5, 0.5) is the middle of the first pixel. A point that is not finite leaves a gap; a
- * width that is not above 0 draws nothing. False after an error (memory). */
+/* Draws a smooth (anti-aliased) line through n points (x0, y0, x1, y1, ...) with round ends and
+ * corners. Point (0.5, 0.5) is the middle of the first pixel. A point that is not finite leaves a
+ * gap; a width that is not above 0 draws nothing. False after an error (memory). */
 LUCID_API bool lucid_image_line(lucid_image *image, const double *points, int64_t n, double width,
                                 uint32_t color, double opacity);
-/* Text, ASCII, that begins at x on the base line y; `height` is that of a capital letter. Other
+/* Draws ASCII text that begins at x on the base line y; `height` is that of a capital letter. Other
  * characters are drawn as a small box. Nothing is drawn where x, y or height is not finite or the
  * height is not above 0. False after an error (memory). */
 LUCID_API bool lucid_image_text(lucid_image *image, double x, double y, double height,
                                 uint32_t color, const char *text);
-/* How many pixels a text is wide. */
+/* The width of a text in pixels. */
 LUCID_API double lucid_image_text_width(double height, const char *text);
-/* A small gray picture, [height][width], each of its pixels `scale` x `scale` large, scale >= 1. */
+/* Draws a small gray picture, [height][width], with `scale` x `scale` pixels for each of its own;
+ * scale >= 1. */
 LUCID_API void lucid_image_gray(lucid_image *image, int x, int y, int scale, const uint8_t *gray,
                                 int width, int height);
 
-/* Writes a PNG file, beside `path` first and, when it has been read back, in its place. A file that
- * is there stays as it was on an error; one that is write-protected is not replaced; a symbolic
- * link stays one. False after an error: LUCID_ERR_IO, LUCID_ERR_MEMORY, or LUCID_ERR_ARGUMENT for a
- * NULL. */
+/* Writes a PNG file, beside `path` first and, when it has been read back, in its place. An older
+ * file stays as it was after an error; one that is write-protected is not replaced; a symbolic link
+ * stays one. Returns false after an error: LUCID_ERR_IO, LUCID_ERR_MEMORY, or LUCID_ERR_ARGUMENT
+ * for a NULL. */
 LUCID_API bool lucid_image_write_png(const lucid_image *image, const char *path);
 
 LUCID_END_DECLS

@@ -1,5 +1,6 @@
-/* safetensors.h: named tensors in a file, as Hugging Face's safetensors format has it: exchanged
- * with PyTorch and others, mapped into memory instead of read, and safe to open from anywhere.
+/* safetensors.h: named tensors in a file, in Hugging Face's safetensors format. Such files are
+ * exchanged with PyTorch and others, are mapped into memory instead of read, and are safe to open
+ * whoever made them.
  *
  *     lucid_safetensors *file = lucid_safetensors_open("resnet.safetensors");
  *     lucid_tensor *w = lucid_safetensors_get(file, "conv1.weight");   // a view of the file
@@ -28,12 +29,12 @@ LUCID_API lucid_safetensors *lucid_safetensors_open(const char *path);
 /* Tensors that were taken from the file stay valid. NULL does nothing. */
 LUCID_API void lucid_safetensors_close(lucid_safetensors *file);
 
-/* How many tensors; 0 for NULL. */
+/* The number of tensors; 0 for NULL. */
 LUCID_API int64_t lucid_safetensors_count(const lucid_safetensors *file);
 /* The name of tensor i, in the order of the header; valid until the file is closed. NULL, with an
  * error raised, where there is no tensor i. */
 LUCID_API const char *lucid_safetensors_name(const lucid_safetensors *file, int64_t i);
-/* The index of a tensor, -1 when there is none of that name (which is no error). */
+/* The index of a tensor, or -1, without an error, if none has that name. */
 LUCID_API int64_t lucid_safetensors_find(const lucid_safetensors *file, const char *name);
 
 /* Tensor i on the CPU. It belongs to the current scope and keeps the mapping alive. Its memory is
@@ -42,13 +43,13 @@ LUCID_API int64_t lucid_safetensors_find(const lucid_safetensors *file, const ch
  * NULL after an error: LUCID_ERR_UNSUPPORTED for a dtype that lucid does not have (such as int8, or
  * one that is newer than this version) or more than LUCID_MAX_DIMS dimensions. */
 LUCID_API lucid_tensor *lucid_safetensors_view(const lucid_safetensors *file, int64_t i);
-/* The same in memory of its own. */
+/* The same, copied into memory of its own. */
 LUCID_API lucid_tensor *lucid_safetensors_copy(const lucid_safetensors *file, int64_t i);
-/* The view of a tensor by name. A name that is not there is an error. */
+/* The view of a tensor by name. A name that the file does not have is an error. */
 LUCID_API lucid_tensor *lucid_safetensors_get(const lucid_safetensors *file, const char *name);
 
-/* The strings of "__metadata__": how many, key i, and the value of a key (NULL when there is none
- * of that name, which is no error). Valid until the file is closed. */
+/* The strings of "__metadata__": their number, key i, and the value of a key (NULL, without an
+ * error, if the file does not have it). They are valid until the file is closed. */
 LUCID_API int64_t lucid_safetensors_metadata_count(const lucid_safetensors *file);
 LUCID_API const char *lucid_safetensors_metadata_key(const lucid_safetensors *file, int64_t i);
 LUCID_API const char *lucid_safetensors_metadata(const lucid_safetensors *file, const char *key);
@@ -58,8 +59,9 @@ LUCID_API const char *lucid_safetensors_metadata(const lucid_safetensors *file, 
 /* Writes n tensors, of any strides and device, and m strings of metadata (keys and values may be
  * NULL when m is 0). The header has them in the order given. The file is written beside `path`
  * under another name (.lucid-....tmp), forced to the disk, read back and renamed: at any moment
- * `path` is the old file or the whole new one. What killed processes left in the folder under such
- * names is removed first; what a running one writes is locked and stays. A file that is
+ * `path` is the old file or the whole new one. Files
+ * that killed processes left in the folder under such names are removed first; a file that another
+ * process is writing is locked and stays. A file that is
  * write-protected is not replaced; one that is replaced keeps its permissions; a symbolic link
  * stays one, also where the file that it names does not exist yet. Names and metadata are UTF-8;
  * any character but NUL. False after an error, and while one is pending: nothing was changed then.

@@ -1,4 +1,4 @@
-/* safetensors_priv.h: what reader and writer of safetensors share. */
+/* safetensors_priv.h: what the reader and the writer of safetensors share. */
 #ifndef LUCID_IO_SAFETENSORS_PRIV_H
 #define LUCID_IO_SAFETENSORS_PRIV_H
 
@@ -16,7 +16,7 @@
 /* A dtype of the format. */
 typedef struct luc_safetensors_dtype {
     const char *name;
-    int bits;          /* that an element takes */
+    int bits;          /* bytes of an element */
     lucid_dtype dtype; /* LUCID_DTYPE_COUNT: lucid does not have it */
 } luc_safetensors_dtype;
 

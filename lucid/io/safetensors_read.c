@@ -66,7 +66,7 @@ typedef struct mapping {
 /* Names and strings lie in the file object's text. */
 typedef struct entry {
     const char *name, *dtype_name;
-    const luc_safetensors_dtype *dtype; /* NULL: one that the format did not have yet */
+    const luc_safetensors_dtype *dtype; /* NULL: a dtype of a newer format */
     int ndim;                           /* more than LUCID_MAX_DIMS: only those are in dims */
     int64_t dims[LUCID_MAX_DIMS];
     int64_t elements; /* the product of all */
@@ -142,7 +142,7 @@ static bool given_twice(const lucid_safetensors *f, const char *key)
                      "%s: the header is not right: duplicate object key \"%s\"", f->path, key);
 }
 
-/* Where the header lies; f->data is what follows it. */
+/* Finds the header; f->data becomes the beginning of what follows it. */
 static bool find_header(lucid_safetensors *f, luc_json *header)
 {
     uint64_t size = 0;
@@ -175,8 +175,8 @@ static bool count_members(const lucid_safetensors *f, luc_json j, size_t *member
                      f->path, j.error, j.error_at);
 }
 
-/* A string of the header, decoded into f->text, which is large enough for all strings: in the
- * header each takes two bytes more. NULL if there is none. */
+/* Decodes a string of the header into f->text, which is large enough for all strings, because each
+ * takes two bytes more in the header. NULL if no string follows. */
 static const char *read_string(lucid_safetensors *f, luc_json *j)
 {
     char *text = f->text + f->text_used;
@@ -223,7 +223,7 @@ static bool read_metadata(lucid_safetensors *f, luc_json *j)
     return true;
 }
 
-/* A number that is whole and not negative. */
+/* Reads a whole number that is not negative. */
 static bool read_count(luc_json *j, uint64_t *count)
 {
     int64_t value;
@@ -232,7 +232,7 @@ static bool read_count(luc_json *j, uint64_t *count)
     return true;
 }
 
-/* The names of newer dtypes are not known here. */
+/* A name that is not known here may be that of a newer dtype. */
 static bool may_be_dtype(const char *name)
 {
     size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
@@ -277,7 +277,7 @@ static bool read_offsets(const lucid_safetensors *f, luc_json *j, entry *e)
     return bad(f, e->name, "data_offsets: expected two integers >= 0");
 }
 
-/* Whether the bytes are there, and are those that dtype and shape take. */
+/* Whether the file has the entry's bytes, and their number follows from dtype and shape. */
 static bool check_bytes(const lucid_safetensors *f, const entry *e)
 {
     uint64_t most = f->map->size - f->data, bits;
@@ -298,7 +298,7 @@ static bool check_bytes(const lucid_safetensors *f, const entry *e)
                      (unsigned long long)e->end);
 }
 
-/* One member of a tensor's object; `seen` has a bit for each that was read. */
+/* Reads one member of a tensor's object and sets its bit in `seen`. */
 static bool read_member(lucid_safetensors *f, luc_json *j, entry *e, unsigned *seen)
 {
     static const char *const keys[] = {"dtype", "shape", "data_offsets"};
@@ -377,7 +377,7 @@ static int compare_keys(const void *a, const void *b, void *notes)
     return strcmp(n[*(const int64_t *)a].key, n[*(const int64_t *)b].key);
 }
 
-/* Sorts everything; a name that is there twice is an error. */
+/* Sorts the entries and the metadata; a name that occurs twice is an error. */
 static bool sort_all(lucid_safetensors *f)
 {
     qsort_r(f->by_name, (size_t)f->count, sizeof *f->by_name, compare_names, f->entries);

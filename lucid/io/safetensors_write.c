@@ -28,7 +28,7 @@ static bool check_name(const char *name, const char *argument, int64_t i)
     return true;
 }
 
-/* Only the first error counts, so a NULL that comes from an earlier one says nothing new here. */
+/* A NULL that comes from an earlier error changes nothing, because the first error counts. */
 static bool check_request(const request *r)
 {
     if (r->n < 0 || r->m < 0)
@@ -82,8 +82,8 @@ static size_t tensor_bytes(const lucid_tensor *t)
     return (size_t)lucid_numel(t) * lucid_dtype_size(lucid_tensor_dtype(t));
 }
 
-/* The data goes from the widest elements to the narrowest, so that each tensor lies aligned; within
- * a width in the order given. */
+/* Tensors with wider elements come first, so that each is aligned; those of one width keep their
+ * order. */
 static const size_t widths[] = {8, 4, 2, 1};
 
 /* Writes where each tensor's data begins. False on overflow. */
@@ -103,7 +103,7 @@ static bool lay_out(const request *r, size_t *begin)
 
 /* ---- the header ------------------------------------------------------------------------------ */
 
-/* Appends a string of the caller's; what it is is said where it cannot be written. */
+/* Appends a string of the caller. If that cannot be written, the error says what the string is. */
 static bool put_string(luc_string *out, const char *text, const char *argument, int64_t i)
 {
     if (luc_json_put_string(out, text)) return true;
@@ -179,7 +179,7 @@ static bool write_data(luc_output *out, const request *r)
     return true;
 }
 
-/* What was written must say what was asked for, to the reader that will open it one day. */
+/* Opens the file with lucid's reader: it must find the tensors that were to be written. */
 static bool is_right(const luc_output *out, const request *r, const size_t *begin)
 {
     lucid_safetensors *f = luc_safetensors_read(out->fd, out->path, op);

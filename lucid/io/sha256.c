@@ -1,5 +1,6 @@
 #include "lucid/io/sha256_priv.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,5 +82,6 @@ void luc_sha256_end(luc_sha256 *sum, char text[LUC_SHA256_TEXT])
     size_t zeros = (119 - sum->length % 64) % 64; /* the length ends a block */
     for (int i = 0; i < 8; i++) tail[1 + zeros + i] = (unsigned char)(bits >> (56 - 8 * i));
     luc_sha256_add(sum, tail, 1 + zeros + 8);
+    assert(sum->length % 64 == 0);
     for (int i = 0; i < 8; i++) snprintf(text + 8 * i, 9, "%08x", (unsigned)sum->state[i]);
 }

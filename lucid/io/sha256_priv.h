@@ -1,4 +1,4 @@
-/* sha256_priv.h: SHA-256 (FIPS 180-4), to tell whether known data files are what they should be. */
+/* sha256_priv.h: SHA-256 (FIPS 180-4), to check that known data files are unaltered. */
 #ifndef LUCID_IO_SHA256_PRIV_H
 #define LUCID_IO_SHA256_PRIV_H
 

@@ -91,7 +91,7 @@ static void init_log(luc_axis *axis, double low, double high, int wanted)
 
 void luc_axis_init(luc_axis *axis, double low, double high, int wanted)
 {
-    if (!(low <= high)) low = axis->log ? 0.1 : 0, high = 1; /* nothing to show */
+    if (!(low <= high)) low = axis->log ? 0.1 : 0, high = 1; /* no values */
     if (wanted < 1) wanted = 1;
     if (axis->log) {
         init_log(axis, low, high, wanted);
@@ -104,6 +104,6 @@ void luc_axis_init(luc_axis *axis, double low, double high, int wanted)
     double margin = axis->fixed ? 0 : (high - low) * 0.04;
     axis->low = fmax(low - margin, -DBL_MAX);
     axis->high = fmin(high + margin, DBL_MAX);
-    if (low >= 0 && axis->low < 0) axis->low = 0; /* what is never negative begins at zero */
+    if (low >= 0 && axis->low < 0) axis->low = 0; /* no value is negative */
     add_linear_ticks(axis, wanted);
 }

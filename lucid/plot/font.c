@@ -116,7 +116,7 @@ static const glyph glyphs[LAST - FIRST + 2] = {
     {34, "M 0 0 L 0 52 L 34 52 L 34 0 L 0 0"}, /* what is not ASCII */
 };
 
-/* The pen: where it is, and whom it tells. */
+/* The pen: its position, and the function that gets its lines. */
 typedef struct pen {
     double x, y;
     luc_glyph_line line;

@@ -38,7 +38,7 @@ static bool read_values(grid *g, const lucid_tensor *t, const char *op)
     return g->values && lucid_to_doubles(t, g->values, count);
 }
 
-/* Places everything; the picture, still empty. `below` pixels stay free under the tiles. */
+/* Places the tiles and makes the empty picture. `below` pixels stay free under the tiles. */
 static lucid_image *lay_out(grid *g, int below, const char *op)
 {
     const lucid_grid_options *o = g->options;

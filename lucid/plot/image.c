@@ -110,7 +110,7 @@ bool luc_mask_begin(luc_mask *mask, const lucid_image *image, double x0, double 
     mask->x = limit(floor(x0), image->width);
     mask->y = limit(floor(y0), image->height);
     int right = limit(ceil(x1), image->width), bottom = limit(ceil(y1), image->height);
-    if (right <= mask->x || bottom <= mask->y) return true; /* nothing to be seen */
+    if (right <= mask->x || bottom <= mask->y) return true; /* nothing visible */
     mask->width = right - mask->x;
     mask->height = bottom - mask->y;
     mask->coverage = luc_calloc((size_t)mask->width, (size_t)mask->height, "image_line");
@@ -166,7 +166,7 @@ void luc_mask_line(luc_mask *mask, double x0, double y0, double x1, double y1, d
     int right = limit(ceil(fmax(x0, x1) + reach) - mask->x, mask->width);
     int top = limit(floor(fmin(y0, y1) - reach) - mask->y, mask->height);
     int bottom = limit(ceil(fmax(y0, y1) + reach) - mask->y, mask->height);
-    /* Thinner than a pixel: fainter instead. */
+    /* A line thinner than a pixel is drawn fainter instead. */
     double strength = width < 1 ? 255 * width : 255;
     if (width < 1) r = 0.5;
     for (int y = top; y < bottom; y++)

@@ -4,18 +4,19 @@
 
 #include "lucid/io/png.h"
 
-/* How far each pixel of a part of a picture is covered, 0 to 255. */
+/* How much of each pixel of a part of a picture is covered, 0 to 255. */
 typedef struct luc_mask {
     int x, y, width, height;
     uint8_t *coverage;
 } luc_mask;
 
-/* A mask for what lies between these corners, cut to the picture. False when memory is out. */
+/* Makes a mask for the area between these corners, cut to the picture. Returns false when memory is
+ * out. */
 bool luc_mask_begin(luc_mask *mask, const lucid_image *image, double x0, double y0, double x1,
                     double y1);
 /* Adds a line of this width with round ends. */
 void luc_mask_line(luc_mask *mask, double x0, double y0, double x1, double y1, double width);
-/* Paints what is covered, and frees the mask. */
+/* Paints the covered pixels and frees the mask. */
 void luc_mask_end(luc_mask *mask, lucid_image *image, uint32_t color, double opacity);
 
 /* The strokes of a character: calls `line` for each straight piece, in units of which a capital

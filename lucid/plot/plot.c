@@ -15,7 +15,7 @@ static const uint32_t palette[8] = {0x2563eb, 0xea580c, 0x059669, 0xc026d3,
 
 enum { TEXT = 15, TITLE = 20, HEAD = 17, MARGIN = 28, SERIES_MAX = 1000 };
 
-/* A panel's place, and what it is drawn with. */
+/* A panel's position, axes and picture. */
 typedef struct frame {
     lucid_image *image;
     const lucid_panel *panel;
@@ -122,7 +122,7 @@ static bool smooth_points(const frame *f, const lucid_series *s, double *points)
         sum[2 * i + 3] = sum[2 * i + 1] + (shown ? 1 : 0);
     }
     for (int64_t i = 0; i < s->n; i++) {
-        /* A smaller window at the begin, where curves are steep. */
+        /* The window is smaller at the beginning, where curves are steep. */
         int64_t half = i < reach ? i : reach, end = half < s->n - i ? i + half + 1 : s->n;
         double n = sum[2 * end + 1] - sum[2 * (i - half) + 1];
         double mean = n > 0 ? (sum[2 * end] - sum[2 * (i - half)]) / n / scale : NAN;
@@ -157,7 +157,7 @@ typedef struct box {
     double left, top, right, bottom;
 } box;
 
-/* How much of a curve lies in a box: each value counts, and the way to the next one in steps. */
+/* How much of a curve is in a box: counts the values, and steps on the lines between them. */
 static int64_t amount_in(const frame *f, const lucid_series *s, const box *b)
 {
     int64_t n = 0, steps = s->n < 200 ? 20 : 1;

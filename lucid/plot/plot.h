@@ -1,4 +1,4 @@
-/* plot.h: pictures of a training: curves, grids of images, filters.
+/* plot.h: pictures about training: curves, grids of images, filters.
  *
  *     lucid_series loss = {.name = "training", .y = losses, .n = steps, .smooth = 0.02};
  *     lucid_panel panel = {.title = "loss", .series = &loss, .count = 1};
@@ -6,8 +6,8 @@
  *     lucid_image_write_png(image, "loss.png");
  *     lucid_image_free(image);
  *
- * The pictures are drawn on white. They are the caller's: free them with lucid_image_free. NULL
- * after an error. */
+ * The pictures are drawn on white. The caller frees them with lucid_image_free. NULL after an
+ * error. */
 #ifndef LUCID_IO_PLOT_H
 #define LUCID_IO_PLOT_H
 

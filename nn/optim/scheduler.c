@@ -5,6 +5,7 @@
 #include "lucid/options_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
+#include <assert.h>
 #include <math.h>
 
 /* The point from which the rates of a group are computed: a step, and the rate at that step. The
@@ -121,6 +122,7 @@ static void cycle_rule(const lucid_scheduler *s, size_t group, const anchor *unu
  * group's rate is taken for the one of step 0, at the top. */
 static anchor anchor_of(const lucid_scheduler *s, size_t group, int64_t position, bool seek)
 {
+    assert(group < s->optimizer->n_groups && s->period > 0 && position >= 0);
     const luc_optim_group *g = &s->optimizer->groups[group];
     anchor a = {.lr = g->options.lr, .step = s->position};
     if (!g->scheduled && s->rule == cosine_rule && s->position / s->period % 2 == 1) a.step = 0;

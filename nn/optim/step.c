@@ -7,6 +7,7 @@
 #include "lucid/tensor_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 int luc_optim_moments(const luc_optim_kind *kind, const lucid_optim_options *o)
@@ -51,7 +52,7 @@ static bool make_moments(luc_optim_group *g, int moments)
     return true;
 }
 
-/* Places the lists of a kernel call in one block of memory, which the optimizer keeps. */
+/* The lists of a kernel call. They share one block of memory, which the optimizer keeps. */
 typedef struct lists {
     lucid_view *param, *grad, *state[LUC_MAX_MOMENTS];
     int64_t *step;
@@ -81,6 +82,7 @@ static bool make_lists(lucid_optimizer *opt, size_t n, lists *l)
 
 static void add_param(lists *l, const luc_optim_param *p, int moments)
 {
+    assert(p->tensor->grad && p->tensor->grad->numel == p->tensor->numel);
     size_t i = l->n++;
     l->param[i] = p->tensor->view;
     l->grad[i] = p->tensor->grad->view;
@@ -96,8 +98,8 @@ typedef struct captured {
     size_t group, begin; /* the parameters that step_alike was given */
 } captured;
 
-/* Collects the parameters of a group, from `begin` on, that have a gradient and are on the first
- * one's device and of its dtype. */
+/* Whether parameter i of a group has a gradient, and the same device and dtype as parameter
+ * `begin`. */
 static bool is_alike(const luc_optim_group *g, size_t begin, size_t i)
 {
     return g->params[i].tensor->grad &&
@@ -110,6 +112,7 @@ static void refresh(const void *user, int64_t replay, uint64_t *values)
 {
     captured c;
     memcpy(&c, user, sizeof c);
+    assert(c.group < c.opt->n_groups);
     luc_optim_group *g = &c.opt->groups[c.group];
     memcpy(&values[0], &g->options.lr, sizeof values[0]);
     memcpy(&values[1], &replay, sizeof values[1]);
@@ -166,6 +169,7 @@ static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin, i
     for (size_t i = begin; i < g->n; i++) {
         if (is_alike(g, begin, i)) add_param(&l, &g->params[i], moments);
     }
+    assert(l.n > 0); /* parameter `begin` has a gradient */
     const uint64_t *live;
     if (!luc_before_any_write() || !make_cells(opt, g, begin, &live) ||
         !run(opt, &g->options, &l, lucid_tensor_device(model), model->view.dtype, live))

@@ -437,7 +437,7 @@ Test(autocast, two_backwards_through_one_cast)
     EXPECT_VALUES(lucid_tensor_grad(w), 0, 0, {2, 2, 2, 2});
 }
 
-/* ---- operators of the program's own ---------------------------------------------------------- */
+/* ---- a program's own operators --------------------------------------------------------------- */
 
 static lucid_dtype seen; /* by the kernel */
 

@@ -77,7 +77,7 @@ Test(backward, gradients_do_not_share_memory)
 Test(backward, several_and_duplicate_roots)
 {
     lucid_tensor *x = OWN_LEAF((1), 3);
-    lucid_tensor *a = own_square(x), *b = own_double(a); /* a is behind b, too */
+    lucid_tensor *a = own_square(x), *b = own_double(a); /* b depends on a */
     cr_expect(lucid_backward_multi((lucid_tensor *[]){a, b, a}, NULL, 3, NULL));
     OWN_GRAD(x, 24); /* 6 + 12 + 6 */
     lucid_set_grad(x, NULL);
@@ -103,7 +103,8 @@ Test(backward, only_into_inputs)
         lucid_backward(y, .inputs = (lucid_tensor *[]){x}, .n_inputs = 1, .retain_graph = true));
     OWN_GRAD(x, 24);
     cr_expect_null(lucid_tensor_grad(w));
-    /* A result that is named keeps its gradient; what lies behind it is left alone. */
+    /* A result that is named keeps its gradient; the gradients before it in the graph do not
+     * change. */
     lucid_set_grad(x, NULL);
     cr_expect(lucid_backward(y, .inputs = (lucid_tensor *[]){h}, .n_inputs = 1));
     OWN_GRAD(h, 4);

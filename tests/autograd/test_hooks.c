@@ -95,7 +95,7 @@ Test(hooks, retain_grad_comes_last, .init = hooks_setup)
     cr_expect_null(lucid_tensor_grad(y), "results do not keep theirs unasked");
 }
 
-/* The gradient is the same for the one who asked and for what lies behind. */
+/* The gradient that was asked for is the one that flows on to earlier operators. */
 Test(hooks, grad_sees_the_hooks_too, .init = hooks_setup)
 {
     lucid_tensor *x = OWN_LEAF((1), 3), *h = own_square(x), *y = own_double(h), *g[2];

@@ -1,5 +1,5 @@
 /* test_default_threads.c: what the environment and control groups say about threads, the CPU level
- * and Winograd's transform, and that what is not understood is not passed over in silence. */
+ * and Winograd's transform, and that a value that is not understood is reported. */
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/default_threads.h"
 #include "backends/cpu/threads/parallel.h"

@@ -115,7 +115,7 @@ static bool step(void *user)
            lucid_grad_scaler_step(s->scaler, s->opt) && lucid_grad_scaler_update(s->scaler);
 }
 
-/* The same on both devices, but for the roundings of 16 bits: and the same scales. */
+/* Both devices give the same scales, and the same numbers up to roundings of 16 bits. */
 Test(amp, trains_as_the_cpu_does)
 {
     LUCID_SCOPE;

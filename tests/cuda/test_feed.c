@@ -106,7 +106,7 @@ Test(feed, work_that_is_still_queued_sees_its_own_batch)
     lucid_loader_free(l);
 }
 
-/* Page-locked memory that is given back is not handed out again before it has been read. */
+/* Page-locked memory that is given back is not used again before it has been read. */
 Test(feed, memory_given_back_while_a_copy_is_queued)
 {
     enum { SIZE = 1 << 20 };

@@ -28,7 +28,7 @@ static lucid_tensor *normal(lucid_shape shape, lucid_dtype dtype, double mean, d
 }
 
 /* The values on the device, in other memory: rows that do not follow each other (padded), or all of
- * it one element behind an aligned place (moved). */
+ * it one element after an aligned place (moved). */
 static lucid_tensor *lay_out(lucid_tensor *t, lucid_device device, const char *layout)
 {
     LUCID_NO_GRAD;

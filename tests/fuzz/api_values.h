@@ -30,7 +30,7 @@ static bool chance(uint32_t n)
 
 /* The parameter that is NULL in this call, from 1; 0: none, or any by chance. */
 static int null_at;
-static bool hostile; /* false: valid arguments, but for the one at null_at */
+static bool hostile; /* false: valid arguments, except the one at null_at */
 #define P(i, value) ((i) == null_at || (hostile && chance(12)) ? NULL : (value))
 #define PICK(list)  ((list)[dice(sizeof(list) / sizeof *(list))])
 

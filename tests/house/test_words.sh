@@ -8,7 +8,7 @@
 texts() {
     echo README.md CONTRIBUTING.md CHANGELOG.md
     find docs examples tests -name '*.md' -type f ! -path 'docs/notes/*'
-    find examples lucid backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
+    find examples lucid tests backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
     find backends/cpu -type f -name '*.[ch]'
     find nn -type f -name "*.[ch]"
 }
@@ -33,6 +33,14 @@ as (it|they) stands?:as it is
 the same of:the same for
 nothing but:only
 none but:only
+for ever:forever
+as ever:as before
+in the place of:in place of, instead of
+of (the|a) (caller|library|program|user|test)'s own:the caller's
+of lucid's( own)?[,.;]:lucid's
+next to nothing:close to 0
+by way of:through
+left alone:not changed
 EOF
 
 # Lines in which such a word is right: "FILE: part of the line".

@@ -24,7 +24,7 @@ static inline child child_run(int (*fn)(void))
     pid_t pid = fork();
     cr_assert(pid >= 0);
     if (pid == 0) {
-        signal(SIGABRT, SIG_DFL); /* as a program of a user's has it, not the test runner's */
+        signal(SIGABRT, SIG_DFL); /* as in a user's program, not as in the test runner */
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
         close(ends[1]);

@@ -1,4 +1,4 @@
-/* Devices and backends: names, and a device that is nothing but one table. */
+/* Devices and backends: names, and a device that is only a table. */
 #include "lucid/backend.h"
 #include "lucid/backend_priv.h"
 #include "lucid/memory.h"
@@ -64,7 +64,7 @@ Test(device, a_plugin_that_is_missing_says_so)
     cr_expect(lucid_live().tensors == 0);
 }
 
-/* ---- a backend of the test's own: memory that the host must not touch without copy() --------- */
+/* ---- the test's own backend: memory that the host must not touch without copy() --------- */
 
 static struct {
     int allocated, freed, copies, kernels, synchronised;
@@ -125,7 +125,7 @@ static bool fake_synchronize(int index)
     return true;
 }
 
-/* The CPU's kernel, over the addresses behind the shift. */
+/* Runs the CPU's kernel on the true addresses. */
 static bool borrowed(const lucid_kernel_args *args)
 {
     lucid_view in[LUCID_MAX_INPUTS], out[LUCID_MAX_OUTPUTS];
@@ -169,7 +169,8 @@ static void use_fake(void)
     cr_assert(lucid_backend_register(fake_backend()));
 }
 
-/* What the root scope holds lies behind shifted pointers, where a leak detector cannot see it. */
+/* What the root scope holds is reached through shifted pointers, which a leak detector cannot
+ * follow. */
 static void end_scopes(void)
 {
     luc_scope_end_all();

@@ -131,7 +131,7 @@ Test(tensor, names)
     cr_expect(lucid_set_name(t, NULL) && strcmp(lucid_name(t), "") == 0);
 }
 
-/* ---- memory of the caller's ------------------------------------------------------------------ */
+/* ---- the caller's memory --------------------------------------------------------------------- */
 
 typedef struct counted {
     int calls;

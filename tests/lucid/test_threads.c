@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-/* What a thread of lucid's looks like from inside. */
+/* What lucid's threads look like from inside. */
 typedef struct sight {
     atomic_int others; /* blocks that another thread than the caller ran */
     atomic_int takes_signals, no_name, another_mode, blocks_faults;

@@ -134,7 +134,7 @@ Test(foreign, tied_weights_that_are_written_once)
     /* lucid's own files hold both. */
     cr_expect(lucid_save(m, files_path("g")) && lucid_load(m, files_path("g")), "%s",
               lucid_error());
-    /* A name that is nobody's is missing as ever; so is one of two equal tensors that are not
+    /* A name that no tensor has is missing as before; so is one of two equal tensors that are not
      * tied. */
     EXPECT_ERROR(lucid_load(m, make(ONCE("third"), 32)), LUCID_ERR_FORMAT,
                  "missing: first.weight, first.bias, second.weight, second.bias");

@@ -239,7 +239,7 @@ Test(fusion, classes_of_ones_own_keep_their_forward)
     lucid_module_free(m);
 }
 
-/* Behind a convolution, and a convolution of one's own: in training and in eval. */
+/* After a convolution of the library and one of a class of this test, in training and in eval. */
 Test(fusion, convolutions_of_ones_own_keep_their_forward)
 {
     LUCID_SCOPE;

@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* ---- a module whose forward is a function of the test's ---- */
+/* ---- a module whose forward is a function of the test ---- */
 
 typedef struct Body Body;
 typedef lucid_tensor *(*body_fn)(Body *b, lucid_tensor *x);
@@ -57,7 +57,7 @@ static Body *body(body_fn forward)
 
 enum { EVAL, EVAL_RECORDED, TRAINING, MODES };
 
-/* What a run leaves behind. */
+/* The results of a run. */
 typedef struct result {
     lucid_tensor *t[16];
     int n;

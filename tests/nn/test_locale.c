@@ -1,4 +1,4 @@
-/* A program whose locale has a decimal comma: everything that lucid writes and reads is as ever. */
+/* A program whose locale has a decimal comma: lucid writes and reads the same as without it. */
 #include "tests/lucid/io/files.h"
 
 #include "lucid/lucid.h"

@@ -305,7 +305,8 @@ Test(many_hooks, inputs_that_change_in_place)
     cr_expect(grad_of(a) == -5 && grad_of(b) == 3);
     seen s = {0};
     lucid_register_full_backward_hook_many(m, watch, &s);
-    /* One input that requires a gradient: a view of the caller's, which sees the change. */
+    /* One input that requires a gradient is a view of the caller's tensor, which sees the
+     * change. */
     lucid_set_grad(a, NULL);
     h = lucid_neg(a);
     cr_assert(lucid_backward(lucid_add(lucid_forward(m, h, lucid_values((1), 4)), h)), "%s",

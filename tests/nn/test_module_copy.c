@@ -129,7 +129,7 @@ Test(copy, keeps_modes_gradients_frozen_parameters_and_what_is_shared)
     EXPECT_ERROR(lucid_module_copy(NULL), LUCID_ERR_ARGUMENT, "module_copy: module: expected");
 }
 
-/* ---- classes of one's own -------------------------------------------------------------------- */
+/* ---- the test's own classes ------------------------------------------------------------------ */
 
 typedef struct {
     lucid_module base;

@@ -142,7 +142,7 @@ Test(scheduler, initial_rates_live_in_groups_and_state)
     lucid_module_free(m);
 }
 
-/* The note of the groups as an older version wrote it, with that in the place of the initial
+/* The note of the groups as an older version wrote it, with that instead of the initial
  * rate. */
 static void rewrite(lucid_state_dict *state, const char *with)
 {

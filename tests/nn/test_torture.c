@@ -1,5 +1,5 @@
 /* test_torture.c: memory runs out at every allocation of a training, one after the other: each time
- * there is one clear error, nothing crashes, and nothing is left behind. */
+ * there is one clear error, nothing crashes, and no memory is left over. */
 #include "lucid/lucid.h"
 #include "testing.h"
 

@@ -18,7 +18,7 @@ void vectors_close(vectors *v);
 
 /* The next line of the manifest that is a case, NULL at the end. It lives until the next call. */
 const vectors_case *vectors_next(vectors *v);
-/* The next line below a case, as it stands, without its newline: for the areas made of blocks. */
+/* The next line below a case, unchanged, without its newline: for the areas made of blocks. */
 const char *vectors_line(vectors *v);
 
 /* A field's value, NULL where the case has none. */

@@ -5,7 +5,7 @@
 #include <lucid/lucid.h>
 
 LUCID_BEGIN_DECLS
-/* The constant number i as C has it, and its size; NULL behind the last. */
+/* The constant number i as C has it, and its size; NULL after the last. */
 const void *c_defaults(size_t i, size_t *size);
 LUCID_END_DECLS
 

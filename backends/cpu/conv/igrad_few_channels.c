@@ -245,5 +245,5 @@ static void conv_thin_run(const luc_conv2d_params *p, bool backward, const float
 
 LUC_LEVEL_TABLE(luc_conv_thin_table, luc_conv_thin) = {
     .wins = conv_thin_wins,
-    .kernel = {conv_thin_packed_bytes, conv_thin_pack, conv_thin_bytes, conv_thin_run},
+    .kernel = {conv_thin_packed_bytes, conv_thin_pack, conv_thin_bytes, conv_thin_run, NULL},
 };

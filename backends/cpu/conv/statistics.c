@@ -3,7 +3,7 @@
  * just been computed and are still in the cache; compiled once per CPU level.
  *
  * The pixels are cut into parts, whose sums (statistics.h) are put together in order. Squares that
- * float cannot hold make a variance that is not finite, or next to nothing: such channels are
+ * float cannot hold make a variance that is not finite, or close to 0: such channels are
  * computed once more, in double.
  */
 #include "backends/cpu/conv/statistics.h"

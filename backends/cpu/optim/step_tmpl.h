@@ -16,7 +16,7 @@ LUC_INLINE LUC_V LUC_F(step_grad)(const luc_step *s, LUC_V p, LUC_V g)
     return g;
 }
 
-/* A moment whose gradient has become 0 decays for ever, and CPUs are more than ten times slower
+/* A moment whose gradient has become 0 decays forever, and CPUs are more than ten times slower
  * with subnormal numbers. So a moment smaller than `least` becomes 0. */
 LUC_INLINE LUC_V LUC_F(step_flush)(LUC_V moment, LUC_V least)
 {

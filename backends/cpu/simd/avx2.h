@@ -95,7 +95,7 @@ LUC_256_FOLD(sum, add)
 LUC_256_FOLD(hmin, min)
 LUC_256_FOLD(hmax, max)
 
-/* 16-bit data: the first n, by way of memory that may be read and written whole */
+/* 16-bit data: the first n, through memory that may be read and written whole */
 LUC_INLINE __m128i luc_load16_n(const uint16_t *p, int64_t n)
 {
     uint16_t full[8] = {0};
@@ -303,7 +303,7 @@ LUC_INLINE vf vf_lane_sums(const vf *v)
     return vf_add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
 }
 
-/* Loads x once: left alone, compilers load it again for each product. */
+/* Loads x once. Otherwise compilers load it again for each product. */
 #define LUC_IN_REGISTER(x) __asm__("" : "+x"(x))
 
 LUC_INLINE void luc_stream_fence(void) { _mm_sfence(); }

@@ -288,7 +288,7 @@ LUC_INLINE vf vf_lane_sums(const vf *v)
     return vf_add(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
 }
 
-/* Loads x once: left alone, compilers load it again for each product. */
+/* Loads x once. Otherwise compilers load it again for each product. */
 #define LUC_IN_REGISTER(x) __asm__("" : "+v"(x))
 
 LUC_INLINE void luc_stream_fence(void) { _mm_sfence(); }

@@ -14,7 +14,7 @@ typedef uint32x4_t vm;
 typedef uint64x2_t vmd;
 
 /* clang-format off */
-/* Partial vectors go by way of memory that may be read and written whole. */
+/* Partial vectors go through memory that may be read and written whole. */
 #define LUC_128_FLOATING(v, T, M, f, u, N)                                                         \
     LUC_INLINE v v##_zero(void) { return vdupq_n_##f(0); }                                         \
     LUC_INLINE v v##_set1(T x) { return vdupq_n_##f(x); }                                          \

@@ -40,7 +40,7 @@ extern lucid_dtype row_dtype;
  * index alone. */
 void row_fill(lucid_tensor *t, double scale, double offset);
 /* Fills a module's parameters so and moves it to row_device, with PyTorch's usual scale 1/sqrt(fan
- * in), biases with 0.1; other vectors (BatchNorm's weights) are left alone. */
+ * in), biases with 0.1; other vectors (BatchNorm's weights) stay as they are. */
 void row_fill_module(lucid_module *net);
 /* A number that tells tensors apart, as rival.py's check(): it sees signs and places, and no terms
  * cancel in it. */

@@ -3,7 +3,7 @@
  * The plug-in's sources are compiled with an ordinary C++ compiler against this header instead of
  * <cuda_runtime.h>. A launch runs its blocks one after another; the threads of a block are fibers
  * that change at __syncthreads and at warp operations, so a missing barrier, a wrong index or a
- * read behind the end shows here as it would there. What it does not show: speed, occupancy, memory
+ * read past the end shows here as it would there. What it does not show: speed, occupancy, memory
  * coalescing, weak memory ordering, and NVIDIA's libraries (cuBLASLt, cuDNN), which are left out.
  *
  * Streams are lazy: queued work runs when something waits for it, in the order in which it was
@@ -347,7 +347,7 @@ inline int atomicOr(int *p, int v)
     *p |= v;
     return old;
 }
-/* The counter that wraps to 0 behind `limit`. */
+/* The counter that wraps to 0 after `limit`. */
 inline unsigned atomicInc(unsigned *p, unsigned limit)
 {
     unsigned old = *p;

@@ -16,7 +16,7 @@ static void setup(void)
 }
 TestSuite(loader, .init = setup);
 
-/* A data set of the test's own: x[i] = (i, a random number of the sample's), y[i] = -i. */
+/* The test's own data set: x[i] = (i, a random number of the sample), y[i] = -i. */
 typedef struct counting {
     lucid_dataset base;
     atomic_int calls, frees;
@@ -275,7 +275,7 @@ Test(loader, the_loader_owns_its_batch)
     }
 }
 
-/* However long it runs, no more batches are alive than the options say. */
+/* At most the number of batches that the options say are alive, however long it runs. */
 Test(loader, memory_is_bounded)
 {
     for (int workers = 0; workers < 3; workers++) {

@@ -1,4 +1,4 @@
-/* files.h: a folder of a test's own, and files in it. */
+/* files.h: a folder for one test, and files in it. */
 #ifndef TESTS_LUCID_IO_FILES_H
 #define TESTS_LUCID_IO_FILES_H
 
@@ -33,7 +33,7 @@ static inline void files_end(void)
     rmdir(files_folder);
 }
 
-/* How many files the folder holds: none but those that were meant to be there. */
+/* Counts the files in the folder, which should hold only those that a test expects. */
 static inline int files_count(void)
 {
     DIR *dir = opendir(files_folder);
@@ -71,7 +71,7 @@ static inline const char *files_write_gz(const char *name, const void *data, siz
     return path;
 }
 
-/* A file's content, to be freed, with a 0 behind it. */
+/* A file's content, to be freed, with a 0 after it. */
 static inline char *files_read(const char *path, size_t *size)
 {
     FILE *f = fopen(path, "rb");

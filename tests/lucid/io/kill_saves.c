@@ -1,6 +1,6 @@
 /* kill_saves.c: `kill_saves [N]` kills a process N times (20) while it saves checkpoints,
- * pictures and traces: each file must be whole every time, and the next save must leave nothing
- * else behind. */
+ * pictures and traces: each file must be whole every time, and the next save must remove all
+ * other files. */
 #include "lucid/lucid.h"
 
 #include <dirent.h>

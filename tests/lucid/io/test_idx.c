@@ -148,7 +148,7 @@ Test(idx, damaged_compression)
     free(good);
 }
 
-/* Any bytes at all: an error or a tensor, and nothing left behind. */
+/* Any bytes give an error or a tensor, and no memory is left over. */
 Test(idx, every_changed_byte)
 {
     size_t size;

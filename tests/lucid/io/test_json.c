@@ -90,8 +90,8 @@ static const char *const wrong[] = {"",
                                     "{}x",
                                     "[1]]",
                                     "/**/1",
-                                    "\xef\xbb\xbf"
-                                    "1"};
+                                    ("\xef\xbb\xbf"
+                                     "1")};
 
 Test(json, what_is_json)
 {

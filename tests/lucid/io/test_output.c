@@ -197,7 +197,8 @@ Test(output, only_files_that_are_lucids_own_are_removed)
     /* Another machine's, where its locks cannot be seen. */
     cr_expect(luc_leftover_is_ours(".lucid-0123456789abcdef-1-1.tmp", true));
     cr_expect(!luc_leftover_is_ours(".lucid-0123456789abcdef-1-1.tmp", false));
-    /* A name of lucid's on what no save has made: a folder, a link, a file of two names. */
+    /* A name as lucid makes them on something that no save has made: a folder, a link, a file with
+     * two names. */
     cr_assert(mkdir(files_path(".lucid-0123456789abcdef-1-2.tmp"), 0700) == 0);
     cr_assert(symlink("a", files_path(".lucid-0123456789abcdef-1-3.tmp")) == 0);
     files_write("two", "x", 1);
