@@ -8,7 +8,7 @@
 
 enum { LUC_MAX_MOMENTS = 3 };
 
-/* A kind of optimizer: its kernel, the tensors that it keeps for every parameter, its options. */
+/* An algorithm: its kernel, the tensors that it keeps for every parameter, its options. */
 typedef struct luc_optim_kind {
     const char *name;
     lucid_op_id kernel;
@@ -17,7 +17,14 @@ typedef struct luc_optim_kind {
     bool has_momentum, has_betas, has_eps, has_rho;
 } luc_optim_kind;
 
-/* A parameter and its state. */
+/* Options that not every kind has. */
+typedef enum luc_optim_field { LUC_FIELD_momentum, LUC_FIELD_beta1 } luc_optim_field;
+static inline bool luc_optim_has(const luc_optim_kind *kind, luc_optim_field field)
+{
+    return field == LUC_FIELD_momentum ? kind->has_momentum : kind->has_betas;
+}
+
+/* A parameter and what is kept for it. */
 typedef struct luc_optim_param {
     lucid_tensor *tensor;                  /* owned reference */
     lucid_tensor *moment[LUC_MAX_MOMENTS]; /* owned; NULL until the first step that needs it */
@@ -27,8 +34,8 @@ typedef struct luc_optim_param {
 
 typedef struct luc_optim_group {
     lucid_optim_options options;
-    double initial_lr;    /* schedules start from it; options.lr until there is one */
-    int64_t initial_step; /* when the group had initial_lr: step 0, or its first */
+    double initial_lr;    /* what schedules count from; follows options.lr until there is one */
+    int64_t initial_step; /* the step of the schedule at which the group had it: 0, or it joined */
     bool scheduled;       /* initial_lr no longer follows options.lr */
     luc_optim_param *params;
     size_t n;
@@ -39,11 +46,11 @@ struct lucid_optimizer {
     lucid_optim_options defaults; /* those that it was made with */
     luc_optim_group *groups;
     size_t n_groups;
-    void *scratch; /* memory of the lists that kernels get */
+    void *scratch; /* the lists that kernels get */
     size_t scratch_size;
 };
 
-/* Whether two tensors share a device and a dtype, so that one kernel call may take both. */
+/* Do two tensors share a device and a dtype, so that one kernel call may take both? */
 static inline bool luc_same_place(const lucid_tensor *a, const lucid_tensor *b)
 {
     return a->view.dtype == b->view.dtype &&
@@ -51,14 +58,13 @@ static inline bool luc_same_place(const lucid_tensor *a, const lucid_tensor *b)
 }
 
 bool luc_check_optimizer(const lucid_optimizer *opt, const char *op);
-/* Raises an error and returns false if the kind lacks an option that is set, or if one is out of
- * its range. */
+/* Are these options ones that the kind has, in their ranges? Raises when not. */
 bool luc_optim_check_options(const luc_optim_kind *kind, const lucid_optim_options *options);
-/* Makes the group's current rate its initial rate, unless it has one. */
+/* Keeps the rate that the group has now as its initial one, unless it has one. */
 void luc_optim_begin_schedule(luc_optim_group *group, int64_t step);
-/* The number of moments that a group's options need. */
+/* How many moments a group's options ask for. */
 int luc_optim_moments(const luc_optim_kind *kind, const lucid_optim_options *options);
-/* Makes a moment of zeros with the parameter's layout, owned by the current scope. */
+/* Memory for a moment: laid out as the parameter. Filled with zeros; scope-owned. */
 lucid_tensor *luc_optim_moment_like(const lucid_tensor *param);
 
 #endif

@@ -21,6 +21,7 @@ AREAS = [
     "modules",
     "batchnorm",
     "optim",
+    "schedules",
     "lockstep",
     "amp",
     "printing",

@@ -18,46 +18,54 @@ LUCID_END_DECLS
     DEFAULTS(lucid_batch_norm) \
     DEFAULTS(lucid_buffer) \
     DEFAULTS(lucid_clip) \
+    DEFAULTS(lucid_constant_lr) \
     DEFAULTS(lucid_conv2d) \
     DEFAULTS(lucid_conv2d_batch_norm) \
     DEFAULTS(lucid_cosine_lr) \
     DEFAULTS(lucid_cross_entropy) \
+    DEFAULTS(lucid_cyclic_lr) \
     DEFAULTS(lucid_grad) \
     DEFAULTS(lucid_grad_scaler) \
     DEFAULTS(lucid_gradcheck) \
     DEFAULTS(lucid_grid) \
     DEFAULTS(lucid_index) \
     DEFAULTS(lucid_kaiming) \
+    DEFAULTS(lucid_lambda_lr) \
+    DEFAULTS(lucid_linear_lr) \
     DEFAULTS(lucid_load) \
     DEFAULTS(lucid_loader) \
     DEFAULTS(lucid_max_pool2d) \
     DEFAULTS(lucid_mnist) \
     DEFAULTS(lucid_mse_loss) \
+    DEFAULTS(lucid_multi_step_lr) \
     DEFAULTS(lucid_nll_loss) \
     DEFAULTS(lucid_nn_batch_norm) \
-    DEFAULTS(lucid_nn_cross_entropy_loss) \
-    DEFAULTS(lucid_nn_nll_loss) \
-    DEFAULTS(lucid_nn_mse_loss) \
     DEFAULTS(lucid_nn_conv2d) \
+    DEFAULTS(lucid_nn_cross_entropy_loss) \
     DEFAULTS(lucid_nn_dropout) \
     DEFAULTS(lucid_nn_elu) \
     DEFAULTS(lucid_nn_flatten) \
     DEFAULTS(lucid_nn_gelu) \
     DEFAULTS(lucid_nn_leaky_relu) \
     DEFAULTS(lucid_nn_linear) \
+    DEFAULTS(lucid_nn_mse_loss) \
+    DEFAULTS(lucid_nn_nll_loss) \
     DEFAULTS(lucid_nn_relu) \
     DEFAULTS(lucid_nn_resnet) \
     DEFAULTS(lucid_nn_softplus) \
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_plot) \
+    DEFAULTS(lucid_polynomial_lr) \
     DEFAULTS(lucid_profiler) \
     DEFAULTS(lucid_reduce) \
+    DEFAULTS(lucid_reduce_lr_on_plateau) \
     DEFAULTS(lucid_sgd) \
     DEFAULTS(lucid_softplus) \
     DEFAULTS(lucid_sort) \
     DEFAULTS(lucid_step_lr) \
     DEFAULTS(lucid_tensor) \
     DEFAULTS(lucid_topk) \
-    DEFAULTS(lucid_var)
+    DEFAULTS(lucid_var) \
+    DEFAULTS(lucid_warm_restarts_lr)
 
 #endif
