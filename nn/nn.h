@@ -15,10 +15,12 @@
 #include "layers/pooling.h"
 #include "models/resnet.h"
 #include "module.h"
+#include "optim/algorithms.h"
 #include "optim/clip.h"
 #include "optim/grad_scaler.h"
 #include "optim/optimizer.h"
 #include "optim/scheduler.h"
+#include "pattern.h"
 #include "state_dict.h"
 
 #endif

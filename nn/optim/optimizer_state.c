@@ -1,12 +1,8 @@
-/* optimizer_state.c: saving and loading options, step counts and moments. */
+/* optimizer_state.c: what training needs to go on: options, step counts and moments. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
 #include "lucid/io/json_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/format_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
 #include "nn/state_dict_priv.h"
@@ -17,28 +13,15 @@
 
 #define KIND_NOTE   "optimizer"
 #define GROUPS_NOTE "param_groups"
+#define SLOW        "slow"
 
 /* ---- options as text: every double reads back exactly ---------------------------------------- */
 
-/* The members of a group's object, in the order in which they are written. */
-static const struct {
-    const char *name;
-    size_t at; /* in lucid_optim_options */
-    bool is_bool;
-} members[] = {
-    {"lr", offsetof(lucid_optim_options, lr), false},
-    {"weight_decay", offsetof(lucid_optim_options, weight_decay), false},
-    {"maximize", offsetof(lucid_optim_options, maximize), true},
-    {"momentum", offsetof(lucid_optim_options, momentum), false},
-    {"dampening", offsetof(lucid_optim_options, dampening), false},
-    {"nesterov", offsetof(lucid_optim_options, nesterov), true},
-    {"beta1", offsetof(lucid_optim_options, beta1), false},
-    {"beta2", offsetof(lucid_optim_options, beta2), false},
-    {"eps", offsetof(lucid_optim_options, eps), false},
-    {"amsgrad", offsetof(lucid_optim_options, amsgrad), true},
-    {"rho", offsetof(lucid_optim_options, rho), false},
-};
-enum { MEMBERS = sizeof members / sizeof *members };
+/* Whether an option is in the states of a kind. Files of versions that did not know it lack it. */
+static bool is_saved(const luc_optim_kind *kind, int field)
+{
+    return field < LUC_FIELDS_ALWAYS || luc_optim_has(kind, (luc_optim_field)field);
+}
 
 /* "initial_lr" is null where no schedule has begun. Files of older versions have none. */
 static bool put_initial(luc_string *out, const luc_optim_group *g, const char *op)
@@ -52,25 +35,26 @@ static bool put_initial(luc_string *out, const luc_optim_group *g, const char *o
            luc_string_printf(out, ",\"initial_step\":%lld", (long long)g->initial_step);
 }
 
-/* Returns false, with an error raised, when memory is out or a number has no form in JSON. */
-static bool put_group(luc_string *out, const luc_optim_group *g, const char *op)
+/* False, with an error raised, when memory is out or a number is none that JSON has. */
+static bool put_field(luc_string *out, const lucid_optim_options *o, int field, const char *op)
 {
-    const char *options = (const char *)&g->options;
+    const luc_field *f = &luc_optim_fields[field];
+    double value = luc_field_value(o, (luc_optim_field)field);
+    if (!luc_string_printf(out, ",\"%s\":", f->name)) return false;
+    if (f->type == LUC_BOOL) return luc_string_printf(out, value != 0 ? "true" : "false");
+    if (!isfinite(value))
+        return luc_raise(LUCID_ERR_STATE, op, "%s: expected a finite number, got %g", f->name,
+                         value);
+    if (f->type == LUC_INTEGER) return luc_string_printf(out, "%lld", (long long)value);
+    return luc_json_put_number(out, value);
+}
+
+static bool put_group(luc_string *out, const luc_optim_group *g, const luc_optim_kind *kind)
+{
     bool ok = luc_string_printf(out, "{\"params\":%zu", g->n);
-    for (size_t i = 0; ok && i < MEMBERS; i++) {
-        ok = luc_string_printf(out, ",\"%s\":", members[i].name);
-        if (ok && members[i].is_bool) {
-            bool value = *(const bool *)(options + members[i].at);
-            ok = luc_string_printf(out, value ? "true" : "false");
-        } else if (ok) {
-            double value = *(const double *)(options + members[i].at);
-            if (!isfinite(value))
-                return luc_raise(LUCID_ERR_STATE, op, "%s: expected a finite number, got %g",
-                                 members[i].name, value);
-            ok = luc_json_put_number(out, value);
-        }
-    }
-    return ok && put_initial(out, g, op) && luc_string_add(out, "}", 1);
+    for (int f = 0; ok && f < LUC_FIELDS; f++)
+        if (is_saved(kind, f)) ok = put_field(out, &g->options, f, kind->name);
+    return ok && put_initial(out, g, kind->name) && luc_string_add(out, "}", 1);
 }
 
 static bool note_groups(const lucid_optimizer *opt, lucid_state_dict *s)
@@ -78,15 +62,13 @@ static bool note_groups(const lucid_optimizer *opt, lucid_state_dict *s)
     luc_string text = {0};
     bool ok = luc_string_add(&text, "[", 1);
     for (size_t g = 0; ok && g < opt->n_groups; g++)
-        ok = (!g || luc_string_add(&text, ",", 1)) &&
-             put_group(&text, &opt->groups[g], opt->kind->name);
+        ok = (!g || luc_string_add(&text, ",", 1)) && put_group(&text, &opt->groups[g], opt->kind);
     ok = ok && luc_string_add(&text, "]", 1) && lucid_state_dict_set_note(s, GROUPS_NOTE, text.s);
     luc_string_free(&text);
     return ok;
 }
 
-/* Reads the initial rate into `g`, which holds the group's current one: that stays if the text has
- * none. */
+/* The initial rate into `g`, which holds what the group has now: that stays where there is none. */
 static bool read_initial(luc_json *j, const char *name, luc_optim_group *g)
 {
     if (strcmp(name, "initial_step") == 0)
@@ -97,41 +79,66 @@ static bool read_initial(luc_json *j, const char *name, luc_optim_group *g)
     return luc_json_number(j, &g->initial_lr) && g->initial_lr >= 0;
 }
 
-/* Reads one member of a group's object and sets its bit in `seen` (the last bit is for "params").
- * Unknown names are skipped. */
-static bool read_member(luc_json *j, const char *name, luc_optim_group *g, size_t *n,
-                        unsigned *seen)
+/* A group as it is read: which members were there, the last bit for "params". */
+typedef struct group_reader {
+    const luc_optim_kind *kind;
+    luc_optim_group *group;
+    size_t n;
+    uint64_t seen;
+} group_reader;
+
+#define SEEN_PARAMS ((uint64_t)1 << 63)
+_Static_assert(LUC_FIELDS < 63, "a bit for each option and one more");
+
+static bool read_field(luc_json *j, lucid_optim_options *o, int field)
 {
-    size_t i = 0;
-    while (i < MEMBERS && strcmp(name, members[i].name) != 0) i++;
-    if (i == MEMBERS && strcmp(name, "params") != 0) return read_initial(j, name, g);
-    if (*seen & 1u << i) return false;
-    *seen |= 1u << i;
-    if (i == MEMBERS) {
-        int64_t params;
-        if (!luc_json_integer(j, &params) || params < 0) return false;
-        *n = (size_t)params;
-        return true;
+    char *at = (char *)o + luc_optim_fields[field].at;
+    switch (luc_optim_fields[field].type) {
+    case LUC_BOOL:
+        return luc_json_bool(j, (bool *)at);
+    case LUC_INTEGER:
+        return luc_json_integer(j, (int64_t *)at);
+    default:
+        return luc_json_number(j, (double *)at);
     }
-    char *at = (char *)&g->options + members[i].at;
-    return members[i].is_bool ? luc_json_bool(j, (bool *)at) : luc_json_number(j, (double *)at);
+}
+
+/* One member of a group's object. An unknown name is skipped. */
+static bool read_member(luc_json *j, const char *name, group_reader *r)
+{
+    int f = 0;
+    while (f < LUC_FIELDS && strcmp(name, luc_optim_fields[f].name) != 0) f++;
+    bool is_params = f == LUC_FIELDS && strcmp(name, "params") == 0;
+    if (f == LUC_FIELDS && !is_params) return read_initial(j, name, r->group);
+    if (f < LUC_FIELDS && !is_saved(r->kind, f)) return luc_json_skip(j);
+    uint64_t bit = is_params ? SEEN_PARAMS : (uint64_t)1 << f;
+    if (r->seen & bit) return false;
+    r->seen |= bit;
+    if (!is_params) return read_field(j, &r->group->options, f);
+    int64_t params;
+    if (!luc_json_integer(j, &params) || params < 0) return false;
+    r->n = (size_t)params;
+    return true;
 }
 
 /* `name` is large enough for every string of the text. */
-static bool read_group(luc_json *j, char *name, luc_optim_group *g, size_t *n)
+static bool read_group(luc_json *j, char *name, group_reader *r)
 {
-    unsigned seen = 0;
     bool first = true;
+    uint64_t wanted = SEEN_PARAMS;
+    luc_optim_group *g = r->group;
+    for (int f = 0; f < LUC_FIELDS; f++)
+        if (is_saved(r->kind, f)) wanted |= (uint64_t)1 << f;
     g->options = (lucid_optim_options){.struct_size = sizeof g->options};
-    g->scheduled = true; /* the group keeps its initial rate if the state has none */
+    g->scheduled = true; /* also where there is no initial rate: the group keeps its own */
     if (luc_json_peek(j) != '{' || !luc_json_open(j, '{')) return false;
     while (luc_json_member(j, '}', &first))
-        if (!luc_json_name(j, name, NULL) || !read_member(j, name, g, n, &seen)) return false;
+        if (!luc_json_name(j, name, NULL) || !read_member(j, name, r)) return false;
     if (!g->scheduled) g->initial_lr = g->options.lr;
-    return !j->error && seen == (1u << (MEMBERS + 1)) - 1;
+    return !j->error && r->seen == wanted;
 }
 
-/* Counts the members of a list. Returns false if the text is no list. */
+/* How many members a list has; false where the text is no list. */
 static bool count_list(luc_json j, size_t *count)
 {
     bool first = true;
@@ -142,7 +149,7 @@ static bool count_list(luc_json j, size_t *count)
     return luc_json_finish(&j);
 }
 
-/* ---- saving ---------------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 static bool set_entry(lucid_state_dict *s, size_t i, const char *name, lucid_tensor *t)
 {
@@ -161,7 +168,11 @@ static bool put_param(const lucid_optimizer *opt, const luc_optim_param *p, size
         if (p->moment[k] && p->started &&
             !set_entry(s, i, opt->kind->moments[k], lucid_clone(p->moment[k], LUCID_PRESERVE)))
             return false;
-    return true;
+    for (int k = 0; k < LUC_MAX_NUMBERS && opt->kind->numbers[k]; k++) {
+        lucid_tensor *t = lucid_from_typed_data((lucid_shape){0}, &p->number[k], LUCID_F64, NULL);
+        if (!set_entry(s, i, opt->kind->numbers[k], t)) return false;
+    }
+    return !p->slow || set_entry(s, i, SLOW, lucid_clone(p->slow, LUCID_PRESERVE));
 }
 
 lucid_state_dict *lucid_optimizer_state_dict(lucid_optimizer *opt)
@@ -175,21 +186,22 @@ lucid_state_dict *lucid_optimizer_state_dict(lucid_optimizer *opt)
     for (size_t g = 0; ok && g < opt->n_groups; g++)
         for (size_t i = 0; ok && i < opt->groups[g].n; i++)
             ok = put_param(opt, &opt->groups[g].params[i], number++, s);
-    if (ok) return s;
+    if (ok && luc_lbfgs_put(opt, s)) return s;
     lucid_state_dict_free(s);
     return NULL;
 }
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------------------------- */
 
-/* A loaded state, which is kept apart from the optimizer until all of it is known to fit. */
+/* What is loaded, beside the optimizer until all of it is known to fit. */
 typedef struct incoming {
     const lucid_optimizer *opt;
     const lucid_state_dict *state;
     luc_optim_group *groups; /* their options and initial rates only */
-    luc_optim_param *params; /* the parameters of all groups, in order; owns its moments */
+    luc_optim_param *params; /* by number over all groups; owns its moments */
     size_t n_params;
-    size_t used; /* the number of tensors that were taken from the state */
+    struct luc_lbfgs *lbfgs;
+    size_t used; /* tensors of the state that have been taken */
 } incoming;
 
 static bool refuse(const incoming *in, const char *what, const char *expected, const char *got)
@@ -205,13 +217,13 @@ static bool read_options(incoming *in, luc_json *j, char *name)
     bool first = true;
     luc_json_open(j, '[');
     for (size_t g = 0; luc_json_member(j, ']', &first); g++) {
-        size_t n = 0;
         in->groups[g] = in->opt->groups[g];
-        if (!read_group(j, name, &in->groups[g], &n))
+        group_reader r = {.kind = in->opt->kind, .group = &in->groups[g]};
+        if (!read_group(j, name, &r))
             return refuse(in, "groups", "the options of each", "something else");
-        if (n != in->opt->groups[g].n) {
+        if (r.n != in->opt->groups[g].n) {
             snprintf(expected, sizeof expected, "%zu", in->opt->groups[g].n);
-            snprintf(got, sizeof got, "%zu", n);
+            snprintf(got, sizeof got, "%zu", r.n);
             return refuse(in, "parameters of a group", expected, got);
         }
         if (!luc_optim_check_options(in->opt->kind, &in->groups[g].options)) return false;
@@ -249,24 +261,37 @@ static lucid_tensor *get(incoming *in, size_t i, const char *name, char key[64])
     return t;
 }
 
-static bool read_moment(incoming *in, lucid_tensor *from, const lucid_tensor *param,
-                        const char *key, lucid_tensor **moment)
+static bool read_tensor(incoming *in, lucid_tensor *from, const lucid_tensor *param,
+                        const lucid_optim_options *o, const char *key, int k, lucid_tensor **to)
 {
-    if (!luc_dims_equal(from->view.ndim, from->view.dims, param->view.ndim, param->view.dims))
-        return refuse(in, key, luc_shape_text(param).s, luc_shape_text(from).s);
-    lucid_tensor *t = luc_optim_moment_like(param);
+    char expected[64];
+    lucid_shape shape =
+        k < 0 ? lucid_tensor_shape(param) : luc_optim_moment_shape(in->opt->kind, param, k);
+    if (!luc_dims_equal(from->view.ndim, from->view.dims, shape.ndim, shape.dims))
+        return refuse(in, key, lucid_shape_format(&shape, expected, sizeof expected),
+                      luc_shape_text(from).s);
+    lucid_tensor *t = k < 0 ? lucid_clone(lucid_detach((lucid_tensor *)param), LUCID_PRESERVE)
+                            : luc_optim_moment_like(in->opt->kind, o, param, k);
     if (!t || !luc_copy_data(t, from, in->opt->kind->name)) return false;
-    *moment = lucid_retain(t);
+    *to = lucid_retain(t);
     return true;
 }
 
-static bool read_param(incoming *in, const luc_optim_param *now, size_t i,
-                       const lucid_optim_options *o)
+static bool read_numbers(incoming *in, luc_optim_param *p, size_t i)
 {
     char key[64];
-    luc_optim_param *p = &in->params[i];
-    lucid_tensor *step = get(in, i, "step", key);
-    if (!step) return true; /* no step was done yet */
+    for (int k = 0; k < LUC_MAX_NUMBERS && in->opt->kind->numbers[k]; k++) {
+        lucid_tensor *t = get(in, i, in->opt->kind->numbers[k], key);
+        if (!t) return lucid_error_code() == LUCID_OK && refuse(in, key, "one number", "none");
+        if (lucid_numel(t) != 1) return refuse(in, key, "one number", luc_shape_text(t).s);
+        p->number[k] = lucid_item(t);
+        if (!isfinite(p->number[k])) return refuse(in, key, "a finite number", "another one");
+    }
+    return true;
+}
+
+static bool read_step(incoming *in, lucid_tensor *step, const char *key, luc_optim_param *p)
+{
     if (lucid_numel(step) != 1) return refuse(in, key, "one number", luc_shape_text(step).s);
     double number = lucid_item(step);
     if (!(number >= 0 && number <= 9007199254740992)) { /* 2^53 */
@@ -275,16 +300,34 @@ static bool read_param(incoming *in, const luc_optim_param *now, size_t i,
         return refuse(in, key, "a number of steps", got);
     }
     p->step = (int64_t)number;
-    for (int k = 0; k < LUC_MAX_MOMENTS && in->opt->kind->moments[k]; k++) {
-        lucid_tensor *from = get(in, i, in->opt->kind->moments[k], key);
-        if (from && !read_moment(in, from, now->tensor, key, &p->moment[k])) return false;
+    return true;
+}
+
+static bool read_param(incoming *in, const luc_optim_param *now, size_t i,
+                       const lucid_optim_options *o)
+{
+    char key[64];
+    const luc_optim_kind *kind = in->opt->kind;
+    luc_optim_param *p = &in->params[i];
+    lucid_tensor *step = get(in, i, "step", key);
+    if (!step) return true; /* no step was done yet */
+    if (!read_step(in, step, key, p)) return false;
+    for (int k = 0; k < LUC_MAX_MOMENTS && kind->moments[k]; k++) {
+        lucid_tensor *from = get(in, i, kind->moments[k], key);
+        if (from && !read_tensor(in, from, now->tensor, o, key, k, &p->moment[k])) return false;
         p->started = p->started || from;
     }
-    int needed = luc_optim_moments(in->opt->kind, o);
-    for (int k = 0; k < needed; k++)
-        if (in->opt->kind->has_betas && !p->moment[k])
-            return refuse(in, in->opt->kind->moments[k], "a tensor for every parameter", "none");
-    return true;
+    /* SGD's momentum begins when it is asked for; the others need theirs from the first step on. */
+    unsigned needed = luc_optim_moments(kind, o, now->tensor);
+    for (int k = 0; k < LUC_MAX_MOMENTS; k++)
+        if ((needed >> k & 1) && !luc_optim_has(kind, LUC_FIELD_momentum) &&
+            !luc_optim_has(kind, LUC_FIELD_rho) && !p->moment[k])
+            return refuse(in, kind->moments[k], "a tensor for every parameter", "none");
+    lucid_tensor *slow = get(in, i, SLOW, key);
+    if (slow && !in->opt->lookahead_k)
+        return refuse(in, key, "an optimizer with Lookahead", "none");
+    if (slow && !read_tensor(in, slow, now->tensor, o, key, -1, &p->slow)) return false;
+    return read_numbers(in, p, i);
 }
 
 static bool read_all(incoming *in)
@@ -297,14 +340,19 @@ static bool read_all(incoming *in)
         for (size_t i = 0; i < in->opt->groups[g].n; i++)
             if (!read_param(in, &in->opt->groups[g].params[i], number++, &in->groups[g].options))
                 return false;
+    if (in->opt->kind->needs_closure && !luc_lbfgs_get(in->opt, in->state, &in->lbfgs, &in->used))
+        return false;
     if (in->used == lucid_state_dict_size(in->state)) return true;
     return refuse(in, "tensors", "those of its parameters only", "others too");
 }
 
-/* Exchanges the state that was read and the optimizer's, so that `in` frees the old one. */
+/* Puts what was read into the optimizer, and what was there before into `in`, to be freed. */
 static void exchange(lucid_optimizer *opt, incoming *in)
 {
     size_t number = 0;
+    struct luc_lbfgs *lbfgs = opt->lbfgs;
+    opt->lbfgs = in->lbfgs;
+    in->lbfgs = lbfgs;
     for (size_t g = 0; g < opt->n_groups; g++) {
         opt->groups[g].options = in->groups[g].options;
         opt->groups[g].initial_lr = in->groups[g].initial_lr;
@@ -333,8 +381,8 @@ bool lucid_optimizer_load_state_dict(lucid_optimizer *opt, const lucid_state_dic
     in.params = luc_calloc(in.n_params, sizeof *in.params, opt->kind->name);
     bool ok = in.groups && in.params && read_all(&in);
     if (ok) exchange(opt, &in);
-    for (size_t i = 0; in.params && i < in.n_params; i++)
-        for (int k = 0; k < LUC_MAX_MOMENTS; k++) lucid_release(in.params[i].moment[k]);
+    for (size_t i = 0; in.params && i < in.n_params; i++) luc_optim_param_release(&in.params[i]);
+    luc_lbfgs_free(in.lbfgs);
     luc_free(in.params);
     luc_free(in.groups);
     return ok;

@@ -2,57 +2,13 @@
  * device and a dtype. */
 #include "autograd/autograd.h"
 #include "lucid/capture_priv.h"
-#include "lucid/memory_priv.h"
 #include "lucid/profiler_priv.h"
-#include "lucid/tensor_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
-#include <assert.h>
+#include <math.h>
 #include <string.h>
 
-int luc_optim_moments(const luc_optim_kind *kind, const lucid_optim_options *o)
-{
-    if (kind->has_momentum) return o->momentum != 0 ? 1 : 0;
-    if (kind->has_betas) return o->amsgrad ? 3 : 2;
-    return 2;
-}
-
-lucid_tensor *luc_optim_moment_like(const lucid_tensor *param)
-{
-    lucid_meta meta;
-    luc_tensor_get_meta(param, &meta);
-    meta.offset = 0;
-    if (!luc_is_dense(meta.ndim, meta.dims, meta.strides))
-        luc_contiguous_strides(meta.ndim, meta.dims, meta.strides);
-    lucid_tensor *t = luc_tensor_new(&meta, lucid_tensor_device(param), "step");
-    return t && luc_fill_data(t, 0, "step") ? t : NULL;
-}
-
-/* Makes the moment, or moves it to the device to which lucid_to has moved the parameter. */
-static bool make_moment(const lucid_tensor *param, lucid_tensor **moment)
-{
-    if (*moment && luc_same_place(*moment, param)) return true;
-    lucid_tensor *t = luc_optim_moment_like(param);
-    if (!t || (*moment && !luc_copy_data(t, *moment, "step"))) return false;
-    lucid_release(*moment);
-    *moment = lucid_retain(t);
-    return true;
-}
-
-/* Makes the moments that the options need, for every parameter that has a gradient. */
-static bool make_moments(luc_optim_group *g, int moments)
-{
-    LUCID_SCOPE;
-    for (size_t i = 0; i < g->n; i++) {
-        luc_optim_param *p = &g->params[i];
-        if (!p->tensor->grad) continue;
-        for (int k = 0; k < moments; k++)
-            if (!make_moment(p->tensor, &p->moment[k])) return false;
-    }
-    return true;
-}
-
-/* The lists of a kernel call. They share one block of memory, which the optimizer keeps. */
+/* The lists of a kernel call, in one block that the optimizer keeps. */
 typedef struct lists {
     lucid_view *param, *grad, *state[LUC_MAX_MOMENTS];
     int64_t *step;
@@ -80,13 +36,13 @@ static bool make_lists(lucid_optimizer *opt, size_t n, lists *l)
     return true;
 }
 
-static void add_param(lists *l, const luc_optim_param *p, int moments)
+static void add_param(lists *l, const luc_optim_param *p, unsigned moments)
 {
-    assert(p->tensor->grad && p->tensor->grad->numel == p->tensor->numel);
     size_t i = l->n++;
     l->param[i] = p->tensor->view;
     l->grad[i] = p->tensor->grad->view;
-    for (int k = 0; k < moments; k++) l->state[k][i] = p->moment[k]->view;
+    for (int k = 0; k < LUC_MAX_MOMENTS; k++)
+        if (moments >> k & 1) l->state[k][i] = p->moment[k]->view;
     l->step[i] = p->step + 1;
     l->first[i] = !p->started;
 }
@@ -98,21 +54,19 @@ typedef struct captured {
     size_t group, begin; /* the parameters that step_alike was given */
 } captured;
 
-/* Whether parameter i of a group has a gradient, and the same device and dtype as parameter
- * `begin`. */
+/* The parameters of a group, from `begin` on, that have a gradient and lie where the first does. */
 static bool is_alike(const luc_optim_group *g, size_t begin, size_t i)
 {
     return g->params[i].tensor->grad &&
            luc_same_place(g->params[i].tensor, g->params[begin].tensor);
 }
 
-/* Is called before a replay: writes the current learning rate and the number of replays, which is
- * added to the parameters' step counts. */
+/* Before a replay: the learning rate of the moment, and the replays so far, which the parameters'
+ * own counts follow. */
 static void refresh(const void *user, int64_t replay, uint64_t *values)
 {
     captured c;
     memcpy(&c, user, sizeof c);
-    assert(c.group < c.opt->n_groups);
     luc_optim_group *g = &c.opt->groups[c.group];
     memcpy(&values[0], &g->options.lr, sizeof values[0]);
     memcpy(&values[1], &replay, sizeof values[1]);
@@ -120,8 +74,7 @@ static void refresh(const void *user, int64_t replay, uint64_t *values)
         if (is_alike(g, c.begin, i)) g->params[i].step++;
 }
 
-/* The device's memory for these numbers: NULL outside of a capture. Returns false after raising an
- * error. */
+/* The device's cells for that: NULL outside of a capture. False after raising. */
 static bool make_cells(lucid_optimizer *opt, const luc_optim_group *g, size_t begin,
                        const uint64_t **cells)
 {
@@ -154,22 +107,22 @@ static bool run(const lucid_optimizer *opt, const lucid_optim_options *o, lists 
         .nesterov = o->nesterov,
         .maximize = o->maximize,
         .amsgrad = o->amsgrad,
-        .decoupled = opt->kind->decoupled,
+        .decoupled = opt->kind->decay == LUC_DECAY_DECOUPLED,
     };
     lucid_kernel_args args = {.attrs = &attrs};
     return luc_kernel_run(device, opt->kind->kernel, dtype, &args);
 }
 
-/* Steps parameter `begin` of a group, and those after it that share its device and dtype. */
-static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin, int moments)
+/* Steps the parameters of a group that lie where parameter `begin` lies and are at or after it. */
+static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin)
 {
     const lucid_tensor *model = g->params[begin].tensor;
+    unsigned moments = luc_optim_moments(opt->kind, &g->options, model);
     lists l;
     if (!make_lists(opt, g->n - begin, &l)) return false;
     for (size_t i = begin; i < g->n; i++) {
         if (is_alike(g, begin, i)) add_param(&l, &g->params[i], moments);
     }
-    assert(l.n > 0); /* parameter `begin` has a gradient */
     const uint64_t *live;
     if (!luc_before_any_write() || !make_cells(opt, g, begin, &live) ||
         !run(opt, &g->options, &l, lucid_tensor_device(model), model->view.dtype, live))
@@ -178,14 +131,14 @@ static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin, i
         luc_optim_param *p = &g->params[i];
         if (!is_alike(g, begin, i)) continue;
         p->step++;
-        if (moments > 0) p->started = true;
+        if (moments) p->started = true;
         luc_storage_bump(p->tensor->storage);
     }
     return true;
 }
 
-/* The first parameter with a gradient whose device or dtype differs from those of all parameters
- * before it; n if there is none. */
+/* The first parameter with a gradient that lies elsewhere than all before it; n when none is
+ * left. */
 static size_t next_place(const luc_optim_group *g, size_t from)
 {
     for (size_t i = from; i < g->n; i++) {
@@ -199,28 +152,62 @@ static size_t next_place(const luc_optim_group *g, size_t from)
     return g->n;
 }
 
-static bool step(lucid_optimizer *opt)
+static bool kernel_step(lucid_optimizer *opt)
 {
+    for (size_t k = 0; k < opt->n_groups; k++)
+        if (!luc_optim_make_moments(opt, &opt->groups[k])) return false;
     for (size_t k = 0; k < opt->n_groups; k++) {
         luc_optim_group *g = &opt->groups[k];
-        if (!make_moments(g, luc_optim_moments(opt->kind, &g->options))) return false;
-    }
-    for (size_t k = 0; k < opt->n_groups; k++) {
-        luc_optim_group *g = &opt->groups[k];
-        int moments = luc_optim_moments(opt->kind, &g->options);
         for (size_t i = next_place(g, 0); i < g->n; i = next_place(g, i + 1))
-            if (!step_alike(opt, g, i, moments)) return false;
+            if (!step_alike(opt, g, i)) return false;
     }
     return true;
+}
+
+static bool step(lucid_optimizer *opt)
+{
+    if (!opt->lookahead_k) return opt->kind->update ? luc_optim_update(opt) : kernel_step(opt);
+    return luc_lookahead_begin(opt) &&
+           (opt->kind->update ? luc_optim_update(opt) : kernel_step(opt)) && luc_lookahead_end(opt);
+}
+
+/* The loss of one call of the closure; NAN after an error. */
+double luc_closure_loss(const lucid_optimizer *opt, lucid_closure closure, void *user)
+{
+    LUCID_SCOPE;
+    LUCID_ENABLE_GRAD;
+    lucid_tensor *loss = closure(user);
+    if (lucid_error_code() != LUCID_OK) return NAN;
+    if (loss && lucid_numel(loss) == 1) return lucid_item(loss);
+    luc_raise(LUCID_ERR_ARGUMENT, opt->kind->name,
+              "closure: expected a loss with one element, got %s",
+              loss ? luc_shape_text(loss).s : "NULL");
+    return NAN;
 }
 
 bool lucid_step(lucid_optimizer *opt)
 {
     if (!luc_check_optimizer(opt, "step") || lucid_error_code() != LUCID_OK) return false;
+    if (opt->kind->needs_closure)
+        return luc_raise(LUCID_ERR_STATE, opt->kind->name,
+                         "step: expected lucid_step_closure, for it computes the loss several "
+                         "times, got lucid_step");
     if (!luc_profiler_is_on()) return step(opt);
     luc_span span;
     luc_span_begin(&span, false);
     if (step(opt)) return luc_span_end(&span, "optimizer_step", 0, 0);
     luc_span_drop(&span);
     return false;
+}
+
+double lucid_step_closure(lucid_optimizer *opt, lucid_closure closure, void *user)
+{
+    if (!luc_check_optimizer(opt, "step_closure") || lucid_error_code() != LUCID_OK) return NAN;
+    if (!closure) {
+        luc_raise(LUCID_ERR_ARGUMENT, opt->kind->name, "closure: expected a function, got NULL");
+        return NAN;
+    }
+    if (opt->kind->needs_closure) return luc_lbfgs_step(opt, closure, user);
+    double value = luc_closure_loss(opt, closure, user);
+    return lucid_error_code() == LUCID_OK && lucid_step(opt) ? value : NAN;
 }

@@ -305,7 +305,7 @@ Test(optim, options_are_checked)
     EXPECT_ERROR(optim_SGD(m, .nesterov = true), LUCID_ERR_ARGUMENT, "nesterov");
     EXPECT_ERROR(optim_Adam(m, .beta1 = 1), LUCID_ERR_ARGUMENT, "beta1: expected [0, 1), got 1");
     EXPECT_ERROR(optim_Adadelta(m, .rho = 1.5), LUCID_ERR_ARGUMENT, "rho: expected [0, 1]");
-    EXPECT_ERROR(lucid_optim_new("Rprop", NULL), LUCID_ERR_ARGUMENT, "got \"Rprop\"");
+    EXPECT_ERROR(lucid_optim_new("Sgd", NULL), LUCID_ERR_ARGUMENT, "got \"Sgd\"");
     lucid_module *none = nn_ReLU();
     EXPECT_ERROR(optim_SGD(none), LUCID_ERR_ARGUMENT, "expected at least one, got none");
     lucid_module_free(none);

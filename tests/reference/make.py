@@ -21,6 +21,7 @@ AREAS = [
     "modules",
     "batchnorm",
     "optim",
+    "optimizers",
     "schedules",
     "lockstep",
     "amp",

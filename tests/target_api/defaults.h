@@ -11,8 +11,12 @@ LUCID_END_DECLS
 
 #define ALL_DEFAULTS                                                                    \
     DEFAULTS(lucid_adadelta) \
+    DEFAULTS(lucid_adafactor) \
+    DEFAULTS(lucid_adagrad) \
     DEFAULTS(lucid_adam) \
+    DEFAULTS(lucid_adamax) \
     DEFAULTS(lucid_adamw) \
+    DEFAULTS(lucid_asgd) \
     DEFAULTS(lucid_avg_pool2d) \
     DEFAULTS(lucid_backward) \
     DEFAULTS(lucid_batch_norm) \
@@ -24,20 +28,27 @@ LUCID_END_DECLS
     DEFAULTS(lucid_cosine_lr) \
     DEFAULTS(lucid_cross_entropy) \
     DEFAULTS(lucid_cyclic_lr) \
+    DEFAULTS(lucid_freeze) \
     DEFAULTS(lucid_grad) \
     DEFAULTS(lucid_grad_scaler) \
     DEFAULTS(lucid_gradcheck) \
     DEFAULTS(lucid_grid) \
     DEFAULTS(lucid_index) \
     DEFAULTS(lucid_kaiming) \
+    DEFAULTS(lucid_lamb) \
     DEFAULTS(lucid_lambda_lr) \
+    DEFAULTS(lucid_lars) \
+    DEFAULTS(lucid_lbfgs) \
     DEFAULTS(lucid_linear_lr) \
     DEFAULTS(lucid_load) \
     DEFAULTS(lucid_loader) \
+    DEFAULTS(lucid_lookahead) \
     DEFAULTS(lucid_max_pool2d) \
     DEFAULTS(lucid_mnist) \
     DEFAULTS(lucid_mse_loss) \
     DEFAULTS(lucid_multi_step_lr) \
+    DEFAULTS(lucid_muon) \
+    DEFAULTS(lucid_nadam) \
     DEFAULTS(lucid_nll_loss) \
     DEFAULTS(lucid_nn_batch_norm) \
     DEFAULTS(lucid_nn_conv2d) \
@@ -57,8 +68,11 @@ LUCID_END_DECLS
     DEFAULTS(lucid_plot) \
     DEFAULTS(lucid_polynomial_lr) \
     DEFAULTS(lucid_profiler) \
+    DEFAULTS(lucid_radam) \
     DEFAULTS(lucid_reduce) \
     DEFAULTS(lucid_reduce_lr_on_plateau) \
+    DEFAULTS(lucid_rmsprop) \
+    DEFAULTS(lucid_rprop) \
     DEFAULTS(lucid_sgd) \
     DEFAULTS(lucid_softplus) \
     DEFAULTS(lucid_sort) \
