@@ -20,6 +20,7 @@
 #include "data/loader.h"
 #include "data/mnist.h"
 #include "io/idx.h"
+#include "io/image.h"
 #include "plot/plot.h"
 #include "io/png.h"
 #include "io/safetensors.h"

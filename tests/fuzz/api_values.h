@@ -97,6 +97,7 @@ ENUM(lucid_dtype, LUCID_DTYPE_COUNT)
 ENUM(lucid_device_type, 2)
 ENUM(lucid_code, LUCID_ERR_INTERNAL + 1)
 ENUM(lucid_memory_format, LUCID_CHANNELS_LAST + 1)
+ENUM(lucid_image_mode, LUCID_IMAGE_RGBA + 1)
 ENUM(lucid_split, 2)
 ENUM(lucid_nonlinearity, 6)
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh idx|safetensors|drawing SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
+# run.sh idx|safetensors|image|drawing SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
 # and runs one target.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -11,6 +11,7 @@ corpus=$build/corpus-$target
 dictionary=
 [ -f "$root/tests/fuzz/fuzz_$target.c" ] || { echo "run.sh: no target called $target" >&2; exit 1; }
 
+jpeg=$(pkg-config --libs libjpeg 2>/dev/null || true)
 checks=-fsanitize=address,undefined
 [ -f "$build/build.ninja" ] || CC=clang meson setup "$build" "$root" --buildtype=debugoptimized \
     -Dtests=disabled -Dexamples=false -Db_sanitize=address,undefined -Db_lundef=false \
@@ -22,7 +23,7 @@ if [ "$target" = api ]; then
     # shellcheck disable=SC2046 # a list of options
     clang -g -O1 -std=c11 $checks -fsanitize=fuzzer-no-link -fno-sanitize-recover=all -I"$build/api" -I"$root" \
         "$root/tests/fuzz/fuzz_api.c" "$build/liblucid.a" -o "$build/fuzz_api" \
-        $(pkg-config --libs libpng zlib) -lm -ldl -lpthread
+        $(pkg-config --libs libpng zlib) $jpeg -lm -ldl -lpthread
     cd "$build/api"
     "$build/fuzz_api" null
     exec "$build/fuzz_api" "$length" "${3:-1}"
@@ -30,7 +31,7 @@ fi
 # shellcheck disable=SC2046 # a list of options
 clang -g -O1 -D_GNU_SOURCE $checks -fsanitize=fuzzer -fno-sanitize-recover=all -I"$root" \
     "$root/tests/fuzz/fuzz_$target.c" "$build/liblucid.a" -o "$build/fuzz_$target" \
-    $(pkg-config --libs libpng zlib) -lm -ldl -lpthread
+    $(pkg-config --libs libpng zlib) $jpeg -lm -ldl -lpthread
 
 mkdir -p "$corpus"
 case $target in

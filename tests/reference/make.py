@@ -27,6 +27,7 @@ AREAS = [
     "amp",
     "printing",
     "init",
+    "images",
 ]
 
 

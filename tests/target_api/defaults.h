@@ -33,6 +33,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_grad_scaler) \
     DEFAULTS(lucid_gradcheck) \
     DEFAULTS(lucid_grid) \
+    DEFAULTS(lucid_image_read) \
+    DEFAULTS(lucid_image_write) \
     DEFAULTS(lucid_index) \
     DEFAULTS(lucid_kaiming) \
     DEFAULTS(lucid_lamb) \
