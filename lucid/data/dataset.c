@@ -1,5 +1,6 @@
 #include "lucid/data/dataset.h"
 
+#include "lucid/data/dataset_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
@@ -7,6 +8,58 @@
 #include <string.h>
 
 static const char live_name[] = "data set"; /* for the report of objects that were never freed */
+
+void *luc_dataset_new(size_t size, const char *op)
+{
+    void *d = luc_calloc(1, size, op);
+    if (d) luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
+    return d;
+}
+
+void luc_dataset_delete(void *dataset)
+{
+    luc_free(dataset);
+    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
+}
+
+bool luc_dataset_check(const lucid_dataset *dataset, const char *argument, const char *op)
+{
+    if (!dataset) return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: got NULL", argument);
+    if (dataset->size < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a size >= 0, got %lld", argument,
+                         (long long)dataset->size);
+    return dataset->get || dataset->load ||
+           luc_raise(LUCID_ERR_ARGUMENT, op, "%s: its .get is NULL", argument);
+}
+
+size_t luc_sample_bytes(const lucid_sample_spec *spec)
+{
+    return (size_t)lucid_shape_numel(&spec->shape) * lucid_dtype_size(spec->dtype);
+}
+
+bool luc_dataset_get(const lucid_dataset *d, int64_t index, lucid_generator *rng, void *x, void *y)
+{
+    if (d->get) return d->get(d, index, rng, x, y);
+    const lucid_tensor *t = d->load(d, index, rng, y);
+    if (!t) return false;
+    lucid_shape shape = lucid_tensor_shape(t);
+    if (lucid_shape_equal(&shape, &d->x.shape) && lucid_tensor_dtype(t) == d->x.dtype)
+        return lucid_copy_to(t, x, luc_sample_bytes(&d->x));
+    return luc_raise(LUCID_ERR_STATE, d->name ? d->name : "data set",
+                     "sample %lld: expected %s %s, as the data set says, got %s %s",
+                     (long long)index, lucid_dtype_name(d->x.dtype),
+                     luc_dims_text(d->x.shape.ndim, d->x.shape.dims).s,
+                     lucid_dtype_name(lucid_tensor_dtype(t)), luc_shape_text(t).s);
+}
+
+lucid_tensor *luc_dataset_load(const lucid_dataset *d, int64_t index, lucid_generator *rng, void *y)
+{
+    if (d->load) return d->load(d, index, rng, y);
+    lucid_tensor_options options = lucid_tensor_defaults;
+    options.dtype = d->x.dtype;
+    lucid_tensor *t = lucid_empty_opt(d->x.shape, &options);
+    return t && d->get(d, index, rng, lucid_mutable_data(t), y) ? t : NULL;
+}
 
 void lucid_dataset_free(lucid_dataset *dataset)
 {
@@ -30,13 +83,17 @@ static bool tensors_get(const lucid_dataset *dataset, int64_t index, lucid_gener
     return true;
 }
 
+static int64_t tensors_label(const lucid_dataset *dataset, int64_t index)
+{
+    return ((const int64_t *)((const tensors_dataset *)dataset)->y_data)[index];
+}
+
 static void tensors_free(lucid_dataset *dataset)
 {
     tensors_dataset *d = (tensors_dataset *)dataset;
     lucid_release(d->x);
     lucid_release(d->y);
-    luc_free(d);
-    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
+    luc_dataset_delete(d);
 }
 
 /* The tensor itself, or a contiguous copy of it, retained. */
@@ -88,9 +145,8 @@ lucid_dataset *lucid_data_tensors(lucid_tensor *x, lucid_tensor *y)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "data_Tensors",
                               "y: expected as many samples as x, got x %s, y %s",
                               luc_shape_text(x).s, luc_shape_text(y).s);
-    tensors_dataset *d = luc_calloc(1, sizeof *d, "data_Tensors");
+    tensors_dataset *d = luc_dataset_new(sizeof *d, "data_Tensors");
     if (!d) return NULL;
-    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     d->base = (lucid_dataset){
         .name = "data_Tensors", .size = lucid_size(x, 0), .get = tensors_get, .free = tensors_free};
     d->base.x = spec_of(x, &d->x_size);
@@ -101,6 +157,7 @@ lucid_dataset *lucid_data_tensors(lucid_tensor *x, lucid_tensor *y)
         tensors_free(&d->base);
         return NULL;
     }
+    if (d->base.y.shape.ndim == 0 && d->base.y.dtype == LUCID_I64) d->base.label = tensors_label;
     d->x_data = lucid_data(d->x);
     d->y_data = lucid_data(d->y);
     return &d->base;

@@ -26,7 +26,9 @@
 
 LUCID_BEGIN_DECLS
 
-/* What one sample is. All samples of a data set are alike: a batch of n has sizes [n, shape...]. */
+/* What one sample is. All samples of a data set are alike: a batch of n has sizes [n, shape...]. A
+ * size of -1 stands for one that differs from sample to sample: a loader refuses it, and data_Map
+ * with a transform that resizes or crops makes it one number. */
 typedef struct lucid_sample_spec {
     lucid_dtype dtype;
     lucid_shape shape; /* zeroed: a single number */
@@ -37,8 +39,8 @@ struct lucid_dataset {
     const char *name; /* for messages; must live as long as the data set */
     int64_t size;     /* how many samples, >= 0 */
     lucid_sample_spec x, y;
-    /* Writes sample `index`, 0 <= index < size: x and y point to as many elements, row-major, as
-     * one sample has. A loader with workers calls it from several threads at once. `rng` is for
+    /* Writes sample `index`, 0 <= index < size: x and y point to the elements of one sample,
+     * row-major. A loader with workers calls it from several threads at once. `rng` is for
      * augmentation: its numbers depend on the loader's seed, the epoch and the index alone, not on
      * workers or order. Tensors that it makes end with the call. False after an error (raise it
      * with lucid_raise); an error that was raised counts as false. */
@@ -46,6 +48,19 @@ struct lucid_dataset {
                 void *y);
     /* Frees the data set; NULL where there is nothing to free. */
     void (*free)(lucid_dataset *dataset);
+
+    /* What follows may stay NULL. */
+
+    /* The same where samples of x have different sizes: gives x as a CPU tensor in the current scope
+     * and writes y. A data set needs one of get and load. NULL after an error. */
+    lucid_tensor *(*load)(const lucid_dataset *dataset, int64_t index, lucid_generator *rng,
+                          void *y);
+    /* The class of sample `index`, >= 0, without making its x; -1 after an error. For splits by
+     * class and for weights. */
+    int64_t (*label)(const lucid_dataset *dataset, int64_t index);
+    /* The names of the classes: n_classes of them; they live as long as the data set. */
+    const char *const *classes;
+    int64_t n_classes;
 };
 
 /* Frees a data set that no loader owns. NULL does nothing. */

@@ -4,6 +4,8 @@
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
+#include "lucid/data/dataset_priv.h"
+#include "lucid/data/sampler_priv.h"
 #include "lucid/options_priv.h"
 
 #include <string.h>
@@ -13,8 +15,9 @@ static const char op[] = "data_Loader";
 struct lucid_loader {
     lucid_dataset *dataset;
     lucid_loader_options options; /* seed: the one in use */
-    int64_t batches, size;        /* batches of an epoch */
-    int64_t *order;               /* the samples in the order of this epoch */
+    int64_t batches, size;        /* batches of an epoch, and the samples in them */
+    int64_t *order, length;       /* the samples in the order of this epoch; drop_last keeps all */
+    int64_t *begins;              /* where each batch begins, of a sampler that says so; or NULL */
     bool running;                 /* an epoch has begun */
     int64_t epoch, next;          /* the epoch that runs or comes next, and its next batch */
     luc_epoch shared;
@@ -38,19 +41,28 @@ static bool check_spec(const lucid_sample_spec *spec, int64_t n, const char *nam
                          "dataset: %s.shape: expected 0 to %d dimensions, got %d", name,
                          LUCID_MAX_DIMS - 1, spec->shape.ndim);
     lucid_shape whole = {.ndim = spec->shape.ndim + 1, .dims = {n}};
-    for (int d = 0; d < spec->shape.ndim; d++) whole.dims[d + 1] = spec->shape.dims[d];
+    for (int d = 0; d < spec->shape.ndim; d++) {
+        if (spec->shape.dims[d] == -1)
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "dataset: its samples have different sizes, %s: expected a transform "
+                             "that makes them equal, as in data_Map(dataset, data_Resize((224, "
+                             "224)))",
+                             luc_dims_text(spec->shape.ndim, spec->shape.dims).s);
+        whole.dims[d + 1] = spec->shape.dims[d];
+    }
     return luc_check_shape(&whole, spec->dtype, op);
 }
 
 static bool check_dataset(const lucid_dataset *dataset, int64_t batch_size)
 {
     if (!dataset) return luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: got NULL");
-    if (!dataset->get) return luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: its .get is NULL");
     if (dataset->size < 0)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: expected a size >= 0, got %lld",
                          (long long)dataset->size);
     int64_t n = batch_size < dataset->size ? batch_size : dataset->size;
-    return check_spec(&dataset->x, n, "x") && check_spec(&dataset->y, n, "y");
+    if (!check_spec(&dataset->x, n, "x") || !check_spec(&dataset->y, n, "y")) return false;
+    return dataset->get || dataset->load ||
+           luc_raise(LUCID_ERR_ARGUMENT, op, "dataset: its .get is NULL");
 }
 
 static bool check_options(const lucid_loader_options *options)
@@ -64,6 +76,9 @@ static bool check_options(const lucid_loader_options *options)
     if (options->prefetch < 1 || options->prefetch > 65536)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "prefetch: expected 1 to 65536, got %d",
                          options->prefetch);
+    if (options->sampler && options->shuffle)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "shuffle: expected false with .sampler, which gives the order");
     if (options->resident && options->workers)
         return luc_raise(
             LUCID_ERR_ARGUMENT, op,
@@ -78,22 +93,51 @@ static bool check_options(const lucid_loader_options *options)
 
 /* ---- making and freeing ---------------------------------------------------------------------- */
 
-static size_t sample_bytes(const lucid_sample_spec *spec)
-{
-    return (size_t)lucid_shape_numel(&spec->shape) * lucid_dtype_size(spec->dtype);
-}
-
 static uint64_t draw_seed(void)
 {
     lucid_generator g = luc_random_take(1);
     return lucid_random_u64(&g);
 }
 
-static void count_batches(lucid_loader *loader)
+/* The samples and batches of an epoch. False after an error. */
+static bool count_batches(lucid_loader *loader)
 {
+    const lucid_sampler *s = loader->options.sampler;
     int64_t n = loader->dataset->size, b = loader->options.batch_size;
+    if (s && !luc_sampler_check(s, n, op)) return false;
+    if (s && s->size != LUCID_SAMPLER_ALL) n = s->size;
+    loader->length = n;
     loader->batches = n / b + (n % b && !loader->options.drop_last);
     loader->size = loader->options.drop_last ? loader->batches * b : n;
+    if (!s || !s->batch_sizes) return true;
+    loader->size = n;
+    loader->batches = s->n_batches;
+    loader->begins = luc_calloc((size_t)s->n_batches + 1, sizeof *loader->begins, op);
+    for (int64_t i = 0; loader->begins && i < s->n_batches; i++)
+        loader->begins[i + 1] = loader->begins[i] + s->batch_sizes[i];
+    return loader->begins != NULL;
+}
+
+/* Where batch `number` begins in the epoch, and how many samples it has. */
+static int64_t batch_begin(const lucid_loader *loader, int64_t number, int64_t *n)
+{
+    if (loader->begins) {
+        *n = loader->begins[number + 1] - loader->begins[number];
+        return loader->begins[number];
+    }
+    int64_t begin = number * loader->options.batch_size, left = loader->length - begin;
+    *n = left < loader->options.batch_size ? left : loader->options.batch_size;
+    return begin;
+}
+
+/* Room for the order of an epoch, and for that of all samples, which are made once for resident
+ * data. */
+static bool make_order(lucid_loader *loader)
+{
+    int64_t n = loader->dataset->size;
+    if (n < loader->length) n = loader->length;
+    loader->order = luc_calloc((size_t)n, sizeof *loader->order, op);
+    return loader->order != NULL;
 }
 
 lucid_loader *lucid_loader_new(lucid_dataset *dataset, const lucid_loader_options *options)
@@ -109,12 +153,11 @@ lucid_loader *lucid_loader_new(lucid_dataset *dataset, const lucid_loader_option
     loader->options = *options;
     if (!luc_feed_begin(&loader->feed, options->device)) goto fail;
     if (options->seed == LUCID_SEED_DRAWN) loader->options.seed = draw_seed();
-    count_batches(loader);
+    if (!count_batches(loader) || !make_order(loader)) goto fail;
     loader->shared = (luc_epoch){.dataset = dataset,
-                                 .x_size = sample_bytes(&dataset->x),
-                                 .y_size = sample_bytes(&dataset->y)};
-    loader->order = luc_calloc((size_t)dataset->size, sizeof *loader->order, op);
-    if (!loader->order) goto fail;
+                                 .x_size = luc_sample_bytes(&dataset->x),
+                                 .y_size = luc_sample_bytes(&dataset->y),
+                                 .by_place = options->sampler != NULL};
     if (options->workers && !options->resident) {
         int64_t ahead = (int64_t)options->workers * options->prefetch;
         if (ahead > loader->batches) ahead = loader->batches ? loader->batches : 1;
@@ -124,10 +167,12 @@ lucid_loader *lucid_loader_new(lucid_dataset *dataset, const lucid_loader_option
     }
     return loader;
 fail:
-    if (loader)
+    if (loader) {
         lucid_loader_free(loader);
-    else
+    } else {
         lucid_dataset_free(dataset);
+        if (options) lucid_sampler_free(options->sampler);
+    }
     return NULL;
 }
 
@@ -166,7 +211,9 @@ void lucid_loader_free(lucid_loader *loader)
     leave_epoch(loader);
     luc_feed_end(&loader->feed);
     lucid_dataset_free(loader->dataset);
+    lucid_sampler_free(loader->options.sampler);
     luc_free(loader->jobs);
+    luc_free(loader->begins);
     luc_free(loader->order);
     luc_free(loader);
     luc_live_add(LUC_LIVE_LOADERS, -1);
@@ -177,12 +224,8 @@ void lucid_loader_free(lucid_loader *loader)
 /* Prepares the job of a batch of this epoch. */
 static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
 {
-    int64_t begin = number * loader->options.batch_size, left = loader->dataset->size - begin;
-    *job = (luc_job){
-        .number = number,
-        .indices = loader->order + begin,
-        .n = left < loader->options.batch_size ? left : loader->options.batch_size,
-    };
+    int64_t n, begin = batch_begin(loader, number, &n);
+    *job = (luc_job){.number = number, .indices = loader->order + begin, .n = n, .begin = begin};
     job->x = luc_feed_batch(&loader->feed, &loader->dataset->x, job->n, &job->x_data);
     if (job->x) job->y = luc_feed_batch(&loader->feed, &loader->dataset->y, job->n, &job->y_data);
     if (job->y) return true;
@@ -191,20 +234,24 @@ static bool job_open(const lucid_loader *loader, luc_job *job, int64_t number)
 }
 
 /* Every epoch has its own order, and every sample its own random numbers. */
-static void order_samples(lucid_loader *loader)
+static bool order_samples(lucid_loader *loader)
 {
     uint32_t key[4];
     lucid_philox(loader->options.seed, (uint64_t)loader->epoch, key);
     lucid_generator g = {.seed = (uint64_t)key[1] << 32 | key[0]};
     loader->shared.sample_seed = (uint64_t)key[3] << 32 | key[2];
     int64_t n = loader->dataset->size, *order = loader->order;
+    if (loader->options.sampler)
+        return luc_sampler_order(loader->options.sampler, n, loader->length, loader->epoch, &g,
+                                 order, op);
     for (int64_t i = 0; i < n; i++) order[i] = i;
-    if (!loader->options.shuffle) return;
+    if (!loader->options.shuffle) return true;
     for (int64_t i = n - 1; i > 0; i--) {
         int64_t k = (int64_t)lucid_random_below(&g, (uint64_t)i + 1), swapped = order[i];
         order[i] = order[k];
         order[k] = swapped;
     }
+    return true;
 }
 
 static bool give(lucid_loader *loader, int64_t number)
@@ -244,8 +291,7 @@ static bool make_resident(lucid_loader *loader)
         job_clear(&all);
     }
     if (!ok) return false;
-    order_samples(loader);
-    return luc_feed_order(&loader->feed, loader->order, loader->dataset->size);
+    return order_samples(loader) && luc_feed_order(&loader->feed, loader->order, loader->length);
 }
 
 static bool begin_epoch(lucid_loader *loader)
@@ -259,8 +305,7 @@ static bool begin_epoch(lucid_loader *loader)
         else if (!start_workers(loader, 0))
             return false;
     }
-    order_samples(loader);
-    return give_window(loader);
+    return order_samples(loader) && give_window(loader);
 }
 
 /* A child of fork has no workers. It starts its own, and they make the batches that the parent's
@@ -290,11 +335,9 @@ static bool raise_kept(const luc_job *job)
 static bool make_batch(lucid_loader *loader)
 {
     if (loader->options.resident) {
-        int64_t begin = loader->next * loader->options.batch_size;
-        int64_t left = loader->dataset->size - begin, size = loader->options.batch_size;
-        loader->current = (luc_job){.number = loader->next,
-                                    .indices = loader->order + begin,
-                                    .n = left < size ? left : size};
+        int64_t n, begin = batch_begin(loader, loader->next, &n);
+        loader->current =
+            (luc_job){.number = loader->next, .indices = loader->order + begin, .n = n};
         return luc_feed_gather(&loader->feed, &loader->current, begin);
     }
     if (!loader->options.workers)

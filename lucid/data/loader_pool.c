@@ -1,6 +1,8 @@
 #include "lucid/data/loader_priv.h"
 #include "lucid/threads_priv.h"
 
+#include "lucid/data/dataset_priv.h"
+
 #include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
@@ -17,7 +19,7 @@ static bool get_sample(const lucid_dataset *d, int64_t index, lucid_generator *r
     size_t scope = lucid_scope_begin_at("the get function of a data set", 0);
     if (!scope) return false;
     const uint64_t raised = luc_raise_count();
-    bool ok = d->get(d, index, rng, x, y);
+    bool ok = luc_dataset_get(d, index, rng, x, y);
     lucid_scope_end(scope);
     return ok && luc_raise_count() == raised;
 }
@@ -29,7 +31,8 @@ bool luc_job_run(const luc_epoch *epoch, const luc_job *job, const atomic_bool *
         if (stop && atomic_load_explicit(stop, memory_order_relaxed)) return true;
         int64_t index = job->indices[i];
         /* Each sample has 2^24 blocks of its own. */
-        lucid_generator rng = {epoch->sample_seed, (uint64_t)index << 24};
+        const int64_t own = epoch->by_place ? job->begin + i : index;
+        lucid_generator rng = {epoch->sample_seed, (uint64_t)own << 24};
         if (get_sample(d, index, &rng, job->x_data + (size_t)i * epoch->x_size,
                        job->y_data + (size_t)i * epoch->y_size))
             continue;

@@ -24,9 +24,9 @@ typedef struct luc_job {
     lucid_tensor *x, *y; /* retained */
     char *x_data, *y_data;
     const int64_t *indices;
-    int64_t n, number;
-    luc_fp_mode fp_mode; /* of the thread that gave it to the pool */
-    lucid_code code;     /* LUCID_OK, or the code and the message of a worker's error */
+    int64_t n, number, begin; /* begin: the place of its first sample in the epoch */
+    luc_fp_mode fp_mode;      /* of the thread that gave it to the pool */
+    lucid_code code;          /* LUCID_OK, or the code and the message of a worker's error */
     char *message;
 } luc_job;
 
@@ -35,6 +35,7 @@ typedef struct luc_epoch {
     const lucid_dataset *dataset;
     size_t x_size, y_size; /* the bytes of a sample */
     uint64_t sample_seed;  /* of the generators of the samples */
+    bool by_place;         /* they are counted by place in the epoch, not by index */
 } luc_epoch;
 
 /* Fills a job's memory, sample by sample. Stops when *stop becomes true (NULL: never). False after

@@ -1,5 +1,7 @@
 #include "lucid/data/mnist.h"
 
+#include "lucid/data/dataset_priv.h"
+#include "lucid/data/files_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/io/idx_priv.h"
 #include "lucid/io/sha256_priv.h"
@@ -7,14 +9,17 @@
 #include "lucid/options_priv.h"
 #include "lucid/tensor_priv.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-static const char live_name[] = "data set"; /* for the report of objects that were never freed */
+/* The sets in this format that the library knows. */
+typedef enum kind { MNIST, FASHION, KMNIST } kind;
+static const char *const ops[] = {"data_MNIST", "data_FashionMNIST", "data_KMNIST"};
 
-static const char op[] = "data_MNIST";
+static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+static const char *const clothes[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                                      "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+static const char *const kana[] = {"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"};
+static const char *const *const names[] = {digits, clothes, kana};
 
 typedef struct mnist_dataset {
     lucid_dataset base;
@@ -40,46 +45,31 @@ static const known_file known_files[2][2] = {
       "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"}},
 };
 
-/* "dir/name" + suffix, to be freed with luc_free; NULL when memory is out. */
-static char *join(const char *dir, const char *name, const char *suffix)
-{
-    size_t size = strlen(dir) + strlen(name) + strlen(suffix) + 2;
-    char *path = luc_alloc(size, op);
-    if (path) snprintf(path, size, "%s/%s%s", dir, name, suffix);
-    return path;
-}
-
-/* The path of the file that exists, plain or .gz. */
-static char *find_file(const char *dir, const char *name)
-{
-    static const char *const suffixes[] = {"", ".gz"};
-    for (int i = 0; i < 2; i++) {
-        char *path = join(dir, name, suffixes[i]);
-        if (!path || access(path, F_OK) == 0) return path;
-        luc_free(path);
-    }
-    return luc_raise_null(LUCID_ERR_IO, op, "no file %s in '%s': looked for %s/%s and %s/%s.gz%s",
-                          name, dir, dir, name, dir, name,
-                          access(dir, F_OK) == 0 ? "" : "; that folder does not exist");
-}
-
-static bool verify(const known_file *known, const char *path, luc_sha256 *sum)
+static bool verify(const known_file *known, const char *path, luc_sha256 *sum, kind which)
 {
     char got[LUC_SHA256_TEXT];
     luc_sha256_end(sum, got);
-    if (strcmp(got, known->mnist) == 0 || strcmp(got, known->fashion) == 0) return true;
-    return luc_raise(LUCID_ERR_FORMAT, op,
+    if (which == MNIST && strcmp(got, known->mnist) == 0) return true;
+    if (which != KMNIST && strcmp(got, known->fashion) == 0) return true;
+    if (which == FASHION)
+        return luc_raise(LUCID_ERR_FORMAT, ops[which],
+                         "%s: the content was altered: expected SHA-256 %s, got %s; .verify = "
+                         "false reads other data",
+                         path, known->fashion, got);
+    return luc_raise(LUCID_ERR_FORMAT, ops[which],
                      "%s: the content was altered: expected SHA-256 %s (MNIST) or %s "
                      "(Fashion-MNIST), got %s; .verify = false reads other data",
                      path, known->mnist, known->fashion, got);
 }
 
 /* A u8 tensor of ndim dimensions, retained. */
-static lucid_tensor *read_file(const char *dir, const known_file *known, int ndim, bool verified)
+static lucid_tensor *read_file(const char *dir, const known_file *known, int ndim, bool verified,
+                               kind which)
 {
+    const char *op = ops[which];
     luc_sha256 sum;
     size_t scope = lucid_scope_begin();
-    char *path = scope ? find_file(dir, known->name) : NULL;
+    char *path = scope ? luc_data_find(dir, known->name, op) : NULL;
     lucid_tensor *t = NULL;
     if (!path) goto end;
     luc_sha256_begin(&sum);
@@ -89,7 +79,7 @@ static lucid_tensor *read_file(const char *dir, const known_file *known, int ndi
                   ndim, lucid_dtype_name(lucid_tensor_dtype(t)), luc_shape_text(t).s);
         t = NULL;
     }
-    if (t && verified && !verify(known, path, &sum)) t = NULL;
+    if (t && verified && !verify(known, path, &sum, which)) t = NULL;
     lucid_retain(t);
 end:
     luc_free(path);
@@ -97,7 +87,8 @@ end:
     return t;
 }
 
-static bool check_labels(const mnist_dataset *d, const char *dir, const char *name, int64_t classes)
+static bool check_labels(const mnist_dataset *d, const char *dir, const char *name, int64_t classes,
+                         const char *op)
 {
     int64_t n = lucid_size(d->labels, 0);
     if (n != lucid_size(d->images, 0))
@@ -124,16 +115,31 @@ static bool mnist_get(const lucid_dataset *dataset, int64_t index, lucid_generat
     return true;
 }
 
+static bool bytes_get(const lucid_dataset *dataset, int64_t index, lucid_generator *rng, void *x,
+                      void *y)
+{
+    const mnist_dataset *d = (const mnist_dataset *)dataset;
+    (void)rng;
+    memcpy(x, d->pixels + (size_t)index * d->image_size, d->image_size);
+    *(int64_t *)y = d->classes[index];
+    return true;
+}
+
+static int64_t mnist_label(const lucid_dataset *dataset, int64_t index)
+{
+    return ((const mnist_dataset *)dataset)->classes[index];
+}
+
 static void mnist_free(lucid_dataset *dataset)
 {
     mnist_dataset *d = (mnist_dataset *)dataset;
     lucid_release(d->images);
     lucid_release(d->labels);
-    luc_free(d);
-    luc_live_add_named(LUC_LIVE_OTHER, live_name, -1);
+    luc_dataset_delete(d);
 }
 
-static bool check_options(const char *dir, lucid_split split, const lucid_mnist_options *options)
+static bool check_options(const char *dir, lucid_split split, const lucid_mnist_options *options,
+                          const char *op)
 {
     if (!dir) return luc_raise(LUCID_ERR_ARGUMENT, op, "dir: expected a folder's name, got NULL");
     if (split != LUCID_TRAIN && split != LUCID_TEST)
@@ -144,41 +150,79 @@ static bool check_options(const char *dir, lucid_split split, const lucid_mnist_
     return true;
 }
 
-lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
-                                const lucid_mnist_options *options)
+/* In float steps, as in PyTorch's ToTensor and Normalize, so that the bits are the same. */
+static void set_values(mnist_dataset *d, const lucid_mnist_options *options)
 {
-    options = LUC_OPTIONS(lucid_mnist, options, op);
-    if (!options || !check_options(dir, split, options)) return NULL;
-    mnist_dataset *d = luc_calloc(1, sizeof *d, op);
+    for (int i = 0; i < 256; i++) {
+        float v = (float)i / 255.0f;
+        if (options->normalize) v = (v - (float)options->mean) / (float)options->std;
+        d->value[i] = v;
+    }
+}
+
+static lucid_dataset *read_set(const char *dir, lucid_split split,
+                               const lucid_mnist_options *options, kind which)
+{
+    const char *op = ops[which];
+    if (!check_options(dir, split, options, op)) return NULL;
+    mnist_dataset *d = luc_dataset_new(sizeof *d, op);
     if (!d) return NULL;
-    luc_live_add_named(LUC_LIVE_OTHER, live_name, 1);
     const known_file *files = known_files[split == LUCID_TEST];
-    d->images = read_file(dir, &files[0], 3, options->verify);
+    const bool verified = options->verify && which != KMNIST;
+    d->images = read_file(dir, &files[0], 3, verified, which);
     if (!d->images) goto fail;
-    d->labels = read_file(dir, &files[1], 1, options->verify);
+    d->labels = read_file(dir, &files[1], 1, verified, which);
     if (!d->labels) goto fail;
     d->pixels = lucid_data(d->images);
     d->classes = lucid_data(d->labels);
-    if (!check_labels(d, dir, files[1].name, options->classes)) goto fail;
+    if (!check_labels(d, dir, files[1].name, options->classes, op)) goto fail;
 
     lucid_shape whole = lucid_tensor_shape(d->images);
     d->image_size = (size_t)whole.dims[1] * (size_t)whole.dims[2];
     d->base = (lucid_dataset){
         .name = op,
         .size = whole.dims[0],
-        .x = {LUCID_F32, {3, {1, whole.dims[1], whole.dims[2]}}},
+        .x = {options->bytes ? LUCID_U8 : LUCID_F32, {3, {1, whole.dims[1], whole.dims[2]}}},
         .y = {LUCID_I64, {0}},
-        .get = mnist_get,
+        .get = options->bytes ? bytes_get : mnist_get,
+        .label = mnist_label,
+        .classes = options->classes == 10 ? names[which] : NULL,
+        .n_classes = options->classes,
         .free = mnist_free,
     };
-    /* In float steps, as in PyTorch's ToTensor and Normalize, so that the bits are the same. */
-    for (int i = 0; i < 256; i++) {
-        float v = (float)i / 255.0f;
-        if (options->normalize) v = (v - (float)options->mean) / (float)options->std;
-        d->value[i] = v;
-    }
+    set_values(d, options);
     return &d->base;
 fail:
     mnist_free(&d->base);
     return NULL;
+}
+
+lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
+                                const lucid_mnist_options *options)
+{
+    options = LUC_OPTIONS(lucid_mnist, options, ops[MNIST]);
+    return options ? read_set(dir, split, options, MNIST) : NULL;
+}
+
+lucid_dataset *lucid_data_fashion_mnist(const char *dir, lucid_split split,
+                                        const lucid_fashion_mnist_options *options)
+{
+    options = LUC_OPTIONS(lucid_fashion_mnist, options, ops[FASHION]);
+    if (!options) return NULL;
+    return read_set(dir, split,
+                    LUC_WITH(lucid_mnist, .normalize = options->normalize, .mean = options->mean,
+                             .std = options->std, .classes = 10, .verify = options->verify,
+                             .bytes = options->bytes),
+                    FASHION);
+}
+
+lucid_dataset *lucid_data_kmnist(const char *dir, lucid_split split,
+                                 const lucid_kmnist_options *options)
+{
+    options = LUC_OPTIONS(lucid_kmnist, options, ops[KMNIST]);
+    if (!options) return NULL;
+    return read_set(dir, split,
+                    LUC_WITH(lucid_mnist, .normalize = options->normalize, .mean = options->mean,
+                             .std = options->std, .classes = 10, .bytes = options->bytes),
+                    KMNIST);
 }

@@ -428,6 +428,24 @@ static lucid_dataset *A_lucid_dataset_p(const char *name)
     return lucid_data_tensors(lucid_ones_opt((lucid_shape){2, {6, 2}}, NULL),
                               lucid_ones_opt((lucid_shape){1, {6}}, NULL));
 }
+static lucid_dataset *const *A_lucid_dataset_p_const_p(const char *name)
+{
+    static lucid_dataset *list[ARRAY];
+    for (int i = 0; i < ARRAY; i++)
+        list[i] = hostile && (i > 4 || chance(30)) ? NULL : A_lucid_dataset_p(name);
+    return list;
+}
+static lucid_dataset **A_lucid_dataset_p_p(const char *name)
+{
+    static lucid_dataset *list[ARRAY];
+    (void)name;
+    return list;
+}
+static lucid_sampler *A_lucid_sampler_p(const char *name)
+{
+    (void)name;
+    return lucid_data_random_sampler(NULL);
+}
 static lucid_loader *A_lucid_loader_p(const char *name)
 {
     static lucid_loader *list[3];

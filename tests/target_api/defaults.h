@@ -21,6 +21,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_backward) \
     DEFAULTS(lucid_batch_norm) \
     DEFAULTS(lucid_buffer) \
+    DEFAULTS(lucid_cifar10) \
+    DEFAULTS(lucid_cifar100) \
     DEFAULTS(lucid_clip) \
     DEFAULTS(lucid_constant_lr) \
     DEFAULTS(lucid_conv2d) \
@@ -28,15 +30,19 @@ LUCID_END_DECLS
     DEFAULTS(lucid_cosine_lr) \
     DEFAULTS(lucid_cross_entropy) \
     DEFAULTS(lucid_cyclic_lr) \
+    DEFAULTS(lucid_fake_data) \
+    DEFAULTS(lucid_fashion_mnist) \
     DEFAULTS(lucid_freeze) \
     DEFAULTS(lucid_grad) \
     DEFAULTS(lucid_grad_scaler) \
     DEFAULTS(lucid_gradcheck) \
     DEFAULTS(lucid_grid) \
+    DEFAULTS(lucid_image_folder) \
     DEFAULTS(lucid_image_read) \
     DEFAULTS(lucid_image_write) \
     DEFAULTS(lucid_index) \
     DEFAULTS(lucid_kaiming) \
+    DEFAULTS(lucid_kmnist) \
     DEFAULTS(lucid_lamb) \
     DEFAULTS(lucid_lambda_lr) \
     DEFAULTS(lucid_lars) \
@@ -71,6 +77,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_polynomial_lr) \
     DEFAULTS(lucid_profiler) \
     DEFAULTS(lucid_radam) \
+    DEFAULTS(lucid_random_sampler) \
+    DEFAULTS(lucid_random_split) \
     DEFAULTS(lucid_reduce) \
     DEFAULTS(lucid_reduce_lr_on_plateau) \
     DEFAULTS(lucid_rmsprop) \
@@ -82,6 +90,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_tensor) \
     DEFAULTS(lucid_topk) \
     DEFAULTS(lucid_var) \
-    DEFAULTS(lucid_warm_restarts_lr)
+    DEFAULTS(lucid_warm_restarts_lr) \
+    DEFAULTS(lucid_weighted_sampler)
 
 #endif
