@@ -2,11 +2,11 @@
 #include "backends/cpu/matmul/openblas.h"
 #include "backends/cpu/threads/parallel.h"
 #include "lucid/lock_priv.h"
+#include "lucid/platform_priv.h"
 #include "lucid/threads_priv.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +106,13 @@ static struct {
 static atomic_bool usable;
 static atomic_bool is_allowed = true, is_preferred;
 
+#if defined(__x86_64__)
+/* The level whose float instructions a level uses: those above AVX-512 add others. */
+static luc_cpu_level float_level(luc_cpu_level level)
+{
+    return level > LUC_CPU_AVX512 ? LUC_CPU_AVX512 : level;
+}
+
 luc_cpu_level luc_openblas_level(const char *core)
 {
     static const struct {
@@ -120,6 +127,20 @@ luc_cpu_level luc_openblas_level(const char *core)
         if (strcasecmp(core, cores[i].name) == 0) return cores[i].level;
     return LUC_CPU_GENERIC;
 }
+#else
+/* Which shapes gain was not measured on other architectures. */
+static luc_cpu_level float_level(luc_cpu_level level)
+{
+    (void)level;
+    return LUC_CPU_GENERIC;
+}
+
+luc_cpu_level luc_openblas_level(const char *core)
+{
+    (void)core;
+    return LUC_CPU_GENERIC;
+}
+#endif
 
 static bool find_functions(void *lib)
 {
@@ -201,7 +222,7 @@ static void load(void)
         snprintf(found.core, sizeof found.core, "%s", library.get_corename());
         found.level = luc_openblas_level(found.core);
         found.most_calls = most_calls();
-        if (found.level < luc_cpu_current()) report_misfit();
+        if (found.level < float_level(luc_cpu_current())) report_misfit();
         luc_in_forked_child(forget_calls);
         atomic_store(&usable, found.level > LUC_CPU_GENERIC);
     }
@@ -215,7 +236,8 @@ static bool is_ready(void)
 #if defined(LUC_HAVE_OPENBLAS)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (!atomic_load_explicit(&is_allowed, memory_order_relaxed)) return false;
-    if (luc_cpu_current() == LUC_CPU_GENERIC) return false;
+    const luc_cpu_level level = float_level(luc_cpu_current());
+    if (level == LUC_CPU_GENERIC) return false;
     pthread_once(&once, load);
     return atomic_load_explicit(&usable, memory_order_relaxed) && found.level == luc_cpu_current();
 #else
@@ -296,7 +318,7 @@ static void begin_call(void)
 {
     while (atomic_fetch_add(&calls, 1) >= found.most_calls) {
         atomic_fetch_sub(&calls, 1);
-        sched_yield();
+        luc_yield();
     }
 }
 
