@@ -5,7 +5,7 @@
 
 #include <criterion/criterion.h>
 
-/* Every level with our own kernels alone, and with OpenBLAS for every product that it can compute. */
+/* Every level with our own kernels alone, and with OpenBLAS for all that it can compute. */
 #define FOR_LEVELS_AND_OPENBLAS \
     for (int blas_ = 0; blas_ < 2; blas_++, luc_openblas_prefer(blas_ == 1)) FOR_LEVELS
 

@@ -1,6 +1,6 @@
 /* Matrix products of float and double by our own tiles and by OpenBLAS, in turns, and which of them
-   lucid uses. OpenBLAS is called as lucid calls it: block by block, with one thread a block. With one
-   thread CPU time is measured, which other programs on the machine disturb less. */
+   lucid uses. OpenBLAS is called as lucid calls it: block by block, with one thread for a block.
+   With one thread CPU time is measured, which other programs on the machine disturb less. */
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/openblas.h"
 #include "backends/cpu/threads/parallel.h"

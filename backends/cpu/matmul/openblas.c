@@ -261,7 +261,7 @@ const char *luc_openblas_core(void)
     return is_ready() ? found.core : NULL;
 }
 
-/* ---- one thread a call ------------------------------------------------------------------------ */
+/* ---- one thread a call ----------------------------------------------------------------------- */
 
 static struct { /* under LUC_LOCK_OPENBLAS */
     int products;
