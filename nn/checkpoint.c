@@ -52,7 +52,7 @@ static uint32_t saves(const lucid_call *c)
     return inputs | LUCID_SAVE_INPUT(token_at(c->n_in, c->n_out));
 }
 
-/* Runs the forward again, recorded, from leaves in the place of the inputs. */
+/* Runs the forward again, recorded, from leaves instead of the inputs. */
 static bool recompute(segment *s, lucid_tensor *const *in, lucid_tensor **out)
 {
     LUCID_ENABLE_GRAD;

@@ -2,6 +2,7 @@
 #include "nn/optim/schedule_priv.h"
 #include "lucid/options_priv.h"
 
+#include <assert.h>
 #include <math.h>
 
 /* ---- going to a step ------------------------------------------------------------------------- */
@@ -11,6 +12,7 @@
  * taken for that of step 0, the top. */
 static luc_anchor anchor_of(const lucid_scheduler *s, size_t group, int64_t position, bool seek)
 {
+    assert(group < s->optimizer->n_groups && s->period > 0 && position >= 0);
     const luc_optim_group *g = &s->optimizer->groups[group];
     luc_anchor a = {.lr = g->options.lr, .step = s->position, .base = !s->begun};
     bool known = g->scheduled && group < s->n_groups && s->begun;
