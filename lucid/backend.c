@@ -76,7 +76,7 @@ static const lucid_backend *load_cuda(void)
 
 static atomic_bool switches[LUCID_SWITCH_COUNT];
 
-static void tell(const lucid_backend *b, int which)
+static void send_switch(const lucid_backend *b, int which)
 {
     if (b && b->set_switch) b->set_switch((lucid_switch)which, atomic_load(&switches[which]));
 }
@@ -85,7 +85,7 @@ static void tell(const lucid_backend *b, int which)
 static void install(lucid_device_type type, const lucid_backend *b)
 {
     assert(luc_lock_is_held(LUC_LOCK_BACKENDS));
-    for (int which = 0; which < LUCID_SWITCH_COUNT; which++) tell(b, which);
+    for (int which = 0; which < LUCID_SWITCH_COUNT; which++) send_switch(b, which);
     atomic_store(&backends[type], b);
 }
 
@@ -94,7 +94,7 @@ static bool set_switch(lucid_switch which, bool enabled)
     luc_lock(LUC_LOCK_BACKENDS);
     bool old = atomic_exchange(&switches[which], enabled);
     for (int type = 0; type < LUCID_DEVICE_TYPE_COUNT; type++)
-        tell(atomic_load(&backends[type]), which);
+        send_switch(atomic_load(&backends[type]), which);
     luc_unlock(LUC_LOCK_BACKENDS);
     return old;
 }

@@ -88,13 +88,13 @@ static block *system_alloc(size_t size)
 
 /* While a block is in a list, AddressSanitizer reports each use of its data, which means that a
  * pointer of lucid_data has outlived its tensor. */
-static void hide(block *b)
+static void hide_data(block *b)
 {
     (void)b;
     LUC_ASAN_POISON((char *)b + HEADER, b->size);
 }
 
-static void show(block *b)
+static void show_data(block *b)
 {
     (void)b;
     LUC_ASAN_UNPOISON((char *)b + HEADER, b->size);
@@ -102,7 +102,7 @@ static void show(block *b)
 
 static void system_free(block *b)
 {
-    show(b);
+    show_data(b);
     atomic_fetch_sub(&stats.reserved, b->size);
     free(b);
 }
@@ -256,7 +256,7 @@ void *luc_cache_alloc(size_t size)
         k += SMALL_CLASSES;
     }
     if (b) {
-        show(b);
+        show_data(b);
         atomic_fetch_add_explicit(&stats.hits, 1, memory_order_relaxed);
     } else {
         if (!exact) return_old_blocks(rounded);
@@ -294,12 +294,12 @@ void luc_cache_free(void *p, size_t size)
             system_free(b);
             return;
         }
-        hide(b);
+        hide_data(b);
         b->next = small.head[b->kind];
         small.head[b->kind] = b;
         small.count[b->kind]++;
     } else {
-        hide(b);
+        hide_data(b);
         luc_lock(LUC_LOCK_CACHE);
         link(b);
         luc_unlock(LUC_LOCK_CACHE);

@@ -21,7 +21,8 @@ static bool index_options(const lucid_index_options *options, lucid_tensor_optio
 }
 
 /* Checks all options and makes an uninitialised tensor. */
-static lucid_tensor *make(lucid_shape shape, const lucid_tensor_options *options, const char *op)
+static lucid_tensor *make_tensor(lucid_shape shape, const lucid_tensor_options *options,
+                                 const char *op)
 {
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, op);
     if (!o) return NULL;
@@ -93,7 +94,7 @@ static lucid_tensor *generate(lucid_tensor *t, lucid_op_id op, const void *attrs
 
 lucid_tensor *lucid_empty_opt(lucid_shape shape, const lucid_tensor_options *options)
 {
-    return make(shape, options, "empty");
+    return make_tensor(shape, options, "empty");
 }
 
 static lucid_tensor *full(lucid_shape shape, double value, const lucid_tensor_options *options,
@@ -102,7 +103,7 @@ static lucid_tensor *full(lucid_shape shape, double value, const lucid_tensor_op
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, op);
     if (!o) return NULL;
     lucid_scalar_attrs attrs = {value};
-    lucid_tensor *t = make(shape, o, op);
+    lucid_tensor *t = make_tensor(shape, o, op);
     if (!t || !luc_check_value(o->dtype, value, op)) return NULL;
     return generate(t, LUCID_OP_fill, &attrs);
 }
@@ -153,7 +154,7 @@ lucid_tensor *lucid_arange_opt(double start, double end, double step,
         return luc_raise_null(LUCID_ERR_ARGUMENT, "arange", "end: %g elements are too many", n);
     lucid_range_attrs attrs = {.start = start, .step = step, .end = end};
     lucid_shape shape = {1, {(int64_t)n}};
-    lucid_tensor *t = make(shape, o, "arange");
+    lucid_tensor *t = make_tensor(shape, o, "arange");
     if (t && n > 0 && !lucid_dtype_is_floating(o->dtype) &&
         (!holds(o->dtype, start, "arange", "start") ||
          !holds(o->dtype, start + (n - 1) * step, "arange", "end")))
@@ -170,13 +171,13 @@ lucid_tensor *lucid_linspace_opt(double start, double end, int64_t steps,
     lucid_range_attrs attrs = {.start = start, .end = end, .linspace = true};
     attrs.step = steps > 1 ? (end - start) / (double)(steps - 1) : 0;
     lucid_shape shape = {1, {steps}};
-    return generate(make(shape, options, "linspace"), LUCID_OP_arange, &attrs);
+    return generate(make_tensor(shape, options, "linspace"), LUCID_OP_arange, &attrs);
 }
 
 lucid_tensor *lucid_eye_opt(int64_t n, int64_t m, const lucid_tensor_options *options)
 {
     lucid_shape shape = {2, {n, m}};
-    return generate(make(shape, options, "eye"), LUCID_OP_eye, NULL);
+    return generate(make_tensor(shape, options, "eye"), LUCID_OP_eye, NULL);
 }
 
 /* ---- from the caller's numbers --------------------------------------------------------------- */
@@ -230,7 +231,7 @@ static lucid_tensor *on_host(lucid_shape shape, lucid_dtype dtype, const void *d
 static lucid_tensor *from_host(lucid_shape shape, lucid_dtype from, const void *data,
                                const lucid_tensor_options *o, const char *op)
 {
-    lucid_tensor *t = make(shape, o, op);
+    lucid_tensor *t = make_tensor(shape, o, op);
     if (!t || t->numel == 0) return t;
     if (!data)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "data: expected %lld elements, got NULL",
@@ -332,14 +333,14 @@ lucid_tensor *lucid_randn_opt(lucid_shape shape, const lucid_tensor_options *opt
 {
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "randn");
     if (!o) return NULL;
-    return floating(o, "randn") ? luc_fill_normal(make(shape, o, "randn"), 0, 1) : NULL;
+    return floating(o, "randn") ? luc_fill_normal(make_tensor(shape, o, "randn"), 0, 1) : NULL;
 }
 
 lucid_tensor *lucid_rand_opt(lucid_shape shape, const lucid_tensor_options *options)
 {
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "rand");
     if (!o) return NULL;
-    return floating(o, "rand") ? luc_fill_uniform(make(shape, o, "rand"), 0, 1) : NULL;
+    return floating(o, "rand") ? luc_fill_uniform(make_tensor(shape, o, "rand"), 0, 1) : NULL;
 }
 
 lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
@@ -353,7 +354,7 @@ lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
                               "high %lld",
                               (long long)low, (long long)high);
     lucid_random_attrs attrs = {.low = low, .high = high};
-    lucid_tensor *t = make(shape, o, "randint");
+    lucid_tensor *t = make_tensor(shape, o, "randint");
     if (t && o->dtype != LUCID_I64 &&
         (!holds(o->dtype, (double)low, "randint", "low") ||
          !holds(o->dtype, (double)high - 1, "randint", "high - 1")))
@@ -365,7 +366,7 @@ lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p, const lucid_tenso
 {
     if (!(p >= 0 && p <= 1))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "bernoulli", "p: expected [0,1], got %g", p);
-    return random(make(shape, options, "bernoulli"), LUCID_OP_bernoulli, 1,
+    return random(make_tensor(shape, options, "bernoulli"), LUCID_OP_bernoulli, 1,
                   (lucid_random_attrs){.a = p});
 }
 

@@ -67,37 +67,27 @@ void lucid_kept_release(lucid_kept *k)
 
 /* ---- on the storage ------------------------------------------------------------------------- */
 
-static void lock(luc_storage *s)
-{
-    luc_spin_lock(LUC_SPIN_STORAGE, s);
-}
-
-static void unlock(luc_storage *s)
-{
-    luc_spin_unlock(LUC_SPIN_STORAGE, s);
-}
-
 lucid_kept *lucid_keep_find(lucid_keep *keep, const void *key, size_t key_size)
 {
     if (!keep) return NULL;
-    lock(keep->storage);
+    luc_spin_lock(LUC_SPIN_STORAGE, keep->storage);
     lucid_kept *k = keep->storage->kept;
     if (k && (k->version != keep->version || k->input != keep->input || k->key_size != key_size ||
               memcmp(k->key, key, key_size) != 0 ||
               (k->device.type != LUCID_CPU && k->epoch != luc_capture_epoch())))
         k = NULL;
     if (k) atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
-    unlock(keep->storage);
+    luc_spin_unlock(LUC_SPIN_STORAGE, keep->storage);
     return k;
 }
 
 /* k: a reference of the storage's own, or NULL. */
 static void replace(luc_storage *s, lucid_kept *k)
 {
-    lock(s);
+    luc_spin_lock(LUC_SPIN_STORAGE, s);
     lucid_kept *old = s->kept;
     s->kept = k;
-    unlock(s);
+    luc_spin_unlock(LUC_SPIN_STORAGE, s);
     lucid_kept_release(old);
 }
 

@@ -120,8 +120,8 @@ static watched find_watched(lucid_tensor *const *tensors, int n)
 }
 
 /* Replaces those tensors by the results of an operator on them. */
-static bool watch(const lucid_op *ops, const watched *w, lucid_tensor **tensors,
-                  lucid_tensor *token)
+static bool pass_through(const lucid_op *ops, const watched *w, lucid_tensor **tensors,
+                         lucid_tensor *token)
 {
     lucid_tensor *in[MOST_IN + MOST_OUT], *out[LUCID_MAX_OUTPUTS];
     if (w->n == 0) return true;
@@ -142,7 +142,7 @@ bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor
     p->module = lucid_module_retain(m);
     p->in = find_watched(in, n_in);
     *token = luc_token(p, passage_free);
-    if (!*token || !watch(input_ops, &p->in, in, *token)) return false;
+    if (!*token || !pass_through(input_ops, &p->in, in, *token)) return false;
     /* A change in place would not reach the caller's tensors, so it is refused. */
     for (int i = 0; p->in.n > 1 && i < p->in.n; i++) in[p->in.at[i]]->no_grad_view = true;
     return true;
@@ -152,5 +152,5 @@ bool luc_watch_outputs(lucid_tensor **out, int n_out, lucid_tensor *token)
 {
     passage *p = (passage *)lucid_data(token);
     p->out = find_watched(out, n_out);
-    return watch(output_ops, &p->out, out, token);
+    return pass_through(output_ops, &p->out, out, token);
 }

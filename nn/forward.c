@@ -101,7 +101,7 @@ __attribute__((noinline)) static lucid_tensor *call_with_hooks(lucid_module *m, 
 }
 
 /* Calls the class's forward, with one input and one output. */
-static inline lucid_tensor *run(lucid_module *m, lucid_tensor *x)
+static inline lucid_tensor *run_forward(lucid_module *m, lucid_tensor *x)
 {
     const lucid_module_class *check = luc_class_with(m, check_input);
     if (!m->state->signature.runs)
@@ -125,7 +125,7 @@ static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
     luc_module_frame frame = {.module = m, .path = write_path};
     luc_module_frame_push(&frame);
     luc_fuse_enter();
-    lucid_tensor *y = lucid_scope_return(run(m, x));
+    lucid_tensor *y = lucid_scope_return(run_forward(m, x));
     lucid_scope_end(depth);
     if (!luc_fuse_leave()) y = NULL;
     luc_module_frame_pop(&frame);
@@ -199,7 +199,7 @@ static bool run_list(lucid_module *m, lucid_tensor *const *inputs, int n_in, luc
     if (!luc_signature_check(m, n_in, n_out) || !check_inputs(m, inputs, n_in)) return false;
     for (int i = 0; i < n_in; i++) in[i] = inputs[i];
     if (!runs || (runs->forward && n_in == 1 && n_out == 1)) {
-        out[0] = run(m, in[0]);
+        out[0] = run_forward(m, in[0]);
         if (!out[0]) return false;
     } else if (!run_many(m, in, n_in, out, n_out)) {
         return false;

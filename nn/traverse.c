@@ -88,7 +88,7 @@ static bool enter(walk *w, lucid_module *m)
 }
 
 /* Moves from the innermost module to its next child, or back to its parent. */
-static bool go_on(walk *w)
+static bool advance(walk *w)
 {
     assert(w->depth > 0 && w->depth <= w->capacity);
     step *here = &w->way[w->depth - 1];
@@ -107,7 +107,7 @@ static bool go_on(walk *w)
 static bool walk_all(walk *w, lucid_module *m)
 {
     bool ok = luc_string_add(&w->path, "", 0) && enter(w, m);
-    while (ok && w->depth > 0) ok = go_on(w);
+    while (ok && w->depth > 0) ok = advance(w);
     luc_string_free(&w->path);
     luc_set_free(&w->seen);
     luc_free(w->way);

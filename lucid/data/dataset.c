@@ -97,7 +97,7 @@ static void tensors_free(lucid_dataset *dataset)
 }
 
 /* The tensor itself, or a contiguous copy of it, retained. */
-static lucid_tensor *keep(lucid_tensor *t)
+static lucid_tensor *retain_contiguous(lucid_tensor *t)
 {
     if (lucid_is_contiguous(t, LUCID_CONTIGUOUS)) return lucid_retain(t);
     size_t scope = lucid_scope_begin();
@@ -151,8 +151,8 @@ lucid_dataset *lucid_data_tensors(lucid_tensor *x, lucid_tensor *y)
         .name = "data_Tensors", .size = lucid_size(x, 0), .get = tensors_get, .free = tensors_free};
     d->base.x = spec_of(x, &d->x_size);
     d->base.y = spec_of(y, &d->y_size);
-    d->x = keep(x);
-    d->y = d->x ? keep(y) : NULL;
+    d->x = retain_contiguous(x);
+    d->y = d->x ? retain_contiguous(y) : NULL;
     if (!d->y) {
         tensors_free(&d->base);
         return NULL;

@@ -254,7 +254,7 @@ static bool order_samples(lucid_loader *loader)
     return true;
 }
 
-static bool give(lucid_loader *loader, int64_t number)
+static bool give_job(lucid_loader *loader, int64_t number)
 {
     int slot = (int)(number % loader->capacity);
     if (!job_open(loader, &loader->jobs[slot], number)) return false;
@@ -266,7 +266,7 @@ static bool give(lucid_loader *loader, int64_t number)
 static bool give_window(lucid_loader *loader)
 {
     for (int64_t k = 0; k < loader->capacity && loader->next + k < loader->batches; k++)
-        if (!give(loader, loader->next + k)) return false;
+        if (!give_job(loader, loader->next + k)) return false;
     return true;
 }
 
@@ -349,7 +349,7 @@ static bool make_batch(lucid_loader *loader)
     loader->jobs[slot] = (luc_job){0};
     if (loader->current.code != LUCID_OK) return raise_kept(&loader->current);
     int64_t ahead = loader->next + loader->capacity;
-    return ahead >= loader->batches || give(loader, ahead);
+    return ahead >= loader->batches || give_job(loader, ahead);
 }
 
 bool lucid_next(lucid_loader *loader, lucid_batch *batch)

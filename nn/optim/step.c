@@ -85,8 +85,8 @@ static bool make_cells(lucid_optimizer *opt, const luc_optim_group *g, size_t be
     return *cells != NULL;
 }
 
-static bool run(const lucid_optimizer *opt, const lucid_optim_options *o, lists *l,
-                lucid_device device, lucid_dtype dtype, const uint64_t *live)
+static bool run_kernel(const lucid_optimizer *opt, const lucid_optim_options *o, lists *l,
+                       lucid_device device, lucid_dtype dtype, const uint64_t *live)
 {
     const lucid_optim_attrs attrs = {
         .live = live,
@@ -125,7 +125,7 @@ static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin)
     }
     const uint64_t *live;
     if (!luc_before_any_write() || !make_cells(opt, g, begin, &live) ||
-        !run(opt, &g->options, &l, lucid_tensor_device(model), model->view.dtype, live))
+        !run_kernel(opt, &g->options, &l, lucid_tensor_device(model), model->view.dtype, live))
         return false;
     for (size_t i = begin; i < g->n; i++) {
         luc_optim_param *p = &g->params[i];
