@@ -1,4 +1,4 @@
-/* ops_samples.c: every operator, shown by its own samples: shapes, derivatives, layouts, CPU
+/* ops_samples.c: tests of every operator by its own samples: shapes, derivatives, layouts, CPU
  * levels, what is recorded and what is kept. A new operator is tested by this file without a change
  * to it. */
 #include "samples.h"

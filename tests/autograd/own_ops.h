@@ -1,5 +1,5 @@
 /* own_ops.h: operators defined the way that a program defines its own, with their kernels in them.
- * The tests of the engine use these: what they show does not hang on lucid's own operators. */
+ * The tests of the engine use these: so they do not depend on lucid's operators. */
 #ifndef LUCID_TESTS_OWN_OPS_H
 #define LUCID_TESTS_OWN_OPS_H
 

@@ -1,4 +1,4 @@
-/* test_gradcheck.c: the tools that find mistakes find them, and nothing else. */
+/* test_gradcheck.c: the checking tools find mistakes and report no others. */
 #include "autograd/ops.h"
 #include "own_ops.h"
 

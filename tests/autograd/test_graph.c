@@ -1,4 +1,4 @@
-/* test_graph.c: what graphs cost and how they end: depth, threads, memory that fails. */
+/* test_graph.c: the cost of graphs and how they are freed: depth, threads, failing allocations. */
 #include "autograd/node_priv.h"
 #include "autograd/ops/view.h"
 #include "own_ops.h"

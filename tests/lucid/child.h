@@ -14,7 +14,7 @@ typedef struct child {
     char text[4096];
 } child;
 
-/* The function's result is the exit status, where it comes that far. */
+/* Runs fn in a child process. Its result is the exit status, if it returns. */
 static inline child child_run(int (*fn)(void))
 {
     child c = {0};

@@ -1,4 +1,4 @@
-/* Tensors that are used after their end: what is said of them. */
+/* Messages about tensors that are used after their end. */
 #include "lucid/dangling_priv.h"
 #include "lucid/lucid.h"
 #include "lucid/memory_priv.h"
@@ -162,7 +162,7 @@ Test(dangling, of_other_threads)
     EXPECT_ERROR(lucid_relu(stolen), LUCID_ERR_STATE, "ended with the scope");
     pthread_barrier_wait(&barrier);
     pthread_join(thread, NULL);
-    /* What a thread kept goes with it. */
+    /* The end of a thread frees what it kept. */
     const lucid_live_counts before = lucid_live();
     for (int i = 0; i < 8; i++) {
         cr_assert(pthread_create(&thread, NULL, make_and_end, NULL) == 0);

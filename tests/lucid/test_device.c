@@ -72,8 +72,8 @@ static struct {
     bool out_of_memory, copy_fails;
 } fake;
 
-/* Device addresses are off by so much: a host that dereferences one of them crashes or reads
- * rot. */
+/* Device addresses are shifted by this amount, so that a host that dereferences one of them crashes
+ * or reads wrong values. */
 #define SHIFT ((uintptr_t)1 << 46)
 
 static void *to_device(void *p)
@@ -207,7 +207,7 @@ Test(backend, is_one_table)
     cr_expect(lucid_synchronize(dev) && fake.synchronised == 2);
 }
 
-/* Strides and dtypes differ on both sides: the bytes travel packed. */
+/* If strides and dtypes differ between the two sides, the bytes are sent packed. */
 Test(backend, copies_between_layouts_and_dtypes)
 {
     lucid_tensor *host = lucid_values((1, 2, 2, 2), 1, 2, 3, 4, 5, 6, 7, 8);

@@ -1,4 +1,4 @@
-/* Errors: one birthplace, both modes, the first wins. */
+/* Errors: where they are raised, both modes, and that the first one wins. */
 #include "lucid/error_priv.h"
 #include "lucid/lucid.h"
 #include "tests/lucid/child.h"
@@ -96,7 +96,7 @@ static int pending_then_stop(void)
     return 7;
 }
 
-/* A pending error must not silence what comes after the mode changed. */
+/* A pending error must not hide an error that is raised after the mode changed. */
 Test(error, stop_mode_stops_although_one_is_pending)
 {
     stopped(pending_then_stop, 0, SIGABRT, "lucid: argument error: first: the cause\n");

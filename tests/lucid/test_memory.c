@@ -1,4 +1,4 @@
-/* Allocation: statistics, caches, pools, the hook that lets it fail, the report at the end. */
+/* Allocation: statistics, caches, pools, the hook that makes it fail, and the report at the end. */
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 #include "tests/lucid/child.h"
@@ -110,8 +110,8 @@ Test(memory, a_reset_peak_does_not_empty_the_cache)
     }
 }
 
-/* Two shapes that take turns, as a last batch does, and a small program between: nothing is thrown
- * away that is used again. */
+/* Two shapes take turns, as with a last batch, and a small program runs between them: no block that
+ * will be used again is returned to the system. */
 Test(memory, steps_find_their_blocks)
 {
     for (int step = 0; step < 12; step++) {
@@ -137,7 +137,7 @@ Test(memory, the_bound_holds_with_threads)
     for (int i = 0; i < 4; i++)
         cr_assert(pthread_create(&threads[i], NULL, grow_in_a_thread, NULL) == 0);
     for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
-    /* Each thread may be about to take a block when another one looks. */
+    /* A thread may be about to take a block while another one reads the statistics. */
     cr_expect(now().reserved_bytes <= 2 * now().peak_bytes + slack + ((size_t)4 << 24));
     lucid_memory_release_cache(lucid_cpu());
     cr_expect(now().reserved_bytes == now().current_bytes);
@@ -153,7 +153,7 @@ Test(memory, cache_limits_that_are_refused)
                  "cannot be used here");
 }
 
-/* Whatever the size: aligned, its own, and counted back to nothing. */
+/* A block of any size is aligned, overlaps no other, and is no longer counted when it is freed. */
 Test(memory, many_sizes)
 {
     enum { N = 400 };
@@ -291,7 +291,7 @@ static void *release_all(void *p)
     return NULL;
 }
 
-/* What a thread frees goes to lists of its own; when it ends they must not be lost with it. */
+/* A thread keeps what it frees in its own lists, which must not be lost when it ends. */
 Test(memory, a_thread_that_only_frees_gives_back)
 {
     static lucid_tensor *tensors[OBJECTS];

@@ -6,13 +6,13 @@
 
 #include <string.h>
 
-/* As a program has it that was compiled when Adam had only a learning rate. */
+/* The options of a program that was compiled when Adam had only a learning rate. */
 typedef struct old_adam_options {
     size_t struct_size;
     double lr;
 } old_adam_options;
 
-/* As one has it that was compiled when it has one option more. */
+/* The options of a program that was compiled with a later lucid, which has one option more. */
 typedef struct new_adam_options {
     lucid_adam_options known;
     double unknown;

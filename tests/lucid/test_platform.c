@@ -32,7 +32,7 @@ static const platform platforms[] = {
 };
 enum { N_PLATFORMS = sizeof platforms / sizeof *platforms, THREADS = 4, ROUNDS = 2000 };
 
-/* Two threads hand a word to and fro: it counts up, each waits for every other number. */
+/* Two threads count a word up in turns: each waits for every other number. */
 typedef struct game {
     const platform *p;
     atomic_uint word;
@@ -75,7 +75,7 @@ static void *play_in_thread(void *g)
 Test(platform, a_word_goes_to_and_fro, .timeout = 60)
 {
     for (int p = 0; p < N_PLATFORMS; p++) {
-        /* Neighbouring words, several at once: the threads of one do not miss what is theirs. */
+        /* Several pairs use neighbouring words at once, and no thread misses its own changes. */
         static game games[THREADS];
         pthread_t threads[THREADS];
         for (int t = 0; t < THREADS; t++) {
@@ -98,7 +98,8 @@ Test(platform, another_value_does_not_sleep, .timeout = 60)
     }
 }
 
-/* A thread of the parent sleeps, another one wakes it all the time: the child can still play. */
+/* A thread of the parent wakes all the time, so that a fork may find its lock taken. The child can
+ * still sleep and wake. */
 static game parents_game;
 static atomic_bool stop;
 

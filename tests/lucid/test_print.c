@@ -58,7 +58,7 @@ static void put(lucid_tensor *t, int64_t i, double x)
     }
 }
 
-/* A tensor that is not stored: how it is made is said in the case. */
+/* Makes a tensor that is not stored, as its case says. */
 static lucid_tensor *generated(const vectors_case *c, const char *how)
 {
     lucid_tensor_options o = lucid_tensor_defaults;
@@ -117,7 +117,7 @@ Test(print, every_stored_case)
     vectors_close(v);
 }
 
-/* A row of float32, without the help of kernels. */
+/* Makes a row of float32 without kernels. */
 #define ROW(...) \
     row((const float[]){__VA_ARGS__}, sizeof((const float[]){__VA_ARGS__}) / sizeof(float))
 static lucid_tensor *row(const float *values, size_t n)

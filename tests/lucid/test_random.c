@@ -239,7 +239,7 @@ Test(random, randperm_is_a_permutation)
     }
 }
 
-/* Each of the 24 orders of 4 comes equally often. */
+/* Each of the 24 orders of 4 numbers occurs equally often. */
 Test(random, randperm_is_even)
 {
     int count[256] = {0}, kinds = 0;

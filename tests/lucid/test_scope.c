@@ -327,7 +327,7 @@ static int long_loop_over_a_loader(void)
     return lucid_finish();
 }
 
-/* Results that are kept on purpose, one a round. */
+/* Results that are kept on purpose, one in each round. */
 static int collected(void)
 {
     lucid_module *net = nn_Linear(2, 2);

@@ -43,7 +43,7 @@ Test(tensor, properties_out_of_range)
     EXPECT_ERROR(lucid_stride(scalar, 0), LUCID_ERR_ARGUMENT, "a 0-d tensor has no dimensions");
 }
 
-/* In the mode that stops: a NULL must come through all of these without a word. */
+/* In the mode that stops, all of these accept a NULL without a message. */
 Test(tensor, null_after_an_error_propagates)
 {
     double d = 0;

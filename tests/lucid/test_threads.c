@@ -48,7 +48,7 @@ static void expect_quiet(sight *s, const char *when)
               when, atomic_load(&s->another_mode), atomic_load(&s->others));
 }
 
-/* Blocks that wait: helpers come. */
+/* Each block waits, so that helpers take part. */
 static void look_from_blocks(void *ctx, int64_t begin, int64_t end, int thread)
 {
     (void)begin, (void)end, (void)thread;
@@ -106,7 +106,7 @@ Test(threads, a_loaders_workers_too, .timeout = 60)
     lucid_batch b;
     while (lucid_next(loader, &b)) continue;
     expect_quiet(&s, "first epoch");
-    /* The workers run on; what they compute follows the thread that asks for it now. */
+    /* The workers continue to run, and compute in the mode of the thread that asks for it now. */
     fesetround(FE_UPWARD);
     s.mode = luc_fp_mode_get();
     while (lucid_next(loader, &b)) continue;

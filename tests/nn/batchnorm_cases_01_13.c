@@ -221,7 +221,7 @@ static void case09(bn_run r)
     for (int i = 0; i < 2; i++) {
         lucid_zero_grad(m);
         cr_assert(lucid_backward(y[i], .gradient = dy), "%s", lucid_error());
-        /* Alone, in a layer of its own, it must be the same. */
+        /* The channel alone, in its own layer, must give the same. */
         lucid_tensor *alone = lucid_detach(x[i]);
         lucid_requires_grad_(alone, true);
         lucid_zero_grad(other);

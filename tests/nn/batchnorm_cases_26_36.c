@@ -269,7 +269,7 @@ Test(batchnorm, case35_running_var_comes_from_the_variance)
     bn_everywhere(case35);
 }
 
-/* The kernel of the backward, watched: what is it asked for? */
+/* Records which gradients the kernel of the backward is asked for. */
 static lucid_kernel watched;
 static uint32_t wanted;
 static int64_t made[3];

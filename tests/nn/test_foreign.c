@@ -9,7 +9,7 @@ TestSuite(foreign, .init = files_begin, .fini = files_end);
 #define WEIGHT "\"weight\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}"
 #define BIAS   "\"bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[24,32]}"
 
-/* A file with this header and so many bytes of data (1, 1, ...). */
+/* Writes a file with this header and this number of bytes of data (1, 1, ...). */
 static const char *make(const char *header, size_t data)
 {
     char bytes[2048];
@@ -53,7 +53,7 @@ Test(foreign, a_tensor_that_nobody_asks_for_blocks_nothing)
         cr_expect(lucid_state_dict_get(s, "weight") && !lucid_state_dict_get(s, "absent"));
         cr_expect_eq(lucid_error_code(), LUCID_OK);
         EXPECT_ERROR(lucid_state_dict_get(s, "q"), unknown[i].code, unknown[i].why);
-        /* It is never lost without a word. */
+        /* Losing it is always an error. */
         EXPECT_ERROR(lucid_state_dict_save(s, files_path("g")), unknown[i].code, unknown[i].why);
         lucid_state_dict *copy = lucid_state_dict_shallow_copy(s);
         EXPECT_ERROR(lucid_state_dict_get(copy, "q"), unknown[i].code, unknown[i].why);

@@ -1,4 +1,4 @@
-/* Operators that follow one another inside lucid_forward run as one: all is as with several. */
+/* Operators that follow one another inside lucid_forward run as one, with the same results. */
 #include "tests/testing.h"
 
 #include "autograd/autocast.h"
@@ -33,7 +33,7 @@ static lucid_tensor *input(lucid_dtype dtype, lucid_memory_format format)
     return lucid_requires_grad_(lucid_detach(lucid_contiguous(x, format)), true);
 }
 
-/* The output, with backward done in training. */
+/* Returns the output; in training, runs backward as well. */
 static lucid_tensor *run(lucid_module *m, lucid_tensor *x, bool fused)
 {
     bool before = lucid_set_fusion(fused);
@@ -409,7 +409,7 @@ static void expect_near(const lucid_tensor *a, const lucid_tensor *b, double tol
     expect_within(a, b, tolerance * largest(b));
 }
 
-/* How often an operator ran while f did. */
+/* Counts how often an operator ran inside f. */
 static size_t count_of(const char *name, lucid_module *m, lucid_tensor *x, lucid_tensor **y)
 {
     lucid_profiler_reset();
@@ -509,7 +509,7 @@ Test(fusion, a_folded_convolution_obeys_autocast)
     }
 }
 
-/* Statistics and weights that changed are seen. */
+/* A change of statistics and weights has an effect. */
 Test(fusion, nothing_is_remembered_of_what_was_folded)
 {
     LUCID_SCOPE;
@@ -573,7 +573,7 @@ Test(fusion, the_function_is_differentiable)
     cr_expect(lucid_backward(lucid_sum(z)) && lucid_tensor_grad(w));
 }
 
-/* What is refused of a convolution and the BatchNorm after it, each in its own name. */
+/* Errors of a convolution and of the BatchNorm after it name the right one of the two. */
 static void expect_refusals(bool training)
 {
     lucid_module *m = nn_Sequential(nn_Identity(), nn_Conv2d(3, 4, 3), nn_BatchNorm2d(4));
@@ -622,7 +622,7 @@ Test(fusion, errors_of_the_function)
 
 /* ---- the batch's statistics, from the convolution ---- */
 
-/* A training step of each of two copies; their outputs, gradients and statistics. */
+/* Runs a training step of each of two copies and compares outputs, gradients and statistics. */
 static void expect_same_training(lucid_module *a, lucid_module *b, lucid_tensor *x,
                                  double tolerance)
 {
@@ -693,7 +693,8 @@ Test(fusion, a_convolution_finds_no_statistics_where_it_must_not)
     lucid_module_free(m);
 }
 
-/* The gradient of a gradient's squares, and of a forward that is computed once more: as without. */
+/* The gradient of a gradient's squares, and of a forward that is computed a second time, are the
+ * same as without fusion. */
 Test(fusion, statistics_in_second_derivatives_and_checkpoints)
 {
     lucid_tensor *got[2][2][3], *mean[2][2];

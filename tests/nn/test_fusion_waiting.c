@@ -117,7 +117,7 @@ static double largest(const lucid_tensor *a)
     return lucid_item(lucid_max(lucid_abs(lucid_cast((lucid_tensor *)(uintptr_t)a, LUCID_F64))));
 }
 
-/* With fusion as without, but for rounding, in every mode. */
+/* With and without fusion the results differ by rounding at most, in every mode. */
 static void expect_no_difference(body_fn forward, const char *what)
 {
     for (int mode = 0; mode < MODES; mode++) {
@@ -433,7 +433,7 @@ static size_t times(const char *name)
     return n;
 }
 
-/* Who asks for sizes only keeps nobody from fusing. */
+/* Asking only for sizes does not prevent fusion. */
 Test(fusion_waiting, sizes_are_known_at_once)
 {
     LUCID_SCOPE;

@@ -99,8 +99,7 @@ Test(grad_scaler, follows_torchs_sequences)
     cr_expect(lucid_finish() == 0);
 }
 
-/* Overflow after overflow the scale becomes smaller, but never so small that 1 / scale is no
- * number. */
+/* With each overflow the scale becomes smaller, but never so small that 1 / scale is no number. */
 Test(grad_scaler, the_scale_has_a_floor)
 {
     LUCID_SCOPE;
@@ -147,7 +146,7 @@ Test(grad_scaler, a_gradient_that_overflows_when_unscaled_leaves_the_step_out)
 
 /* ---- with everything else -------------------------------------------------------------------- */
 
-/* Powers of two change nothing: each optimizer does to the bit what it does without a scaler. */
+/* With powers of two as scales, each optimizer gives the same bits as without a scaler. */
 Test(grad_scaler, every_optimizer_steps_as_without_it)
 {
     static const char *const kinds[] = {"SGD", "Adam", "AdamW", "Adadelta"};
@@ -195,7 +194,7 @@ Test(grad_scaler, clipping_sees_unscaled_gradients)
     lucid_grad_scaler_free(s);
 }
 
-/* One infinity leaves out the step of its optimizer only, and backs off once for both. */
+/* One infinity skips the step of its optimizer only, and lowers the scale once for both. */
 Test(grad_scaler, several_optimizers)
 {
     LUCID_SCOPE;

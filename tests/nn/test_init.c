@@ -1,4 +1,4 @@
-/* First values: bounds and deviations as PyTorch's. */
+/* Initial values have the bounds and deviations of PyTorch's. */
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"
@@ -79,7 +79,7 @@ static lucid_module *layer(const vectors_case *c, const char *op, const lucid_sh
     return nn_Conv2d(s->dims[1], out, (s->dims[2], s->dims[3]));
 }
 
-/* The tensor that a line speaks of: a layer's own, or one that a function fills. */
+/* The tensor of a line: that of a layer, or one that a function fills. */
 static lucid_tensor *made(const vectors_case *c, lucid_module **m)
 {
     const char *op = vectors_get(c, "op"), *param = vectors_get(c, "param");

@@ -9,7 +9,7 @@
 #include "lucid/tensor_priv.h"
 #include "nn/nn.h"
 
-/* The convolution with nothing kept: of a copy of the weights. */
+/* The convolution with a copy of the weights, of which nothing is kept. */
 static lucid_tensor *anew(lucid_tensor *x, lucid_tensor *w, int64_t padding)
 {
     return lucid_conv2d(x, lucid_clone(w, LUCID_CONTIGUOUS), NULL, .padding = padding);

@@ -134,7 +134,7 @@ Test(many, lstm_computes_its_formula)
     testing_expect_values(out, y, T * H, 1e-12, 1e-14, "y", __LINE__);
     testing_expect_values(h_end, h, H, 1e-12, 1e-14, "h", __LINE__);
     testing_expect_values(c_end, c, H, 1e-12, 1e-14, "c", __LINE__);
-    /* In two halves, the state handed on: one variable is input and output. */
+    /* The sequence in two halves, where one variable is the state's input and output. */
     lucid_tensor *first, *second, *hs = NULL, *cs = NULL;
     cr_assert(lucid_forward_into(m, (lucid_narrow(x, 0, 0, 2), hs, cs), (&first, &hs, &cs)));
     cr_assert(lucid_forward_into(m, (lucid_narrow(x, 0, 2, 2), hs, cs), (&second, &hs, &cs)));
@@ -469,7 +469,7 @@ Test(many, subclasses_inherit_and_replace)
     lucid_module_free(c);
 }
 
-/* What it inherits must not run, fused with a BatchNorm or alone. */
+/* The inherited forward must not run, alone or fused with a BatchNorm. */
 Test(many, a_convolution_with_forward_many_is_not_fused)
 {
     const lucid_module_class cls = {.name = "NoConv2d",

@@ -248,7 +248,7 @@ Test(many_hooks, backward_hooks_of_absent_and_constant_inputs)
         cr_expect(!lucid_requires_grad(lucid_forward(m, a, b)));
     }
     cr_expect(!lucid_requires_grad(lucid_forward(m, b, b)) && s.calls == 3);
-    /* The parameters alone need gradients. */
+    /* Only the parameters need gradients. */
     lucid_module *heads = make_heads(3, 2);
     seen h = {0};
     lucid_register_full_backward_hook_many(heads, watch, &h);
@@ -599,7 +599,7 @@ static bool leave(lucid_module *m, lucid_tensor **in, int n_in, void *user)
     return true;
 }
 
-/* All of it; false where something failed. */
+/* Does everything; returns false if something failed. */
 static bool work(void)
 {
     LUCID_SCOPE;

@@ -62,8 +62,7 @@ Test(copy, a_state_keeps_dtypes_layouts_and_what_is_tied)
 
 /* ---- modules --------------------------------------------------------------------------------- */
 
-/* The copy gives the same, and goes on giving it while the original is trained and after it is
- * gone. */
+/* The copy gives the same output, also while the original is trained and after it was freed. */
 static void copies_well(lucid_module *m, lucid_tensor *x, const char *what)
 {
     LUCID_SCOPE;

@@ -26,7 +26,7 @@ static void read_betas(const char *text, lucid_optim_options *o)
     if (text) cr_assert(sscanf(text, "%lf,%lf", &o->beta1, &o->beta2) == 2);
 }
 
-/* The options of group 0, or of group 1, which has what differs. */
+/* The options of group 0, or of group 1, for which only differences are given. */
 static lucid_optim_options read_options(const vectors_case *c, lucid_optim_options o,
                                         const char *group)
 {

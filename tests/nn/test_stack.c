@@ -44,7 +44,7 @@ static int use_deep_modules(void)
         lucid_clear_error();
         if (lucid_parameter_count(m, false) != 0) return 4;
         LUCID_SCOPE;
-        /* These go as deep as the modules are: they work, or the error says why not. */
+        /* These recurse as deep as the modules are nested: they work, or an error says why not. */
         lucid_tensor *y = lucid_forward(m, lucid_ones((2)));
         if (!y && !strstr(lucid_error(), "nested too deep")) return 5;
         if (!y) fprintf(stderr, "forward: %s\n", lucid_error());

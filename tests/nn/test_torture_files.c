@@ -1,6 +1,6 @@
-/* Every allocation around files fails once, those of libraries included: a function says so, or has
- * done its work; the file that was there is whole, or the new one is; nothing else lies in the
- * folder. */
+/* Every allocation around files fails once, those of libraries included: a function reports
+ * it, or has done its work; the old file is whole, or the new one is; the folder holds no other
+ * file. */
 #include "tests/fail_malloc.h"
 #include "tests/lucid/io/files.h"
 
@@ -14,7 +14,7 @@ static lucid_module *net, *other;
 static lucid_optimizer *opt;
 static lucid_image *image;
 
-/* What must hold whether the call succeeded or not. */
+/* Checks what must hold whether the call succeeded or not. */
 typedef bool (*check)(const char *path);
 
 static bool save(const char *path)

@@ -21,7 +21,7 @@ static lucid_tensor *leave(lucid_module *m, lucid_tensor *in, lucid_tensor *out,
     return NULL;
 }
 
-/* All of it; false where something failed. */
+/* Does everything; returns false if something failed. */
 static bool work(void)
 {
     LUCID_SCOPE;

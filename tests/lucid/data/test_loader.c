@@ -1,4 +1,4 @@
-/* Loaders: which samples come, in what order, who owns the batches; with workers and without. */
+/* Loaders, with and without workers: the samples, their order, and who owns the batches. */
 #include "tests/testing.h"
 
 #include "lucid/data/loader.h"
@@ -150,7 +150,7 @@ Test(loader, a_shuffle_is_a_permutation_and_new_each_epoch)
         for (int e = 0; e < 2; e++) by_sample[e][order[e][i]] = numbers[e][i];
     }
     for (int i = 0; i < N; i++) same_number += by_sample[0][i] == by_sample[1][i];
-    /* Of each, one is expected; more than 10 has a chance of 1e-8. */
+    /* One of each is expected; more than 10 have a chance of 1e-8. */
     cr_expect(fixed <= 10 && same <= 10 && same_number <= 10);
     lucid_loader_free(loader);
 }
@@ -331,7 +331,7 @@ Test(loader, an_error_in_a_sample_ends_the_epoch)
     }
 }
 
-/* In the default mode the error ends the program, in whichever thread it is born. */
+/* In the default mode the error ends the program, in whichever thread it is raised. */
 Test(loader, a_worker_that_fails_ends_the_program, .exit_code = 1)
 {
     counting c;
@@ -414,7 +414,7 @@ Test(loader, a_pending_error_stops_the_loop)
     lucid_loader_free(loader);
 }
 
-/* However a loop ends by an error, the next one has a whole epoch: on the last batch too. */
+/* After a loop that ended by an error, even on the last batch, the next one has a whole epoch. */
 Test(loader, a_loop_after_an_error_has_every_batch)
 {
     for (int workers = 0; workers < 3; workers++)

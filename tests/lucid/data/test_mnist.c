@@ -1,4 +1,4 @@
-/* MNIST: the real files give the right numbers, and files that are not right are named. */
+/* MNIST: the real files give the right numbers, and errors name a damaged file. */
 #include "tests/lucid/io/files.h"
 
 #include "lucid/data/loader.h"
@@ -36,7 +36,7 @@ static void expect_close(double got, double expected)
               got);
 }
 
-/* Mean and deviation of all pixels, and how many samples each class has. */
+/* The mean and deviation of all pixels, and the number of samples of each class. */
 static void statistics(const lucid_dataset *d, double *mean, double *deviation, int counts[10])
 {
     double sum = 0, squares = 0, n = (double)d->size * 28 * 28;

@@ -23,7 +23,7 @@ static const char *in_folder(const char *name)
     return path;
 }
 
-/* Large enough that many a kill comes in the middle. Every element is the same number. */
+/* Saving takes so long that many kills come in the middle. Every element is the same number. */
 static lucid_tensor *numbers(double value)
 {
     return lucid_full((200000), value);
@@ -48,7 +48,7 @@ static void save_for_ever(void)
         if (!save(value)) _exit(1);
 }
 
-/* Whether a text stands where a file ends, `back` bytes before its last. */
+/* Whether a file has this text `back` bytes before its end. */
 static bool ends_with(const char *path, const char *text, long back)
 {
     char got[32] = "";

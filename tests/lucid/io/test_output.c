@@ -1,4 +1,5 @@
-/* Files that take the place of others: what may be replaced, and what killed processes leave. */
+/* Files that replace others: which files may be replaced, and which files killed processes
+ * leave. */
 #include "tests/lucid/io/files.h"
 
 #include "lucid/io/leftovers_priv.h"
@@ -98,7 +99,7 @@ Test(output, the_current_folder_may_change)
     expect_text(files_path("a"), "1");
 }
 
-/* What a bad disk or another program does to the file before it is put in place. */
+/* Damages the file before it is renamed, as a bad disk or another program might. */
 Test(output, what_is_not_what_was_written_replaces_nothing)
 {
     const char *path = files_write("a", "old", 3);
@@ -125,7 +126,7 @@ Test(output, what_is_not_what_was_written_replaces_nothing)
 
 static char leaver_path[512];
 
-/* Dies in the middle of a save. */
+/* Ends the process in the middle of a save. */
 static int die_in_a_save(void)
 {
     luc_output out;
@@ -194,7 +195,7 @@ Test(output, only_files_that_are_lucids_own_are_removed)
         cr_expect(!luc_leftover_is_ours(foreign[i], true), "%s", foreign[i]);
         files_write(foreign[i], "x", 1);
     }
-    /* Another machine's, where its locks cannot be seen. */
+    /* The file of another machine, whose locks cannot be seen. */
     cr_expect(luc_leftover_is_ours(".lucid-0123456789abcdef-1-1.tmp", true));
     cr_expect(!luc_leftover_is_ours(".lucid-0123456789abcdef-1-1.tmp", false));
     /* A name as lucid makes them on something that no save has made: a folder, a link, a file with

@@ -48,7 +48,7 @@ Test(plot, logarithms)
     cr_expect(isnan(luc_axis_pixel(&axis, 0)) && isnan(luc_axis_pixel(&axis, -1)));
 }
 
-/* Nothing, one value, values without a range, huge and tiny ones: something can be drawn. */
+/* A picture can be drawn of no value, one value, equal values, huge and tiny ones. */
 Test(plot, odd_ranges)
 {
     const double ranges[][2] = {
@@ -355,7 +355,7 @@ Test(plot, ranges_that_are_none)
                  "low, high: expected finite numbers");
 }
 
-/* The marks of an axis lie on it, in order, and there are some. */
+/* An axis has marks, which lie on it in order. */
 Test(plot, marks_of_extreme_axes)
 {
     static const double ranges[][2] = {
@@ -381,7 +381,7 @@ Test(plot, marks_of_extreme_axes)
             }
 }
 
-/* A logarithmic range that only ends somewhere begins at the least value. */
+/* A logarithmic range of which only the end is given begins at the least value. */
 Test(plot, a_logarithm_with_an_upper_end_only)
 {
     const double y[] = {0.01, 2};

@@ -15,7 +15,7 @@ static uint32_t at(const lucid_image *image, int x, int y)
     return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
 }
 
-/* How many pixels of a rectangle are not white. */
+/* Counts the pixels of a rectangle that are not white. */
 static int ink(const lucid_image *image, int x, int y, int width, int height)
 {
     int n = 0;
@@ -52,7 +52,7 @@ Test(png, lines)
     for (int x = 5; x < 30; x++)
         cr_expect(at(image, x, 4) == 0 && at(image, x, 5) == 0 && at(image, x, 6) == 0);
     cr_expect_eq(ink(image, 0, 0, 40, 4) + ink(image, 0, 7, 40, 13), 0);
-    /* Half a pixel lower, and half of the outer rows is covered. */
+    /* If it is moved down by half a pixel, half of the outer rows is covered. */
     lucid_image_rect(image, 0, 0, 40, 20, 0xffffff, 1);
     const double between[] = {5, 6, 30, 6};
     cr_assert(lucid_image_line(image, between, 2, 3, 0, 1));

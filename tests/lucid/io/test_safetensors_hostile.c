@@ -7,7 +7,7 @@
 
 TestSuite(safetensors_hostile, .init = files_begin, .fini = files_end);
 
-/* A file with this header and so many bytes of data (1, 1, ...). */
+/* Writes a file with this header and this number of bytes of data (1, 1, ...). */
 static const char *make(const char *header, size_t data)
 {
     uint64_t length = strlen(header);
@@ -194,7 +194,7 @@ Test(safetensors_hostile, a_tensor_that_is_not_aligned_is_copied)
     lucid_safetensors_close(file);
 }
 
-/* Any bytes at all: an error or a file whose tensors can be read to the last byte. */
+/* Any bytes give an error or a file whose tensors can be read to the last byte. */
 Test(safetensors_hostile, every_changed_byte)
 {
     const char *right = "{\"__metadata__\":{\"k\":\"v\"},\"a\":{" F32(

@@ -10,8 +10,8 @@ TestSuite(safetensors_memory, .init = files_begin, .fini = files_end);
 
 enum { HEADER = 8 << 20 };
 
-/* AddressSanitizer keeps much memory for each small block: only more than three times as much would
- * then be a fault of ours. */
+/* AddressSanitizer needs much memory for each small block, so three times the limit is allowed
+ * there. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { SLACK = 3 };
 #else
@@ -47,7 +47,7 @@ static bool loads(const char *path)
     return lucid_state_dict_load(path) != NULL;
 }
 
-/* How many MB a process grows that reads the file, and whether that worked. */
+/* Reads the file in a process: by how many MB that grows, and whether reading worked. */
 static long growth(bool (*reads)(const char *), const char *path, bool *opened)
 {
     int ends[2];
