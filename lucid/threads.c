@@ -25,7 +25,7 @@ int luc_thread_start(pthread_t *thread, const char *name, void *(*main)(void *),
     if (pthread_attr_getstacksize(&attr, &stack) == 0 && stack < LEAST_STACK)
         pthread_attr_setstacksize(&attr, LEAST_STACK);
     /* A new thread inherits the mask of the one that makes it. */
-    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    luc_signals_block(&before);
     failed = pthread_create(thread, &attr, main, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);

@@ -35,8 +35,8 @@ static void on_warning(png_structp png, png_const_charp message)
 static png_voidp on_alloc(png_structp png, png_alloc_size_t size)
 {
     writer *w = png_get_mem_ptr(png);
-    png_voidp p = luc_alloc(size, op);
-    if (!p) w->failed = true; /* libpng says only "zlib error" then, or nothing */
+    png_voidp p = luc_alloc(size, w->op);
+    if (!p) w->failed = true; /* libpng says no more than "zlib error" then, or nothing */
     return p;
 }
 
@@ -59,8 +59,7 @@ static void on_flush(png_structp png)
     (void)png;
 }
 
-/* The part from which libpng may jump back. No local variable changes after setjmp. */
-static bool encode(writer *w, png_structp png, png_infop info, const lucid_image *image)
+static size_t row_bytes(const luc_pixels *image)
 {
     return (size_t)image->width * (size_t)image->channels;
 }
@@ -92,8 +91,8 @@ static void on_read(png_structp png, png_bytep data, size_t size)
     w->at += size;
 }
 
-/* Reads the file; the pixels must be those of the picture. */
-static bool decode(writer *w, png_structp png, png_infop info, const lucid_image *image)
+/* As encode; the pixels must be those of the picture. */
+static bool decode(writer *w, png_structp png, png_infop info, const luc_pixels *image)
 {
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_read_fn(png, w, on_read);
