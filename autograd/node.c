@@ -122,6 +122,48 @@ static uint32_t saves_of(const lucid_call *c)
     return saves & (((1u << (16 + c->n_out)) - 1));
 }
 
+/* ---- an operator's state ---------------------------------------------------------------------- */
+
+static bool has_state(const lucid_node *n)
+{
+    return n->attrs && n->op->state_retain;
+}
+
+/* The node's reference to the state that the attributes begin with. */
+static bool take_state(lucid_node *n)
+{
+    if (n->op->attrs_size < sizeof(void *) || !n->op->state_release)
+        return luc_raise(LUCID_ERR_ARGUMENT, n->op->name,
+                         "state_retain: expected attributes that begin with a pointer, and a "
+                         ".state_release; got attrs_size %zu",
+                         n->op->attrs_size);
+    void *state = *(void **)n->attrs;
+    if (state) n->op->state_retain(state);
+    return true;
+}
+
+static void drop_state(lucid_node *n)
+{
+    luc_node_lock(n);
+    void *state = *(void **)n->attrs;
+    *(void **)n->attrs = NULL;
+    n->released = true;
+    luc_node_unlock(n);
+    if (state) n->op->state_release(state);
+}
+
+bool luc_node_state(lucid_node *n, void **state)
+{
+    luc_node_lock(n);
+    const bool there = !n->released;
+    *state = there && n->attrs ? *(void **)n->attrs : NULL;
+    if (*state) n->op->state_retain(*state);
+    luc_node_unlock(n);
+    return there;
+}
+
+/* ---- recording -------------------------------------------------------------------------------- */
+
 lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
                          lucid_tensor *const *keep)
 {
@@ -140,8 +182,15 @@ lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
     n->extra = NULL;
     n->next = NULL;
     fill(n, c, outputs, keep, saves);
-    if (n->attrs) memcpy(n->attrs, c->attrs, c->op->attrs_size);
     luc_live_add(LUC_LIVE_NODES, 1);
+    if (n->attrs) {
+        memcpy(n->attrs, c->attrs, c->op->attrs_size);
+        if (n->op->state_retain && !take_state(n)) {
+            n->attrs = NULL; /* there is nothing to give back */
+            luc_node_release(n);
+            return NULL;
+        }
+    }
     if ((atomic_load_explicit(&luc_anomaly, memory_order_relaxed) && !luc_anomaly_note(n)) ||
         (luc_profiler_is_on() && !luc_profile_note(n))) {
         luc_node_release(n);
@@ -217,6 +266,7 @@ void luc_node_release_saved(lucid_node *n)
         luc_node_unlock(n);
         luc_storage_release(s);
     }
+    if (has_state(n)) drop_state(n);
     if (n->extra && n->extra->inner) {
         luc_node_release_saved(n->extra->inner);
         if (n->extra->inner->released) n->released = true;
@@ -235,6 +285,7 @@ static void extra_free(luc_node_extra *x)
 
 static void node_free(lucid_node *n)
 {
+    if (has_state(n)) drop_state(n);
     for (int i = 0; i < n->n_saved; i++) luc_storage_release(n->saved[i].storage);
     for (int i = 0; i < n->n_in; i++) luc_edge_release(&n->edge[i]);
     extra_free(n->extra);

@@ -107,7 +107,10 @@ lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
 bool luc_record(const lucid_call *c, lucid_tensor **outputs);
 lucid_node *luc_node_retain(lucid_node *n);
 void luc_node_release(lucid_node *n); /* iterative */
-/* Drops the saved tensors of a node whose vjp has run. */
+/* A reference to the state of a node whose operator has one; *state is NULL where the attributes
+ * gave none. False: a backward has released it. */
+bool luc_node_state(lucid_node *n, void **state);
+/* Drops the saved tensors, and the state, of a node whose vjp has run. */
 void luc_node_release_saved(lucid_node *n);
 /* The node's extra, made if need be; NULL when memory is out. */
 luc_node_extra *luc_node_extra_get(lucid_node *n);

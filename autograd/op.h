@@ -45,6 +45,7 @@ typedef struct lucid_vjp {
     lucid_tensor **grad_in;        /* per input: set those that are needed; NULL is a zero */
     uint32_t needs;                /* bit i: input i needs a gradient */
     struct lucid_node *node;
+    void *state; /* of an operator with state: valid until .vjp returns */
 } lucid_vjp;
 
 /* Bits for .saves: which inputs and outputs .vjp will ask for. */
@@ -105,6 +106,14 @@ struct lucid_op {
     lucid_run_fn kernel;
     lucid_run_fn kernels[LUCID_DTYPE_COUNT];
     lucid_plan_fn plan;
+    /* An operator with state: its attributes begin with a pointer to something that .vjp needs (a
+     * module, a buffer) and that counts its references. The node of a recorded application takes one
+     * with .state_retain, a running .vjp another; each goes back to .state_release, the node's when
+     * a backward releases the graph or when the node is freed. The caller keeps its own. Any thread
+     * may call both. .state_retain runs under a lock and only counts; .state_release may free
+     * anything. Both NULL: no state. A NULL pointer is no state either. */
+    void (*state_retain)(void *state);
+    void (*state_release)(void *state);
     /* One element of the result from those of the inputs, as plainly as the C library can write it:
      * the tests compare every kernel of an elementwise operator with it. NULL: no such test. */
     double (*element)(const double *in, const void *attrs);

@@ -211,13 +211,9 @@ static bool check_gradient(lucid_node *n, int i, const lucid_tensor *g)
                      lucid_dtype_name(g->view.dtype), lucid_device_name(*d));
 }
 
-bool luc_vjp_call(luc_vjp_run *run)
+static bool call_vjp(luc_vjp_run *run)
 {
     lucid_node *n = run->v.node;
-    if (!n->op->vjp)
-        return luc_raise(LUCID_ERR_UNSUPPORTED, n->op->name, "has no derivative (no .vjp)");
-    if (n->released && n->n_saved)
-        return luc_raise(LUCID_ERR_STATE, n->op->name, "%s", LUC_GRAPH_RELEASED);
     const uint64_t raised = luc_raise_count();
     if (!n->op->vjp(&run->v)) {
         if (luc_raise_count() == raised)
@@ -231,4 +227,21 @@ bool luc_vjp_call(luc_vjp_run *run)
         if (run->grad_in[i] && !check_gradient(n, i, run->grad_in[i])) return false;
     }
     return true;
+}
+
+bool luc_vjp_call(luc_vjp_run *run)
+{
+    lucid_node *n = run->v.node;
+    if (!n->op->vjp)
+        return luc_raise(LUCID_ERR_UNSUPPORTED, n->op->name, "has no derivative (no .vjp)");
+    if (n->released && n->n_saved)
+        return luc_raise(LUCID_ERR_STATE, n->op->name, "%s", LUC_GRAPH_RELEASED);
+    if (!n->op->state_retain) return call_vjp(run);
+    /* Another thread's backward may release the node meanwhile. */
+    if (!luc_node_state(n, &run->v.state))
+        return luc_raise(LUCID_ERR_STATE, n->op->name, "%s", LUC_GRAPH_RELEASED);
+    const bool ok = call_vjp(run);
+    if (run->v.state) n->op->state_release(run->v.state);
+    run->v.state = NULL;
+    return ok;
 }

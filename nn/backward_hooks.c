@@ -1,10 +1,10 @@
 /* backward_hooks.c: full backward hooks: two operators that do nothing forward, one around a
  * module's inputs and one around its outputs, receive the gradients that pass there. */
 #include "autograd/autograd.h"
+#include "autograd/op.h"
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 #include "nn/module_priv.h"
-#include "nn/token_priv.h"
 
 enum { MOST_IN = LUCID_MODULE_MAX_INPUTS, MOST_OUT = LUCID_MODULE_MAX_OUTPUTS };
 
@@ -17,15 +17,20 @@ typedef struct watched {
     int at[MOST_IN > MOST_OUT ? MOST_IN : MOST_OUT];
 } watched;
 
-/* What one forward's two operators share. */
-typedef struct passage {
+/* What one forward's two operators share: their state. */
+struct luc_passage {
+    atomic_int refs;
     lucid_module *module; /* owned reference */
     watched in, out;
     bool arrived;                     /* grad_out holds the outputs' gradients */
     lucid_tensor *grad_out[MOST_OUT]; /* owned */
-} passage;
+};
 
-static void drop_grad_out(passage *p)
+typedef struct watch_attrs {
+    luc_passage *passage;
+} watch_attrs;
+
+static void drop_grad_out(luc_passage *p)
 {
     for (int i = 0; i < MOST_OUT; i++) {
         lucid_release(p->grad_out[i]);
@@ -34,19 +39,24 @@ static void drop_grad_out(passage *p)
     p->arrived = false;
 }
 
-static void passage_free(void *user, void *data)
+static void passage_retain(void *state)
 {
-    (void)user;
-    passage *p = data;
+    luc_passage *p = state;
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+}
+
+static void passage_release(void *state)
+{
+    luc_passage *p = state;
+    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1) return;
     drop_grad_out(p);
     lucid_module_free(p->module);
     luc_free(p);
 }
 
-/* The operator's inputs: the tensors, and then the token. */
-static uint32_t save_token(const lucid_call *c)
+void luc_passage_release(luc_passage *p)
 {
-    return LUCID_SAVE_INPUT(c->n_in - 1);
+    if (p) passage_release(p);
 }
 
 static bool infer_same(lucid_call *c)
@@ -65,8 +75,7 @@ static bool same_memory(const lucid_call *c, lucid_tensor **out)
 
 static bool output_vjp(lucid_vjp *v)
 {
-    passage *p = luc_token_data(v, v->n_in - 1);
-    if (!p) return false;
+    luc_passage *p = v->state;
     drop_grad_out(p);
     for (int i = 0; i < v->n_out; i++) {
         v->grad_in[i] = v->grad_out[i];
@@ -82,8 +91,7 @@ static bool output_vjp(lucid_vjp *v)
 
 static bool input_vjp(lucid_vjp *v)
 {
-    passage *p = luc_token_data(v, v->n_in - 1);
-    if (!p) return false;
+    luc_passage *p = v->state;
     lucid_tensor *grads[MOST_IN] = {NULL};
     for (int i = 0; i < v->n_out; i++) grads[p->in.at[i]] = v->grad_out[i];
     bool ok =
@@ -95,9 +103,10 @@ static bool input_vjp(lucid_vjp *v)
 
 #define WATCH(title, how_many, more_flags, run_vjp)                                        \
     {                                                                                      \
-        .name = title, .id = LUCID_OP_CUSTOM, .n_in = how_many + 1, .n_out = how_many,     \
-        .flags = LUCID_OP_MIXED_DTYPES | (more_flags), .infer = infer_same,                \
-        .compose = (more_flags) ? NULL : same_memory, .saves = save_token, .vjp = run_vjp, \
+        .name = title, .id = LUCID_OP_CUSTOM, .n_in = how_many, .n_out = how_many,         \
+        .flags = LUCID_OP_MIXED_DTYPES | (more_flags), .attrs_size = sizeof(watch_attrs),  \
+        .infer = infer_same, .compose = (more_flags) ? NULL : same_memory, .vjp = run_vjp, \
+        .state_retain = passage_retain, .state_release = passage_release,                  \
     }
 #define WATCH_ALL(title, flags_of_one, run_vjp)                                                    \
     {                                                                                              \
@@ -121,36 +130,38 @@ static watched find_watched(lucid_tensor *const *tensors, int n)
 
 /* Replaces those tensors by the results of an operator on them. */
 static bool pass_through(const lucid_op *ops, const watched *w, lucid_tensor **tensors,
-                         lucid_tensor *token)
+                         luc_passage *p)
 {
-    lucid_tensor *in[MOST_IN + MOST_OUT], *out[LUCID_MAX_OUTPUTS];
+    lucid_tensor *in[MOST_IN > MOST_OUT ? MOST_IN : MOST_OUT], *out[LUCID_MAX_OUTPUTS];
+    const watch_attrs attrs = {p};
     if (w->n == 0) return true;
     for (int i = 0; i < w->n; i++) in[i] = tensors[w->at[i]];
-    in[w->n] = token;
-    luc_token_place(token, in[0]);
-    if (!lucid_apply_multi(&ops[w->n - 1], in, w->n + 1, NULL, out)) return false;
+    if (!lucid_apply_multi(&ops[w->n - 1], in, w->n, &attrs, out)) return false;
     for (int i = 0; i < w->n; i++) tensors[w->at[i]] = out[i];
     return true;
 }
 
-bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **token)
+bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, luc_passage **passage)
 {
-    *token = NULL;
+    *passage = NULL;
     if (!lucid_is_grad_enabled() || !luc_has_hooks(m, LUC_HOOK_BACKWARD)) return true;
-    passage *p = luc_calloc(1, sizeof *p, m->cls->name);
+    luc_passage *p = luc_calloc(1, sizeof *p, m->cls->name);
     if (!p) return false;
+    atomic_init(&p->refs, 1);
     p->module = lucid_module_retain(m);
     p->in = find_watched(in, n_in);
-    *token = luc_token(p, passage_free);
-    if (!*token || !pass_through(input_ops, &p->in, in, *token)) return false;
+    if (!pass_through(input_ops, &p->in, in, p)) {
+        passage_release(p);
+        return false;
+    }
     /* A change in place would not reach the caller's tensors, so it is refused. */
     for (int i = 0; p->in.n > 1 && i < p->in.n; i++) in[p->in.at[i]]->no_grad_view = true;
+    *passage = p;
     return true;
 }
 
-bool luc_watch_outputs(lucid_tensor **out, int n_out, lucid_tensor *token)
+bool luc_watch_outputs(lucid_tensor **out, int n_out, luc_passage *p)
 {
-    passage *p = (passage *)lucid_data(token);
     p->out = find_watched(out, n_out);
-    return pass_through(output_ops, &p->out, out, token);
+    return pass_through(output_ops, &p->out, out, p);
 }

@@ -2,12 +2,12 @@
 #include "nn/checkpoint.h"
 #include "autograd/autocast.h"
 #include "autograd/autograd.h"
+#include "autograd/op.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/random.h"
 #include "lucid/tensor_priv.h"
 #include "nn/module_priv.h"
-#include "nn/token_priv.h"
 
 static _Thread_local bool recomputing;
 
@@ -18,10 +18,11 @@ bool lucid_is_recomputing(void)
 
 enum { MOST_IN = LUCID_MODULE_MAX_INPUTS, MOST_OUT = LUCID_MODULE_MAX_OUTPUTS };
 
-/* What backward needs to repeat the forward: the module, the state of the random generator at its
- * start, and the dtype of autocast. Inputs and outputs that were NULL do not go through the
- * operator. */
+/* The operator's state: what backward needs to repeat the forward, which is the module, the state of
+ * the random generator at its start, and the dtype of autocast. Inputs and outputs that were NULL do
+ * not go through the operator. */
 typedef struct segment {
+    atomic_int refs;
     lucid_module *module; /* owned reference */
     lucid_generator begin;
     lucid_dtype autocast;
@@ -31,25 +32,29 @@ typedef struct segment {
     int out_at[MOST_OUT]; /* which of the module's outputs is the operator's output i */
 } segment;
 
-static void segment_free(void *user, void *data)
+typedef struct checkpoint_attrs {
+    segment *segment;
+} checkpoint_attrs;
+
+static void segment_retain(void *state)
 {
-    (void)user;
-    segment *s = data;
+    segment *s = state;
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+}
+
+static void segment_release(void *state)
+{
+    segment *s = state;
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
     lucid_module_free(s->module);
     luc_free(s);
 }
 
-/* The operator's inputs: the module's, the token, a tensor that requires a gradient (the parameters
- * may require one while no input does), and the outputs that were computed. */
-static int token_at(int n_in, int n_out)
-{
-    return n_in - n_out - 2;
-}
-
+/* The operator's inputs: the module's, which are saved, a tensor that requires a gradient (the
+ * parameters may require one while no input does), and the outputs that were computed. */
 static uint32_t saves(const lucid_call *c)
 {
-    uint32_t inputs = (1u << token_at(c->n_in, c->n_out)) - 1;
-    return inputs | LUCID_SAVE_INPUT(token_at(c->n_in, c->n_out));
+    return (1u << (c->n_in - c->n_out - 1)) - 1;
 }
 
 /* Runs the forward again, recorded, from leaves instead of the inputs. */
@@ -89,10 +94,8 @@ static bool backward_through(const segment *s, lucid_tensor *const *out,
 
 static bool vjp(lucid_vjp *v)
 {
-    const int at = token_at(v->n_in, v->n_out);
-    segment *s = luc_token_data(v, at);
+    segment *s = v->state;
     lucid_tensor *in[MOST_IN] = {NULL}, *out[MOST_OUT];
-    if (!s) return false;
     for (int i = 0; i < s->given; i++) {
         lucid_tensor *x = lucid_detach(lucid_saved_input(v, i));
         if (!x || (v->needs >> i & 1 && !lucid_requires_grad_(x, true))) return false;
@@ -121,8 +124,9 @@ static bool same_memory(const lucid_call *c, lucid_tensor **out)
 #define CHECKPOINT(how_many)                                                                    \
     {                                                                                           \
         .name = "checkpoint", .id = LUCID_OP_CUSTOM, .n_in = -1, .n_out = how_many,             \
-        .flags = LUCID_OP_MIXED_DTYPES, .infer = infer, .compose = same_memory, .saves = saves, \
-        .vjp = vjp,                                                                             \
+        .flags = LUCID_OP_MIXED_DTYPES, .attrs_size = sizeof(checkpoint_attrs), .infer = infer, \
+        .compose = same_memory, .saves = saves, .vjp = vjp, .state_retain = segment_retain,     \
+        .state_release = segment_release,                                                       \
     }
 /* The operators for 1, 2, ... outputs. */
 static const lucid_op checkpoint_ops[MOST_OUT] = {
@@ -137,32 +141,28 @@ static bool compute(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_te
     return lucid_forward_many(m, in, n_in, out, n_out);
 }
 
-/* Takes ownership of the segment. */
 static bool record(segment *s, lucid_tensor *const *inputs, lucid_tensor **outputs)
 {
-    lucid_tensor *in[MOST_IN + 2 + MOST_OUT], *out[LUCID_MAX_OUTPUTS];
+    lucid_tensor *in[MOST_IN + 1 + MOST_OUT], *out[LUCID_MAX_OUTPUTS];
+    const checkpoint_attrs attrs = {s};
     int n = 0;
     for (int i = 0; i < s->n_in; i++)
         if (inputs[i]) {
             s->in_at[n] = i;
             in[n++] = inputs[i];
         }
-    s->given = n;
-    n += 2;
+    s->given = n++;
     for (int i = 0; i < s->n_out; i++)
         if (outputs[i]) {
             s->out_at[s->made++] = i;
             in[n++] = outputs[i];
         }
-    const int given = s->given, made = s->made;
     lucid_tensor_options options = lucid_tensor_defaults;
-    options.device = lucid_tensor_device(in[given + 2]);
+    options.device = lucid_tensor_device(in[s->given + 1]);
     options.requires_grad = true;
-    lucid_tensor *token = in[given] = luc_token(s, segment_free);
-    if (!token || !(in[given + 1] = lucid_zeros_opt((lucid_shape){0}, &options))) return false;
-    luc_token_place(token, in[given + 2]);
-    if (!lucid_apply_multi(&checkpoint_ops[made - 1], in, n, NULL, out)) return false;
-    for (int i = 0; i < made; i++) outputs[s->out_at[i]] = out[i];
+    if (!(in[s->given] = lucid_zeros_opt((lucid_shape){0}, &options))) return false;
+    if (!lucid_apply_multi(&checkpoint_ops[s->made - 1], in, n, &attrs, out)) return false;
+    for (int i = 0; i < s->made; i++) outputs[s->out_at[i]] = out[i];
     return true;
 }
 
@@ -178,6 +178,7 @@ bool lucid_checkpoint_many(lucid_module *m, lucid_tensor *const *inputs, int n_i
     if (!(scope = lucid_scope_begin()) || !compute(m, inputs, n_inputs, outputs, n_outputs))
         goto end;
     if (!(s = luc_calloc(1, sizeof *s, "checkpoint"))) goto end;
+    atomic_init(&s->refs, 1);
     s->module = lucid_module_retain(m);
     s->begin = begin;
     s->autocast = lucid_autocast_dtype();
@@ -187,6 +188,7 @@ bool lucid_checkpoint_many(lucid_module *m, lucid_tensor *const *inputs, int n_i
 end:
     for (int i = 0; i < n_outputs; i++) outputs[i] = ok ? lucid_scope_return(outputs[i]) : NULL;
     lucid_scope_end(scope);
+    if (s) segment_release(s);
     return ok;
 }
 

@@ -38,23 +38,32 @@ static const char *root_name(const lucid_module *m)
     return m->cls->name;
 }
 
-/* The path from the outermost module that is running to the innermost one: "net.features.0". */
+/* The path from the outermost module that is running to the innermost one: "net.features.0". A frame
+ * that is not a module's (a node whose derivative computes a checkpoint anew) writes the path that it
+ * knows, and the modules that run inside it follow. */
 static void write_path(const luc_module_frame *frame, char *text, size_t size)
 {
-    const luc_module_frame
-        *way[DEEPEST]; /* the outermost modules that are running, inner ones first */
+    const luc_module_frame *way[DEEPEST]; /* the outermost modules that run, inner ones first */
+    const luc_module_frame *outside = frame;
     size_t frames = 0, n = 0;
-    for (const luc_module_frame *f = frame; f; f = f->parent) frames++;
-    for (const luc_module_frame *f = frame; f; f = f->parent, frames--)
+    for (; outside && outside->path == write_path; outside = outside->parent) frames++;
+    for (const luc_module_frame *f = frame; f != outside; f = f->parent, frames--)
         if (frames <= DEEPEST) way[n++] = f;
-    snprintf(text, size, "%s", root_name(way[n - 1]->module));
+    const lucid_module *root = way[n - 1]->module;
+    text[0] = '\0';
+    if (outside) outside->path(outside, text, size);
+    size_t length = strlen(text);
+    if (length > 0)
+        snprintf(text + length, size - length, ".<%s>", root->cls->name);
+    else
+        snprintf(text, size, "%s", root_name(root));
     while (--n > 0) {
         const lucid_module *m = way[n - 1]->module;
-        const size_t length = strlen(text);
+        length = strlen(text);
         if (!find_below(way[n]->module, m, text, size, length, 0))
             snprintf(text + length, size - length, ".<%s>", m->cls->name);
     }
-    const size_t length = strlen(text);
+    length = strlen(text);
     if (way[0] != frame) snprintf(text + length, size - length, "...");
 }
 
@@ -90,14 +99,17 @@ static inline lucid_tensor *call(lucid_module *m, lucid_tensor *x)
 __attribute__((noinline)) static lucid_tensor *call_with_hooks(lucid_module *m, lucid_tensor *x,
                                                                const lucid_module_class *check)
 {
-    lucid_tensor *token = NULL, *y;
+    luc_passage *passage = NULL;
+    lucid_tensor *y;
     if (!luc_run_forward_pre_hooks(m, &x, 1)) return NULL;
     if (!luc_check_tensor(x, m->cls->name, "input")) return NULL;
     if (check && !check->check_input(m, x)) return NULL;
-    if (!luc_watch_inputs(m, &x, 1, &token) || !(y = call(m, x))) return NULL;
-    if (!luc_run_forward_hooks(m, &x, 1, &y, 1)) return NULL;
-    if (!y) return no_result(m, "forward_hook", "a tensor", "NULL"), NULL;
-    return !token || luc_watch_outputs(&y, 1, token) ? y : NULL;
+    if (!luc_watch_inputs(m, &x, 1, &passage)) return NULL;
+    bool ok = (y = call(m, x)) && luc_run_forward_hooks(m, &x, 1, &y, 1);
+    if (ok && !y) ok = no_result(m, "forward_hook", "a tensor", "NULL");
+    if (ok && passage) ok = luc_watch_outputs(&y, 1, passage);
+    luc_passage_release(passage);
+    return ok ? y : NULL;
 }
 
 /* Calls the class's forward, with one input and one output. */
@@ -172,23 +184,30 @@ static bool check_outputs(const lucid_module *m, lucid_tensor *const *out, int n
     return true;
 }
 
+/* forward_many and the hooks after it. */
+static bool call_many(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **out, int n_out)
+{
+    if (!m->state->signature.runs->forward_many(m, in, n_in, out, n_out))
+        return no_result(m, "forward_many", "true or an error", "false without one");
+    if (!check_outputs(m, out, n_out)) return false;
+    if (!m->state->n_hooks) return true;
+    return luc_run_forward_hooks(m, in, n_in, out, n_out) && check_outputs(m, out, n_out);
+}
+
 /* Calls the class's forward_many. in and out have the largest sizes that any class can need. */
 static bool run_many(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **out, int n_out)
 {
-    const lucid_module_class *runs = m->state->signature.runs;
     const lucid_module_class *check = luc_class_with(m, check_input);
     const bool hooks = m->state->n_hooks > 0;
     if (hooks && (!luc_run_forward_pre_hooks(m, in, n_in) || !check_inputs(m, in, n_in)))
         return false;
     if (check && n_in && in[0] && !check->check_input(m, in[0])) return false;
-    lucid_tensor *token = NULL;
-    if (hooks && !luc_watch_inputs(m, in, n_in, &token)) return false;
-    if (!runs->forward_many(m, in, n_in, out, n_out))
-        return no_result(m, "forward_many", "true or an error", "false without one");
-    if (!check_outputs(m, out, n_out)) return false;
-    if (hooks && (!luc_run_forward_hooks(m, in, n_in, out, n_out) || !check_outputs(m, out, n_out)))
-        return false;
-    return !token || luc_watch_outputs(out, n_out, token);
+    luc_passage *passage = NULL;
+    if (hooks && !luc_watch_inputs(m, in, n_in, &passage)) return false;
+    bool ok = call_many(m, in, n_in, out, n_out);
+    if (ok && passage) ok = luc_watch_outputs(out, n_out, passage);
+    luc_passage_release(passage);
+    return ok;
 }
 
 static bool run_list(lucid_module *m, lucid_tensor *const *inputs, int n_in, lucid_tensor **outputs,

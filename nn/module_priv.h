@@ -67,10 +67,12 @@ bool luc_run_forward_hooks(lucid_module *m, lucid_tensor *const *in, int n_in, l
 bool luc_run_backward_hooks(lucid_module *m, lucid_tensor **grad_in, int n_in,
                             lucid_tensor *const *grad_out, int n_out);
 /* Around forward: inputs, and then outputs, that require a gradient get operators that see it,
- * where the module has backward hooks. *token joins the two; NULL where there is nothing to
- * watch. */
-bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, lucid_tensor **token);
-bool luc_watch_outputs(lucid_tensor **out, int n_out, lucid_tensor *token);
+ * where the module has backward hooks. *passage joins the two, and the caller releases it; NULL
+ * where there is nothing to watch. */
+typedef struct luc_passage luc_passage;
+bool luc_watch_inputs(lucid_module *m, lucid_tensor **in, int n_in, luc_passage **passage);
+bool luc_watch_outputs(lucid_tensor **out, int n_out, luc_passage *passage);
+void luc_passage_release(luc_passage *passage);
 
 /* ---- modules --------------------------------------------------------------------------------- */
 

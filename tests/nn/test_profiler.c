@@ -67,6 +67,46 @@ Test(profiler, counts_work_by_operator_and_module)
     cr_expect_eq(lucid_profiler_size(), 0);
 }
 
+/* A module that computes its only child anew in backward. */
+typedef struct outer {
+    lucid_module base;
+    lucid_module *inside;
+} outer;
+static lucid_tensor *outer_forward(lucid_module *m, lucid_tensor *x)
+{
+    return lucid_checkpoint(((outer *)m)->inside, x);
+}
+static const lucid_module_class outer_class = {
+    .name = "Outer",
+    .size = sizeof(outer),
+    .super = &lucid_module_class_base,
+    .forward = outer_forward,
+};
+
+/* Modules that run inside a derivative: the frame above theirs is a node's, not a module's. */
+Test(profiler, paths_of_what_a_checkpoint_computes_anew)
+{
+    lucid_module *net = lucid_module_new(&outer_class);
+    outer *o = (outer *)net;
+    cr_assert(lucid_register_module(net, "inside", &o->inside, make_net()), "%s", lucid_error());
+
+    cr_assert(lucid_profiler_start());
+    {
+        LUCID_SCOPE;
+        lucid_tensor *x = lucid_ones((4, 3, 6, 6), .requires_grad = true);
+        cr_assert(lucid_backward(lucid_sum(lucid_forward(net, x))), "%s", lucid_error());
+        lucid_module *alone = ((outer *)net)->inside;
+        cr_assert(lucid_backward(lucid_sum(lucid_checkpoint(alone, x))), "%s", lucid_error());
+    }
+    lucid_profiler_stop();
+    cr_expect_eq(entry_of("linear", false, "net.inside.3").count, 1);
+    cr_expect_eq(entry_of("linear", true, "net.<Sequential>.3").count, 1);
+    cr_expect_eq(entry_of("linear", false, "net.3").count, 1);
+    cr_expect_eq(entry_of("linear", true, "net.3").count, 1);
+    lucid_profiler_reset();
+    lucid_module_free(net);
+}
+
 Test(profiler, time_is_nested)
 {
     profile(false);
