@@ -23,9 +23,9 @@ bool luc_quarantine(lucid_tensor *t);
 /* Frees what this thread keeps. */
 void luc_quarantine_release(void);
 
-/* A result that waits to be computed (autograd/defer.c), and memory that its computation will
- * write, has a count that is so much lower: the one comparison with 0 finds both kinds of tensors
- * that nobody may read as they are. */
+/* A result that waits to be computed (autograd/dispatch/defer.c), and memory that its
+ * computation will write, has a count that is so much lower: the one comparison with 0 finds
+ * both kinds of tensors that nobody may read as they are. */
 enum { LUC_WAITS = INT32_MIN / 8 };
 static inline bool luc_waits(int refs)
 {

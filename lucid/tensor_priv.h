@@ -22,7 +22,7 @@ typedef struct luc_storage {
     lucid_kept *kept; /* owned; under LUC_SPIN_STORAGE: what kernels keep of it, see keep.h */
 } luc_storage;
 
-typedef struct lucid_node lucid_node;             /* autograd/node_priv.h */
+typedef struct lucid_node lucid_node;             /* autograd/graph/graph_priv.h */
 typedef struct luc_tensor_extra luc_tensor_extra; /* autograd/tensor_extra: hooks, view base */
 
 /* How a tensor ended: see dangling_priv.h. */
@@ -46,7 +46,7 @@ struct lucid_tensor {
     bool is_scalar;     /* made by lucid_scalar: promotes like a number */
     bool retains_grad;  /* a result that keeps .grad */
     bool no_grad;       /* a result of a time when nothing was recorded: for messages */
-    bool no_grad_view;  /* a view made while nothing was recorded: see autograd/view.c */
+    bool no_grad_view;  /* a view made while nothing was recorded: see autograd/graph/view.c */
     int output_nr;      /* which output of grad_fn */
     luc_storage *storage;
     int64_t offset; /* elements */

@@ -1,5 +1,5 @@
 /* forward.c: running a module, its modes, and its path in error messages. */
-#include "autograd/fuse_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/stack_priv.h"

@@ -1,7 +1,9 @@
 /* common.c: type promotion, broadcasting and messages, for all operators. */
 #include "autograd/ops/ops_priv.h"
+#include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 #include "lucid/format_priv.h"
+#include "lucid/options_priv.h"
 
 #include <float.h>
 #include <math.h>
@@ -96,18 +98,6 @@ bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inver
     double value = *(const double *)number->view.data;
     *factor = inverse ? 1 / value : value;
     return !inverse || value == 0 || fabs(*factor) <= FLT_MAX; /* the kernel's float */
-}
-
-bool luc_given(const lucid_tensor *t, const char *op, const char *argument)
-{
-    if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
-    return luc_is_living(t, op, argument);
-}
-
-bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument)
-{
-    if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
-    return luc_is_there(t, op, argument);
 }
 
 bool luc_check_relu(const lucid_call *c, bool relu)
@@ -223,4 +213,26 @@ lucid_tensor *luc_full_like(lucid_tensor *x, double value)
     o.dtype = x->view.dtype;
     o.device = x->storage->device;
     return lucid_full_opt(lucid_tensor_shape(x), value, &o);
+}
+
+/* ---- gradients of broadcasts ------------------------------------------------------------------- */
+
+lucid_tensor *lucid_sum_to_input(lucid_vjp *v, int i, lucid_tensor *grad)
+{
+    if (!v)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "sum_to_input",
+                              "v: expected a lucid_vjp, got NULL");
+    const lucid_meta *m = lucid_input_meta(v, i);
+    if (!m || !grad) return NULL;
+    const int ndim = grad->view.ndim, lead = ndim - m->ndim;
+    if (luc_dims_equal(ndim, grad->view.dims, m->ndim, m->dims)) return grad;
+    lucid_shape dims = {.ndim = 0};
+    for (int d = 0; d < ndim; d++)
+        if (d < lead || (m->dims[d - lead] == 1 && grad->view.dims[d] != 1))
+            dims.dims[dims.ndim++] = d;
+    /* An empty list would mean all of them; then only leading sizes of 1 differ. */
+    if (dims.ndim) grad = lucid_sum_opt(grad, dims, LUC_WITH(lucid_reduce, .keepdim = true));
+    lucid_shape shape = {.ndim = m->ndim};
+    memcpy(shape.dims, m->dims, (size_t)m->ndim * sizeof *m->dims);
+    return lead ? lucid_reshape_opt(grad, shape) : grad;
 }

@@ -1,6 +1,6 @@
 /* convolution_norm.c: convolution and the batch normalisation, sum and ReLU that follow it in a network
  * that is only used: one operator for inference. */
-#include "autograd/autocast_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
 #include "autograd/autograd.h"
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/normalization.h"

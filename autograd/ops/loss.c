@@ -1,6 +1,6 @@
 /* loss.c: softmax, log_softmax and losses. */
 #include "autograd/ops/loss.h"
-#include "autograd/autocast_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"

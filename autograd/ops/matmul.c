@@ -1,6 +1,6 @@
 /* matmul.c: matrix products. */
 #include "autograd/ops/matmul.h"
-#include "autograd/autocast_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"

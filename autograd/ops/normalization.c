@@ -1,6 +1,6 @@
 /* normalization.c: batch normalisation; its gradients are in normalization_backward.c. */
 #include "autograd/ops/normalization.h"
-#include "autograd/autocast_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"

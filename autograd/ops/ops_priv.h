@@ -2,7 +2,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_OPS_PRIV_H
 #define LUCID_AUTOGRAD_OPS_OPS_PRIV_H
 
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/op.h"
 #include "lucid/attrs.h"
 #include "lucid/error_priv.h"

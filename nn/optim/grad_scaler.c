@@ -5,7 +5,7 @@
  * finds a gradient that is not finite notes it on the device, until the step asks. */
 #include "nn/optim/grad_scaler.h"
 #include "autograd/autograd.h"
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/view.h"
 #include "lucid/error_priv.h"

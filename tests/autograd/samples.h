@@ -2,7 +2,7 @@
 #ifndef LUCID_TESTS_SAMPLES_H
 #define LUCID_TESTS_SAMPLES_H
 
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/ops.h"
 #include "lucid/lucid.h"
 

@@ -1,5 +1,5 @@
 /* test_graph.c: the cost of graphs and how they are freed: depth, threads, failing allocations. */
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/ops/view.h"
 #include "own_ops.h"
 

@@ -1,6 +1,6 @@
 /* test_inplace.c: changes in place, views, and what backward makes of them. Where PyTorch takes the
  * same program it gives the same numbers; it refuses those that read what they overwrite. */
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/ops/view.h"
 #include "own_ops.h"
 

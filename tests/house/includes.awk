@@ -11,6 +11,13 @@ BEGIN {
     allowed["backends"] = allowed["backends"] " lucid/memory_priv.h lucid/ops.def lucid/plugin.h"
     allowed["backends"] = allowed["backends"] " lucid/platform_priv.h lucid/switches.h"
     allowed["backends"] = allowed["backends"] " lucid/threads_priv.h"
+    # Inside autograd: the graph, then one application, then operators, then the engine. The names of
+    # operators (op_table_priv.h) and the public headers of the room are below all of them.
+    base = "lucid/ autograd/autocast.h autograd/autograd.h autograd/op.h autograd/op_table_priv.h"
+    layer["autograd/graph"] = base " autograd/graph/"
+    layer["autograd/dispatch"] = layer["autograd/graph"] " autograd/dispatch/"
+    layer["autograd/ops"] = layer["autograd/dispatch"] " autograd/ops/"
+    layer["autograd/engine"] = layer["autograd/ops"] " autograd/engine/"
     # The headers that include everything for programs.
     allowed_file["lucid/lucid.h"] = "lucid/ autograd/ nn/"
     allowed_file["lucid/extend.h"] = "lucid/ autograd/"
@@ -71,7 +78,9 @@ function may(list, target,    i, n, prefixes) {
     }
     room = FILENAME
     sub(/\/.*$/, "", room)
-    list = FILENAME in allowed_file ? allowed_file[FILENAME] : allowed[room]
+    inner = FILENAME
+    sub(/\/[^\/]*$/, "", inner)
+    list = FILENAME in allowed_file ? allowed_file[FILENAME] : inner in layer ? layer[inner] : allowed[room]
     if (!may(list, target))
         print FILENAME ":" FNR ": includes " target "; may only include " list
     if (public && target ~ /_priv\.h$/)

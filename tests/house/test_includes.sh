@@ -13,6 +13,24 @@ check() {
 check >"$scratch/found"
 expect_empty "every include is an arrow of the table" "$scratch/found"
 
+# A header that includes itself by way of others is in a circle; so are two files of which each
+# includes the other's header.
+circles() {
+    # shellcheck disable=SC2046 # paths without blanks
+    awk '/^[ \t]*#[ \t]*include[ \t]*"/ {
+        target = $0
+        sub(/^[^"]*"/, "", target)
+        sub(/".*/, "", target)
+        here = FILENAME
+        sub(/[^\/]*$/, "", here)
+        if ((getline line < (here target)) >= 0) { close(here target); target = here target }
+        while (sub(/[^\/.]+\/\.\.\//, "", target)) continue
+        print FILENAME, target
+    }' $(room_files | grep '\.h$') | tsort 2>&1 >/dev/null | sed 's/^tsort: //'
+}
+circles >"$scratch/found"
+expect_empty "headers include one another without a circle" "$scratch/found"
+
 # plant FILE LINE: a tree that holds these violations only.
 plant() {
     mkdir -p "$(dirname "$1")"
@@ -21,8 +39,9 @@ plant() {
 
 mkdir "$scratch/tree"
 cd "$scratch/tree" || exit 1
-mkdir -p lucid autograd/ops nn backends/cpu
-for header in lucid/dtype.h lucid/dtype_priv.h lucid/tensor.h autograd/node.h lucid/tensor_priv.h nn/module.h; do
+mkdir -p lucid autograd/graph autograd/dispatch autograd/ops autograd/engine nn backends/cpu
+for header in autograd/dispatch/dispatch_priv.h autograd/ops/ops_priv.h autograd/engine/engine_priv.h \
+    lucid/dtype.h lucid/dtype_priv.h lucid/tensor.h autograd/node.h lucid/tensor_priv.h nn/module.h; do
     plant $header ''
 done
 plant nn/good.c '#include <autograd/node.h>'
@@ -37,6 +56,9 @@ plant lucid/far_up.c '#  include <nn/module.h>'
 plant autograd/ops/up.c '#include <nn/module.h>'
 plant autograd/side.c '#include "../nn/module.h"'
 plant backends/cpu/up.c '#include "lucid/tensor.h"'
+plant autograd/graph/up.c '#include "autograd/dispatch/dispatch_priv.h"'
+plant autograd/dispatch/up.c '#include "autograd/ops/ops_priv.h"'
+plant autograd/ops/far_up.c '#include "autograd/engine/engine_priv.h"'
 plant nn/missing.c '#include "nowhere.h"'
 plant nn/open.h '#include "../lucid/tensor_priv.h"'
 plant backends/cpu/prefix_up.c '#include "lucid/dtype_priv.h"'
@@ -46,6 +68,11 @@ find . -name '*up.c' -o -name side.c -o -name missing.c -o -name open.h -o -name
     sed 's|^\./||' | sort >"$scratch/planted"
 diff "$scratch/planted" "$scratch/found" >"$scratch/difference"
 expect_empty "every planted violation is found, and nothing else" "$scratch/difference"
+
+plant lucid/one.h '#include "two.h"'
+plant lucid/two.h '#include "../lucid/one.h"'
+circles | grep -c 'lucid/one.h' | grep -v '^1$' >"$scratch/found"
+expect_empty "a planted circle is found" "$scratch/found"
 
 # ---- what headers declare: see declarations.awk ----
 cd "$LUCID_SOURCE" || exit 1

@@ -1,8 +1,5 @@
 /* saved.c: what a vjp is given: saved tensors, sizes, and how it is run. */
-#include "autograd/node_priv.h"
-#include "autograd/ops/reduction.h"
-#include "autograd/ops/view.h"
-#include "lucid/options_priv.h"
+#include "autograd/graph/graph_priv.h"
 
 #include <string.h>
 
@@ -158,24 +155,6 @@ const lucid_meta *lucid_output_meta(const lucid_vjp *v, int i)
 {
     if (!vjp_given(v, "output_meta")) return NULL;
     return i >= 0 && i < v->n_out ? meta_of(v, &v->node->out[i], LUC_MAX_APPLY + i) : NULL;
-}
-
-lucid_tensor *lucid_sum_to_input(lucid_vjp *v, int i, lucid_tensor *grad)
-{
-    if (!vjp_given(v, "sum_to_input")) return NULL;
-    const lucid_meta *m = lucid_input_meta(v, i);
-    if (!m || !grad) return NULL;
-    const int ndim = grad->view.ndim, lead = ndim - m->ndim;
-    if (luc_dims_equal(ndim, grad->view.dims, m->ndim, m->dims)) return grad;
-    lucid_shape dims = {.ndim = 0};
-    for (int d = 0; d < ndim; d++)
-        if (d < lead || (m->dims[d - lead] == 1 && grad->view.dims[d] != 1))
-            dims.dims[dims.ndim++] = d;
-    /* An empty list would mean all of them; then only leading sizes of 1 differ. */
-    if (dims.ndim) grad = lucid_sum_opt(grad, dims, LUC_WITH(lucid_reduce, .keepdim = true));
-    lucid_shape shape = {.ndim = m->ndim};
-    memcpy(shape.dims, m->dims, (size_t)m->ndim * sizeof *m->dims);
-    return lead ? lucid_reshape_opt(grad, shape) : grad;
 }
 
 /* ---- running it ------------------------------------------------------------------------------- */

@@ -1,26 +1,7 @@
 /* anomaly.c: which operator made the first NaN. */
-#include "autograd/node_priv.h"
+#include "autograd/engine/engine_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduction.h"
-
-#include <string.h>
-
-bool luc_anomaly_note(lucid_node *n)
-{
-    char text[1024], path[256];
-    int length = 0;
-    luc_node_extra *x = luc_node_extra_get(n);
-    if (!x) return false;
-    luc_module_path(path, sizeof path);
-    if (path[0]) length = snprintf(text, sizeof text, "module %s, ", path);
-    length += snprintf(text + length, sizeof text - (size_t)length, "inputs");
-    for (int i = 0; i < n->n_in && length < (int)sizeof text - 200; i++)
-        length += snprintf(text + length, sizeof text - (size_t)length, "%s %s %s", i ? "," : "",
-                           luc_argument_name(n->op, i).s,
-                           n->in[i].ndim < 0 ? "not given" : luc_packed_text(&n->in[i]).s);
-    x->origin = luc_strdup(text, n->op->name);
-    return x->origin != NULL;
-}
 
 static bool has_nan(lucid_tensor *g)
 {

@@ -1,5 +1,5 @@
 /* profile.c: what the profiler is told of operators. */
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "lucid/profiler_priv.h"
 
 #include <string.h>
@@ -22,17 +22,6 @@ bool luc_profile_call(luc_span *span, const lucid_call *c)
         if (c->op->flops) flops = c->op->flops(c);
     }
     return luc_span_end(span, c->op->name, bytes, flops);
-}
-
-/* Backward runs outside of any module's forward: the node remembers in which one it was recorded. */
-bool luc_profile_note(lucid_node *n)
-{
-    char path[512];
-    luc_module_path(path, sizeof path);
-    luc_node_extra *x = path[0] ? luc_node_extra_get(n) : NULL;
-    if (!path[0]) return true;
-    if (x) x->module = luc_strdup(path, n->op->name);
-    return x && x->module;
 }
 
 static void write_node_path(const luc_module_frame *frame, char *text, size_t size)

@@ -1,5 +1,5 @@
 /* accumulate.c: adding gradients up: on the way through the graph, and in leaves. */
-#include "autograd/node_priv.h"
+#include "autograd/engine/engine_priv.h"
 #include "autograd/ops/view.h"
 #include "lucid/lock_priv.h"
 

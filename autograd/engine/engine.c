@@ -4,8 +4,9 @@
  * it. A node is ready when all of them have delivered; of the ready ones the last recorded runs
  * first, so the order, and with it every sum, is the same in each run. A node's gradients are
  * dropped when its vjp has run, its saved tensors too unless the graph is retained. */
-#include "autograd/fuse_priv.h"
-#include "autograd/run_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/engine/engine_priv.h"
+#include "autograd/engine/run_priv.h"
 #include "lucid/options_priv.h"
 
 /* ---- the walk ---------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
  * For every element of every input, the function is run at x + eps and x - eps without recording; the
  * differences are the numeric column of the Jacobian. Backward from each element of each output, with
  * a one there and zeros elsewhere, gives the analytic row. */
-#include "autograd/node_priv.h"
+#include "autograd/engine/engine_priv.h"
 #include "lucid/options_priv.h"
 
 #include <math.h>

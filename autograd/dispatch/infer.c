@@ -1,5 +1,5 @@
 /* infer.c: the shape and layout of results. */
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* grad_mode.c: is the thread recording? */
-#include "autograd/node_priv.h"
+#include "autograd/graph/graph_priv.h"
 
 _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
 atomic_bool luc_anomaly;

@@ -2,46 +2,13 @@
  *
  * This is the path of every operation: on small tensors its own cost is what counts. It allocates
  * the outputs and, when recording, one node; it clears nothing that it does not use. */
-#include "autograd/autocast_priv.h"
-#include "autograd/fuse_priv.h"
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "lucid/backend_priv.h"
 #include "lucid/stack_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
-
-/* Argument i of a schema "input, weight, bias?": where its name begins, and its length. */
-static const char *schema_argument(const char *schema, int i, int *length)
-{
-    const char *s = schema ? schema : "";
-    for (; i > 0 && *s; s++)
-        if (*s == ',') i--;
-    while (*s == ' ') s++;
-    *length = 0;
-    if (i > 0) return "";
-    while (s[*length] && s[*length] != ',') ++*length;
-    return s;
-}
-
-luc_text luc_argument_name(const lucid_op *op, int i)
-{
-    luc_text text;
-    int length;
-    const char *name = schema_argument(op->schema, i, &length);
-    if (length && name[length - 1] == '?') length--;
-    if (length)
-        snprintf(text.s, sizeof text.s, "%.*s", length, name);
-    else
-        snprintf(text.s, sizeof text.s, "input %d", i);
-    return text;
-}
-
-static bool is_optional(const lucid_op *op, int i)
-{
-    int length;
-    const char *name = schema_argument(op->schema, i, &length);
-    return length && name[length - 1] == '?';
-}
 
 /* Input i differs from the first that was given in device or dtype. Where one of them is an
  * integer, as an image that was not converted, that is the one to blame. */
@@ -72,7 +39,7 @@ static bool check_inputs(lucid_call *c)
     for (int i = 0; i < c->n_in; i++) {
         lucid_tensor *t = c->in[i];
         if (!t) {
-            if (is_optional(op, i)) continue;
+            if (luc_is_optional(op, i)) continue;
             /* It comes from an earlier error, which stays; or it is the caller's mistake. */
             return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected a tensor, got NULL",
                              luc_argument_name(op, i).s);
@@ -374,4 +341,17 @@ lucid_tensor *lucid_apply(const lucid_op *op, lucid_tensor *const *inputs, int n
     lucid_tensor *outputs[LUCID_MAX_OUTPUTS];
     if (!luc_check_apply(op, inputs, n, "apply")) return NULL;
     return apply_as_autocast_says(op, inputs, n, attrs, outputs, true) ? outputs[0] : NULL;
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static void end_thread(void)
+{
+    luc_autocast_end_all();
+    luc_fuse_end_thread();
+}
+
+__attribute__((constructor)) static void attach(void)
+{
+    luc_tensor_autograd.end_thread = end_thread;
 }

@@ -1,5 +1,5 @@
 /* hooks.c: hooks on gradients, and results that keep theirs. */
-#include "autograd/node_priv.h"
+#include "autograd/engine/engine_priv.h"
 #include "lucid/lock_priv.h"
 
 #include <string.h>
@@ -7,11 +7,6 @@
 /* LUC_LOCK_HOOKS guards every hook list and every node's `retained`: they change seldom, and
  * backward reads them from whatever thread it runs in. */
 static atomic_uint_fast64_t last_id;
-
-void luc_hooks_free(luc_hooks *hooks)
-{
-    luc_free(hooks->item);
-}
 
 static bool add(luc_hooks *hooks, const luc_hook *hook)
 {
@@ -183,23 +178,6 @@ bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad)
 
 /* ---- results that keep their gradient ------------------------------------------------------- */
 
-bool luc_retained_add(lucid_tensor *t)
-{
-    luc_lock(LUC_LOCK_HOOKS);
-    luc_node_extra *x = luc_node_extra_get(t->grad_fn);
-    if (x) x->retained[t->output_nr] = t;
-    luc_unlock(LUC_LOCK_HOOKS);
-    return x != NULL;
-}
-
-void luc_retained_remove(lucid_tensor *t)
-{
-    luc_lock(LUC_LOCK_HOOKS);
-    luc_node_extra *x = t->grad_fn->extra;
-    if (x && x->retained[t->output_nr] == t) x->retained[t->output_nr] = NULL;
-    luc_unlock(LUC_LOCK_HOOKS);
-}
-
 /* The tensor that keeps the gradient of output nr, retained, unless it is just dying. */
 static lucid_tensor *retained(lucid_node *n, int nr)
 {
@@ -231,16 +209,4 @@ bool lucid_retain_grad(lucid_tensor *t)
     if (!luc_retained_add(t)) return false;
     t->retains_grad = true;
     return true;
-}
-
-void luc_set_grad_fn(lucid_tensor *t, lucid_node *fn, int nr)
-{
-    lucid_node *old = t->grad_fn;
-    if (t->retains_grad && old) luc_retained_remove(t);
-    t->grad_fn = fn;
-    t->output_nr = nr;
-    t->requires_grad = true;
-    /* Without memory for it the gradient is not kept; the history itself is right. */
-    if (t->retains_grad) luc_retained_add(t);
-    luc_node_release(old);
 }

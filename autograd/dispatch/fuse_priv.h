@@ -1,13 +1,13 @@
 /* fuse_priv.h: results that wait to be computed, and operators that become one.
  *
- * Inside lucid_forward an application that may be the first part of a rule (autograd/fuse.c) is
+ * Inside lucid_forward an application that may be the first part of a rule (autograd/dispatch/fuse.c) is
  * checked, gets its result's sizes and returns the result at once, but without numbers: it waits.
  * Where the next operator of the thread takes that result and a rule joins the two, one operator
  * does the work of both. Whoever else reads the result has it computed first: its reference count
  * says that it waits (lucid/dangling_priv.h). What was joined into another operator goes on waiting
  * and is computed by itself only if somebody reads it. */
-#ifndef LUCID_AUTOGRAD_FUSE_PRIV_H
-#define LUCID_AUTOGRAD_FUSE_PRIV_H
+#ifndef LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
+#define LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
 
 #include "autograd/op.h"
 #include "lucid/tensor_priv.h"

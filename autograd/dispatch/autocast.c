@@ -1,7 +1,7 @@
 /* autocast.c: the thread's mixed precision: policies, and the casts of parameters that are kept. */
-#include "autograd/autocast_priv.h"
-#include "autograd/node_priv.h"
-#include "autograd/ops/view.h"
+#include "autograd/dispatch/autocast_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
+#include "lucid/attrs.h"
 #include "lucid/capture_priv.h"
 
 #include <string.h>
@@ -87,6 +87,12 @@ static bool is_parameter(const lucid_tensor *t)
            !(t->extra && t->extra->base);
 }
 
+static lucid_tensor *cast_now(lucid_tensor *t, lucid_dtype dtype)
+{
+    const lucid_view_attrs attrs = {.dtype = dtype};
+    return lucid_apply(&luc_op_cast, &t, 1, &attrs);
+}
+
 static lucid_tensor *cast_parameter(lucid_tensor *t, lucid_dtype dtype)
 {
     const bool recorded = !luc_grad_off;
@@ -96,7 +102,7 @@ static lucid_tensor *cast_parameter(lucid_tensor *t, lucid_dtype dtype)
     }
     /* The version from before the cast, so that a write in the meantime makes the cast stale. */
     uint64_t version = atomic_load_explicit(&t->storage->version, memory_order_relaxed);
-    lucid_tensor *cast = lucid_cast(t, dtype);
+    lucid_tensor *cast = cast_now(t, dtype);
     if (!cast || !table_grow()) return NULL;
     kept *k = find(&table, t, dtype), old = *k;
     *k = (kept){.from = lucid_retain(t),
@@ -124,7 +130,7 @@ static bool differs(const lucid_tensor *t, lucid_dtype dtype)
 static lucid_tensor *cast_to(lucid_tensor *t, lucid_dtype dtype)
 {
     if (!differs(t, dtype)) return t;
-    return is_parameter(t) ? cast_parameter(t, dtype) : lucid_cast(t, dtype);
+    return is_parameter(t) ? cast_parameter(t, dtype) : cast_now(t, dtype);
 }
 
 /* The widest of the floating dtypes; LUCID_DTYPE_COUNT where there is none. */

@@ -5,10 +5,10 @@
  * change (running statistics): whoever reads one of them, in any thread, comes to compute_tensor.
  * Writes into its other inputs come to before_write, in the thread that made it; a write that
  * nobody announces is found by its version. */
-#include "autograd/autocast_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
 #include "autograd/autograd.h"
-#include "autograd/fuse_priv.h"
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "lucid/lock_priv.h"
 
 #include <sched.h>

@@ -1,5 +1,6 @@
 /* graph.c: the graph as a picture, in Graphviz's language. */
-#include "autograd/run_priv.h"
+#include "autograd/engine/engine_priv.h"
+#include "autograd/engine/run_priv.h"
 
 static void write_label(FILE *file, const luc_slot *s, size_t i)
 {

@@ -6,7 +6,7 @@
  * the same base. Two kinds of views have none: lucid_detach's, and those made while nothing was
  * recorded, which may not be changed in place while something is (PyTorch's rule: which history they
  * should have is anyone's guess). A view from a time without recording stays a constant. */
-#include "autograd/node_priv.h"
+#include "autograd/graph/graph_priv.h"
 
 #include "lucid/attrs.h"
 #include "lucid/lock_priv.h"
@@ -102,4 +102,55 @@ lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t)
     if (!fn) return NULL;
     luc_set_grad_fn(t, fn, 0);
     return t;
+}
+
+/* ---- what an operator in place makes of it ----------------------------------------------------- */
+
+const lucid_meta *luc_written_base(const lucid_node *outer)
+{
+    return &((const luc_slices_attrs *)outer->attrs)->base;
+}
+
+/* The base's new producer around inner (taken over), whose inputs' edges it shares. */
+static lucid_node *copy_slices_node(lucid_tensor *base, lucid_tensor *t, lucid_node *inner)
+{
+    luc_slices_attrs attrs;
+    luc_tensor_get_meta(base, &attrs.base);
+    luc_tensor_get_meta(t, &attrs.view);
+    lucid_tensor *in[LUC_MAX_APPLY] = {base};
+    lucid_call c = {.op = &luc_op_copy_slices, .n_in = 1, .n_out = 1, .in = in, .attrs = &attrs};
+    c.needs = base->requires_grad;
+    lucid_node *n = NULL;
+    luc_node_extra *ix = luc_node_extra_get(inner);
+    /* Room for inner's inputs; the tensors themselves are gone, their edges are what counts. */
+    c.n_in = inner->n_in;
+    if (ix) n = luc_node_new(&c, &base, NULL);
+    luc_node_extra *x = n ? luc_node_extra_get(n) : NULL;
+    if (!x) {
+        luc_node_release(n);
+        luc_node_release(inner);
+        return NULL;
+    }
+    for (int i = 1; i < inner->n_in; i++) {
+        const luc_edge *e = &inner->edge[i];
+        n->edge[i] = (luc_edge){luc_node_retain(e->fn), lucid_retain(e->leaf), e->nr};
+        n->in[i] = inner->in[i];
+        n->needs |= inner->needs & 1u << i;
+    }
+    x->inner = inner;
+    ix->outer = n;
+    return n;
+}
+
+bool luc_rebase_history(lucid_tensor *t, lucid_node *fn)
+{
+    lucid_tensor *base = t->extra ? t->extra->base : NULL;
+    if (!base) {
+        luc_set_grad_fn(t, fn, 0);
+        return true;
+    }
+    lucid_node *n = copy_slices_node(base, t, fn);
+    if (!n) return false;
+    luc_set_grad_fn(base, n, 0);
+    return luc_view_refresh(t);
 }

@@ -1,7 +1,5 @@
 /* node.c: recording an application, and freeing graphs of any depth. */
-#include "autograd/autocast_priv.h"
-#include "autograd/fuse_priv.h"
-#include "autograd/node_priv.h"
+#include "autograd/graph/graph_priv.h"
 #include "lucid/lock_priv.h"
 
 #include <string.h>
@@ -329,14 +327,7 @@ static void tensor_release(lucid_tensor *t)
     luc_node_release(t->grad_fn);
 }
 
-static void end_thread(void)
-{
-    luc_autocast_end_all();
-    luc_fuse_end_thread();
-}
-
 __attribute__((constructor)) static void attach(void)
 {
     luc_tensor_autograd.release = tensor_release;
-    luc_tensor_autograd.end_thread = end_thread;
 }

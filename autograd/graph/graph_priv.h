@@ -1,13 +1,14 @@
-/* node_priv.h: the graph: nodes, edges, saved tensors.
+/* graph_priv.h: the graph: nodes, edges, saved tensors, views. The lowest of autograd's layers.
  *
  * A node is one recorded application of an operator. It refers to the nodes that made its inputs
  * (edges) and to what its vjp needs (saved), never to its own output tensors: so the graph has no
  * cycles and reference counts free it. Nodes are released iteratively, whatever the depth. */
-#ifndef LUCID_AUTOGRAD_NODE_PRIV_H
-#define LUCID_AUTOGRAD_NODE_PRIV_H
+#ifndef LUCID_AUTOGRAD_GRAPH_GRAPH_PRIV_H
+#define LUCID_AUTOGRAD_GRAPH_GRAPH_PRIV_H
 
 #include "autograd/autograd.h"
 #include "autograd/op.h"
+#include "autograd/op_table_priv.h"
 #include "lucid/dangling_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/memory_priv.h"
@@ -132,9 +133,10 @@ bool luc_given(const lucid_tensor *t, const char *op, const char *argument);
 /* The same for who reads only dtype, sizes and device before it applies an operator to t: a result
  * that waits to be computed goes on waiting. */
 bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument);
-/* "[3,4] float32", and "b" for input 1 of a schema "a, b". */
+/* "[3,4] float32" */
 luc_text luc_packed_text(const luc_packed *p);
-luc_text luc_argument_name(const lucid_op *op, int i);
+
+/* ---- running a vjp ----------------------------------------------------------------------------- */
 
 /* The vjp of a node as the engine runs it: lucid_vjp and what lucid_input_meta returns. */
 typedef struct luc_vjp_run {
@@ -147,36 +149,7 @@ void luc_vjp_begin(luc_vjp_run *run, lucid_node *n, lucid_tensor *const *grad_ou
 /* Runs it and checks what comes; raises and returns false on an error. */
 bool luc_vjp_call(luc_vjp_run *run);
 
-/* ---- applying -------------------------------------------------------------------------------- */
-
-extern _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
-extern atomic_bool luc_anomaly;
-
-/* Raises what luc_check_apply found wrong. */
-bool luc_refuse_apply(const lucid_op *op, int n, const char *function);
-/* What an application must be given before anything of the operator can be read: an operator with a
- * name, and inputs. Raises under the name of the exported function. Inline: the hot path comes here. */
-static inline bool luc_check_apply(const lucid_op *op, lucid_tensor *const *inputs, int n,
-                                   const char *function)
-{
-    if (__builtin_expect(op && op->name && (inputs || n <= 0), 1)) return true;
-    return luc_refuse_apply(op, n, function);
-}
-/* Checks inputs, finds c->needs, runs .infer and checks what it says. False after an error or for a
- * NULL input. */
-bool luc_call_begin(lucid_call *c, const lucid_op *op, lucid_tensor *const *inputs, int n,
-                    const void *attrs);
-/* Runs the kernel of the call from views, or .compose into out; see apply.c. */
-bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor *const *out);
-/* The kernel for the call; where its .run is NULL there is none, and .compose must do. */
-lucid_kernel luc_call_kernel(const lucid_call *c);
-/* What an operator without .infer does: output 0 is the broadcast of the inputs. */
-bool luc_infer_broadcast(lucid_call *c);
-/* After .infer, for every operator: 0 to 8 dimensions, sizes >= 0, a number of bytes that does not
- * overflow, and of a view that it lies inside its storage. Raises and returns false where not. */
-bool luc_check_outputs(lucid_call *c);
-
-/* ---- views and in place ---------------------------------------------------------------------- */
+/* ---- views ---------------------------------------------------------------------- */
 
 luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t); /* makes it; NULL when memory is out */
 /* It appears while other threads read the tensor, when a hook is registered: hence the order. */
@@ -197,8 +170,10 @@ static inline bool luc_view_refresh(lucid_tensor *t)
 bool luc_view_track(lucid_tensor *view, lucid_tensor *t);
 /* Moves t to another producer (owned reference taken over): the kept gradient moves with it. */
 void luc_set_grad_fn(lucid_tensor *t, lucid_node *fn, int nr);
-/* May t be changed in place by `name`? Raises when not. */
-bool luc_check_inplace(const lucid_tensor *t, const char *name);
+/* The attributes of copy_slices: the base that was written and the view of it. */
+typedef struct luc_slices_attrs {
+    lucid_meta base, view;
+} luc_slices_attrs;
 /* After an in-place operator: moves t's history on to node fn (taken over) and, for views, the base's. */
 bool luc_rebase_history(lucid_tensor *t, lucid_node *fn);
 /* t, the memory that `outer` (an operator in place on a view) wrote, with that history. */
@@ -206,47 +181,24 @@ lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t);
 /* The base of that view, as it lies in the storage. */
 const lucid_meta *luc_written_base(const lucid_node *outer);
 
-/* ---- the engine ------------------------------------------------------------------------------ */
+/* ---- notes ------------------------------------------------------------------------------------- */
 
-/* Adds grad to leaf->grad (thread-safe). grad may be kept or copied. */
-bool luc_accumulate(lucid_tensor *leaf, lucid_tensor *grad, bool create_graph);
-/* a + b, into a's own memory where nothing else sees it; takes a's reference, returns an owned one. */
-lucid_tensor *luc_accumulate_buffer(lucid_tensor *a, lucid_tensor *b, bool create_graph);
-/* Runs the hooks of output nr of a node, or of a leaf, on *grad, in order: takes and leaves an owned
- * reference. */
-bool luc_run_node_hooks(lucid_node *n, int nr, lucid_tensor **grad);
-bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad);
-/* Hands grad to the result that keeps the gradient of output nr, if any. */
-bool luc_keep_retained(lucid_node *n, int nr, lucid_tensor *grad, bool create_graph);
+/* Notes where the node was recorded. */
+bool luc_anomaly_note(lucid_node *n);
+
+/* Notes in which module the node was recorded. */
+bool luc_profile_note(lucid_node *n);
+
+/* ---- hooks and kept gradients ------------------------------------------------------------------ */
+
 /* A tensor that dies or moves to another producer is taken off its producer. */
 void luc_retained_remove(lucid_tensor *t);
 bool luc_retained_add(lucid_tensor *t);
 void luc_hooks_free(luc_hooks *hooks);
 
-/* Raises, in anomaly mode, when a gradient of the node holds a NaN. */
-bool luc_anomaly_check(lucid_node *n, lucid_tensor *const *grad_in);
-/* Notes where the node was recorded. */
-bool luc_anomaly_note(lucid_node *n);
+/* ---- modes ------------------------------------------------------------------------------------- */
 
-/* How a tensor without requires_grad came to be, for messages: "... got one that does not". */
-const char *luc_no_gradient_reason(const lucid_tensor *t);
-
-/* ---- the profiler ---------------------------------------------------------------------------- */
-
-/* Ends a span as one of c's operator. False after an error. */
-bool luc_profile_call(luc_span *span, const lucid_call *c);
-/* Notes in which module the node was recorded. */
-bool luc_profile_note(lucid_node *n);
-/* luc_vjp_call in a span of its own, under the path of that module. */
-bool luc_profile_vjp(luc_vjp_run *vjp, lucid_node *n);
-
-/* ---- operators ------------------------------------------------------------------------------- */
-
-/* The operator of an id; NULL for kernels without one. */
-extern const lucid_op *const luc_op_table[LUCID_OP_COUNT];
-
-/* Shared by the operators' files. */
-#define LUC_OP(name) extern const lucid_op luc_op_##name;
-#include "lucid/ops.def"
+extern _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
+extern atomic_bool luc_anomaly;
 
 #endif

@@ -1,6 +1,6 @@
 /* autocast_priv.h: casting inputs as policies say. */
-#ifndef LUCID_AUTOGRAD_AUTOCAST_PRIV_H
-#define LUCID_AUTOGRAD_AUTOCAST_PRIV_H
+#ifndef LUCID_AUTOGRAD_DISPATCH_AUTOCAST_PRIV_H
+#define LUCID_AUTOGRAD_DISPATCH_AUTOCAST_PRIV_H
 
 #include "autograd/autocast.h"
 #include "autograd/op.h"

@@ -2,9 +2,9 @@
  *
  * A rule says: where `second` takes the result of `first`, `join` makes one application of the two,
  * if their attributes fit. What it makes may be the first part of another rule. */
-#include "autograd/fuse_priv.h"
-#include "autograd/autocast_priv.h"
-#include "autograd/node_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
+#include "autograd/dispatch/dispatch_priv.h"
 #include "lucid/attrs.h"
 
 #include <string.h>

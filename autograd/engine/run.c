@@ -1,5 +1,5 @@
 /* run.c: the bookkeeping of one backward: slots by address, the heap of what is ready. */
-#include "autograd/run_priv.h"
+#include "autograd/engine/run_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,19 @@
 /* tensor.c: what autograd knows of a tensor. */
-#include "autograd/node_priv.h"
+#include "autograd/graph/graph_priv.h"
 
 #include <string.h>
+
+bool luc_given(const lucid_tensor *t, const char *op, const char *argument)
+{
+    if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
+    return luc_is_living(t, op, argument);
+}
+
+bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument)
+{
+    if (!t) return luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a tensor, got NULL", argument);
+    return luc_is_there(t, op, argument);
+}
 
 lucid_tensor *lucid_requires_grad_(lucid_tensor *t, bool requires_grad)
 {

@@ -1,9 +1,9 @@
 /* run_priv.h: one backward: what it knows of each node. Nothing of it is in the nodes, so that
  * several threads may walk one graph. */
-#ifndef LUCID_AUTOGRAD_RUN_PRIV_H
-#define LUCID_AUTOGRAD_RUN_PRIV_H
+#ifndef LUCID_AUTOGRAD_ENGINE_RUN_PRIV_H
+#define LUCID_AUTOGRAD_ENGINE_RUN_PRIV_H
 
-#include "autograd/node_priv.h"
+#include "autograd/graph/graph_priv.h"
 
 /* A node, or a leaf, that the roots depend on. */
 typedef struct luc_slot {
