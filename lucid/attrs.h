@@ -56,7 +56,7 @@ typedef struct lucid_sort_attrs {
     bool descending; /* the largest first */
 } lucid_sort_attrs;
 
-/* view, expand, permute (dims = the order), copy, alias, as_strided and the view backwards */
+/* view, expand, permute (dims = the order), copy, as_strided and the view backwards */
 typedef struct lucid_view_attrs {
     lucid_shape shape;               /* of the result; permute: the order */
     int64_t strides[LUCID_MAX_DIMS]; /* as_strided */

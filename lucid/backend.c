@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Atomic(const lucid_backend *) backends[LUCID_DEVICE_TYPE_COUNT];
+_Atomic(const lucid_backend *) luc_backends[LUCID_DEVICE_TYPE_COUNT];
 static char cuda_reason[512]; /* why the plug-in cannot be used; "" before it was tried */
 
 /* Opens the plug-in: the file that LUCID_CUDA_PLUGIN names, or the one beside this library, or one
@@ -26,7 +26,7 @@ static void *open_plugin(void)
     if (given && *given) return dlopen(given, RTLD_NOW | RTLD_LOCAL);
     Dl_info info;
     char path[1024];
-    if (dladdr((void *)backends, &info) && info.dli_fname) {
+    if (dladdr((void *)luc_backends, &info) && info.dli_fname) {
         const char *slash = strrchr(info.dli_fname, '/');
         int dir = slash ? (int)(slash - info.dli_fname) : 1;
         int n = snprintf(path, sizeof path, "%.*s/%s", dir, slash ? info.dli_fname : ".", name);
@@ -86,7 +86,7 @@ static void install(lucid_device_type type, const lucid_backend *b)
 {
     assert(luc_lock_is_held(LUC_LOCK_BACKENDS));
     for (int which = 0; which < LUCID_SWITCH_COUNT; which++) send_switch(b, which);
-    atomic_store(&backends[type], b);
+    atomic_store(&luc_backends[type], b);
 }
 
 static bool set_switch(lucid_switch which, bool enabled)
@@ -94,7 +94,7 @@ static bool set_switch(lucid_switch which, bool enabled)
     luc_lock(LUC_LOCK_BACKENDS);
     bool old = atomic_exchange(&switches[which], enabled);
     for (int type = 0; type < LUCID_DEVICE_TYPE_COUNT; type++)
-        send_switch(atomic_load(&backends[type]), which);
+        send_switch(atomic_load(&luc_backends[type]), which);
     luc_unlock(LUC_LOCK_BACKENDS);
     return old;
 }
@@ -134,10 +134,10 @@ bool lucid_get_benchmark(void)
 static const lucid_backend *find(lucid_device_type type)
 {
     if ((unsigned)type >= LUCID_DEVICE_TYPE_COUNT) return NULL;
-    const lucid_backend *b = atomic_load_explicit(&backends[type], memory_order_acquire);
+    const lucid_backend *b = atomic_load_explicit(&luc_backends[type], memory_order_acquire);
     if (b) return b;
     luc_lock(LUC_LOCK_BACKENDS);
-    b = atomic_load(&backends[type]);
+    b = atomic_load(&luc_backends[type]);
     if (!b) {
         b = type == LUCID_CPU ? luc_cpu_backend() : load_cuda();
         install(type, b);
@@ -275,10 +275,14 @@ static bool run_in_workspace(const lucid_backend *b, lucid_device device, lucid_
     return ok;
 }
 
-/* Out of line: a plan is large, and most kernels have none. */
-__attribute__((noinline)) static bool plan_and_run(const lucid_backend *b, lucid_device device,
-                                                   lucid_kernel kernel, const char *op,
-                                                   lucid_kernel_args *args)
+bool luc_kernel_missing(lucid_device device, lucid_dtype dtype, const char *op)
+{
+    return luc_raise(LUCID_ERR_UNSUPPORTED, op, "no kernel for %s on %s", lucid_dtype_name(dtype),
+                     lucid_device_name(device));
+}
+
+bool luc_kernel_plan_and_run(const lucid_backend *b, lucid_device device, lucid_kernel kernel,
+                             const char *op, lucid_kernel_args *args)
 {
     lucid_plan plan; /* .own is the kernel's, and not cleared */
     plan.workspace = 0;
@@ -296,24 +300,9 @@ __attribute__((noinline)) static bool plan_and_run(const lucid_backend *b, lucid
     return ok;
 }
 
-bool luc_kernel_call(lucid_device device, lucid_kernel kernel, lucid_dtype dtype, const char *op,
-                     lucid_kernel_args *args)
-{
-    if (!kernel.run)
-        return luc_raise(LUCID_ERR_UNSUPPORTED, op, "no kernel for %s on %s",
-                         lucid_dtype_name(dtype), lucid_device_name(device));
-    const lucid_backend *b = lucid_backend_get(device.type);
-    if (!b || !luc_stack_check(op)) return false;
-    args->stream = b->stream ? b->stream(device.index) : NULL;
-    args->device = device.index;
-    args->plan = NULL;
-    args->workspace = NULL;
-    return kernel.plan ? plan_and_run(b, device, kernel, op, args) : kernel.run(args);
-}
-
 bool luc_kernel_run(lucid_device device, lucid_op_id op, lucid_dtype dtype, lucid_kernel_args *args)
 {
     const lucid_backend *b = lucid_backend_get(device.type);
     args->op = op;
-    return b && luc_kernel_call(device, b->kernels[op][dtype], dtype, luc_op_id_name(op), args);
+    return b && luc_kernel_call(b, device, b->kernels[op][dtype], dtype, luc_op_id_name(op), args);
 }

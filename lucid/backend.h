@@ -41,8 +41,8 @@ typedef struct lucid_view {
  * packed weights, from one call to the next: see keep.h. */
 typedef struct lucid_keep lucid_keep;
 
-/* What a kernel's plan settles, once a call, for its run. `workspace` is for whoever makes the
- * call; the rest is between the two, which use what they need of it. */
+/* What a kernel's plan settles, once a call, for its run. The function that calls both reads
+ * `workspace`; plan and run use what they need of the rest. */
 enum { LUCID_PLAN_OWN = 1536 };
 typedef struct lucid_plan {
     size_t workspace;      /* bytes that run gets, 64-byte aligned; 0 when plan is called */
@@ -119,11 +119,11 @@ typedef struct lucid_backend {
     /* A switch has changed, or the backend has just been loaded: it is told of all of them then.
      * Calls come one at a time; NULL slot: its kernels are the same whatever the switches say. */
     void (*set_switch)(lucid_switch which, bool enabled);
-    /* What a program may change at any time (a number of threads, switches) but a kernel's plan and
-     * its run both depend on: call_begin fixes it for the calling thread until call_end, so that
-     * the two, which are called in between, see the same. Kernels without a plan are called without
-     * them. call_begin returns what call_end wants back: calls may nest. Both NULL: only the
-     * arguments matter. */
+    /* A program may change some things at any time (a number of threads, switches) on which a
+     * kernel's plan and its run both depend. call_begin fixes them for the calling thread until
+     * call_end, so that plan and run, which are called in between, see the same. A kernel without a
+     * plan is called without these two. call_begin returns what call_end wants back: calls may
+     * nest. Both NULL: only the arguments matter. */
     uint64_t (*call_begin)(void);
     void (*call_end)(uint64_t before);
     /* The table: run is NULL where there is no kernel. The dtype is the computing dtype: that of

@@ -132,7 +132,7 @@ lucid_kernel luc_call_kernel(const lucid_call *c)
     const lucid_op *op = c->op;
     /* A program's own operator may have left .id at 0: only lucid's own are in the table. */
     if ((unsigned)op->id < LUCID_OP_COUNT && luc_op_table[op->id] == op) {
-        const lucid_backend *b = lucid_backend_get(c->device.type);
+        const lucid_backend *b = luc_backend_of(c->device.type);
         return b ? b->kernels[op->id][c->kernel_dtype] : (lucid_kernel){NULL, NULL};
     }
     if (c->device.type != LUCID_CPU) return (lucid_kernel){NULL, NULL};
@@ -185,7 +185,8 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_tensor *c
     } else if (kept && luc_keep_begin(&keep, kept)) {
         args.keep = &keep;
     }
-    return luc_kernel_call(c->device, kernel, c->kernel_dtype, c->op->name, &args);
+    const lucid_backend *b = luc_backend_of(c->device.type);
+    return b && luc_kernel_call(b, c->device, kernel, c->kernel_dtype, c->op->name, &args);
 }
 
 /* Of an operator that writes some inputs: they go to another version. */

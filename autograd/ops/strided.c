@@ -1,38 +1,7 @@
-/* strided.c: as_strided, any view of a storage, and alias. */
+/* strided.c: as_strided, any view of a storage. */
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-
-/* ---- alias: the same view again ------------------------------------------------------------------ */
-
-static bool alias_infer(lucid_call *c)
-{
-    luc_tensor_get_meta(c->in[0], &c->out[0]);
-    return true;
-}
-
-static bool alias_vjp(lucid_vjp *v)
-{
-    v->grad_in[0] = v->grad_out[0];
-    return true;
-}
-
-static const lucid_sample alias_samples[] = {
-    {.name = "matrix", .n_in = 1, .in = {LUC_IN2(3, 5)}},
-};
-
-const lucid_op luc_op_alias = {
-    .name = "alias",
-    .schema = "x",
-    .doc = "the same view",
-    .id = LUCID_OP_alias,
-    .n_in = 1,
-    .n_out = 1,
-    .flags = LUCID_OP_VIEW,
-    .infer = alias_infer,
-    .vjp = alias_vjp,
-    LUC_SAMPLES(alias_samples),
-};
 
 /* ---- as_strided ---------------------------------------------------------------------------------- */
 

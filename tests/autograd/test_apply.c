@@ -1,5 +1,6 @@
 /* test_apply.c: applying operators: shapes, layouts, checks, gradient mode. */
 #include "autograd/ops.h"
+#include "lucid/attrs.h"
 #include "own_ops.h"
 
 #include <math.h>
@@ -286,6 +287,36 @@ Test(apply, mutated_inputs_and_a_plan)
     lucid_clear_error();
     OWN_EXPECT(counter, 1);
     cr_expect_eq(lucid_tensor_version(counter), 1);
+}
+
+/* An operator of lucid says itself what it writes: whoever applies it by its name has no version to
+ * raise. */
+Test(apply, running_statistics_change_where_batch_norm_is_applied_by_name)
+{
+    const lucid_op *batch_norm = lucid_op_find("batch_norm");
+    cr_assert_not_null(batch_norm);
+    lucid_batch_norm_attrs attrs = {.eps = 1e-5, .momentum = 0.5, .training = true};
+    lucid_tensor *x = OWN_DATA((2, 1), 1, 3), *mean = OWN_DATA((1), 0), *var = OWN_DATA((1), 1);
+    lucid_tensor *w = OWN_LEAF((1), 1);
+    lucid_tensor *used = own_mul(w, mean); /* it saves the running mean for its backward */
+    lucid_tensor *in[8] = {x, NULL, NULL, mean, var, NULL, NULL, NULL};
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    cr_assert(lucid_apply(batch_norm, in, 8, &attrs), "%s", lucid_error());
+    OWN_EXPECT(mean, 1);
+    cr_expect_eq(lucid_tensor_version(mean), 1);
+    cr_expect_eq(lucid_tensor_version(var), 1);
+    cr_expect_eq(lucid_tensor_version(x), 0);
+    cr_expect_not(lucid_backward(used));
+    cr_expect(strstr(lucid_error(), "was modified in place"), "%s", lucid_error());
+    lucid_clear_error();
+
+    /* With statistics that were given, and in eval mode, it writes none. */
+    attrs.momentum = -1;
+    cr_assert(lucid_apply(batch_norm, in, 8, &attrs), "%s", lucid_error());
+    attrs = (lucid_batch_norm_attrs){.eps = 1e-5, .momentum = 0.5};
+    cr_assert(lucid_apply(batch_norm, in, 8, &attrs), "%s", lucid_error());
+    cr_expect_eq(lucid_tensor_version(mean), 1);
+    cr_expect_eq(lucid_tensor_version(var), 1);
 }
 
 /* ---- gradient mode ---- */
