@@ -24,6 +24,7 @@
 
 /* Made by meson.build: LUC_WHOLE_LEVELS, LUC_PARTIAL_LEVELS. */
 #include "backends/cpu/built_levels.h"
+#include "backends/cpu/sizes.h"
 #include "lucid/backend.h"
 
 #include <stdatomic.h>
@@ -136,11 +137,5 @@ typedef struct luc_override {
     {                   \
         NULL, NULL      \
     }
-
-/* n up to the next multiple of a cache line. */
-static inline size_t luc_round64(size_t n)
-{
-    return (n + 63) / 64 * 64;
-}
 
 #endif

@@ -6,7 +6,7 @@
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/gemm.h"
 #include "backends/cpu/threads/parallel.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 #include "lucid/attrs.h"
 #include "lucid/error_priv.h"
 #include "lucid/keep.h"

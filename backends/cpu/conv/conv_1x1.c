@@ -11,7 +11,7 @@
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/simd.h"
 #include "backends/cpu/matmul/tile_priv.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 
 enum {
     DEPTH = 384,     /* channels that are summed before the destination is read again */
@@ -62,7 +62,7 @@ static void set_sizes(pointwise *g, bool backward)
     g->copy_bytes =
         g->copy ? luc_round64((size_t)(MOST_ROWS * (g->block + PAD)) * sizeof(float)) : 0;
     g->stream = !p->statistics && g->depth <= g->block &&
-                g->pixels * g->lanes * (int64_t)sizeof(float) >= LUC_STREAM_BYTES;
+                luc_layer_streams(g->pixels * g->lanes * (int64_t)sizeof(float));
 }
 
 /* Cuts the destination into items. The weights of an item take half of the second-level cache, so

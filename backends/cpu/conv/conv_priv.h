@@ -182,21 +182,6 @@ void luc_conv_ref_grad_input_f64(const luc_conv2d_params *p, const double *dy, c
 void luc_conv_ref_grad_weight_f64(const luc_conv2d_params *p, const double *x, const double *dy,
                                   double *dw, double *dbias);
 
-static inline int64_t luc_min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline int64_t luc_max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static inline int64_t luc_ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* n in pieces of at most `most`, as even as can be: the size of a piece. */
 static inline int64_t luc_even_piece(int64_t n, int64_t most)
 {

@@ -1,6 +1,7 @@
 /* reference.c: convolution as its formula says. It is the reference for the fast kernels, and
    computes what they do not. Sums are in double. */
 #include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/simd/template.h"
 #include "backends/cpu/threads/parallel.h"
 
 #define AT(stride, a, b, c, d) \
@@ -9,15 +10,9 @@
 #define W_AT(o, c, r, s) AT(p->w_stride, o, c, r, s)
 #define Y_AT(n, o, i, j) AT(p->y_stride, n, o, i, j)
 
-#define T        float
-#define ACC      double
-#define FN(name) name##_f32
+#define LUC_DT f32
 #include "backends/cpu/conv/reference_tmpl.h"
-#undef T
-#undef ACC
-#undef FN
-
-#define T        double
-#define ACC      double
-#define FN(name) name##_f64
+#undef LUC_DT
+#define LUC_DT f64
 #include "backends/cpu/conv/reference_tmpl.h"
+#undef LUC_DT

@@ -8,7 +8,7 @@
 #define LUC_CONV_SUMS_H
 
 #include "backends/cpu/conv/conv_priv.h"
-#include "backends/cpu/simd/typed.h"
+#include "backends/cpu/simd/template.h"
 
 /* One vector of channels, of some pixels. */
 typedef struct {

@@ -1,24 +1,22 @@
 /*
  * copy.c: copies one view into another of the same type and sizes, with any strides on both sides.
  *
- * When dimensions have been joined (strided/iterate.h), there are three kinds of work: runs that
+ * When dimensions have been joined (strided/loop.h), there are three kinds of work: runs that
  * are contiguous on both sides (memcpy), matrices that are contiguous along one dimension of the
  * input and along another one of the output (transposed in blocks), and the rest, element by
  * element.
  */
 #include "backends/cpu/elementwise/elementwise_priv.h"
 #include "backends/cpu/matmul/gemm_priv.h"
-#include "backends/cpu/strided/iterate.h"
+#include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
 
 #include <string.h>
 
 enum { BLOCK = 64, GRAIN_BYTES = 1 << 17 };
-/* An output of at least this size leaves the cache before it is read again. */
-#define STREAM_BYTES ((int64_t)8 << 20)
 
 typedef struct {
-    luc_iter it;
+    luc_loop loop;
     size_t size; /* of an element */
     bool stream;
     const luc_stream_table *streaming;
@@ -29,16 +27,16 @@ typedef struct {
 } job;
 
 /* The addresses at position `index` of all dimensions before `ndim`, except `skip`. */
-static void locate(const luc_iter *it, int ndim, int skip, int64_t index, char **y, char **x)
+static void locate(const luc_loop *l, int ndim, int skip, int64_t index, char **y, char **x)
 {
-    *y = it->data[0];
-    *x = it->data[1];
+    *y = l->data[0];
+    *x = l->data[1];
     for (int d = ndim - 1; d >= 0; d--) {
         if (d == skip) continue;
-        int64_t i = index % it->dims[d];
-        index /= it->dims[d];
-        *y += i * it->strides[0][d];
-        *x += i * it->strides[1][d];
+        int64_t i = index % l->dims[d];
+        index /= l->dims[d];
+        *y += i * l->strides[0][d];
+        *x += i * l->strides[1][d];
     }
 }
 
@@ -54,13 +52,13 @@ static void copy_run(const job *j, char *y, const char *x, size_t bytes)
 static void copy_runs(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const job *j = ctx;
-    const int last = j->it.ndim - 1;
-    const int64_t row = j->it.dims[last], size = (int64_t)j->size;
+    const int last = j->loop.ndim - 1;
+    const int64_t row = j->loop.dims[last], size = (int64_t)j->size;
     (void)thread;
     for (int64_t at = begin; at < end;) {
         int64_t from = at % row, n = row - from < end - at ? row - from : end - at;
         char *y, *x;
-        locate(&j->it, last, -1, at / row, &y, &x);
+        locate(&j->loop, last, -1, at / row, &y, &x);
         copy_run(j, y + from * size, x + from * size, (size_t)(n * size));
         at += n;
     }
@@ -82,8 +80,8 @@ DEFINE_BLOCK(64)
 static void transpose_block(const job *j, void *y, const void *x, int64_t rows, int64_t cols)
 {
     const int64_t size = (int64_t)j->size;
-    const int64_t y_ld = j->it.strides[0][j->cross] / size;
-    const int64_t x_ld = j->it.strides[1][j->it.ndim - 1] / size;
+    const int64_t y_ld = j->loop.strides[0][j->cross] / size;
+    const int64_t x_ld = j->loop.strides[1][j->loop.ndim - 1] / size;
     switch (size) {
     case 1:
         block8(y, y_ld, x, x_ld, rows, cols);
@@ -103,29 +101,29 @@ static void transpose_block(const job *j, void *y, const void *x, int64_t rows, 
 static void transpose_blocks(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const job *j = ctx;
-    const luc_iter *it = &j->it;
-    const int last = it->ndim - 1;
+    const luc_loop *l = &j->loop;
+    const int last = l->ndim - 1;
     const int64_t size = (int64_t)j->size, per_matrix = j->row_blocks * j->col_blocks;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         char *y, *x;
-        locate(it, last, j->cross, i / per_matrix, &y, &x);
+        locate(l, last, j->cross, i / per_matrix, &y, &x);
         int64_t r = i % per_matrix / j->col_blocks * BLOCK, c = i % j->col_blocks * BLOCK;
-        int64_t rows = it->dims[last] - r < BLOCK ? it->dims[last] - r : BLOCK;
-        int64_t cols = it->dims[j->cross] - c < BLOCK ? it->dims[j->cross] - c : BLOCK;
-        y += c * it->strides[0][j->cross] + r * size;
-        x += r * it->strides[1][last] + c * size;
+        int64_t rows = l->dims[last] - r < BLOCK ? l->dims[last] - r : BLOCK;
+        int64_t cols = l->dims[j->cross] - c < BLOCK ? l->dims[j->cross] - c : BLOCK;
+        y += c * l->strides[0][j->cross] + r * size;
+        x += r * l->strides[1][last] + c * size;
         transpose_block(j, y, x, rows, cols);
     }
 }
 
 /* The dimension along which the input is contiguous, if that is worth a transposition; else -1. */
-static int find_cross(const luc_iter *it, int64_t size)
+static int find_cross(const luc_loop *l, int64_t size)
 {
-    const int last = it->ndim - 1;
-    if (it->strides[0][last] != size || it->strides[1][last] % size != 0) return -1;
+    const int last = l->ndim - 1;
+    if (l->strides[0][last] != size || l->strides[1][last] % size != 0) return -1;
     for (int d = 0; d < last; d++)
-        if (it->strides[1][d] == size && it->strides[0][d] % size == 0 && it->dims[d] > 1) return d;
+        if (l->strides[1][d] == size && l->strides[0][d] % size == 0 && l->dims[d] > 1) return d;
     return -1;
 }
 
@@ -145,14 +143,14 @@ DEFINE_SCATTERED(64)
 static void copy_scattered(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const job *j = ctx;
-    const int last = j->it.ndim - 1;
-    const int64_t row = j->it.dims[last];
-    const int64_t y_step = j->it.strides[0][last], x_step = j->it.strides[1][last];
+    const int last = j->loop.ndim - 1;
+    const int64_t row = j->loop.dims[last];
+    const int64_t y_step = j->loop.strides[0][last], x_step = j->loop.strides[1][last];
     (void)thread;
     for (int64_t at = begin; at < end;) {
         int64_t from = at % row, n = row - from < end - at ? row - from : end - at;
         char *y, *x;
-        locate(&j->it, last, -1, at / row, &y, &x);
+        locate(&j->loop, last, -1, at / row, &y, &x);
         y += from * y_step;
         x += from * x_step;
         switch (j->size) {
@@ -175,38 +173,37 @@ static void copy_scattered(void *ctx, int64_t begin, int64_t end, int thread)
 
 static void run(job *j)
 {
-    const luc_iter *it = &j->it;
-    const int last = it->ndim - 1;
+    const luc_loop *l = &j->loop;
+    const int last = l->ndim - 1;
     const int64_t size = (int64_t)j->size;
     j->cross = -1;
-    if (it->strides[0][last] == size && it->strides[1][last] == size) {
-        luc_parallel_for(it->numel, GRAIN_BYTES / size, copy_runs, j);
+    if (l->strides[0][last] == size && l->strides[1][last] == size) {
+        luc_parallel_for(l->numel, GRAIN_BYTES / size, copy_runs, j);
         return;
     }
-    j->cross = find_cross(it, size);
+    j->cross = find_cross(l, size);
     if (j->cross < 0) {
-        luc_parallel_for(it->numel, GRAIN_BYTES / size / 4, copy_scattered, j);
+        luc_parallel_for(l->numel, GRAIN_BYTES / size / 4, copy_scattered, j);
         return;
     }
     j->kernels = luc_gemm_get();
-    j->row_blocks = (it->dims[last] + BLOCK - 1) / BLOCK;
-    j->col_blocks = (it->dims[j->cross] + BLOCK - 1) / BLOCK;
-    int64_t blocks =
-        it->numel / (it->dims[last] * it->dims[j->cross]) * j->row_blocks * j->col_blocks;
-    int64_t block_bytes = it->numel / blocks * size;
+    j->row_blocks = luc_ceil_div(l->dims[last], BLOCK);
+    j->col_blocks = luc_ceil_div(l->dims[j->cross], BLOCK);
+    int64_t blocks = l->numel / (l->dims[last] * l->dims[j->cross]) * j->row_blocks * j->col_blocks;
+    int64_t block_bytes = l->numel / blocks * size;
     luc_parallel_for(blocks, GRAIN_BYTES / (block_bytes + 1) + 1, transpose_blocks, j);
 }
 
 static bool copy(const lucid_kernel_args *args)
 {
     job j = {.size = luc_elem_size(args->out[0]->dtype)};
-    luc_iter_init(&j.it, args->out[0], args->in, 1);
-    if (j.it.numel == 0 || j.it.data[0] == j.it.data[1]) return true;
-    if (j.it.ndim == 0) {
-        memcpy(j.it.data[0], j.it.data[1], j.size);
+    luc_loop_of_views(&j.loop, args->out[0], args->in, 1);
+    if (j.loop.numel == 0 || j.loop.data[0] == j.loop.data[1]) return true;
+    if (j.loop.ndim == 0) {
+        memcpy(j.loop.data[0], j.loop.data[1], j.size);
         return true;
     }
-    j.stream = j.it.numel * (int64_t)j.size >= STREAM_BYTES;
+    j.stream = luc_streams(j.loop.numel * (int64_t)j.size);
     j.streaming = luc_stream_get();
     run(&j);
     return true;

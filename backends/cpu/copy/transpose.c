@@ -71,8 +71,8 @@ void luc_transpose(void *dst, const void *src, int64_t batch, int64_t rows, int6
         .src = src,
         .rows = rows,
         .cols = cols,
-        .row_blocks = (rows + BLOCK - 1) / BLOCK,
-        .col_blocks = (cols + BLOCK - 1) / BLOCK,
+        .row_blocks = luc_ceil_div(rows, BLOCK),
+        .col_blocks = luc_ceil_div(cols, BLOCK),
         .bytes = element_bytes,
         .kernels = luc_gemm_get(),
     };

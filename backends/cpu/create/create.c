@@ -1,19 +1,17 @@
 /* create.c: fill, arange and linspace, eye. */
 #include "backends/cpu/elementwise/elementwise_priv.h"
 #include "backends/cpu/strided/generate.h"
-#include "backends/cpu/strided/iterate.h"
+#include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
 #include "lucid/attrs.h"
 
 #include <string.h>
 
 enum { CHUNK_BYTES = 4096, GRAIN_BYTES = 1 << 17 };
-/* An output of at least this size leaves the cache before it is read again. */
-#define STREAM_BYTES ((int64_t)8 << 20)
 
 /* -- fill: the order of the elements does not matter -- */
 typedef struct {
-    luc_iter it;
+    luc_loop loop;
     int64_t size;
     bool stream, zero;
     const luc_stream_table *streaming;
@@ -38,22 +36,19 @@ static void fill_row(const filling *f, char *y, int64_t bytes)
 static void run_fill(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const filling *f = ctx;
-    const luc_iter *it = &f->it;
-    const int last = it->ndim - 1;
+    const luc_loop *l = &f->loop;
+    const int last = l->ndim - 1;
     (void)thread;
     for (int64_t at = begin; at < end;) {
-        int64_t from = at % it->dims[last], rest = at / it->dims[last];
-        int64_t n = it->dims[last] - from < end - at ? it->dims[last] - from : end - at;
-        char *y = it->data[0] + from * it->strides[0][last];
-        for (int d = last - 1; d >= 0; d--) {
-            y += rest % it->dims[d] * it->strides[0][d];
-            rest /= it->dims[d];
-        }
-        if (it->strides[0][last] == f->size)
+        int64_t from = at % l->dims[last], offset;
+        int64_t n = luc_min64(l->dims[last] - from, end - at);
+        luc_loop_offsets(l, at / l->dims[last], &offset);
+        char *y = l->data[0] + offset + from * l->strides[0][last];
+        if (l->strides[0][last] == f->size)
             fill_row(f, y, n * f->size);
         else
             for (int64_t i = 0; i < n; i++)
-                memcpy(y + i * it->strides[0][last], f->pattern, (size_t)f->size);
+                memcpy(y + i * l->strides[0][last], f->pattern, (size_t)f->size);
         at += n;
     }
     if (f->stream) f->streaming->fence();
@@ -66,22 +61,22 @@ static bool fill(const lucid_kernel_args *args)
     filling f = {.size = (int64_t)luc_elem_size(y->dtype)};
     char one[8] = {0};
     luc_convert_get()->fn[LUCID_F64][y->dtype](one, &value, 1);
-    luc_iter_init(&f.it, y, NULL, 0);
-    if (f.it.numel == 0) return true;
-    if (f.it.ndim == 0) {
+    luc_loop_of_views(&f.loop, y, NULL, 0);
+    if (f.loop.numel == 0) return true;
+    if (f.loop.ndim == 0) {
         memcpy(y->data, one, (size_t)f.size);
         return true;
     }
     static const char zeros[8];
     f.zero = memcmp(one, zeros, sizeof one) == 0;
-    f.stream = f.it.numel * f.size >= STREAM_BYTES && f.it.strides[0][f.it.ndim - 1] == f.size;
+    f.stream = luc_streams(f.loop.numel * f.size) && f.loop.strides[0][f.loop.ndim - 1] == f.size;
     f.streaming = luc_stream_get();
     _Alignas(64) char pattern[CHUNK_BYTES + 64];
     f.pattern = pattern;
     int64_t repeats = CHUNK_BYTES / f.size;
-    if (repeats > f.it.numel) repeats = f.it.numel;
+    if (repeats > f.loop.numel) repeats = f.loop.numel;
     f.streaming->repeat(pattern, one, repeats, (size_t)f.size);
-    luc_parallel_for(f.it.numel, GRAIN_BYTES / f.size, run_fill, &f);
+    luc_parallel_for(f.loop.numel, GRAIN_BYTES / f.size, run_fill, &f);
     return true;
 }
 
@@ -141,7 +136,7 @@ static void generate_eye(const void *ctx, int64_t begin, int64_t n, void *y)
     const identity *e = ctx;
     const int64_t step = e->columns + 1; /* from one to the next, while there are rows */
     memset(y, 0, (size_t)n * e->size);
-    for (int64_t i = (begin + step - 1) / step * step; i < begin + n; i += step) {
+    for (int64_t i = luc_ceil_div(begin, step) * step; i < begin + n; i += step) {
         if (i / e->columns != i % e->columns) break; /* below the last column */
         memcpy((char *)y + (size_t)(i - begin) * e->size, e->one, e->size);
     }

@@ -1,14 +1,14 @@
 /*
  * dispatch.c: one engine for all elementwise operations.
  *
- * The operands' dimensions are joined into few (strided/iterate.h) and cut into blocks for the
+ * The operands' dimensions are joined into few (strided/loop.h) and cut into blocks for the
  * threads. If every operand of a run along the innermost dimension is contiguous (or one value) and
  * of the type that is computed in, the run goes to the loop at once. Otherwise it goes through
  * small buffers, a chunk at a time: strided operands are gathered, 16-bit types are widened, and
  * short rows of a broadcast operand are repeated.
  */
 #include "backends/cpu/elementwise/elementwise_priv.h"
-#include "backends/cpu/strided/iterate.h"
+#include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
 #include "lucid/attrs.h"
 #include "lucid/error_priv.h"
@@ -20,11 +20,10 @@ enum {
     CHUNK_BYTES = 4096, /* bytes: eight buffers stay in L1, and fit on a small stack */
     GRAIN = 1 << 15,    /* elements of a block */
     MAX_INPUTS = 3,
+    OPERANDS = 1 + MAX_INPUTS,
     SHORT_ROW = 512, /* rows up to this length are worth repeating, */
     TINY_ROW = 16,   /* and single values up to this number of times */
 };
-/* An output of at least this size leaves the cache before it is read again. */
-#define STREAM_BYTES ((int64_t)8 << 20)
 
 typedef enum {
     DIRECT,   /* contiguous */
@@ -43,10 +42,10 @@ typedef struct {
 } operand;
 
 typedef struct {
-    luc_iter it;
+    luc_loop loop;
     luc_ew_fn fn;
     luc_ew_call call;
-    operand ops[LUC_ITER_OPERANDS];
+    operand ops[OPERANDS];
     bool direct;    /* no buffers are needed */
     int64_t chunk;  /* elements that go through the buffers at a time */
     int64_t period; /* for PERIODIC and REPEAT operands */
@@ -55,7 +54,7 @@ typedef struct {
 
 /* The buffers of a block. */
 typedef struct {
-    _Alignas(64) char wide[LUC_ITER_OPERANDS][CHUNK_BYTES + 64]; /* and what `repeat` adds */
+    _Alignas(64) char wide[OPERANDS][CHUNK_BYTES + 64]; /* and what `repeat` adds */
     _Alignas(64) char narrow[CHUNK_BYTES];
     _Alignas(64) char row[MAX_INPUTS][CHUNK_BYTES + SHORT_ROW * 8]; /* for PERIODIC operands */
 } buffers;
@@ -193,7 +192,7 @@ static void run_staged(const plan *p, buffers *b, char *const *base, int64_t beg
     for (int64_t i = begin; i < end; i += p->chunk) {
         int64_t n = end - i < p->chunk ? end - i : p->chunk;
         const void *in[MAX_INPUTS];
-        for (int j = 0; j + 1 < p->it.n_ops; j++) in[j] = stage_in(p, b, j, base[j + 1], i, n);
+        for (int j = 0; j + 1 < p->loop.operands; j++) in[j] = stage_in(p, b, j, base[j + 1], i, n);
         char *y = base[0] + i * o->stride;
         p->fn(&p->call, n, out_direct ? y : b->wide[0], in);
         if (!out_direct) stage_out(p, b, y, n);
@@ -203,7 +202,7 @@ static void run_staged(const plan *p, buffers *b, char *const *base, int64_t beg
 static void run_direct(const plan *p, char *const *base, int64_t begin, int64_t end)
 {
     const void *in[MAX_INPUTS];
-    for (int j = 1; j < p->it.n_ops; j++) in[j - 1] = base[j] + begin * p->ops[j].stride;
+    for (int j = 1; j < p->loop.operands; j++) in[j - 1] = base[j] + begin * p->ops[j].stride;
     p->fn(&p->call, end - begin, base[0] + begin * p->ops[0].stride, in);
 }
 
@@ -211,7 +210,7 @@ static void run_direct(const plan *p, char *const *base, int64_t begin, int64_t 
  * depend on the outer dimensions, so `base` may be that of any run. */
 static void fill_rows(const plan *p, buffers *b, char *const *base)
 {
-    for (int j = 1; j < p->it.n_ops; j++) {
+    for (int j = 1; j < p->loop.operands; j++) {
         const operand *o = &p->ops[j];
         if (o->kind != PERIODIC) continue;
         size_t row = (size_t)p->period * o->wide, total = (size_t)(p->chunk + p->period) * o->wide;
@@ -231,23 +230,23 @@ static void fill_rows(const plan *p, buffers *b, char *const *base)
 static void run_block(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *p = ctx;
-    const luc_iter *it = &p->it;
-    const int last = it->ndim - 1;
+    const luc_loop *l = &p->loop;
+    const int last = l->ndim - 1;
     int64_t index[LUCID_MAX_DIMS], rest = begin;
-    char *base[LUC_ITER_OPERANDS];
+    char *base[OPERANDS];
     buffers b;
     (void)thread;
-    memcpy(base, it->data, sizeof base);
+    memcpy(base, l->data, sizeof base);
     for (int d = last; d >= 0; d--) {
-        index[d] = rest % it->dims[d];
-        rest /= it->dims[d];
+        index[d] = rest % l->dims[d];
+        rest /= l->dims[d];
         if (d == last) continue;
-        for (int o = 0; o < it->n_ops; o++) base[o] += index[d] * it->strides[o][d];
+        for (int o = 0; o < l->operands; o++) base[o] += index[d] * l->strides[o][d];
     }
     bool rows_ready = false;
     for (int64_t at = begin; at < end;) {
         int64_t from = index[last];
-        int64_t n = it->dims[last] - from < end - at ? it->dims[last] - from : end - at;
+        int64_t n = l->dims[last] - from < end - at ? l->dims[last] - from : end - at;
         if (p->direct) {
             run_direct(p, base, from, from + n);
         } else {
@@ -257,9 +256,9 @@ static void run_block(void *ctx, int64_t begin, int64_t end, int thread)
         at += n;
         index[last] = 0;
         for (int d = last - 1; d >= 0; d--) {
-            for (int o = 0; o < it->n_ops; o++) base[o] += it->strides[o][d];
-            if (++index[d] < it->dims[d]) break;
-            for (int o = 0; o < it->n_ops; o++) base[o] -= it->dims[d] * it->strides[o][d];
+            for (int o = 0; o < l->operands; o++) base[o] += l->strides[o][d];
+            if (++index[d] < l->dims[d]) break;
+            for (int o = 0; o < l->operands; o++) base[o] -= l->dims[d] * l->strides[o][d];
             index[d] = 0;
         }
     }
@@ -270,62 +269,62 @@ static void run_block(void *ctx, int64_t begin, int64_t end, int thread)
 
 /* How operand o can be read along the two inner dimensions joined: like the inner one, or repeated
  * if it is broadcast along one of them. False: in neither way. */
-static bool repeated_as(const luc_iter *it, int o, access_kind inner, access_kind *kind)
+static bool repeated_as(const luc_loop *l, int o, access_kind inner, access_kind *kind)
 {
-    int in = it->ndim - 1, out = in - 1;
+    int in = l->ndim - 1, out = in - 1;
     *kind = inner;
-    if (it->strides[o][out] == it->strides[o][in] * it->dims[in]) return true;
+    if (l->strides[o][out] == l->strides[o][in] * l->dims[in]) return true;
     *kind = PERIODIC;
-    if (it->strides[o][out] == 0) {
+    if (l->strides[o][out] == 0) {
         /* The row is prepared once, so it must not depend on dimensions further out. */
         for (int d = 0; d < out; d++)
-            if (it->strides[o][d] != 0) return false;
+            if (l->strides[o][d] != 0) return false;
         return true;
     }
     *kind = REPEAT;
-    return it->strides[o][in] == 0;
+    return l->strides[o][in] == 0;
 }
 
 /* If a broadcast operand has short rows (a value for each channel), joins the two inner dimensions
  * for the other operands, and repeats its rows. */
 static void join_short_rows(plan *p)
 {
-    luc_iter *it = &p->it;
-    if (it->ndim < 2) return;
-    int in = it->ndim - 1, out = in - 1;
-    if (it->dims[in] > SHORT_ROW) return;
-    access_kind kinds[LUC_ITER_OPERANDS];
-    for (int o = 0; o < it->n_ops; o++) {
-        if (!repeated_as(it, o, p->ops[o].kind, &kinds[o])) return;
-        if (kinds[o] == REPEAT && it->dims[in] > TINY_ROW) return;
+    luc_loop *l = &p->loop;
+    if (l->ndim < 2) return;
+    int in = l->ndim - 1, out = in - 1;
+    if (l->dims[in] > SHORT_ROW) return;
+    access_kind kinds[OPERANDS];
+    for (int o = 0; o < l->operands; o++) {
+        if (!repeated_as(l, o, p->ops[o].kind, &kinds[o])) return;
+        if (kinds[o] == REPEAT && l->dims[in] > TINY_ROW) return;
     }
-    p->period = it->dims[in];
-    for (int o = 0; o < it->n_ops; o++) {
+    p->period = l->dims[in];
+    for (int o = 0; o < l->operands; o++) {
         p->ops[o].kind = kinds[o];
-        p->ops[o].stride = kinds[o] == REPEAT ? it->strides[o][out] : it->strides[o][in];
-        it->strides[o][out] = it->strides[o][in];
+        p->ops[o].stride = kinds[o] == REPEAT ? l->strides[o][out] : l->strides[o][in];
+        l->strides[o][out] = l->strides[o][in];
     }
-    it->dims[out] *= it->dims[in];
-    it->ndim--;
+    l->dims[out] *= l->dims[in];
+    l->ndim--;
 }
 
 static void choose_access(plan *p)
 {
-    luc_iter *it = &p->it;
-    const int last = it->ndim - 1;
-    for (int o = 0; o < it->n_ops; o++) {
+    luc_loop *l = &p->loop;
+    const int last = l->ndim - 1;
+    for (int o = 0; o < l->operands; o++) {
         operand *op = &p->ops[o];
-        op->stride = it->strides[o][last];
+        op->stride = l->strides[o][last];
         op->kind = op->stride == (int64_t)op->size ? DIRECT : op->stride == 0 ? SINGLE : STRIDED;
     }
     join_short_rows(p);
     /* The loops need at least one operand that is not a single value. */
     bool all_single = true;
-    for (int o = 1; o < it->n_ops; o++) all_single = all_single && p->ops[o].kind == SINGLE;
+    for (int o = 1; o < l->operands; o++) all_single = all_single && p->ops[o].kind == SINGLE;
     if (all_single) p->ops[1].kind = STRIDED;
     p->direct = true;
     p->chunk = CHUNK;
-    for (int o = 0; o < it->n_ops; o++) {
+    for (int o = 0; o < l->operands; o++) {
         const operand *op = &p->ops[o];
         const size_t most = op->size > op->wide ? op->size : op->wide;
         if (p->chunk > (int64_t)(CHUNK_BYTES / most)) p->chunk = (int64_t)(CHUNK_BYTES / most);
@@ -402,20 +401,20 @@ static void set_types(plan *p, const lucid_kernel_args *args, lucid_dtype in_typ
 
 static void execute(plan *p, const lucid_kernel_args *args)
 {
-    luc_iter_init(&p->it, args->out[0], args->in, args->n_in);
-    if (p->it.numel == 0) return;
-    if (p->it.ndim == 0) {
-        p->it.ndim = 1;
-        p->it.dims[0] = 1;
-        for (int o = 0; o < p->it.n_ops; o++) p->it.strides[o][0] = (int64_t)p->ops[o].size;
+    luc_loop_of_views(&p->loop, args->out[0], args->in, args->n_in);
+    if (p->loop.numel == 0) return;
+    if (p->loop.ndim == 0) {
+        p->loop.ndim = 1;
+        p->loop.dims[0] = 1;
+        for (int o = 0; o < p->loop.operands; o++) p->loop.strides[o][0] = (int64_t)p->ops[o].size;
     }
     p->streaming = luc_stream_get();
     choose_access(p);
-    bool stream = p->it.numel * (int64_t)p->ops[0].size >= STREAM_BYTES && p->direct;
+    bool stream = luc_streams(p->loop.numel * (int64_t)p->ops[0].size) && p->direct;
     for (int i = 0; i < args->n_in; i++)
         if (args->in[i]->data == args->out[0]->data) stream = false; /* stays in the cache */
     p->call.stream = stream;
-    luc_parallel_for(p->it.numel, GRAIN, run_block, p);
+    luc_parallel_for(p->loop.numel, GRAIN, run_block, p);
 }
 
 static bool refuse(const char *op, lucid_dtype type)
@@ -445,11 +444,11 @@ static bool run_small(const lucid_kernel_args *args, luc_ew_fn fn, const luc_ew_
 {
     const lucid_view *out = args->out[0];
     int64_t n = luc_view_numel(out);
-    if (n > GRAIN || out->dtype != out_type || !luc_view_contiguous(out)) return false;
+    if (n > GRAIN || out->dtype != out_type || !luc_view_is_contiguous(out)) return false;
     const void *in[MAX_INPUTS];
     for (int i = 0; i < args->n_in; i++) {
         const lucid_view *v = args->in[i];
-        if (v->dtype != in_type || !luc_view_contiguous(v)) return false;
+        if (v->dtype != in_type || !luc_view_is_contiguous(v)) return false;
         in[i] = v->data;
     }
     fn(call, n, out->data, in);

@@ -1,22 +1,19 @@
 /* float32.c: the elementwise loops of float; compiled for each level. */
 #include "backends/cpu/elementwise/elementwise_priv.h"
-#include "backends/cpu/simd/simd.h"
+#include "backends/cpu/simd/template.h"
 #include "backends/cpu/simd/vmath.h"
 
-#define T       float
-#define V       vf
-#define LANES   LUC_VF
-#define F(name) vf_##name
+#define LUC_DT f32
 #include "backends/cpu/elementwise/floating_tmpl.h"
 
-LUC_INLINE V op_gelu_erf_v(luc_ew_call k, V x)
+LUC_INLINE LUC_V op_gelu_erf_v(luc_ew_call k, LUC_V x)
 {
     (void)k;
     vf density;
     return vf_mul(x, vf_normal(x, &density));
 }
 UNARY_LOOP(op_gelu_erf)
-LUC_INLINE V op_gelu_half_v(luc_ew_call k, V x)
+LUC_INLINE LUC_V op_gelu_half_v(luc_ew_call k, LUC_V x)
 {
     (void)k;
     return vf_mul(x, vf_normal_coarse(x));
@@ -29,7 +26,7 @@ LUC_INLINE vf gelu_slope(vf x)
     vf cubic = vf_fma(vf_mul(x, x), vf_set1(0.044715f), vf_set1(1.0f));
     return vf_mul(vf_mul(x, vf_set1(1.59576912160573071f)), cubic);
 }
-LUC_INLINE V op_gelu_tanh_v(luc_ew_call k, V x)
+LUC_INLINE LUC_V op_gelu_tanh_v(luc_ew_call k, LUC_V x)
 {
     (void)k;
     return vf_mul(x, vf_sigmoid(gelu_slope(x)));
@@ -40,14 +37,14 @@ static void op_gelu(const luc_ew_call *c, int64_t n, void *y, const void *const 
     (c->p0 != 0 ? op_gelu_tanh : c->half ? op_gelu_half : op_gelu_erf)(c, n, y, in);
 }
 
-LUC_INLINE V op_gelu_erf_backward_v(luc_ew_call k, V a, V b)
+LUC_INLINE LUC_V op_gelu_erf_backward_v(luc_ew_call k, LUC_V a, LUC_V b)
 {
     (void)k;
     vf density, cumulative = vf_normal(b, &density);
     return vf_mul(a, vf_fma(b, density, cumulative));
 }
 BINARY_LOOP(op_gelu_erf_backward)
-LUC_INLINE V op_gelu_tanh_backward_v(luc_ew_call k, V a, V b)
+LUC_INLINE LUC_V op_gelu_tanh_backward_v(luc_ew_call k, LUC_V a, LUC_V b)
 {
     (void)k;
     vf s = vf_sigmoid(gelu_slope(b));
@@ -90,3 +87,4 @@ LUC_LEVEL_TABLE(luc_ew_table, luc_ew_f32) = {{
 #define LOOP(name)                EW_ENTRY(name)
 #include "backends/cpu/elementwise/floating.def"
 }};
+#undef LUC_DT

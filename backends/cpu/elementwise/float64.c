@@ -1,13 +1,10 @@
 /* float64.c: the elementwise loops of double; compiled for each level. The C library
  * computes powers and gelu, one value at a time. */
 #include "backends/cpu/elementwise/elementwise_priv.h"
-#include "backends/cpu/simd/simd.h"
+#include "backends/cpu/simd/template.h"
 #include "backends/cpu/simd/vmath_f64.h"
 
-#define T       double
-#define V       vd
-#define LANES   LUC_VD
-#define F(name) vd_##name
+#define LUC_DT f64
 #include "backends/cpu/elementwise/floating_tmpl.h"
 
 #define EACH(op, expression)                                                         \
@@ -76,3 +73,4 @@ LUC_LEVEL_TABLE(luc_ew_table, luc_ew_f64) = {{
 #define LOOP(name)                EW_ENTRY(name)
 #include "backends/cpu/elementwise/floating.def"
 }};
+#undef LUC_DT

@@ -1,53 +1,56 @@
 /*
- * floating_tmpl.h: the loops that are the same for float and double. The including file defines
- * T (the type), V (its vector), LANES and F(name), which names a vector function of simd/simd.h.
+ * floating_tmpl.h: the loops that are the same for float and double (see simd/template.h). Each of
+ * float32.c and float64.c includes it, and adds what differs.
  */
 
 /* The number of elements before y may be streamed to; 0 if streaming is not wanted. */
-LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
+LUC_INLINE int64_t stream_head(const luc_ew_call *c, const LUC_T *y, int64_t n)
 {
-    const uintptr_t vector = LANES * sizeof(T), past = (uintptr_t)y & (vector - 1);
-    const int64_t head = past ? (int64_t)((vector - past) / sizeof(T)) : 0;
+    const uintptr_t vector = LUC_LANES * sizeof(LUC_T), past = (uintptr_t)y & (vector - 1);
+    const int64_t head = past ? (int64_t)((vector - past) / sizeof(LUC_T)) : 0;
     return !c->stream ? -1 : head < n ? head : n;
 }
 
 /* Makes a loop of a vector function f(k, x) or f(k, a, b). An operand with its bit in `single` is
  * one value for the whole run; this is never true of all operands. */
-#define UNARY_LOOP(op)                                                                 \
-    static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)   \
-    {                                                                                  \
-        const luc_ew_call k = *c;                                                      \
-        T *y = y_;                                                                     \
-        const T *x = in[0];                                                            \
-        int64_t i = 0, head = stream_head(c, y, n);                                    \
-        if (head >= 0) {                                                               \
-            if (head > 0) F(store_n)(y, op##_v(k, F(load_some)(x, head)), head);       \
-            for (i = head; i + LANES <= n; i += LANES)                                 \
-                F(stream)(y + i, op##_v(k, F(load)(x + i)));                           \
-        }                                                                              \
-        for (; i + LANES <= n; i += LANES) F(store)(y + i, op##_v(k, F(load)(x + i))); \
-        if (i < n) F(store_n)(y + i, op##_v(k, F(load_some)(x + i, n - i)), n - i);    \
+#define UNARY_LOOP(op)                                                                        \
+    static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)          \
+    {                                                                                         \
+        const luc_ew_call k = *c;                                                             \
+        LUC_T *y = y_;                                                                        \
+        const LUC_T *x = in[0];                                                               \
+        int64_t i = 0, head = stream_head(c, y, n);                                           \
+        if (head >= 0) {                                                                      \
+            if (head > 0) LUC_VO(store_n)(y, op##_v(k, LUC_VO(load_some)(x, head)), head);    \
+            for (i = head; i + LUC_LANES <= n; i += LUC_LANES)                                \
+                LUC_VO(stream)(y + i, op##_v(k, LUC_VO(load)(x + i)));                        \
+        }                                                                                     \
+        for (; i + LUC_LANES <= n; i += LUC_LANES)                                            \
+            LUC_VO(store)(y + i, op##_v(k, LUC_VO(load)(x + i)));                             \
+        if (i < n) LUC_VO(store_n)(y + i, op##_v(k, LUC_VO(load_some)(x + i, n - i)), n - i); \
     }
 
 #define BINARY_LOOP(op)                                                                          \
-    LUC_INLINE void op##_run(luc_ew_call k, int64_t n, T *y, const T *a, const T *b, bool sa,    \
-                             bool sb)                                                            \
+    LUC_INLINE void op##_run(luc_ew_call k, int64_t n, LUC_T *y, const LUC_T *a, const LUC_T *b, \
+                             bool sa, bool sb)                                                   \
     {                                                                                            \
-        const V va = F(set1)(*a), vb = F(set1)(*b);                                              \
+        const LUC_V va = LUC_VO(set1)(*a), vb = LUC_VO(set1)(*b);                                \
         int64_t i = 0, head = stream_head(&k, y, n);                                             \
         if (head >= 0) {                                                                         \
             if (head > 0) {                                                                      \
-                V ta = sa ? va : F(load_some)(a, head), tb = sb ? vb : F(load_some)(b, head);    \
-                F(store_n)(y, op##_v(k, ta, tb), head);                                          \
+                LUC_V ta = sa ? va : LUC_VO(load_some)(a, head),                                 \
+                      tb = sb ? vb : LUC_VO(load_some)(b, head);                                 \
+                LUC_VO(store_n)(y, op##_v(k, ta, tb), head);                                     \
             }                                                                                    \
-            for (i = head; i + LANES <= n; i += LANES)                                           \
-                F(stream)(y + i, op##_v(k, sa ? va : F(load)(a + i), sb ? vb : F(load)(b + i))); \
+            for (i = head; i + LUC_LANES <= n; i += LUC_LANES) LUC_VO(stream)                    \
+            (y + i, op##_v(k, sa ? va : LUC_VO(load)(a + i), sb ? vb : LUC_VO(load)(b + i)));    \
         }                                                                                        \
-        for (; i + LANES <= n; i += LANES)                                                       \
-            F(store)(y + i, op##_v(k, sa ? va : F(load)(a + i), sb ? vb : F(load)(b + i)));      \
+        for (; i + LUC_LANES <= n; i += LUC_LANES) LUC_VO(store)                                 \
+        (y + i, op##_v(k, sa ? va : LUC_VO(load)(a + i), sb ? vb : LUC_VO(load)(b + i)));        \
         if (i == n) return;                                                                      \
-        V ta = sa ? va : F(load_some)(a + i, n - i), tb = sb ? vb : F(load_some)(b + i, n - i);  \
-        F(store_n)(y + i, op##_v(k, ta, tb), n - i);                                             \
+        LUC_V ta = sa ? va : LUC_VO(load_some)(a + i, n - i),                                    \
+              tb = sb ? vb : LUC_VO(load_some)(b + i, n - i);                                    \
+        LUC_VO(store_n)(y + i, op##_v(k, ta, tb), n - i);                                        \
     }                                                                                            \
     static void op(const luc_ew_call *c, int64_t n, void *y, const void *const *in)              \
     {                                                                                            \
@@ -69,26 +72,26 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
     static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in) \
     {                                                                                \
         uint8_t *y = y_;                                                             \
-        const T *a_ = in[0], *b_ = in[1];                                            \
+        const LUC_T *a_ = in[0], *b_ = in[1];                                        \
         if (n == 0) return;                                                          \
         if (c->single & 1) {                                                         \
-            const T a = *a_;                                                         \
+            const LUC_T a = *a_;                                                     \
             LUC_IVDEP                                                                \
             for (int64_t i = 0; i < n; i++) {                                        \
-                const T b = b_[i];                                                   \
+                const LUC_T b = b_[i];                                               \
                 y[i] = (expression);                                                 \
             }                                                                        \
         } else if (c->single & 2) {                                                  \
-            const T b = *b_;                                                         \
+            const LUC_T b = *b_;                                                     \
             LUC_IVDEP                                                                \
             for (int64_t i = 0; i < n; i++) {                                        \
-                const T a = a_[i];                                                   \
+                const LUC_T a = a_[i];                                               \
                 y[i] = (expression);                                                 \
             }                                                                        \
         } else {                                                                     \
             LUC_IVDEP                                                                \
             for (int64_t i = 0; i < n; i++) {                                        \
-                const T a = a_[i], b = b_[i];                                        \
+                const LUC_T a = a_[i], b = b_[i];                                    \
                 y[i] = (expression);                                                 \
             }                                                                        \
         }                                                                            \
@@ -97,70 +100,70 @@ LUC_INLINE int64_t stream_head(const luc_ew_call *c, const T *y, int64_t n)
 static void op_isnan(const luc_ew_call *c, int64_t n, void *y_, const void *const *in)
 {
     uint8_t *y = y_;
-    const T *x = in[0];
+    const LUC_T *x = in[0];
     (void)c;
     LUC_IVDEP
     for (int64_t i = 0; i < n; i++) y[i] = x[i] != x[i];
 }
 
 /* -- expressions of more than a line -- */
-#define FIRST  F(set1)((T)k.p0)
-#define SECOND F(set1)((T)k.p1)
+#define FIRST  LUC_VO(set1)((LUC_T)k.p0)
+#define SECOND LUC_VO(set1)((LUC_T)k.p1)
 
 /* The sign of a NaN is 0, as in PyTorch. */
-LUC_INLINE V sign(V x)
+LUC_INLINE LUC_V sign(LUC_V x)
 {
-    const V zero = F(zero)();
-    V down = F(keep)(F(lt)(x, zero), F(set1)(-1));
-    return F(select)(F(gt)(x, zero), F(set1)(1), down);
+    const LUC_V zero = LUC_VO(zero)();
+    LUC_V down = LUC_VO(keep)(LUC_VO(lt)(x, zero), LUC_VO(set1)(-1));
+    return LUC_VO(select)(LUC_VO(gt)(x, zero), LUC_VO(set1)(1), down);
 }
 /* True strictly inside the bounds, and for a NaN if both bounds are absent. */
-LUC_INLINE V clamp_backward(luc_ew_call k, V a, V b)
+LUC_INLINE LUC_V clamp_backward(luc_ew_call k, LUC_V a, LUC_V b)
 {
-    const V low = F(set1)((T)k.p0), high = F(set1)((T)k.p1);
-    V y = F(select)(F(gt)(b, low), a, F(zero)());
-    if (isinf(k.p0)) y = F(select)(F(ge)(b, low), a, F(zero)());
-    return isinf(k.p1) ? F(select)(F(le)(b, high), y, F(zero)())
-                       : F(select)(F(lt)(b, high), y, F(zero)());
+    const LUC_V low = LUC_VO(set1)((LUC_T)k.p0), high = LUC_VO(set1)((LUC_T)k.p1);
+    LUC_V y = LUC_VO(select)(LUC_VO(gt)(b, low), a, LUC_VO(zero)());
+    if (isinf(k.p0)) y = LUC_VO(select)(LUC_VO(ge)(b, low), a, LUC_VO(zero)());
+    return isinf(k.p1) ? LUC_VO(select)(LUC_VO(le)(b, high), y, LUC_VO(zero)())
+                       : LUC_VO(select)(LUC_VO(lt)(b, high), y, LUC_VO(zero)());
 }
-LUC_INLINE V silu_backward(V a, V b)
+LUC_INLINE LUC_V silu_backward(LUC_V a, LUC_V b)
 {
-    V s = F(sigmoid)(b), one = F(set1)(1);
-    return F(mul)(a, F(mul)(s, F(fma)(b, F(sub)(one, s), one)));
+    LUC_V s = LUC_VO(sigmoid)(b), one = LUC_VO(set1)(1);
+    return LUC_VO(mul)(a, LUC_VO(mul)(s, LUC_VO(fma)(b, LUC_VO(sub)(one, s), one)));
 }
 /* With u = beta x: x where u > threshold, else log(1 + e^u) / beta. This form neither overflows nor
  * loses the digits of a small e^u. */
-LUC_INLINE V softplus(luc_ew_call k, V x)
+LUC_INLINE LUC_V softplus(luc_ew_call k, LUC_V x)
 {
-    V u = F(mul)(x, FIRST), tail = F(log1p)(F(exp)(F(neg)(F(abs)(u))));
-    V y = F(div)(F(add)(F(max)(F(zero)(), u), tail), FIRST);
-    return F(select)(F(gt)(u, SECOND), x, y);
+    LUC_V u = LUC_VO(mul)(x, FIRST), tail = LUC_VO(log1p)(LUC_VO(exp)(LUC_VO(neg)(LUC_VO(abs)(u))));
+    LUC_V y = LUC_VO(div)(LUC_VO(add)(LUC_VO(max)(LUC_VO(zero)(), u), tail), FIRST);
+    return LUC_VO(select)(LUC_VO(gt)(u, SECOND), x, y);
 }
-LUC_INLINE V softplus_backward(luc_ew_call k, V a, V b)
+LUC_INLINE LUC_V softplus_backward(luc_ew_call k, LUC_V a, LUC_V b)
 {
-    V u = F(mul)(b, FIRST);
-    return F(select)(F(gt)(u, SECOND), a, F(mul)(a, F(sigmoid)(u)));
+    LUC_V u = LUC_VO(mul)(b, FIRST);
+    return LUC_VO(select)(LUC_VO(gt)(u, SECOND), a, LUC_VO(mul)(a, LUC_VO(sigmoid)(u)));
 }
 
 /* -- the loops -- */
 
-#define UNARY(name, expression)                    \
-    LUC_INLINE V op_##name##_v(luc_ew_call k, V x) \
-    {                                              \
-        (void)k;                                   \
-        return expression;                         \
-    }                                              \
+#define UNARY(name, expression)                            \
+    LUC_INLINE LUC_V op_##name##_v(luc_ew_call k, LUC_V x) \
+    {                                                      \
+        (void)k;                                           \
+        return expression;                                 \
+    }                                                      \
     UNARY_LOOP(op_##name)
-#define BINARY(name, expression)                        \
-    LUC_INLINE V op_##name##_v(luc_ew_call k, V a, V b) \
-    {                                                   \
-        (void)k;                                        \
-        return expression;                              \
-    }                                                   \
+#define BINARY(name, expression)                                    \
+    LUC_INLINE LUC_V op_##name##_v(luc_ew_call k, LUC_V a, LUC_V b) \
+    {                                                               \
+        (void)k;                                                    \
+        return expression;                                          \
+    }                                                               \
     BINARY_LOOP(op_##name)
 
-UNARY(cube, F(mul)(F(mul)(x, x), x))
-UNARY(one, ((void)x, F(set1)(1)))
+UNARY(cube, LUC_VO(mul)(LUC_VO(mul)(x, x), x))
+UNARY(one, ((void)x, LUC_VO(set1)(1)))
 
 #define COMPARE(name, expression) COMPARE_LOOP(op_##name, expression)
 #include "backends/cpu/elementwise/floating.def"

@@ -37,7 +37,7 @@ bool luc_index_check(const char *op, const lucid_view *index, int64_t size)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "index: expected int64 or int32, got %s",
                          lucid_dtype_name(index->dtype));
     const int64_t n = luc_view_numel(index), step = (int64_t)luc_elem_size(index->dtype);
-    const bool dense = luc_view_contiguous(index);
+    const bool dense = luc_view_is_contiguous(index);
     if (dense && all_within(index, n, size)) return true;
     for (int64_t i = 0; i < n; i++) {
         int64_t value =

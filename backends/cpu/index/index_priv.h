@@ -3,7 +3,7 @@
 #define LUC_INDEX_PRIV_H
 
 #include "backends/cpu/levels_priv.h"
-#include "backends/cpu/strided/iterate.h"
+#include "backends/cpu/strided/loop.h"
 
 enum {
     LUC_INDEX_GRAIN = 1 << 14, /* elements of a block */

@@ -2,7 +2,7 @@
  * enough. */
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 #include "lucid/attrs.h"
 #include "lucid/backend_priv.h"
 #include "lucid/error_priv.h"

@@ -1,7 +1,7 @@
 /* gemm_blocked.c: blocked matrix products of float and double; compiled for each level. */
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/threads/parallel.h"
-#include "backends/cpu/simd/simd.h"
+#include "backends/cpu/simd/template.h"
 #include "backends/cpu/matmul/tile_priv.h"
 
 enum {
@@ -13,19 +13,14 @@ enum {
     SMALL_WORK = 500000, /* operations that are not worth waking other threads for */
 };
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Cuts n into pieces of at most `most`, as even as multiples of `unit` allow. Returns the size of a
  * piece. */
 static int64_t even_pieces(int64_t n, int64_t most, int64_t unit)
 {
-    int64_t pieces = (n + most - 1) / most;
+    int64_t pieces = luc_ceil_div(n, most);
     if (pieces < 1) return unit;
-    int64_t size = (n + pieces - 1) / pieces;
-    return (size + unit - 1) / unit * unit;
+    int64_t size = luc_ceil_div(n, pieces);
+    return luc_ceil_div(size, unit) * unit;
 }
 
 #if defined(LUC_LEVEL_AVX512)
@@ -95,27 +90,12 @@ static void transpose_f64(double *dst, int64_t ld_dst, const double *src, int64_
         for (int64_t r = 0; r < rows; r++) dst[c * ld_dst + r] = src[r * ld_src + c];
 }
 
-#define T        float
-#define V        vf
-#define LANES    LUC_VF
-#define OP(name) vf_##name
-#define TILE     luc_tile_f32
-#define FN(name) name##_f32
+#define LUC_DT f32
 #include "backends/cpu/matmul/gemm_blocked_tmpl.h"
-#undef T
-#undef V
-#undef LANES
-#undef OP
-#undef TILE
-#undef FN
-
-#define T        double
-#define V        vd
-#define LANES    LUC_VD
-#define OP(name) vd_##name
-#define TILE     luc_tile_f64
-#define FN(name) name##_f64
+#undef LUC_DT
+#define LUC_DT f64
 #include "backends/cpu/matmul/gemm_blocked_tmpl.h"
+#undef LUC_DT
 
 LUC_LEVEL_TABLE(luc_gemm_table, luc_gemm) = {
     .scratch_f32 = scratch_f32,

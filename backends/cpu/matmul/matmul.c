@@ -3,7 +3,7 @@
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/gemm.h"
 #include "backends/cpu/threads/parallel.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 #include "lucid/attrs.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* tile.c: register tiles of float and double; compiled for each level. */
-#include "backends/cpu/simd/simd.h"
+#include "backends/cpu/simd/template.h"
 #include "backends/cpu/matmul/tile_priv.h"
 
 #if LUC_REGISTERS == 32
@@ -17,24 +17,9 @@ enum { HALF = 2 };
 #endif
 #define ROWS(X) ROWS_LO(X) ROWS_HI(X)
 
-#define T        float
-#define V        vf
-#define LANES    LUC_VF
-#define OP(name) vf_##name
-#define TILE     luc_tile_f32
-#define FN(name) name##_f32
+#define LUC_DT f32
 #include "backends/cpu/matmul/tile_tmpl.h"
-#undef T
-#undef V
-#undef LANES
-#undef OP
-#undef TILE
-#undef FN
-
-#define T        double
-#define V        vd
-#define LANES    LUC_VD
-#define OP(name) vd_##name
-#define TILE     luc_tile_f64
-#define FN(name) name##_f64
+#undef LUC_DT
+#define LUC_DT f64
 #include "backends/cpu/matmul/tile_tmpl.h"
+#undef LUC_DT

@@ -1,4 +1,4 @@
-/* channel_tmpl.h: batch normalisation of one dtype (see simd/typed.h): the computation of an
+/* channel_tmpl.h: batch normalisation of one dtype (see simd/template.h): the computation of an
  * element, the sums, and a channel's coefficients. It is included by level.c, with
  * contiguous_tmpl.h and channels_last_tmpl.h, which are the two ways through memory
  * (norm_priv.h). */

@@ -1,5 +1,5 @@
-/* channels_last_tmpl.h: batch normalisation of one dtype (see simd/typed.h) where the channels of a
- * pixel are neighbours (channels_last), and the choice between the two ways. It is included by
+/* channels_last_tmpl.h: batch normalisation of one dtype (see simd/template.h) where the channels
+ * of a pixel are neighbours (channels_last), and the choice between the two ways. It is included by
  * level.c after contiguous_tmpl.h. */
 
 /* The coefficients of lanes j, j + 1, ... at c; the coefficients are `width` apart. */

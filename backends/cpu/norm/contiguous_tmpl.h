@@ -1,5 +1,5 @@
-/* contiguous_tmpl.h: batch normalisation of one dtype (see simd/typed.h) where a channel is a set
- * of runs (NCHW, and any strides with the help of buffers). It is included by level.c after
+/* contiguous_tmpl.h: batch normalisation of one dtype (see simd/template.h) where a channel is a
+ * set of runs (NCHW, and any strides with the help of buffers). It is included by level.c after
  * channel_tmpl.h. */
 
 /* ---- a row ----------------------------------------------------------------------------------- */

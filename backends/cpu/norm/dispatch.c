@@ -201,12 +201,11 @@ static void make_plan(luc_norm_plan *p, const lucid_kernel_args *args)
         cut_rows(p);
 
     int64_t total = p->count * p->channels;
-    /* Two arrays of LUC_STREAM_BYTES, or more arrays of fewer bytes, leave the cache together.
-     * Short runs begin and end within lines. Storing around the cache then costs more than it
+    /* Short runs begin and end within lines. Storing around the cache then costs more than it
      * saves, except in backward with its five arrays. */
     int64_t size = (int64_t)luc_elem_size(x->dtype), moved = total * size * p->loop.operands;
     bool whole_lines = backward || p->lanes || p->part * size >= 2048;
-    p->stream = whole_lines && moved >= 2 * (int64_t)LUC_STREAM_BYTES;
+    p->stream = whole_lines && luc_moved_streams(moved);
     int threads = luc_num_threads();
     p->fused = p->channels >= 4 * threads || p->blocks <= 1;
 }

@@ -1,7 +1,7 @@
 /* level.c: batch normalisation for one CPU level. */
 #include "backends/cpu/norm/norm_priv.h"
 #include "backends/cpu/threads/parallel.h"
-#include "backends/cpu/simd/typed.h"
+#include "backends/cpu/simd/template.h"
 
 /* The largest number that a 16-bit type rounds to 0, as computed in float. */
 #define NORM_TINY_f32  0.0f

@@ -18,7 +18,7 @@
 #define LUC_NORM_PRIV_H
 
 #include "backends/cpu/levels_priv.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 #include "lucid/attrs.h"
 
 enum { LUC_NORM_GROUP = 16 };

@@ -1,6 +1,6 @@
 /* level.c: optimizer steps for one CPU level. */
 #include "backends/cpu/optim/optim_priv.h"
-#include "backends/cpu/simd/typed.h"
+#include "backends/cpu/simd/template.h"
 
 #define LUC_DT f32
 #include "backends/cpu/optim/step_tmpl.h"

@@ -3,7 +3,7 @@
 #define LUC_OPTIM_PRIV_H
 
 #include "backends/cpu/levels_priv.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 #include "lucid/attrs.h"
 
 #include <float.h>

@@ -1,4 +1,4 @@
-/* step_tmpl.h: optimizer steps of one dtype (see simd/typed.h), with PyTorch's formulas in
+/* step_tmpl.h: optimizer steps of one dtype (see simd/template.h), with PyTorch's formulas in
  * PyTorch's order of operations. It is included by level.c. */
 
 #define SET(x)       LUC_VO(set1)((LUC_S)(x))

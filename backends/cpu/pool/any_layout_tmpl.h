@@ -1,5 +1,5 @@
-/* any_layout_tmpl.h: pooling of one dtype (see simd/typed.h): the paths that take every layout. It
- * is included by level.c. */
+/* any_layout_tmpl.h: pooling of one dtype (see simd/template.h): the paths that take every layout.
+ * It is included by level.c. */
 
 /* ---- vectors ------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* average_channels_last_tmpl.h: averages of one dtype (see simd/typed.h) where channels are
+/* average_channels_last_tmpl.h: averages of one dtype (see simd/template.h) where channels are
  * neighbours, in vectors of channels. It is included by level.c. */
 
 /* The sum of a window, over vectors of channels. */

@@ -1,4 +1,4 @@
-/* contiguous_tmpl.h: pooling of one dtype (see simd/typed.h) where columns are neighbours: any
+/* contiguous_tmpl.h: pooling of one dtype (see simd/template.h) where columns are neighbours: any
  * window, stride and dilation, in vectors of windows. It is included by level.c after
  * any_layout_tmpl.h.
  *
@@ -42,7 +42,7 @@ static void LUC_F(pool_strip_begin)(const luc_pool_plan *p, LUC_F(pool_strip) * 
     s->first = first;
     s->outs = p->ow - first < outs ? p->ow - first : outs;
     s->needed = s->outs + reach / step;
-    if (s->needed < (columns + step - 1) / step) s->needed = (columns + step - 1) / step;
+    s->needed = luc_max64(s->needed, luc_ceil_div(columns, step));
     s->length = s->needed + 1 + LUC_LANES;
     int64_t at = first * step - p->padding[1]; /* column of number 0 */
     s->begin = luc_ceil_div(-at, step);

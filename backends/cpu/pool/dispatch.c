@@ -65,7 +65,7 @@ static luc_pool_plan make_plan(const lucid_kernel_args *args, const lucid_view *
         p.dilation[0] = p.dilation[1] = 1;
     }
     int64_t bytes = luc_view_numel(big) * (int64_t)luc_elem_size(big->dtype);
-    p.stream = bytes >= LUC_STREAM_BYTES;
+    p.stream = luc_layer_streams(bytes);
     bool small_offsets = p.h * p.w <= INT32_MAX && !p.wide_index; /* winners fit 32-bit lanes */
     if (small_offsets && p.c > 1 && unit_stride(&p, 1))
         p.layout = LUC_POOL_CHANNELS;
@@ -91,7 +91,7 @@ static bool max_pool2d_backward(const lucid_kernel_args *args)
     /* The gradient is too large for the cache, alone or together with what forward and backward
      * read and wrote. */
     int64_t moved = 2 * luc_view_numel(dx) + 3 * luc_view_numel(g);
-    p.stream |= moved * (int64_t)luc_elem_size(dx->dtype) >= 2 * (int64_t)LUC_STREAM_BYTES;
+    p.stream |= luc_moved_streams(moved * (int64_t)luc_elem_size(dx->dtype));
     luc_pool_get()->max_backward[args->in[0]->dtype](&p);
     return true;
 }

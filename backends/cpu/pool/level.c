@@ -1,7 +1,7 @@
 /* level.c: 2-d pooling for one CPU level. */
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/pool/pool_priv.h"
-#include "backends/cpu/simd/typed.h"
+#include "backends/cpu/simd/template.h"
 
 /* A row of windows, or one of the big image, is the unit of work; a thread takes several. */
 static int64_t rows_grain(const luc_pool_plan *p, int64_t row_values)

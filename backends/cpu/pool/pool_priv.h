@@ -10,7 +10,7 @@
 #define LUC_POOL_PRIV_H
 
 #include "backends/cpu/levels_priv.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 #include "lucid/attrs.h"
 
 typedef struct luc_image {
@@ -32,12 +32,6 @@ typedef struct luc_pool_plan {
 typedef struct luc_window {
     int64_t begin, end, padded;
 } luc_window;
-
-/* ceil(a / b) for a > 0, b > 0, and 0 below. */
-LUC_INLINE int64_t luc_ceil_div(int64_t a, int64_t b)
-{
-    return a > 0 ? (a - 1) / b + 1 : 0;
-}
 
 LUC_INLINE luc_window luc_pool_window(const luc_pool_plan *p, int axis, int64_t o)
 {

@@ -1,7 +1,7 @@
 /* dropout_level.c: the loops of dropout_priv.h; compiled for each level. They are plain loops, of
  * which the compiler makes vectors of the level. */
 #include "backends/cpu/random/dropout_priv.h"
-#include "backends/cpu/simd/typed.h"
+#include "backends/cpu/simd/template.h"
 
 #define DEFINE_DROPOUT(dt)                                                                         \
     static void forward_##dt(void *y_, uint8_t *restrict mask, const void *x_,                     \

@@ -15,7 +15,7 @@
  */
 #include "backends/cpu/strided/generate.h"
 #include "backends/cpu/copy/convert.h"
-#include "backends/cpu/strided/iterate.h"
+#include "backends/cpu/strided/loop.h"
 #include "backends/cpu/random/philox_priv.h"
 #include "lucid/attrs.h"
 

@@ -1,7 +1,7 @@
 /* argmax.c: argmax and argmin: the first index, in logical order, of the extreme; a NaN is more
  * extreme than any number. In floating rows, vectors find the extreme of each chunk, and only the
  * chunk with the best one is read again for its index. */
-#include "backends/cpu/strided/iterate.h"
+#include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/copy/convert.h"
 #include "backends/cpu/reduce/reduce_priv.h"
@@ -14,13 +14,11 @@
 enum { GRAIN = 1 << 14, CHUNK = 512 };
 
 typedef struct {
-    int n_kept, n_reduced;
-    int64_t kept_dims[LUCID_MAX_DIMS], kept_in[LUCID_MAX_DIMS], kept_out[LUCID_MAX_DIMS];
-    int64_t dims[LUCID_MAX_DIMS],
-        in[LUCID_MAX_DIMS]; /* reduced, in logical order; strides in bytes */
+    luc_loop kept;    /* of the input and the output, strides in bytes */
+    luc_loop reduced; /* of the input, in logical order */
     int64_t results, count;
     const char *x;
-    int64_t *y;
+    char *y;
     size_t size;
     bool smallest;
     luc_convert_fn convert;    /* converts to a type that is scanned; NULL: not needed */
@@ -91,15 +89,12 @@ static void scan_row(const plan *p, best *b, const char *x, int64_t stride, int6
 static int64_t find(const plan *p, const char *x)
 {
     best b = {.index = -1};
-    const int last = p->n_reduced - 1;
-    for (int64_t at = 0; at < p->count; at += p->dims[last]) {
-        const char *row = x;
-        int64_t rest = at / p->dims[last];
-        for (int d = last - 1; d >= 0; d--) {
-            row += rest % p->dims[d] * p->in[d];
-            rest /= p->dims[d];
-        }
-        scan_row(p, &b, row, p->in[last], p->dims[last], at);
+    const luc_loop *l = &p->reduced;
+    const int last = l->ndim - 1;
+    for (int64_t run = 0, at = 0; at < p->count; run++, at += l->dims[last]) {
+        int64_t offset;
+        luc_loop_offsets(l, run, &offset);
+        scan_row(p, &b, x + offset, l->strides[0][last], l->dims[last], at);
     }
     return b.index;
 }
@@ -109,29 +104,10 @@ static void run(void *ctx, int64_t begin, int64_t end, int thread)
     const plan *p = ctx;
     (void)thread;
     for (int64_t t = begin; t < end; t++) {
-        const char *x = p->x;
-        int64_t *y = p->y, rest = t;
-        for (int d = p->n_kept - 1; d >= 0; d--) {
-            int64_t i = rest % p->kept_dims[d];
-            rest /= p->kept_dims[d];
-            x += i * p->kept_in[d];
-            y += i * p->kept_out[d];
-        }
-        *y = find(p, x);
+        int64_t offsets[2] = {0, 0};
+        luc_loop_move(&p->kept, p->kept.ndim, t, offsets);
+        *(int64_t *)(void *)(p->y + offsets[1]) = find(p, p->x + offsets[0]);
     }
-}
-
-/* Joins reduced dimensions that follow each other both in logical order and in memory. */
-static void add_reduced(plan *p, int64_t n, int64_t stride)
-{
-    int last = p->n_reduced - 1;
-    if (last >= 0 && p->in[last] == stride * n) {
-        p->dims[last] *= n;
-        p->in[last] = stride;
-        return;
-    }
-    p->dims[p->n_reduced] = n;
-    p->in[p->n_reduced++] = stride;
 }
 
 static void choose_scan(plan *p, lucid_dtype type)
@@ -148,6 +124,8 @@ static bool arg(const lucid_kernel_args *args)
     const lucid_view *x = args->in[0], *y = args->out[0];
     const lucid_reduce_attrs *attrs = args->attrs;
     plan p = {.results = 1, .count = 1, .x = x->data, .y = y->data};
+    p.kept = luc_loop_begin(2);
+    p.reduced = luc_loop_begin(1);
     p.size = luc_elem_size(x->dtype);
     p.smallest = args->op == LUCID_OP_argmin;
     p.integer = !lucid_dtype_is_floating(x->dtype);
@@ -157,12 +135,11 @@ static bool arg(const lucid_kernel_args *args)
         int64_t n = x->dims[d], stride = x->strides[d] * (int64_t)p.size;
         if (reduced) {
             p.count *= n;
-            add_reduced(&p, n, stride);
+            luc_loop_add(&p.reduced, n, &stride);
         } else {
             p.results *= n;
-            p.kept_dims[p.n_kept] = n;
-            p.kept_in[p.n_kept] = stride;
-            p.kept_out[p.n_kept++] = y->strides[at];
+            const int64_t strides[] = {stride, y->strides[at] * (int64_t)sizeof(int64_t)};
+            luc_loop_add(&p.kept, n, strides);
         }
         if (!reduced || attrs->keepdim) at++;
     }
@@ -170,7 +147,7 @@ static bool arg(const lucid_kernel_args *args)
     if (p.count == 0)
         return luc_raise(LUCID_ERR_ARGUMENT, p.smallest ? "argmin" : "argmax",
                          "input: expected at least one element to reduce, got none");
-    if (p.n_reduced == 0) add_reduced(&p, 1, (int64_t)p.size);
+    luc_loop_end(&p.reduced);
     luc_parallel_for(p.results, GRAIN / (p.count + 1) + 1, run, &p);
     return true;
 }

@@ -8,7 +8,7 @@
  * so the bits are the same for any number of threads.
  */
 #include "backends/cpu/copy/convert.h"
-#include "backends/cpu/strided/iterate.h"
+#include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/reduce/reduce_priv.h"
 #include "lucid/attrs.h"
@@ -25,13 +25,10 @@ enum {
     MAX_SPLITS = 64    /* into so many parts at most */
 };
 
-typedef struct {
-    int ndim;
-    int64_t dims[LUCID_MAX_DIMS], in[LUCID_MAX_DIMS], out[LUCID_MAX_DIMS]; /* strides in bytes */
-} space;
+enum { IN, OUT }; /* the operands of a loop; strides are in bytes */
 
 typedef struct {
-    space kept, reduced;
+    luc_loop kept, reduced;
     int64_t results, count; /* count: elements of a result */
     bool columns;
     int64_t cols, strips;        /* columns: size of the densest kept dimension, its strips */
@@ -53,40 +50,12 @@ typedef struct {
 } plan;
 
 /* -- the plan -- */
-static void add_dim(space *s, int64_t n, int64_t in, int64_t out)
+/* The largest stride of the input first, neighbours joined. */
+static void arrange(luc_loop *l)
 {
-    s->dims[s->ndim] = n;
-    s->in[s->ndim] = in;
-    s->out[s->ndim++] = out;
-}
-
-/* Sorts the dimensions by stride, the largest first, and joins neighbours. */
-static void sort_and_join(space *s)
-{
-    for (int i = 1; i < s->ndim; i++) {
-        int64_t n = s->dims[i], in = s->in[i], out = s->out[i];
-        int j = i;
-        for (; j > 0 && s->in[j - 1] < in; j--) {
-            s->dims[j] = s->dims[j - 1];
-            s->in[j] = s->in[j - 1];
-            s->out[j] = s->out[j - 1];
-        }
-        s->dims[j] = n;
-        s->in[j] = in;
-        s->out[j] = out;
-    }
-    int last = 0;
-    for (int d = 1; d < s->ndim; d++) {
-        bool join = s->in[last] == s->in[d] * s->dims[d] && s->out[last] == s->out[d] * s->dims[d];
-        if (!join) last++;
-        s->dims[last] = join ? s->dims[last] * s->dims[d] : s->dims[d];
-        s->in[last] = s->in[d];
-        s->out[last] = s->out[d];
-    }
-    if (s->ndim)
-        s->ndim = last + 1;
-    else
-        add_dim(s, 1, 0, 0);
+    luc_loop_sort_by(l, IN);
+    luc_loop_join(l);
+    luc_loop_end(l);
 }
 
 static void split_dims(plan *p, const lucid_view *x, const lucid_view *y, uint32_t mask,
@@ -94,18 +63,21 @@ static void split_dims(plan *p, const lucid_view *x, const lucid_view *y, uint32
 {
     int at = 0;
     p->results = p->count = 1;
+    p->kept.operands = p->reduced.operands = 2;
     for (int d = 0; d < x->ndim; d++) {
         bool reduced = mask >> d & 1;
         int here = at;
         if (!reduced || keepdim) at++;
         if (x->dims[d] == 1) continue; /* of size 1: any stride will do */
-        int64_t in = x->strides[d] * (int64_t)p->x_size;
-        int64_t out = reduced ? 0 : y->strides[here] * (int64_t)p->y_size;
+        const int64_t strides[] = {
+            [IN] = x->strides[d] * (int64_t)p->x_size,
+            [OUT] = reduced ? 0 : y->strides[here] * (int64_t)p->y_size,
+        };
         *(reduced ? &p->count : &p->results) *= x->dims[d];
-        add_dim(reduced ? &p->reduced : &p->kept, x->dims[d], in, out);
+        luc_loop_push(reduced ? &p->reduced : &p->kept, x->dims[d], strides);
     }
-    sort_and_join(&p->kept);
-    sort_and_join(&p->reduced);
+    arrange(&p->kept);
+    arrange(&p->reduced);
 }
 
 static luc_reduce_type loop_type(lucid_dtype t)
@@ -128,17 +100,18 @@ static luc_reduce_type loop_type(lucid_dtype t)
 static void cut(plan *p)
 {
     const int kd = p->kept.ndim - 1, rd = p->reduced.ndim - 1;
-    p->columns = p->results > 1 && p->count > 1 && p->kept.in[kd] < p->reduced.in[rd];
+    p->columns =
+        p->results > 1 && p->count > 1 && p->kept.strides[IN][kd] < p->reduced.strides[IN][rd];
     p->cols = p->columns ? p->kept.dims[kd] : 1;
     p->width = p->cols < STRIP ? p->cols : STRIP;
-    p->strips = (p->cols + STRIP - 1) / STRIP;
+    p->strips = luc_ceil_div(p->cols, STRIP);
     p->tasks = p->cols ? p->results / p->cols * p->strips : 0;
     p->splits = 1;
     if (p->tasks < ENOUGH_TASKS && p->count > 1) {
         int64_t splits = p->count * p->width / GRAIN;
         p->splits = splits > MAX_SPLITS ? MAX_SPLITS : splits < 1 ? 1 : splits;
     }
-    p->part = (p->count + p->splits - 1) / p->splits;
+    p->part = luc_ceil_div(p->count, p->splits);
 }
 
 static void make_plan(plan *p, const lucid_kernel_args *args)
@@ -230,7 +203,7 @@ static void gather_row(const plan *p, luc_reduce_kind kind, luc_acc *acc, const 
 static void gather_cols(const plan *p, luc_reduce_kind kind, luc_acc *acc, const char *x,
                         int64_t row_stride, int64_t rows, int64_t n, const double *centre)
 {
-    const int64_t stride = p->kept.in[p->kept.ndim - 1];
+    const int64_t stride = p->kept.strides[IN][p->kept.ndim - 1];
     luc_reduce_cols_fn cols = p->loops->cols[kind][p->type];
     if (!p->widen && stride == (int64_t)p->x_size && row_stride % stride == 0) {
         cols(acc, x, row_stride / stride, rows, n, centre);
@@ -245,20 +218,18 @@ static void gather_cols(const plan *p, luc_reduce_kind kind, luc_acc *acc, const
 static void gather(const plan *p, luc_reduce_kind kind, luc_acc *acc, const char *x, int64_t n,
                    int64_t begin, int64_t end, const double *centre)
 {
-    const space *s = &p->reduced;
-    const int last = s->ndim - 1;
+    const luc_loop *l = &p->reduced;
+    const int last = l->ndim - 1;
+    const int64_t step = l->strides[IN][last];
     for (int64_t at = begin; at < end;) {
-        int64_t from = at % s->dims[last], rest = at / s->dims[last];
-        int64_t count = s->dims[last] - from < end - at ? s->dims[last] - from : end - at;
-        const char *row = x + from * s->in[last];
-        for (int d = last - 1; d >= 0; d--) {
-            row += rest % s->dims[d] * s->in[d];
-            rest /= s->dims[d];
-        }
+        const int64_t from = at % l->dims[last], count = luc_min64(l->dims[last] - from, end - at);
+        int64_t offset[2];
+        luc_loop_offsets(l, at / l->dims[last], offset);
+        const char *row = x + offset[IN] + from * step;
         if (p->columns)
-            gather_cols(p, kind, acc, row, s->in[last], count, n, centre);
+            gather_cols(p, kind, acc, row, step, count, n, centre);
         else
-            gather_row(p, kind, acc, row, s->in[last], count, centre ? *centre : 0);
+            gather_row(p, kind, acc, row, step, count, centre ? *centre : 0);
         at += count;
     }
 }
@@ -302,27 +273,21 @@ static void store(const plan *p, char *y, luc_acc acc)
  * number. */
 static int64_t locate(const plan *p, int64_t t, const char **x, char **y)
 {
-    const space *s = &p->kept;
-    int64_t rest = p->columns ? t / p->strips : t, begin = 0;
-    int outer = p->columns ? s->ndim - 1 : s->ndim;
-    *x = p->x;
-    *y = p->y;
-    if (p->columns) {
-        begin = t % p->strips * STRIP;
-        *x += begin * s->in[outer];
-        *y += begin * s->out[outer];
-    }
-    for (int d = outer - 1; d >= 0; d--) {
-        *x += rest % s->dims[d] * s->in[d];
-        *y += rest % s->dims[d] * s->out[d];
-        rest /= s->dims[d];
-    }
+    const luc_loop *l = &p->kept;
+    const int outer = p->columns ? l->ndim - 1 : l->ndim;
+    const int64_t begin = p->columns ? t % p->strips * STRIP : 0;
+    int64_t offset[2] = {0, 0};
+    if (p->columns)
+        for (int k = IN; k <= OUT; k++) offset[k] = begin * l->strides[k][outer];
+    luc_loop_move(l, outer, p->columns ? t / p->strips : t, offset);
+    *x = p->x + offset[IN];
+    *y = p->y + offset[OUT];
     return p->columns && p->cols - begin > STRIP ? STRIP : p->cols - begin;
 }
 
 static void finish(const plan *p, char *y, const luc_acc *acc, int64_t n)
 {
-    const int64_t step = p->columns ? p->kept.out[p->kept.ndim - 1] : 0;
+    const int64_t step = p->columns ? p->kept.strides[OUT][p->kept.ndim - 1] : 0;
     for (int64_t i = 0; i < n; i++) store(p, y + i * step, acc[i]);
 }
 
@@ -351,13 +316,13 @@ static void run_tasks(void *ctx, int64_t begin, int64_t end, int thread)
 static bool plain_rows(const plan *p)
 {
     return !p->columns && p->kept.ndim == 1 && p->reduced.ndim == 1 && !p->widen &&
-           p->reduced.in[0] == (int64_t)p->x_size && p->op != LUCID_OP_var;
+           p->reduced.strides[IN][0] == (int64_t)p->x_size && p->op != LUCID_OP_var;
 }
 
 static void run_sums(const plan *p, luc_sum_rows_fn sums, int64_t begin, int64_t end)
 {
     enum { AT_ONCE = 64 };
-    const int64_t in = p->kept.in[0], out = p->kept.out[0];
+    const int64_t in = p->kept.strides[IN][0], out = p->kept.strides[OUT][0];
     luc_acc acc[AT_ONCE];
     for (int64_t t = begin, n; t < end; t += n) {
         n = end - t < AT_ONCE ? end - t : AT_ONCE;
@@ -370,7 +335,7 @@ static void run_plain_rows(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const plan *p = ctx;
     const luc_reduce_row_fn row = p->loops->row[p->kind][p->type];
-    const int64_t in = p->kept.in[0], out = p->kept.out[0];
+    const int64_t in = p->kept.strides[IN][0], out = p->kept.strides[OUT][0];
     luc_acc identity;
     (void)thread;
     if (p->kind == LUC_SUM && p->loops->sum_rows[p->type]) {

@@ -1,7 +1,7 @@
 /* level.c: softmax for one CPU level. */
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/softmax/softmax_priv.h"
-#include "backends/cpu/simd/typed.h"
+#include "backends/cpu/simd/template.h"
 #include "backends/cpu/simd/vmath.h"
 #include "backends/cpu/simd/vmath_f64.h"
 

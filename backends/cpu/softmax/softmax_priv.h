@@ -3,7 +3,7 @@
 #define LUC_SOFTMAX_PRIV_H
 
 #include "backends/cpu/levels_priv.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 #include "lucid/attrs.h"
 
 /* The operands are x, y (forward) or grad_y, y, grad_x (backward). `loop` runs over all dimensions

@@ -1,4 +1,4 @@
-/* softmax_tmpl.h: softmax of one dtype (see simd/typed.h); it is included by level.c.
+/* softmax_tmpl.h: softmax of one dtype (see simd/template.h); it is included by level.c.
  *
  * There are three ways. ROW: the elements of the dimension are neighbours, and vectors lie along
  * it. LANES: the elements of another dimension are neighbours, and vectors lie across. ONE: any

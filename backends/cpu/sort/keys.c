@@ -82,8 +82,8 @@ typedef uint32_t ranks __attribute__((vector_size(64)));
             memcpy(rank + from, &counts, sizeof counts);                                   \
         }                                                                                  \
     }
-RANKS(ranks32, uint32_t, int32_t)
-RANKS(ranks64, uint64_t, int64_t)
+RANKS(ranks_narrow, uint32_t, int32_t)
+RANKS(ranks_wide, uint64_t, int64_t)
 
 /* -- search -- */
 #define BELOW(name, K)                                                   \
@@ -116,8 +116,8 @@ RANKS(ranks64, uint64_t, int64_t)
 #define BELOW_VECTORS_uint32_t
 #define BELOW_VECTORS_uint64_t
 #endif
-BELOW(below32, uint32_t)
-BELOW(below64, uint64_t)
+BELOW(below_narrow, uint32_t)
+BELOW(below_wide, uint64_t)
 
 #define BY_TYPE(name)                                                                   \
     {                                                                                   \
@@ -129,8 +129,8 @@ BELOW(below64, uint64_t)
 LUC_LEVEL_TABLE(luc_sort_table, luc_sort) = {
     .keys = BY_TYPE(keys),
     .values = BY_TYPE(values),
-    .ranks32 = ranks32,
-    .ranks64 = ranks64,
-    .below32 = below32,
-    .below64 = below64,
+    .ranks_narrow = ranks_narrow,
+    .ranks_wide = ranks_wide,
+    .below_narrow = below_narrow,
+    .below_wide = below_wide,
 };

@@ -7,6 +7,7 @@
  * result, and threads cannot change it. */
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/sort/sort_priv.h"
+#include "backends/cpu/simd/template.h"
 #include "lucid/attrs.h"
 
 #include <math.h>
@@ -40,7 +41,7 @@ typedef struct {
 
 static int64_t groups_of_run(const luc_sort_plan *p)
 {
-    return (p->loop.dims[p->loop.ndim - 1] + p->group - 1) / p->group;
+    return luc_ceil_div(p->loop.dims[p->loop.ndim - 1], p->group);
 }
 
 /* Finds the t-th group of rows; returns the number of its rows. */
@@ -164,33 +165,43 @@ static bool places_of(uint32_t *counts, int64_t n)
 
 /* ---- narrow and wide elements --------------------------------------------------------------- */
 
-#define LUC_KEY         uint32_t
-#define LUC_ELEM        uint64_t
-#define LUC_S(name)     narrow_##name
-#define LUC_MAKE(k, i)  ((uint64_t)(k) << 32 | (i))
-#define LUC_KEY_OF(e)   ((uint32_t)((e) >> 32))
-#define LUC_INDEX_OF(e) ((uint32_t)(e))
-#define LUC_RANKS       ranks32
-#define LUC_BELOW       below32
-#include "backends/cpu/sort/radix_tmpl.h"
-#undef LUC_KEY
-#undef LUC_ELEM
-#undef LUC_S
-#undef LUC_MAKE
-#undef LUC_KEY_OF
-#undef LUC_INDEX_OF
-#undef LUC_RANKS
-#undef LUC_BELOW
+typedef uint32_t luc_key_narrow;
+typedef uint64_t luc_elem_narrow; /* the key above the index */
+static inline luc_elem_narrow make_narrow(luc_key_narrow key, uint64_t index)
+{
+    return (uint64_t)key << 32 | index;
+}
+static inline luc_key_narrow key_of_narrow(luc_elem_narrow e)
+{
+    return (luc_key_narrow)(e >> 32);
+}
+static inline uint32_t index_of_narrow(luc_elem_narrow e)
+{
+    return (uint32_t)e;
+}
 
-#define LUC_KEY         uint64_t
-#define LUC_ELEM        luc_wide
-#define LUC_S(name)     wide_##name
-#define LUC_MAKE(k, i)  ((luc_wide){(k), (i)})
-#define LUC_KEY_OF(e)   ((e).key)
-#define LUC_INDEX_OF(e) ((e).index)
-#define LUC_RANKS       ranks64
-#define LUC_BELOW       below64
+#define LUC_DT narrow
 #include "backends/cpu/sort/radix_tmpl.h"
+#undef LUC_DT
+
+typedef uint64_t luc_key_wide;
+typedef luc_wide luc_elem_wide;
+static inline luc_elem_wide make_wide(luc_key_wide key, uint64_t index)
+{
+    return (luc_wide){key, index};
+}
+static inline luc_key_wide key_of_wide(luc_elem_wide e)
+{
+    return e.key;
+}
+static inline uint64_t index_of_wide(luc_elem_wide e)
+{
+    return e.index;
+}
+
+#define LUC_DT wide
+#include "backends/cpu/sort/radix_tmpl.h"
+#undef LUC_DT
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
@@ -316,8 +327,8 @@ static bool plan_sort(const lucid_kernel_args *args, lucid_plan *plan)
 static void run_rows(luc_sort_plan *p, method m)
 {
     static const luc_parallel_fn fn[2][4] = {
-        {narrow_short_rows, narrow_sort_rows, narrow_scan_rows, narrow_select_rows},
-        {wide_short_rows, wide_sort_rows, wide_scan_rows, wide_select_rows}};
+        {short_rows_narrow, sort_rows_narrow, scan_rows_narrow, select_rows_narrow},
+        {short_rows_wide, sort_rows_wide, scan_rows_wide, select_rows_wide}};
     const int64_t groups = luc_loop_runs(&p->loop) * groups_of_run(p);
     luc_parallel_for_max(groups, GRAIN / (p->n * p->group) + 1, p->threads, fn[is_wide(p)][m], p);
 }
@@ -334,8 +345,8 @@ static bool sort(const lucid_kernel_args *args)
         return true;
     }
     void (*long_fn)(const luc_sort_plan *, int64_t) =
-        m == SORT_LONG ? (is_wide(&p) ? wide_sort_long : narrow_sort_long)
-                       : (is_wide(&p) ? wide_topk_long : narrow_topk_long);
+        m == SORT_LONG ? (is_wide(&p) ? sort_long_wide : sort_long_narrow)
+                       : (is_wide(&p) ? topk_long_wide : topk_long_narrow);
     for (int64_t row = 0; row < p.rows; row++) long_fn(&p, row);
     return true;
 }

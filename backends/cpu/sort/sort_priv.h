@@ -7,7 +7,7 @@
 #define LUC_SORT_PRIV_H
 
 #include "backends/cpu/levels_priv.h"
-#include "backends/cpu/strided/view_priv.h"
+#include "backends/cpu/strided/loop.h"
 
 typedef struct luc_wide {
     uint64_t key, index;
@@ -22,11 +22,11 @@ typedef struct luc_sort_table {
     /* The rank of each of n <= LUC_SORT_SHORT keys: how many keys come before it; equal keys keep
      * their order. 15 numbers after the last key are read, and 15 ranks are written, which mean
      * nothing. */
-    void (*ranks32)(uint32_t *rank, const uint32_t *keys, int n);
-    void (*ranks64)(uint32_t *rank, const uint64_t *keys, int n);
+    void (*ranks_narrow)(uint32_t *rank, const uint32_t *keys, int n);
+    void (*ranks_wide)(uint32_t *rank, const uint64_t *keys, int n);
     /* The position of the first of keys[from..n) that is below the limit, or n. */
-    int64_t (*below32)(const uint32_t *keys, int64_t from, int64_t n, uint32_t limit);
-    int64_t (*below64)(const uint64_t *keys, int64_t from, int64_t n, uint64_t limit);
+    int64_t (*below_narrow)(const uint32_t *keys, int64_t from, int64_t n, uint32_t limit);
+    int64_t (*below_wide)(const uint64_t *keys, int64_t from, int64_t n, uint64_t limit);
 } luc_sort_table;
 LUC_DECLARE_TABLES(luc_sort_table, luc_sort)
 

@@ -1,23 +1,31 @@
 /*
- * typed.h: names for the functions of simd.h by dtype, for templates that are included once for
- * each floating type.
+ * template.h: how a template file is written. A file whose name ends in _tmpl.h is included once
+ * for each type that it is for, with the type's short name in LUC_DT, and nothing else:
  *
  *     #define LUC_DT f16
  *     #include "backends/cpu/scale/scale_tmpl.h"
  *     #undef LUC_DT
  *
- * Within such a template LUC_T is an element in memory, LUC_S the scalar and LUC_V the vector that
- * it is computed in (float for the 16-bit types), LUC_LANES how many elements a vector holds,
- * LUC_F(name) the name with the type's suffix, and
+ * Within it the names below stand for that type. The floating types f32, f64, f16 and bf16 are
+ * defined here. A family may have types of its own (sort's `narrow` and `wide`), for which it
+ * defines luc_elem_<type> and what else it uses.
  *
+ *     LUC_T                             an element in memory
+ *     LUC_S, LUC_V, LUC_M               the scalar, the vector and the mask that it is computed in
+ *                                       (of float for the 16-bit types)
+ *     LUC_LANES                         how many elements a vector holds
+ *     LUC_F(name)                       name_f16: every function and type of a template is named so
  *     LUC_VO(add)(a, b)                 vf_add or vd_add, likewise every operation of simd.h
+ *     LUC_MO(and)(a, b)                 vm_and or vmd_and
  *     LUC_LOAD(p), LUC_LOAD_N(p, n)     elements to a vector
  *     LUC_LOAD_SOME(p, n)               the same, n >= 1, as vf_load_some
  *     LUC_STORE(p, v), LUC_STORE_N(p, v, n), LUC_STREAM(p, v)
  *     LUC_GET(p), LUC_PUT(p, s)         one element to and from LUC_S
+ *     LUC_FIRST(n)                      the mask of the first n lanes
+ *     LUC_PARTS, LUC_PART(v, k)         a vector in double: how many vd, and the k-th
  */
-#ifndef LUC_TYPED_H
-#define LUC_TYPED_H
+#ifndef LUC_TEMPLATE_H
+#define LUC_TEMPLATE_H
 
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/simd/simd.h"
@@ -59,9 +67,9 @@ typedef uint16_t luc_elem_f16, luc_elem_bf16;
 #define LUC_STREAM    LUC_F(luc_stream)
 #define LUC_GET       LUC_F(luc_get)
 #define LUC_PUT       LUC_F(luc_put)
-#define LUC_PART      LUC_F(luc_part) /* (v, k) -> the k-th vd of LUC_PARTS */
+#define LUC_PART      LUC_F(luc_part)
 #define LUC_PARTS     LUC_F(luc_parts)
-#define LUC_FIRST     LUC_F(luc_first) /* (n) -> mask */
+#define LUC_FIRST     LUC_F(luc_first)
 
 /* clang-format off */
 #define LUC_TYPED_LOADS(dt, T, S, V, load, load_n, store, store_n, stream, get, put)               \
