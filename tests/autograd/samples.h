@@ -6,8 +6,11 @@
 #include "autograd/ops.h"
 #include "lucid/lucid.h"
 
+#ifndef SAMPLES_WITHOUT_CRITERION
 #include <criterion/criterion.h>
+#endif
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* How far two kernels may be apart that round differently: a few units in the last place of sums
@@ -167,7 +170,9 @@ static inline bool gradients(const lucid_op *op, const lucid_sample *s, lucid_te
     return true;
 }
 
-/* ---- over all operators ---- */
+/* ---- over all operators, in a test ---- */
+
+#ifndef SAMPLES_WITHOUT_CRITERION
 
 /* For every operator and sample: body(op, s), in a scope; what it raised and left is reported. */
 typedef void (*sample_body)(const lucid_op *op, const lucid_sample *s);
@@ -189,4 +194,5 @@ static inline void for_all_samples(sample_body body)
     cr_expect(condition, "%s, sample \"%s\": %s (%s)", op->name, s->name ? s->name : "", what, \
               lucid_error())
 
+#endif
 #endif
