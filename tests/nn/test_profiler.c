@@ -1,4 +1,4 @@
-/* The profiler: what it records, and that it records nothing while it is off. */
+/* The profiler: what is recorded, and that nothing is where it is off. */
 #include "tests/testing.h"
 
 #include <jansson.h>
@@ -100,9 +100,10 @@ Test(profiler, paths_of_what_a_checkpoint_computes_anew)
     }
     lucid_profiler_stop();
     cr_expect_eq(entry_of("linear", false, "net.inside.3").count, 1);
-    cr_expect_eq(entry_of("linear", true, "net.<Sequential>.3").count, 1);
+    /* Only the forward has arithmetic that is counted. */
+    cr_expect_gt(entry_of("linear", true, "net.<Sequential>.3").flops, 0);
     cr_expect_eq(entry_of("linear", false, "net.3").count, 1);
-    cr_expect_eq(entry_of("linear", true, "net.3").count, 1);
+    cr_expect_gt(entry_of("linear", true, "net.3").flops, 0);
     lucid_profiler_reset();
     lucid_module_free(net);
 }
@@ -262,7 +263,7 @@ static void *restart(void *unused)
     return unused;
 }
 
-/* Run it under ThreadSanitizer or AddressSanitizer: what is printed must not be freed meanwhile. */
+/* Run it under ThreadSanitizer or AddressSanitizer: what is shown must not be freed meanwhile. */
 Test(profiler, shown_while_another_thread_restarts)
 {
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
