@@ -41,6 +41,11 @@ lucid_extent lucid_pair(int64_t h, int64_t w)
     return PAIRS - (high << 31 | low);
 }
 
+bool luc_extent_is_pair(int64_t extent)
+{
+    return extent <= PAIRS && extent != INT64_MIN;
+}
+
 void lucid_extent_get(lucid_extent extent, int64_t pair[2])
 {
     if (!pair) {
@@ -49,7 +54,7 @@ void lucid_extent_get(lucid_extent extent, int64_t pair[2])
         return;
     }
     pair[0] = pair[1] = extent;
-    if (extent > PAIRS || extent == INT64_MIN) return;
+    if (!luc_extent_is_pair(extent)) return;
     int64_t bits = PAIRS - extent;
     pair[0] = (bits >> 31) - LIMIT;
     pair[1] = (bits & (2 * LIMIT - 1)) - LIMIT;

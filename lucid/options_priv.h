@@ -18,6 +18,9 @@ const void *luc_options(const void *given, const void *defaults, void *storage, 
                                          &(name##_options){.struct_size = 0}, \
                                          sizeof(name##_options), (op)))
 
+/* Is it of lucid_pair, not a single number? */
+bool luc_extent_is_pair(int64_t extent);
+
 /* Options for a call inside the library, from fields; what is not named is 0:
  * LUC_WITH(lucid_tensor, .dtype = LUCID_F32) */
 #define LUC_WITH(name, ...) \

@@ -43,10 +43,11 @@ LUCID_API bool lucid_data_random_split(lucid_dataset *dataset, const double *par
 
 /* data_Subset(dataset, indices, n);  data_Concat(a, b, c) */
 #define data_Subset(dataset, indices, n) LUCID_STRICT(lucid_data_subset(dataset, indices, n))
-#define data_Concat(...)                                                              \
-    __extension__({                                                                   \
-        lucid_dataset *const luc_sets[] = {__VA_ARGS__};                              \
-        lucid_data_concat(luc_sets, (int64_t)(sizeof luc_sets / sizeof luc_sets[0])); \
+#define data_Concat(...)                 LUC_CONCAT(LUC_NEW_NAME, __VA_ARGS__)
+#define LUC_CONCAT(list, ...)                                             \
+    __extension__({                                                       \
+        lucid_dataset *const list[] = {__VA_ARGS__};                      \
+        lucid_data_concat(list, (int64_t)(sizeof list / sizeof list[0])); \
     })
 /* data_random_split(dataset, (0.9, 0.1), (&train, &valid), .seed = 1, .stratify = true): as many
  * parts as addresses, else it does not compile. */

@@ -98,6 +98,8 @@ ENUM(lucid_device_type, 2)
 ENUM(lucid_code, LUCID_ERR_INTERNAL + 1)
 ENUM(lucid_memory_format, LUCID_CHANNELS_LAST + 1)
 ENUM(lucid_image_mode, LUCID_IMAGE_RGBA + 1)
+ENUM(lucid_border, LUCID_BORDER_SYMMETRIC + 1)
+ENUM(lucid_resample, LUCID_RESAMPLE_BICUBIC + 1)
 ENUM(lucid_split, 2)
 ENUM(lucid_nonlinearity, 6)
 
@@ -440,6 +442,39 @@ static lucid_dataset **A_lucid_dataset_p_p(const char *name)
     static lucid_dataset *list[ARRAY];
     (void)name;
     return list;
+}
+static lucid_transform *A_lucid_transform_p(const char *name)
+{
+    (void)name;
+    switch (dice(5)) {
+    case 0:
+        return lucid_data_to_float();
+    case 1:
+        return lucid_data_resize(2, NULL);
+    case 2:
+        return lucid_data_gaussian_blur(3, NULL);
+    case 3:
+        return lucid_data_random_rotation((lucid_range){-9, 9}, NULL);
+    default:
+        return lucid_data_color_jitter(NULL);
+    }
+}
+static lucid_transform *const *A_lucid_transform_p_const_p(const char *name)
+{
+    static lucid_transform *list[ARRAY];
+    for (int i = 0; i < ARRAY; i++)
+        list[i] = hostile && (i > 4 || chance(30)) ? NULL : A_lucid_transform_p(name);
+    return list;
+}
+static lucid_tensor *transform_fn(lucid_tensor *image, lucid_generator *rng, void *user)
+{
+    (void)rng, (void)user;
+    return chance(8) ? NULL : image;
+}
+CALLBACK(lucid_transform_fn, transform_fn)
+static lucid_range A_lucid_range(const char *name)
+{
+    return (lucid_range){A_double(name), A_double(name)};
 }
 static lucid_sampler *A_lucid_sampler_p(const char *name)
 {

@@ -8,6 +8,8 @@ static lucid_module *a_module, *a_self, *a_batch_norm, *a_conv;
 static lucid_optimizer *a_optimizer;
 static lucid_state_dict *a_state;
 static lucid_grad_scaler *a_scaler;
+static lucid_transform *a_transform;
+static lucid_generator *a_rng;
 static lucid_tensor *out[LUCID_MAX_OUTPUTS];
 static const char *path, *const names[] = {"n", "m"};
 static FILE *nowhere;
@@ -65,6 +67,7 @@ int main(int argc, char **argv)
     a_optimizer = optim_SGD(a_module, .lr = 0.1);
     a_state = lucid_state_dict_new();
     a_scaler = lucid_grad_scaler_new(NULL);
+    a_transform = data_ToFloat();
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
         for (int which = -1; which < uses[i].tensors; which++) {
             fflush(stdout);

@@ -28,6 +28,7 @@ AREAS = [
     "printing",
     "init",
     "images",
+    "transforms",
 ]
 
 

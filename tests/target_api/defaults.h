@@ -24,6 +24,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_cifar10) \
     DEFAULTS(lucid_cifar100) \
     DEFAULTS(lucid_clip) \
+    DEFAULTS(lucid_color_jitter) \
     DEFAULTS(lucid_constant_lr) \
     DEFAULTS(lucid_conv2d) \
     DEFAULTS(lucid_conv2d_batch_norm) \
@@ -33,11 +34,14 @@ LUCID_END_DECLS
     DEFAULTS(lucid_fake_data) \
     DEFAULTS(lucid_fashion_mnist) \
     DEFAULTS(lucid_freeze) \
+    DEFAULTS(lucid_gaussian_blur) \
     DEFAULTS(lucid_grad) \
     DEFAULTS(lucid_grad_scaler) \
     DEFAULTS(lucid_gradcheck) \
+    DEFAULTS(lucid_grayscale) \
     DEFAULTS(lucid_grid) \
     DEFAULTS(lucid_image_folder) \
+    DEFAULTS(lucid_image_pad) \
     DEFAULTS(lucid_image_read) \
     DEFAULTS(lucid_image_write) \
     DEFAULTS(lucid_index) \
@@ -52,6 +56,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_loader) \
     DEFAULTS(lucid_lookahead) \
     DEFAULTS(lucid_max_pool2d) \
+    DEFAULTS(lucid_mix) \
     DEFAULTS(lucid_mnist) \
     DEFAULTS(lucid_mse_loss) \
     DEFAULTS(lucid_multi_step_lr) \
@@ -77,10 +82,18 @@ LUCID_END_DECLS
     DEFAULTS(lucid_polynomial_lr) \
     DEFAULTS(lucid_profiler) \
     DEFAULTS(lucid_radam) \
+    DEFAULTS(lucid_random_apply) \
+    DEFAULTS(lucid_random_crop) \
+    DEFAULTS(lucid_random_erasing) \
+    DEFAULTS(lucid_random_flip) \
+    DEFAULTS(lucid_random_grayscale) \
+    DEFAULTS(lucid_random_resized_crop) \
+    DEFAULTS(lucid_random_rotation) \
     DEFAULTS(lucid_random_sampler) \
     DEFAULTS(lucid_random_split) \
     DEFAULTS(lucid_reduce) \
     DEFAULTS(lucid_reduce_lr_on_plateau) \
+    DEFAULTS(lucid_resize) \
     DEFAULTS(lucid_rmsprop) \
     DEFAULTS(lucid_rprop) \
     DEFAULTS(lucid_sgd) \
