@@ -4,6 +4,7 @@
 #include "lucid/data/files_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/io/input_priv.h"
+#include "lucid/io/sha256_priv.h"
 #include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
 #include "lucid/tensor_priv.h"

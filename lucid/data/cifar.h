@@ -15,8 +15,8 @@ typedef struct lucid_cifar10_options {
     LUCID_OPTIONS_SIZE(lucid_cifar10_options);
     /* Check that there are 50,000 or 10,000 images. */
     bool verify LUCID_DEFAULT(true);
-    /* The SHA-256 that the content must have, file after file, uncompressed, in hexadecimal; NULL: not
-     * checked. Damage is found at once. */
+    /* The SHA-256 that the content must have, file after file, uncompressed, in hexadecimal; NULL:
+     * not checked. Damage is found at once. */
     const char *sha256 LUCID_DEFAULT(NULL);
 } lucid_cifar10_options;
 LUCID_DEFAULTS(lucid_cifar10, .verify = true, .sha256 = NULL);
@@ -30,11 +30,12 @@ typedef struct lucid_cifar100_options {
 LUCID_DEFAULTS(lucid_cifar100, .verify = true, .sha256 = NULL, .coarse = false);
 
 /* Reads one split from the folder `dir`: data_batch_1.bin to data_batch_5.bin or test_batch.bin
- * (CIFAR-10), train.bin or test.bin (CIFAR-100), as they are or with .gz. Where `dir` is a file, that
- * one is read, with any number of images. A sample of x is uint8 [3,32,32], of y int64: transforms
- * make the rest. The images stay in memory, 3,072 bytes each. options may be NULL: the defaults.
- * NULL after an error: LUCID_ERR_IO where a file is missing, LUCID_ERR_FORMAT where one does not hold
- * whole images, or a label is out of range, or what .verify and .sha256 ask for is not so. */
+ * (CIFAR-10), train.bin or test.bin (CIFAR-100), as they are or with .gz. Where `dir` is a file,
+ * that one is read, with any number of images. A sample of x is uint8 [3,32,32], of y int64:
+ * transforms make the rest. The images stay in memory, 3,072 bytes each. options may be NULL: the
+ * defaults. NULL after an error: LUCID_ERR_IO where a file is missing, LUCID_ERR_FORMAT where one
+ * does not hold whole images, or a label is out of range, or what .verify and .sha256 ask for is
+ * not so. */
 LUCID_API lucid_dataset *lucid_data_cifar10(const char *dir, lucid_split split,
                                             const lucid_cifar10_options *options);
 LUCID_API lucid_dataset *lucid_data_cifar100(const char *dir, lucid_split split,

@@ -17,8 +17,8 @@ typedef struct lucid_color_jitter_options {
 } lucid_color_jitter_options;
 LUCID_DEFAULTS(lucid_color_jitter, .brightness = 0, .contrast = 0, .saturation = 0, .hue = 0);
 
-/* Brightness, contrast, saturation and hue, each by a random factor, in a random order. Images have 1
- * or 3 channels; of gray ones saturation and hue stay. */
+/* Brightness, contrast, saturation and hue, each by a random factor, in a random order. Images have
+ * 1 or 3 channels; of gray ones saturation and hue stay. */
 LUCID_API lucid_transform *lucid_data_color_jitter(const lucid_color_jitter_options *options);
 
 typedef struct lucid_grayscale_options {
@@ -46,8 +46,8 @@ typedef struct lucid_gaussian_blur_options {
 } lucid_gaussian_blur_options;
 LUCID_DEFAULTS(lucid_gaussian_blur, .sigma = {0.1, 2});
 
-/* Blurred by a kernel of an odd number of pixels, one for both directions or a pair; at the edges the
- * image is mirrored. */
+/* Blurred by a kernel of an odd number of pixels, one for both directions or a pair; at the edges
+ * the image is mirrored. */
 LUCID_API lucid_transform *lucid_data_gaussian_blur(lucid_extent kernel_size,
                                                     const lucid_gaussian_blur_options *options);
 
@@ -66,7 +66,7 @@ LUCID_DEFAULTS(lucid_random_erasing, .p = 0.5, .scale = {0.02, 0.33}, .ratio = {
 /* A random rectangle is erased with probability p. Where ten tries do not fit, nothing is. */
 LUCID_API lucid_transform *lucid_data_random_erasing(const lucid_random_erasing_options *options);
 
-/* data_ColorJitter(.brightness = 0.4, .hue = 0.1);  data_GaussianBlur(5, .sigma = lucid_range(1, 1)) */
+/* data_ColorJitter(.brightness = 0.4, .hue = 0.1);  data_GaussianBlur(5) */
 #define data_ColorJitter(...) LUCID_CALL0(lucid_data_color_jitter, lucid_color_jitter, __VA_ARGS__)
 #define data_Grayscale(...)   LUCID_CALL0(lucid_data_grayscale, lucid_grayscale, __VA_ARGS__)
 #define data_RandomGrayscale(...) \

@@ -51,8 +51,8 @@ struct lucid_dataset {
 
     /* What follows may stay NULL. */
 
-    /* The same where samples of x have different sizes: gives x as a CPU tensor in the current scope
-     * and writes y. A data set needs one of get and load. NULL after an error. */
+    /* The same where samples of x have different sizes: gives x as a CPU tensor in the current
+     * scope and writes y. A data set needs one of get and load. NULL after an error. */
     lucid_tensor *(*load)(const lucid_dataset *dataset, int64_t index, lucid_generator *rng,
                           void *y);
     /* The class of sample `index`, >= 0, without making its x; -1 after an error. For splits by

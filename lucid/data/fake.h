@@ -20,7 +20,8 @@ typedef struct lucid_fake_data_options {
 LUCID_DEFAULTS(lucid_fake_data, .classes = 10, .seed = 0, .signal = 0);
 
 /* `size` images of uint8 with the given sizes, as (3, 32, 32), and an int64 class each. They depend
- * on seed and index alone, so every epoch has the same. options may be NULL. NULL after an error. */
+ * on seed and index alone, so every epoch has the same. options may be NULL. NULL after an
+ * error. */
 LUCID_API lucid_dataset *lucid_data_fake(int64_t size, lucid_shape shape,
                                          const lucid_fake_data_options *options);
 

@@ -164,7 +164,8 @@ static bool add_class(folder *f, const char *path, const char *name)
     if (!grown) return false;
     f->labels = grown;
     for (int64_t i = before; i < f->paths.n; i++) f->labels[i] = label;
-    /* Files and folders in turn came in the order of their names; their paths are to be in order. */
+    /* Files and folders in turn came in the order of their names; their paths are to be in
+     * order. */
     if (f->paths.n > before)
         qsort(f->paths.names + before, (size_t)(f->paths.n - before), sizeof *f->paths.names,
               by_bytes);

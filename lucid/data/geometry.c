@@ -226,8 +226,8 @@ lucid_transform *lucid_data_center_crop(lucid_extent size)
     return s ? &s->base : NULL;
 }
 
-/* How far the crop may move along a side of `n` pixels and its padding; -1 after an error. *before is
- * the padding before it. */
+/* How far the crop may move along a side of `n` pixels and its padding; -1 after an error. *before
+ * is the padding before it. */
 static int64_t crop_room(const sized *s, int side, int64_t n, int64_t *before)
 {
     const int64_t crop = side ? s->w : s->h;
@@ -511,8 +511,8 @@ static void sample(const luc_picture *p, double y, double x, int64_t i, int64_t 
     }
 }
 
-/* How many pixels hold a side of n when it is turned: `half` is the farthest corner from the middle.
- * What is a hair outside of a pixel does not take another one. */
+/* How many pixels hold a side of n when it is turned: `half` is the farthest corner from the
+ * middle. What is a hair outside of a pixel does not take another one. */
 static int64_t expanded(double half, int64_t n)
 {
     half = (double)(float)half; /* a right angle's cosine is not quite 0 */

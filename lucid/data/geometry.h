@@ -32,8 +32,8 @@ typedef struct lucid_resize_options {
     lucid_resample resample LUCID_DEFAULT(LUCID_RESAMPLE_BILINEAR);
     bool antialias
         LUCID_DEFAULT(true); /* an image that gets smaller is smoothed; not for nearest */
-    /* With one number as size: the longer side is at most that, and the shorter one less if need be;
-     * 0: no limit. */
+    /* With one number as size: the longer side is at most that, and the shorter one less if need
+     * be; 0: no limit. */
     int64_t max_size LUCID_DEFAULT(0);
 } lucid_resize_options;
 LUCID_DEFAULTS(lucid_resize, .resample = LUCID_RESAMPLE_BILINEAR, .antialias = true, .max_size = 0);
@@ -111,8 +111,9 @@ LUCID_DEFAULTS(lucid_random_rotation, .resample = LUCID_RESAMPLE_NEAREST, .expan
 LUCID_API lucid_transform *lucid_data_random_rotation(lucid_range degrees,
                                                       const lucid_random_rotation_options *options);
 
-/* data_Resize(256);  data_RandomCrop(32, .padding = 4);  data_RandomRotation(lucid_range(-10, 10)) */
-#define data_Resize(...)      LUCID_CALL1(lucid_data_resize, lucid_resize, LUCID_EXTENT_OF, __VA_ARGS__)
+/* data_Resize(256);  data_RandomCrop(32, .padding = 4);  data_Pad((2, 3)) */
+#define data_Resize(...) LUCID_CALL1(lucid_data_resize, lucid_resize, LUCID_EXTENT_OF, __VA_ARGS__)
+
 #define data_CenterCrop(size) LUCID_STRICT(lucid_data_center_crop(LUCID_EXTENT_OF(size)))
 #define data_RandomCrop(...) \
     LUCID_CALL1(lucid_data_random_crop, lucid_random_crop, LUCID_EXTENT_OF, __VA_ARGS__)

@@ -10,8 +10,8 @@
  *     lucid_loader_free(loader);
  *
  * The order of the samples depends on the seed and the epoch alone: not on the number of workers.
- * What a transform draws for a sample depends on seed, epoch and the sample's index; with a sampler,
- * which may give one sample several times, on its place in the epoch instead of the index.
+ * What a transform draws for a sample depends on seed, epoch and the sample's index; with a
+ * sampler, which may give one sample several times, on its place in the epoch instead of the index.
  *
  * lucid_next cannot tell a new loop from one that goes on: after a `break`, or after a single
  * lucid_next that looks at the sizes, the next call gives the next batch of the same epoch. Call
@@ -52,8 +52,8 @@ typedef struct lucid_loader_options {
      * data sets that fit and do not draw (augmentation would be the same in every epoch). No
      * workers. */
     bool resident LUCID_DEFAULT(false);
-    /* Which samples an epoch has, in which order (sampler.h); the loader takes it over, and frees it
-     * also after an error. NULL: all, shuffled or not. Not with .shuffle. */
+    /* Which samples an epoch has, in which order (sampler.h); the loader takes it over, and frees
+     * it also after an error. NULL: all, shuffled or not. Not with .shuffle. */
     lucid_sampler *sampler LUCID_DEFAULT(NULL);
 } lucid_loader_options;
 LUCID_DEFAULTS(lucid_loader, .batch_size = 64, .shuffle = false, .drop_last = false, .workers = 0,

@@ -7,8 +7,8 @@
  *         lucid_tensor *loss = lucid_cross_entropy(lucid_forward(net, b.x), b.y);
  *
  * Each image is mixed with the one before it in the batch, the first with the last. What is drawn
- * depends on the seed and on the batch's epoch and number. x and y of the batch become new tensors of
- * the current scope; the loader's stay as they are. */
+ * depends on the seed and on the batch's epoch and number. x and y of the batch become new tensors
+ * of the current scope; the loader's stay as they are. */
 #ifndef LUCID_DATA_MIX_H
 #define LUCID_DATA_MIX_H
 
@@ -25,9 +25,9 @@ typedef struct lucid_mix_options {
 } lucid_mix_options;
 LUCID_DEFAULTS(lucid_mix, .alpha = 1, .seed = 0);
 
-/* x [n,C,H,W] float32 and y [n] int64 in [0, classes), both on the CPU: x becomes
- * part * x + (1 - part) * other, y float32 [n,classes] the same for the classes. options may be NULL.
- * False after an error, and then the batch is as it was. */
+/* x [n,C,H,W] float32 and y [n] int64 in [0, classes), both on the CPU: x becomes part * x + (1 -
+ * part) * other, y float32 [n,classes] the same for the classes. options may be NULL. False after
+ * an error, and then the batch is as it was. */
 LUCID_API bool lucid_data_mixup(lucid_batch *batch, int64_t classes,
                                 const lucid_mix_options *options);
 /* The same with a rectangle of the other image put into each; the targets have the parts of the

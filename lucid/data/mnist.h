@@ -24,12 +24,12 @@ typedef struct lucid_mnist_options {
 LUCID_DEFAULTS(lucid_mnist, .normalize = true, .mean = 0.1307, .std = 0.3081, .classes = 10,
                .verify = true, .bytes = false);
 
-/* Reads images and labels of one split from the folder `dir`:
- * train-images-idx3-ubyte and train-labels-idx1-ubyte, or t10k-..., as they are or with .gz.
- * A sample of x is float32 [1,28,28] (uint8 with .bytes), of y int64. Other data in the same format (any image size)
- * can be read with .verify = false. The images stay one byte a pixel in memory.
- * options may be NULL: the defaults. NULL after an error: LUCID_ERR_IO where a file is missing,
- * LUCID_ERR_FORMAT where one is damaged, altered or does not fit the other. */
+/* Reads images and labels of one split from the folder `dir`: train-images-idx3-ubyte and
+ * train-labels-idx1-ubyte, or t10k-..., as they are or with .gz. A sample of x is float32 [1,28,28]
+ * (uint8 with .bytes), of y int64. Other data in the same format (any image size) can be read with
+ * .verify = false. The images stay one byte a pixel in memory. options may be NULL: the defaults.
+ * NULL after an error: LUCID_ERR_IO where a file is missing, LUCID_ERR_FORMAT where one is damaged,
+ * altered or does not fit the other. */
 LUCID_API lucid_dataset *lucid_data_mnist(const char *dir, lucid_split split,
                                           const lucid_mnist_options *options);
 
@@ -52,8 +52,8 @@ typedef struct lucid_kmnist_options {
 } lucid_kmnist_options;
 LUCID_DEFAULTS(lucid_kmnist, .normalize = true, .mean = 0.1918, .std = 0.3483, .bytes = false);
 
-/* The same for Fashion-MNIST and for KMNIST, whose files have MNIST's names; the class names are those
- * of the clothes and of the letters. */
+/* The same for Fashion-MNIST and for KMNIST, whose files have MNIST's names; the class names are
+ * those of the clothes and of the letters. */
 LUCID_API lucid_dataset *lucid_data_fashion_mnist(const char *dir, lucid_split split,
                                                   const lucid_fashion_mnist_options *options);
 LUCID_API lucid_dataset *lucid_data_kmnist(const char *dir, lucid_split split,

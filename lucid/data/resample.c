@@ -1,7 +1,7 @@
 /* resample.c: an image in other sizes, first along its rows, then along its columns.
  *
- * Each number that comes out is a weighted sum of a few that lie together. For bytes the weights are
- * whole numbers of 16 bits, and the result of the first step is bytes again, as in PyTorch and
+ * Each number that comes out is a weighted sum of a few that lie together. For bytes the weights
+ * are whole numbers of 16 bits, and the result of the first step is bytes again, as in PyTorch and
  * Pillow. */
 #include "lucid/data/transform_priv.h"
 #include "lucid/error_priv.h"

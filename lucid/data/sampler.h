@@ -37,8 +37,8 @@ struct lucid_sampler {
                   lucid_generator *rng, int64_t *order);
     /* Frees the sampler; NULL where there is nothing to free. */
     void (*free)(lucid_sampler *sampler);
-    /* The sizes of the batches, each >= 1, whose sum is the number of samples of an epoch. NULL: those
-     * of the loader's .batch_size. The array lives as long as the sampler. */
+    /* The sizes of the batches, each >= 1, whose sum is the number of samples of an epoch. NULL:
+     * those of the loader's .batch_size. The array lives as long as the sampler. */
     const int64_t *batch_sizes;
     int64_t n_batches;
 };

@@ -14,8 +14,8 @@
 
 LUCID_BEGIN_DECLS
 
-/* Samples indices[0], indices[1], ... of a data set: `n` numbers in [0, size), which are copied. One
- * may come several times. NULL after an error. */
+/* Samples indices[0], indices[1], ... of a data set: `n` numbers in [0, size), which are copied.
+ * One may come several times. NULL after an error. */
 LUCID_API lucid_dataset *lucid_data_subset(lucid_dataset *dataset, const int64_t *indices,
                                            int64_t n);
 
@@ -26,14 +26,14 @@ LUCID_API lucid_dataset *lucid_data_concat(lucid_dataset *const *datasets, int64
 typedef struct lucid_random_split_options {
     LUCID_OPTIONS_SIZE(lucid_random_split_options);
     uint64_t seed LUCID_DEFAULT(0); /* decides which sample comes to which part */
-    /* Every part has the classes in the same proportions, within one sample: for data sets that know
-     * their classes. */
+    /* Every part has the classes in the same proportions, within one sample: for data sets that
+     * know their classes. */
     bool stratify LUCID_DEFAULT(false);
 } lucid_random_split_options;
 LUCID_DEFAULTS(lucid_random_split, .seed = 0, .stratify = false);
 
-/* Splits a data set by chance into n parts, out[0] to out[n - 1]. The numbers of `parts` are lengths
- * whose sum is the data set's size, or fractions whose sum is 1 (within 1e-9): a part gets
+/* Splits a data set by chance into n parts, out[0] to out[n - 1]. The numbers of `parts` are
+ * lengths whose sum is the data set's size, or fractions whose sum is 1 (within 1e-9): a part gets
  * floor(fraction * size), and the samples that remain go round, one to each part from the first on,
  * so that 0.33, 0.33, 0.34 of 10 are 4, 3, 3. Each part is a data set of its own, to be freed or
  * given to a loader. options may be NULL. False after an error, and then all of out are NULL. */

@@ -7,11 +7,11 @@
  *
  * A transform takes an image [C,H,W], uint8 or float32, on the CPU, and gives one. It runs on the
  * loader's threads. What it draws comes from the generator of the sample, which depends on the
- * loader's seed, the epoch and the sample alone: any number of workers gives the same images. Names,
- * defaults and arithmetic are those of torchvision.transforms.v2.
+ * loader's seed, the epoch and the sample alone: any number of workers gives the same images.
+ * Names, defaults and arithmetic are those of torchvision.transforms.v2.
  *
- * This file has what all transforms share, and those of values; geometry.h has crops, flips and sizes,
- * colour.h colours, blur and erasing, mix.h Mixup and CutMix.
+ * This file has what all transforms share, and those of values; geometry.h has crops, flips and
+ * sizes, colour.h colours, blur and erasing, mix.h Mixup and CutMix.
  *
  * A transform of your own is a struct that begins with a lucid_transform:
  *
@@ -92,8 +92,8 @@ LUCID_API lucid_transform *lucid_data_random_apply(lucid_transform *transform,
 #define data_RandomApply(...) \
     LUCID_CALL1(lucid_data_random_apply, lucid_random_apply, LUCID_ASIS, __VA_ARGS__)
 
-/* A function: fn(image, rng, user) gives a tensor of the same sizes and dtype, in the current scope,
- * or NULL after an error. Several threads may call it at once. */
+/* A function: fn(image, rng, user) gives a tensor of the same sizes and dtype, in the current
+ * scope, or NULL after an error. Several threads may call it at once. */
 typedef lucid_tensor *(*lucid_transform_fn)(lucid_tensor *image, lucid_generator *rng, void *user);
 LUCID_API lucid_transform *lucid_data_lambda(lucid_transform_fn fn, void *user);
 #define data_Lambda(fn, user) LUCID_STRICT(lucid_data_lambda(fn, user))
@@ -102,8 +102,8 @@ LUCID_API lucid_transform *lucid_data_lambda(lucid_transform_fn fn, void *user);
 LUCID_API lucid_transform *lucid_data_to_float(void);
 #define data_ToFloat() lucid_data_to_float()
 
-/* (x - mean) / std of each channel of a float32 image: n numbers each, one for every channel, or one
- * for all. They are copied; std must be finite and not 0. */
+/* (x - mean) / std of each channel of a float32 image: n numbers each, one for every channel, or
+ * one for all. They are copied; std must be finite and not 0. */
 LUCID_API lucid_transform *lucid_data_normalize(const double *mean, const double *std, int64_t n);
 /* data_Normalize((0.5, 0.4, 0.3), (0.2, 0.2, 0.2)): as many of both, else it does not compile. */
 #define data_Normalize(mean, std)                                                                 \

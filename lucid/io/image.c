@@ -133,8 +133,8 @@ int luc_exif_orientation(const unsigned char *tiff, size_t size)
     return 1;
 }
 
-/* The picture as it is meant to be looked at. EXIF's numbers: 2 mirrored, 3 turned by 180 degrees, 4
- * upside down, 5 transposed, 6 to be turned clockwise, 7 transposed the other way, 8 to be turned
+/* The picture as it is meant to be looked at. EXIF's numbers: 2 mirrored, 3 turned by 180 degrees,
+ * 4 upside down, 5 transposed, 6 to be turned clockwise, 7 transposed the other way, 8 to be turned
  * counterclockwise. */
 static lucid_tensor *turn(lucid_tensor *t, int orientation)
 {

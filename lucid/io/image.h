@@ -63,11 +63,11 @@ typedef struct lucid_image_write_options {
 LUCID_DEFAULTS(lucid_image_write, .quality = 90);
 
 /* Writes an image, uint8 [C,H,W] or [H,W] in any memory format, as PNG or JPEG: the end of the name
- * says which (.png, .jpg, .jpeg, in small or capital letters). C is 1 (gray), 2 (gray and alpha, PNG
- * only), 3 (RGB) or 4 (RGBA, PNG only). The file is written beside `path` and read back, and takes
- * its place then: a file that is there stays as it was on an error; one that is write-protected is
- * not replaced. options may be NULL. False after an error: LUCID_ERR_ARGUMENT, LUCID_ERR_IO,
- * LUCID_ERR_MEMORY. */
+ * says which (.png, .jpg, .jpeg, in small or capital letters). C is 1 (gray), 2 (gray and alpha,
+ * PNG only), 3 (RGB) or 4 (RGBA, PNG only). The file is written beside `path` and read back, and
+ * takes its place then: a file that is there stays as it was on an error; one that is
+ * write-protected is not replaced. options may be NULL. False after an error: LUCID_ERR_ARGUMENT,
+ * LUCID_ERR_IO, LUCID_ERR_MEMORY. */
 LUCID_API bool lucid_image_write_opt(const lucid_tensor *image, const char *path,
                                      const lucid_image_write_options *options);
 

@@ -1,5 +1,6 @@
 /* image_jpeg.c: reading and writing JPEG with libjpeg(-turbo). */
 #include "lucid/error_priv.h"
+#include "lucid/io/output_priv.h"
 #include "lucid/io/pixels_priv.h"
 #include "lucid/memory_priv.h"
 

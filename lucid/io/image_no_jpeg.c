@@ -1,4 +1,4 @@
-/* image_no_jpeg.c: in the place of image_jpeg.c where lucid is built without libjpeg. */
+/* image_no_jpeg.c: instead of image_jpeg.c where lucid is built without libjpeg. */
 #include "lucid/error_priv.h"
 #include "lucid/io/pixels_priv.h"
 

@@ -1,4 +1,5 @@
-/* Data sets, parts of them and samplers: which samples come, in which order, and what is refused. */
+/* Data sets, parts of them and samplers: which samples come, in which order, and what is
+ * refused. */
 #include "tests/lucid/io/files.h"
 
 #include "lucid/data/cifar.h"

@@ -111,7 +111,8 @@ Test(folder, folders_that_are_refused)
     EXPECT_ERROR(data_ImageFolder(files_folder, .extensions = ""), LUCID_ERR_ARGUMENT, "nothing");
     rmdir(files_path("dog"));
     cr_assert(symlink(".", files_path("cat/loop")) == 0);
-    EXPECT_ERROR(data_ImageFolder(files_folder), LUCID_ERR_FORMAT, "cat/loop: is a link to a folder that it lies in");
+    EXPECT_ERROR(data_ImageFolder(files_folder), LUCID_ERR_FORMAT,
+                 "cat/loop: is a link to a folder that it lies in");
     unlink(files_path("cat/loop"));
     files_write("cat/b.png", "broken", 6);
     lucid_dataset *d = data_ImageFolder(files_folder);

@@ -60,8 +60,8 @@ static lucid_tensor *result_of(const vectors_case *c, lucid_tensor *in)
     return in;
 }
 
-/* Bytes are the same, except two in a thousand, which differ by one: there torchvision's float32 falls
- * on the other side of a half. */
+/* Bytes are the same, except two in a thousand, which differ by one: there torchvision's float32
+ * falls on the other side of a half. */
 static void compare(const vectors_case *c, const lucid_tensor *got, const lucid_tensor *want)
 {
     lucid_shape a = lucid_tensor_shape(got), b = lucid_tensor_shape(want);

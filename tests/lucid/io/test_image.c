@@ -184,8 +184,8 @@ static const char png_suite[] = "/usr/share/doc/libsixel-examples/examples/image
 
 static int suite_right, suite_refused;
 
-/* A file of the suite against libpng's own way of reading a whole file. Names that begin with x are of files that
- * are damaged. */
+/* A file of the suite against libpng's own way of reading a whole file. Names that begin with x are
+ * of files that are damaged. */
 static int check_suite_file(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     LUCID_SCOPE;
