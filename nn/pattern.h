@@ -10,9 +10,9 @@
 
 LUCID_BEGIN_DECLS
 
-/* Whether a name matches a pattern as a whole: * stands for any text, dots too, ? for one character,
- * and | parts alternatives: "*.bias|*bn*.weight". False (nothing raised) where one is NULL.
- * Thread-safe. */
+/* Whether a name matches a pattern as a whole: * stands for any text, dots too, ? for one
+ * character, and | parts alternatives: "*.bias|*bn*.weight". False (nothing raised) where one is
+ * NULL. Thread-safe. */
 LUCID_API bool lucid_name_matches(const char *name, const char *pattern);
 
 typedef struct lucid_freeze_options {
@@ -21,10 +21,11 @@ typedef struct lucid_freeze_options {
     bool requires_grad LUCID_DEFAULT(false); /* true: thaw them */
 } lucid_freeze_options;
 LUCID_DEFAULTS(lucid_freeze, .except = NULL, .requires_grad = false);
-/* Sets requires_grad of the parameters of a module whose names match. Returns how many those are; -1
- * after an error, which it is where none matches. A frozen parameter that has a gradient loses it, so
- * that optimizers leave it alone. A BatchNorm whose parameters are frozen still takes the statistics
- * of batches and counts them while it is in training mode: lucid_eval it as well to keep them. */
+/* Sets requires_grad of the parameters of a module whose names match. Returns how many those are;
+ * -1 after an error, which it is where none matches. A frozen parameter that has a gradient loses
+ * it, so that optimizers leave it alone. A BatchNorm whose parameters are frozen still takes the
+ * statistics of batches and counts them while it is in training mode: lucid_eval it as well to keep
+ * them. */
 LUCID_API int64_t lucid_freeze_opt(lucid_module *module, const char *pattern,
                                    const lucid_freeze_options *options);
 /* lucid_freeze(net, "layer1.*|layer2.*");  lucid_freeze(net, "layer2.*", .requires_grad = true) */

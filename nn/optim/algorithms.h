@@ -2,14 +2,14 @@
  *
  *     lucid_optimizer *opt = optim_RMSprop(net, .lr = 1e-3, .momentum = 0.9);
  *
- * Formulas, defaults and names of states are PyTorch's; LARS, LAMB and Lookahead, which PyTorch does
- * not have, are their papers'. Each function makes an optimizer of all parameters of a module, the
- * caller's to lucid_optimizer_free; NULL after an error: a NULL module, one without parameters, or a
- * number out of its range. g is the gradient (its negative with maximize) plus weight_decay p, t the
- * step from 1 on. Float16 and bfloat16 parameters are computed with in float32, and their states are
- * kept in the parameter's dtype.
- * These optimizers are made of operators: lucid_capture does not take their steps yet. There is no
- * SparseAdam, because lucid has no sparse tensors. Threads: one at a time. */
+ * Formulas, defaults and names of states are PyTorch's; LARS, LAMB and Lookahead, which PyTorch
+ * does not have, are their papers'. Each function makes an optimizer of all parameters of a module,
+ * the caller's to lucid_optimizer_free; NULL after an error: a NULL module, one without parameters,
+ * or a number out of its range. g is the gradient (its negative with maximize) plus weight_decay p,
+ * t the step from 1 on. Float16 and bfloat16 parameters are computed with in float32, and their
+ * states are kept in the parameter's dtype. These optimizers are made of operators: lucid_capture
+ * does not take their steps yet. There is no SparseAdam, because lucid has no sparse tensors.
+ * Threads: one at a time. */
 #ifndef LUCID_NN_OPTIM_ALGORITHMS_H
 #define LUCID_NN_OPTIM_ALGORITHMS_H
 
@@ -175,9 +175,9 @@ typedef struct lucid_rprop_options {
 } lucid_rprop_options;
 LUCID_DEFAULTS(lucid_rprop, .lr = 1e-2, .maximize = false, .eta_minus = 0.5, .eta_plus = 1.2,
                .step_min = 1e-6, .step_max = 50);
-/* Rprop (Riedmiller and Braun, 1993), for gradients of all data at once: each element has a step size
- * of its own, which grows by eta_plus while its gradient keeps its sign, and falls by eta_minus, and
- * the step is left out, where it changes. State: prev, step_size. */
+/* Rprop (Riedmiller and Braun, 1993), for gradients of all data at once: each element has a step
+ * size of its own, which grows by eta_plus while its gradient keeps its sign, and falls by
+ * eta_minus, and the step is left out, where it changes. State: prev, step_size. */
 LUCID_API lucid_optimizer *lucid_optim_rprop(lucid_module *module,
                                              const lucid_rprop_options *options);
 
@@ -219,10 +219,10 @@ typedef struct lucid_muon_options {
 LUCID_DEFAULTS(lucid_muon, .lr = 1e-3, .weight_decay = 0.1, .momentum = 0.95, .nesterov = true,
                .eps = 1e-7, .ns_a = 3.4445, .ns_b = -4.775, .ns_c = 2.0315, .ns_steps = 5,
                .adjust_lr = LUCID_MUON_ORIGINAL);
-/* Muon (Jordan et al., 2024): steps along an orthogonal matrix near the momentum, found by ns_steps of
- * a Newton-Schulz iteration. For parameters of two dimensions only: others are refused, so make one
- * with lucid_optim_new("Muon", NULL) and give it the matrices with lucid_optim_add_matching. The
- * iteration runs in the parameter's dtype, in float32 at least (PyTorch's runs in bfloat16).
+/* Muon (Jordan et al., 2024): steps along an orthogonal matrix near the momentum, found by ns_steps
+ * of a Newton-Schulz iteration. For parameters of two dimensions only: others are refused, so make
+ * one with lucid_optim_new("Muon", NULL) and give it the matrices with lucid_optim_add_matching.
+ * The iteration runs in the parameter's dtype, in float32 at least (PyTorch's runs in bfloat16).
  * State: momentum_buffer. */
 LUCID_API lucid_optimizer *lucid_optim_muon(lucid_module *module,
                                             const lucid_muon_options *options);
@@ -244,8 +244,8 @@ LUCID_DEFAULTS(lucid_lbfgs, .lr = 1.0, .maximize = false, .max_iter = 20, .max_e
                .tolerance_grad = 1e-7, .tolerance_change = 1e-9, .history_size = 100,
                .strong_wolfe = false);
 /* L-BFGS (Nocedal, 1980; the line search of Nocedal and Wright, 2006, as in minFunc). Needs
- * lucid_step_closure, for it computes the loss several times in a step. One group; all parameters on
- * one device and of one dtype. It keeps 2 history_size + 3 vectors as long as all parameters.
+ * lucid_step_closure, for it computes the loss several times in a step. One group; all parameters
+ * on one device and of one dtype. It keeps 2 history_size + 3 vectors as long as all parameters.
  * State: that of parameter 0, with old_dirs and old_stps as matrices [kept,numel]. */
 LUCID_API lucid_optimizer *lucid_optim_lbfgs(lucid_module *module,
                                              const lucid_lbfgs_options *options);
@@ -258,10 +258,10 @@ typedef struct lucid_lookahead_options {
     double alpha LUCID_DEFAULT(0.5); /* in [0, 1] */
 } lucid_lookahead_options;
 LUCID_DEFAULTS(lucid_lookahead, .k = 5, .alpha = 0.5);
-/* Makes any optimizer but LBFGS one with slow parameters (Zhang et al., 2019): after every k steps of
- * a parameter, slow <- slow + alpha (p - slow) and p <- slow. The slow ones begin as the parameters
- * at their first step from now on, and are in the optimizer's state ("slow"); k and alpha are not:
- * give them again before the state is loaded. */
+/* Makes any optimizer but LBFGS one with slow parameters (Zhang et al., 2019): after every k steps
+ * of a parameter, slow <- slow + alpha (p - slow) and p <- slow. The slow ones begin as the
+ * parameters at their first step from now on, and are in the optimizer's state ("slow"); k and
+ * alpha are not: give them again before the state is loaded. */
 LUCID_API bool lucid_optim_lookahead(lucid_optimizer *optimizer,
                                      const lucid_lookahead_options *options);
 

@@ -1,5 +1,5 @@
-/* optimizer.h: optimizers: SGD, Adam, AdamW, Adadelta, and what all optimizers share. The others are
- * in algorithms.h.
+/* optimizer.h: optimizers: SGD, Adam, AdamW, Adadelta, and what all optimizers share. The others
+ * are in algorithms.h.
  *
  *     lucid_optimizer *opt = optim_SGD(net, .lr = 0.05, .momentum = 0.9);
  *     ...
@@ -132,8 +132,8 @@ LUCID_API lucid_optimizer *lucid_optim_adamw(lucid_module *module,
  *     u <- rho u + (1 - rho) d^2;  p <- p - lr d */
 LUCID_API lucid_optimizer *lucid_optim_adadelta(lucid_module *module,
                                                 const lucid_adadelta_options *options);
-/* The same without parameters yet: kind is a name as in PyTorch, "SGD" or "RMSprop", or "LARS", "LAMB";
- * add them with lucid_optim_add_group. options NULL: the defaults of the kind. */
+/* The same without parameters yet: kind is a name as in PyTorch, "SGD" or "RMSprop", or "LARS",
+ * "LAMB"; add them with lucid_optim_add_group. options NULL: the defaults of the kind. */
 LUCID_API lucid_optimizer *lucid_optim_new(const char *kind, const lucid_optim_options *options);
 LUCID_API void lucid_optimizer_free(lucid_optimizer *optimizer);
 
@@ -167,8 +167,8 @@ LUCID_API bool lucid_optim_add_matching(lucid_optimizer *optimizer, lucid_module
  *     lucid_optim_move_matching(opt, net, "*.bias|bn*", &o); */
 LUCID_API bool lucid_optim_move_matching(lucid_optimizer *optimizer, lucid_module *module,
                                          const char *pattern, const lucid_optim_options *options);
-/* The same for all parameters of the optimizer with fewer than two dimensions, biases and the scales
- * of normalisations, with the options of group 0 but no weight decay. */
+/* The same for all parameters of the optimizer with fewer than two dimensions, biases and the
+ * scales of normalisations, with the options of group 0 but no weight decay. */
 LUCID_API bool lucid_optim_no_decay_for_vectors(lucid_optimizer *optimizer);
 LUCID_API size_t lucid_optim_group_count(const lucid_optimizer *optimizer);
 /* How many parameters a group has, and one of them (borrowed). */
@@ -195,8 +195,8 @@ LUCID_API bool lucid_optim_set_initial_lr(lucid_optimizer *optimizer, size_t gro
 /* Changes every parameter that has a gradient; the others are left alone, their state too. Refused
  * (false, nothing changed) while an error is pending. */
 LUCID_API bool lucid_step(lucid_optimizer *optimizer);
-/* Computes the loss anew: removes gradients, runs forward and backward, and returns the loss, a tensor
- * with one element; NULL after an error. */
+/* Computes the loss anew: removes gradients, runs forward and backward, and returns the loss, a
+ * tensor with one element; NULL after an error. */
 typedef lucid_tensor *(*lucid_closure)(void *user);
 /* A step of an optimizer that may compute the loss several times (LBFGS, which lucid_step refuses).
  * The others call the closure once and step. Returns the loss of the first call; NAN after an

@@ -78,8 +78,8 @@ double luc_field_value(const lucid_optim_options *o, luc_optim_field field);
 typedef struct luc_optim_param luc_optim_param;
 
 /* One step of one parameter, made of operators. `param` and `grad` have maximize and weight decay
- * applied, unless the kind does that itself. The outputs are new tensors in the scope of the moment:
- * the parameter's own memory changes when all of them exist. */
+ * applied, unless the kind does that itself. The outputs are new tensors in the scope of the
+ * moment: the parameter's own memory changes when all of them exist. */
 typedef struct luc_update {
     const lucid_optim_options *o;
     const luc_optim_param *p;

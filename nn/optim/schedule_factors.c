@@ -1,12 +1,13 @@
 /* schedule_factors.c: schedules that multiply the initial rate by a factor of the step: StepLR,
- * MultiStepLR, ExponentialLR, LinearLR, ConstantLR, PolynomialLR, LambdaLR, MultiplicativeLR, NoamLR. */
+ * MultiStepLR, ExponentialLR, LinearLR, ConstantLR, PolynomialLR, LambdaLR, MultiplicativeLR,
+ * NoamLR. */
 #include "lucid/options_priv.h"
 #include "nn/optim/schedule_priv.h"
 
 #include <math.h>
 
-/* The rate `to` steps on from an anchor: the factors of the two steps. From a rate that has become 0
- * the curve cannot be followed any more: it stays. */
+/* The rate `to` steps on from an anchor: the factors of the two steps. From a rate that has become
+ * 0 the curve cannot be followed any more: it stays. */
 static double scale(const luc_anchor *from, double at_anchor, double at_position)
 {
     double before = from->base ? 1 : at_anchor;

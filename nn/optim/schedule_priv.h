@@ -6,8 +6,8 @@
 #include "nn/optim/scheduler.h"
 
 /* Where the rates of a group are counted from: its rate at a step. Where the rule is a formula, the
- * rate of a later step follows from these numbers alone, so that a seek gives the same bits as going
- * there step by step. */
+ * rate of a later step follows from these numbers alone, so that a seek gives the same bits as
+ * going there step by step. */
 typedef struct luc_anchor {
     double lr;
     int64_t step;

@@ -6,8 +6,8 @@
  *
  * A step is what the program makes of it: a batch or an epoch. Making a scheduler sets the rates of
  * step 0. Several schedulers of one optimizer, stepped in turns, each change the rate that the
- * others have left, except those whose rate is a formula of the initial one alone (LambdaLR, NoamLR,
- * CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR, SequentialLR), which overwrite it.
+ * others have left, except those whose rate is a formula of the initial one alone (LambdaLR,
+ * NoamLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR, SequentialLR), which overwrite it.
  *
  * A group's initial rate is the one that it has when its first scheduler is made. It stays with the
  * group and in the optimizer's state, as PyTorch's "initial_lr". To resume, make the optimizer and
@@ -24,9 +24,10 @@
  * finite, or options would be refused by lucid_optim_set_options, a step or a seek is an error and
  * changes nothing.
  *
- * A scheduler does not own its optimizer: free it first. Formulas, defaults and names are PyTorch's.
- * Every function that makes a scheduler gives NULL after an error: a number out of its range, or an
- * optimizer that is NULL. Threads: one at a time for an optimizer and its schedulers. */
+ * A scheduler does not own its optimizer: free it first. Formulas, defaults and names are
+ * PyTorch's. Every function that makes a scheduler gives NULL after an error: a number out of its
+ * range, or an optimizer that is NULL. Threads: one at a time for an optimizer and its
+ * schedulers. */
 #ifndef LUCID_NN_OPTIM_SCHEDULER_H
 #define LUCID_NN_OPTIM_SCHEDULER_H
 
@@ -108,9 +109,9 @@ LUCID_DEFAULTS(lucid_polynomial_lr, .total_iters = 5, .power = 1.0);
 LUCID_API lucid_scheduler *lucid_optim_polynomial_lr(lucid_optimizer *optimizer,
                                                      const lucid_polynomial_lr_options *options);
 
-/* A factor for a step >= 0 and a group of the optimizer (PyTorch takes a list of functions). It must
- * give the same number whenever it is asked for the same step; an error that it raises ends the
- * step, the seek or the making. */
+/* A factor for a step >= 0 and a group of the optimizer (PyTorch takes a list of functions). It
+ * must give the same number whenever it is asked for the same step; an error that it raises ends
+ * the step, the seek or the making. */
 typedef double (*lucid_lr_lambda)(int64_t step, size_t group, void *user);
 typedef struct lucid_lambda_lr_options {
     LUCID_OPTIONS_SIZE(lucid_lambda_lr_options);
@@ -120,8 +121,8 @@ LUCID_DEFAULTS(lucid_lambda_lr, .user = NULL);
 /* The initial rate times lambda(step). */
 LUCID_API lucid_scheduler *lucid_optim_lambda_lr(lucid_optimizer *optimizer, lucid_lr_lambda lambda,
                                                  const lucid_lambda_lr_options *options);
-/* Multiplies the rates by lambda(step) at every step >= 1. A seek calls lambda once for each step on
- * the way. */
+/* Multiplies the rates by lambda(step) at every step >= 1. A seek calls lambda once for each step
+ * on the way. */
 LUCID_API lucid_scheduler *lucid_optim_multiplicative_lr(lucid_optimizer *optimizer,
                                                          lucid_lr_lambda lambda,
                                                          const lucid_lambda_lr_options *options);
@@ -178,8 +179,8 @@ typedef struct lucid_cyclic_lr_options {
 LUCID_DEFAULTS(lucid_cyclic_lr, .step_size_up = 2000, .step_size_down = 0, .mode = LUCID_TRIANGULAR,
                .gamma = 1.0, .scale_fn = NULL, .user = NULL, .scale_by_step = false,
                .cycle_momentum = true, .base_momentum = 0.8, .max_momentum = 0.9);
-/* Up from base_lr to max_lr and down again, in straight lines, for ever (Smith, 2017). The same rates
- * for all groups. Refused for an optimizer that has neither momentum nor beta1, unless
+/* Up from base_lr to max_lr and down again, in straight lines, for ever (Smith, 2017). The same
+ * rates for all groups. Refused for an optimizer that has neither momentum nor beta1, unless
  * cycle_momentum is false. */
 LUCID_API lucid_scheduler *lucid_optim_cyclic_lr(lucid_optimizer *optimizer, double base_lr,
                                                  double max_lr,
@@ -239,8 +240,8 @@ typedef struct lucid_reduce_lr_on_plateau_options {
 LUCID_DEFAULTS(lucid_reduce_lr_on_plateau, .maximize = false, .factor = 0.1, .patience = 10,
                .threshold = 1e-4, .absolute = false, .cooldown = 0, .min_lr = 0, .min_lrs = NULL,
                .n_min_lrs = 0, .eps = 1e-8);
-/* Multiplies the rates by factor when what lucid_scheduler_step_metric is given has got no better for
- * more than patience steps. NaN is bad. It has no seek: load its state. */
+/* Multiplies the rates by factor when what lucid_scheduler_step_metric is given has got no better
+ * for more than patience steps. NaN is bad. It has no seek: load its state. */
 LUCID_API lucid_scheduler *lucid_optim_reduce_lr_on_plateau(
     lucid_optimizer *optimizer, const lucid_reduce_lr_on_plateau_options *options);
 

@@ -1,6 +1,6 @@
-/* update.c: a step of the optimizers that are made of operators: one parameter at a time. Everything
- * new is computed before the parameter and its moments change, so that a failed operator leaves each
- * parameter with its moments either before the step or after it. */
+/* update.c: a step of the optimizers that are made of operators: one parameter at a time.
+ * Everything new is computed before the parameter and its moments change, so that a failed operator
+ * leaves each parameter with its moments either before the step or after it. */
 #include "autograd/autograd.h"
 #include "lucid/capture_priv.h"
 #include "nn/optim/update_priv.h"
@@ -80,8 +80,8 @@ static bool decays_apart(const luc_optim_kind *kind, const lucid_optim_options *
            (kind->decay == LUC_DECAY_CHOSEN && o->decoupled_weight_decay);
 }
 
-/* Squares of float16 gradients are soon 0 in float16, so that 16-bit parameters are computed with in
- * float32, as the fused kernels do. */
+/* Squares of float16 gradients are soon 0 in float16, so that 16-bit parameters are computed with
+ * in float32, as the fused kernels do. */
 static lucid_tensor *wide(lucid_tensor *t)
 {
     lucid_dtype dtype = t ? lucid_tensor_dtype(t) : LUCID_F32;

@@ -1,5 +1,5 @@
-/* update_priv.h: what the updates of optimizers are made of. Each gives a new tensor in the scope of
- * the moment; NULL after an error, which propagates. */
+/* update_priv.h: what the updates of optimizers are made of. Each gives a new tensor in the scope
+ * of the moment; NULL after an error, which propagates. */
 #ifndef LUCID_NN_OPTIM_UPDATE_PRIV_H
 #define LUCID_NN_OPTIM_UPDATE_PRIV_H
 

@@ -1,5 +1,5 @@
-/* Every allocation around optimizers, schedules and their states fails once: one clear error, nothing
- * leaks, nothing crashes. */
+/* Every allocation around optimizers, schedules and their states fails once: one clear error,
+ * nothing leaks, nothing crashes. */
 #include "tests/testing.h"
 
 #include "lucid/lucid.h"
