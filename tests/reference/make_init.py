@@ -120,6 +120,43 @@ def schemes(lines):
                 )
 
 
+def structured(lines):
+    """trunc_normal_: mean and std of the cut distribution, by its formula and by drawing. dirac_: the
+    flat indices of its ones."""
+    for mean, std, a, b in (
+        (0.0, 1.0, -2.0, 2.0),
+        (0.0, 0.02, -2.0, 2.0),
+        (1.0, 2.0, 0.5, 3.0),
+        (0.0, 1.0, 3.0, 4.0),
+        (0.0, 1.0, -9.0, -6.0),
+    ):
+        low, high = (a - mean) / std, (b - mean) / std
+        phi = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (low, high)]
+        sign = -1 if low > 0 else 1
+        z = abs(math.erfc(-sign * high / math.sqrt(2)) - math.erfc(-sign * low / math.sqrt(2))) / 2
+        shift = (phi[0] - phi[1]) / z
+        spread = 1 + (low * phi[0] - high * phi[1]) / z - shift * shift
+        pairs = {"mean": mean + std * shift, "deviation": std * math.sqrt(spread)}
+        if abs(low) < 5:
+            values = nn.init.trunc_normal_(torch.empty(200000), mean, std, a, b)
+            assert abs(values.mean().item() - pairs["mean"]) < 0.02 * pairs["deviation"]
+            assert abs(values.std().item() / pairs["deviation"] - 1) < 0.02
+        name = f"trunc_normal_{mean:g}_{std:g}_{a:g}_{b:g}"
+        lines.append(line(case=name, op="trunc_normal_", center=mean, std=std, a=a, b=b, **pairs))
+    for shape, groups in (
+        ((4, 3, 3), 1),
+        ((4, 2, 3, 3), 2),
+        ((2, 5, 2, 4), 1),
+        ((6, 2, 3, 2, 3), 3),
+        ((3, 3, 1, 1), 1),
+    ):
+        values = nn.init.dirac_(torch.empty(shape), groups)
+        ones = values.flatten().nonzero().flatten().tolist()
+        assert values.sum() == len(ones)
+        tag = "x".join(map(str, shape))
+        lines.append(line(case=f"dirac_{tag}", op="dirac_", shape=shape, groups=groups, ones=ones))
+
+
 def make(folder):
     lines = [
         "# Initial values: op's distribution for a shape. uniform: within +-bound; normal: std.",
@@ -127,6 +164,7 @@ def make(folder):
     ]
     defaults(lines)
     schemes(lines)
+    structured(lines)
     for name in GAINS:
         lines.append(
             line(

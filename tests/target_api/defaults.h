@@ -31,6 +31,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_cosine_lr) \
     DEFAULTS(lucid_cross_entropy) \
     DEFAULTS(lucid_cyclic_lr) \
+    DEFAULTS(lucid_dirac) \
     DEFAULTS(lucid_fake_data) \
     DEFAULTS(lucid_fashion_mnist) \
     DEFAULTS(lucid_freeze) \
@@ -45,6 +46,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_image_read) \
     DEFAULTS(lucid_image_write) \
     DEFAULTS(lucid_index) \
+    DEFAULTS(lucid_init_sparse) \
     DEFAULTS(lucid_kaiming) \
     DEFAULTS(lucid_kmnist) \
     DEFAULTS(lucid_lamb) \
@@ -78,6 +80,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_resnet) \
     DEFAULTS(lucid_nn_softplus) \
     DEFAULTS(lucid_one_cycle_lr) \
+    DEFAULTS(lucid_orthogonal) \
     DEFAULTS(lucid_plot) \
     DEFAULTS(lucid_polynomial_lr) \
     DEFAULTS(lucid_profiler) \
@@ -102,6 +105,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_step_lr) \
     DEFAULTS(lucid_tensor) \
     DEFAULTS(lucid_topk) \
+    DEFAULTS(lucid_trunc_normal) \
     DEFAULTS(lucid_var) \
     DEFAULTS(lucid_warm_restarts_lr) \
     DEFAULTS(lucid_weighted_sampler)
