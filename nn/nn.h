@@ -16,11 +16,13 @@
 #include "models/resnet.h"
 #include "module.h"
 #include "optim/algorithms.h"
+#include "optim/averaged.h"
 #include "optim/clip.h"
 #include "optim/grad_scaler.h"
 #include "optim/optimizer.h"
 #include "optim/scheduler.h"
 #include "pattern.h"
 #include "state_dict.h"
+#include "vector.h"
 
 #endif

@@ -132,3 +132,32 @@ double lucid_clip_grad_norm_opt(lucid_module *m, double max_norm, const lucid_cl
     luc_free(params);
     return norm;
 }
+
+bool lucid_clip_grad_value_list(lucid_tensor *const *params, size_t n, double value)
+{
+    LUCID_SCOPE;
+    LUCID_NO_GRAD;
+    const char *op = "clip_grad_value";
+    if (lucid_error_code() != LUCID_OK) return false;
+    if (n > 0 && !params)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "params: expected %zu tensors, got NULL", n);
+    if (!(value >= 0))
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "value: expected a number >= 0, got %g", value);
+    for (size_t i = 0; i < n; i++)
+        if (!luc_check_tensor(params[i], op, "parameter")) return false;
+    for (size_t i = 0; i < n; i++) {
+        lucid_tensor *grad = lucid_tensor_grad(params[i]);
+        if (grad && !lucid_clamp_(grad, -value, value)) return false;
+    }
+    return true;
+}
+
+bool lucid_clip_grad_value(lucid_module *m, double value)
+{
+    if (!luc_check_module(m, "clip_grad_value")) return false;
+    size_t n;
+    lucid_tensor **params = luc_module_tensors(m, true, false, &n);
+    bool ok = params && lucid_clip_grad_value_list(params, n, value);
+    luc_free(params);
+    return ok;
+}

@@ -23,6 +23,11 @@ LUCID_API double lucid_clip_grad_norm_opt(lucid_module *module, double max_norm,
 /* The same for n tensors. */
 LUCID_API double lucid_clip_grad_norm_list(lucid_tensor *const *params, size_t n, double max_norm,
                                            const lucid_clip_options *options);
+/* Brings every element of the gradients of a module's parameters into [-value, value], in place;
+ * NaN stays. value >= 0. False after an error. */
+LUCID_API bool lucid_clip_grad_value(lucid_module *module, double value);
+/* The same for n tensors. */
+LUCID_API bool lucid_clip_grad_value_list(lucid_tensor *const *params, size_t n, double value);
 /* lucid_clip_grad_norm(net, 1.0) */
 #define lucid_clip_grad_norm(...) \
     LUCID_CALL2(lucid_clip_grad_norm_opt, lucid_clip, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)

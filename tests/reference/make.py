@@ -21,6 +21,7 @@ AREAS = [
     "modules",
     "batchnorm",
     "optim",
+    "averaged",
     "optimizers",
     "schedules",
     "lockstep",

@@ -32,6 +32,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_cross_entropy) \
     DEFAULTS(lucid_cyclic_lr) \
     DEFAULTS(lucid_dirac) \
+    DEFAULTS(lucid_ema) \
     DEFAULTS(lucid_fake_data) \
     DEFAULTS(lucid_fashion_mnist) \
     DEFAULTS(lucid_freeze) \
@@ -103,6 +104,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_softplus) \
     DEFAULTS(lucid_sort) \
     DEFAULTS(lucid_step_lr) \
+    DEFAULTS(lucid_swa) \
     DEFAULTS(lucid_tensor) \
     DEFAULTS(lucid_topk) \
     DEFAULTS(lucid_trunc_normal) \
