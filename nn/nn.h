@@ -22,6 +22,7 @@
 #include "optim/optimizer.h"
 #include "optim/scheduler.h"
 #include "pattern.h"
+#include "run_file.h"
 #include "state_dict.h"
 #include "vector.h"
 

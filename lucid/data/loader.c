@@ -20,6 +20,7 @@ struct lucid_loader {
     int64_t *begins;              /* where each batch begins, of a sampler that says so; or NULL */
     bool running;                 /* an epoch has begun */
     int64_t epoch, next;          /* the epoch that runs or comes next, and its next batch */
+    int64_t first;                /* the batch that the next epoch begins with */
     luc_epoch shared;
     luc_job current; /* the batch that the user has */
     luc_pool pool;
@@ -201,6 +202,7 @@ static void leave_epoch(lucid_loader *loader)
     batch_clear(loader);
     if (loader->running) loader->epoch = loader->epoch < INT64_MAX ? loader->epoch + 1 : 0;
     loader->running = false;
+    loader->first = 0;
 }
 
 void lucid_loader_free(lucid_loader *loader)
@@ -297,12 +299,15 @@ static bool make_resident(lucid_loader *loader)
 static bool begin_epoch(lucid_loader *loader)
 {
     loader->running = true;
-    loader->next = 0;
+    loader->next = loader->first;
+    loader->first = 0;
     if (loader->options.resident) return make_resident(loader);
     if (loader->options.workers) {
-        if (loader->pool.workers)
+        if (loader->pool.workers && loader->next == 0)
             luc_pool_cancel(&loader->pool); /* the ring begins at job 0 again */
-        else if (!start_workers(loader, 0))
+        else if (loader->pool.workers)
+            luc_pool_end(&loader->pool);
+        if (!loader->pool.workers && !start_workers(loader, (int)(loader->next % loader->capacity)))
             return false;
     }
     return order_samples(loader) && give_window(loader);
@@ -395,6 +400,30 @@ bool lucid_loader_set_epoch(lucid_loader *loader, int64_t epoch)
                          (long long)epoch);
     leave_epoch(loader);
     loader->epoch = epoch;
+    return true;
+}
+
+lucid_loader_position lucid_loader_get_position(const lucid_loader *loader)
+{
+    if (!loader) return (lucid_loader_position){0};
+    return (lucid_loader_position){loader->options.seed, loader->epoch,
+                                   loader->running ? loader->next : loader->first};
+}
+
+bool lucid_loader_set_position(lucid_loader *loader, lucid_loader_position p)
+{
+    const char *name = "loader_set_position";
+    if (!loader) return luc_raise(LUCID_ERR_ARGUMENT, name, "loader: got NULL");
+    if (p.epoch < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, name, "epoch: expected >= 0, got %lld",
+                         (long long)p.epoch);
+    if (p.batch < 0 || p.batch > loader->batches)
+        return luc_raise(LUCID_ERR_ARGUMENT, name, "batch: expected 0 to %lld, got %lld",
+                         (long long)loader->batches, (long long)p.batch);
+    leave_epoch(loader);
+    loader->options.seed = p.seed;
+    loader->epoch = p.epoch;
+    loader->first = p.batch;
     return true;
 }
 

@@ -89,6 +89,19 @@ LUCID_API void lucid_loader_reset(lucid_loader *loader);
  * INT64_MAX. */
 LUCID_API bool lucid_loader_set_epoch(lucid_loader *loader, int64_t epoch);
 
+/* Where a loader is: what a run that is resumed needs to have the same batches, also with another
+ * number of workers. */
+typedef struct lucid_loader_position {
+    uint64_t seed;
+    int64_t epoch; /* the one that runs, or comes next */
+    int64_t batch; /* of it, which lucid_next gives next: 0 where it has not begun */
+} lucid_loader_position;
+/* All 0 for NULL. */
+LUCID_API lucid_loader_position lucid_loader_get_position(const lucid_loader *loader);
+/* Goes there: the next lucid_next gives that batch, or ends the epoch where batch is the number of
+ * its batches. Ends the user's batch. False, and nothing has changed, where an epoch has fewer. */
+LUCID_API bool lucid_loader_set_position(lucid_loader *loader, lucid_loader_position position);
+
 /* How many samples and batches an epoch has. With drop_last the left out samples do not count. */
 LUCID_API int64_t lucid_loader_size(const lucid_loader *loader);
 LUCID_API int64_t lucid_loader_batches(const lucid_loader *loader);

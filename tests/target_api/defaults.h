@@ -100,6 +100,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_resize) \
     DEFAULTS(lucid_rmsprop) \
     DEFAULTS(lucid_rprop) \
+    DEFAULTS(lucid_run) \
     DEFAULTS(lucid_sgd) \
     DEFAULTS(lucid_softplus) \
     DEFAULTS(lucid_sort) \
