@@ -36,7 +36,7 @@ static png_voidp on_alloc(png_structp png, png_alloc_size_t size)
 {
     writer *w = png_get_mem_ptr(png);
     png_voidp p = luc_alloc(size, w->op);
-    if (!p) w->failed = true; /* libpng says no more than "zlib error" then, or nothing */
+    if (!p) w->failed = true; /* libpng says only "zlib error" then, or nothing */
     return p;
 }
 
@@ -64,7 +64,7 @@ static size_t row_bytes(const luc_pixels *image)
     return (size_t)image->width * (size_t)image->channels;
 }
 
-/* Everything that may jump back. No local variable changes after setjmp. */
+/* The part from which libpng may jump back. No local variable changes after setjmp. */
 static bool encode(writer *w, png_structp png, png_infop info, const luc_pixels *image)
 {
     static const int types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
@@ -91,7 +91,7 @@ static void on_read(png_structp png, png_bytep data, size_t size)
     w->at += size;
 }
 
-/* As encode; the pixels must be those of the picture. */
+/* Reads the file; the pixels must be those of the picture. */
 static bool decode(writer *w, png_structp png, png_infop info, const luc_pixels *image)
 {
     if (setjmp(png_jmpbuf(png))) return false;

@@ -1,4 +1,7 @@
 /* groups.c: groups of parameters by name. */
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "nn/module_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/pattern.h"
 

@@ -4,6 +4,10 @@
 #include "autograd/autograd.h"
 #include "autograd/ops/indexing.h"
 #include "lucid/capture_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
 
 #include <math.h>

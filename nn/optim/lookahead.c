@@ -1,7 +1,10 @@
 /* lookahead.c: slow parameters, which any optimizer may have. */
 #include "autograd/autograd.h"
 #include "lucid/capture_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/optim/optimizer_priv.h"
 #include "nn/optim/update_priv.h"
 
 bool lucid_optim_lookahead(lucid_optimizer *opt, const lucid_lookahead_options *options)

@@ -10,8 +10,8 @@
  *     lucid_optimizer_free(opt);
  *
  * Formulas, defaults and names are PyTorch's. Parameters are in groups, each with options of its
- * own: an optimizer that is made of a module has group 0, and that of lucid_optim_new has none. An
- * optimizer keeps references to its parameters, so that it and the module may be freed in any
+ * own. An optimizer that is made for a module has group 0; one that lucid_optim_new makes has none.
+ * An optimizer keeps references to its parameters, so that it and the module may be freed in any
  * order. Threads: one at a time. */
 #ifndef LUCID_NN_OPTIM_OPTIMIZER_H
 #define LUCID_NN_OPTIM_OPTIMIZER_H
@@ -23,7 +23,7 @@ LUCID_BEGIN_DECLS
 
 typedef struct lucid_optimizer lucid_optimizer;
 
-/* What each optimizer is made with. All numbers must be finite and >= 0. weight_decay adds
+/* The options of each optimizer. All numbers must be finite and >= 0. weight_decay adds
  * weight_decay * p to the gradient (AdamW: p *= 1 - lr * weight_decay); maximize goes up the
  * gradient instead of down. */
 typedef struct lucid_sgd_options {
@@ -102,15 +102,17 @@ typedef struct lucid_optim_options {
     bool strong_wolfe;
 } lucid_optim_options;
 
-/* A moment (an average, a momentum buffer) of a parameter whose gradient has become 0 decays for
- * ever. One that is smaller than the smallest normal number of float32 (1.2e-38), or of float64 for
- * float64 parameters (2.2e-308), is stored as 0: CPUs compute with such numbers more than ten times
- * slower. Of Adam's and Adadelta's averages of squares that is done only where eps is large enough
- * to hide what is lost: in float32 from 1.2e-10 on for Adam, and from 1.3e-29 on for Adadelta. */
+/* A moment (an average, a momentum buffer) of a parameter whose gradient has become 0 decays
+ * forever. A number in it that is smaller than the smallest normal number of float32 (1.2e-38), or
+ * of float64 for float64 parameters (2.2e-308), is stored as 0: CPUs compute with such numbers more
+ * than ten times slower. In Adam's and Adadelta's averages of squares this is done only if eps is
+ * so large that it makes no difference: in float32 for an eps of at least 1.2e-10 (Adam) or 1.3e-29
+ * (Adadelta). */
 
 /* ---- making one ------------------------------------------------------------------------------ */
 
-/* Each makes an optimizer of all parameters of a module; the caller's to lucid_optimizer_free.
+/* Each makes an optimizer for all parameters of a module, which the caller releases with
+ * lucid_optimizer_free.
  *
  * SGD, with g = gradient + weight_decay p:
  *     v <- momentum v + (1 - dampening) g  (v = g at the first step)
@@ -146,8 +148,8 @@ LUCID_API void lucid_optimizer_free(lucid_optimizer *optimizer);
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Adds a group with options of its own; NULL: those that the optimizer was made with. A parameter
- * must be a leaf of floating dtype and be in one group only.
+/* Adds a group with options of its own; NULL stands for those that the optimizer was made with. A
+ * parameter must be a leaf of floating dtype and be in one group only.
  *
  *     lucid_optim_options slow = lucid_optim_get_options(opt, 0);
  *     slow.lr = 1e-4;
@@ -171,7 +173,7 @@ LUCID_API bool lucid_optim_move_matching(lucid_optimizer *optimizer, lucid_modul
  * scales of normalisations, with the options of group 0 but no weight decay. */
 LUCID_API bool lucid_optim_no_decay_for_vectors(lucid_optimizer *optimizer);
 LUCID_API size_t lucid_optim_group_count(const lucid_optimizer *optimizer);
-/* How many parameters a group has, and one of them (borrowed). */
+/* The number of parameters in a group, and one of them (borrowed). */
 LUCID_API size_t lucid_optim_group_size(const lucid_optimizer *optimizer, size_t group);
 LUCID_API lucid_tensor *lucid_optim_param(const lucid_optimizer *optimizer, size_t group, size_t i);
 /* The options that the optimizer was made with, which a new group has unless it is given others. */
@@ -180,20 +182,20 @@ LUCID_API lucid_optim_options lucid_optim_get_options(const lucid_optimizer *opt
                                                       size_t group);
 LUCID_API bool lucid_optim_set_options(lucid_optimizer *optimizer, size_t group,
                                        const lucid_optim_options *options);
-/* The learning rate of group 0; and setting that of all groups. */
+/* The first function returns the learning rate of group 0, the second sets that of all groups. */
 LUCID_API double lucid_optim_lr(const lucid_optimizer *optimizer);
 LUCID_API bool lucid_optim_set_lr(lucid_optimizer *optimizer, double lr);
-/* The rate that schedules count from (PyTorch's "initial_lr"): that which the group had when its
- * first scheduler was made; before, its rate of the moment. NAN on an error. And setting it, for
- * the step 0 of a schedule: to begin a new schedule at another rate after an earlier scheduler, or
- * where a state from an older version does not have it. Finite and >= 0. */
+/* The rate that schedules start from (PyTorch's "initial_lr"): the one that the group had when its
+ * first scheduler was made, and before that its current rate. NAN on an error. The second function
+ * sets it (finite and >= 0), to begin a new schedule at another rate after an earlier scheduler, or
+ * after loading a state of an older version, which does not have it. */
 LUCID_API double lucid_optim_initial_lr(const lucid_optimizer *optimizer, size_t group);
 LUCID_API bool lucid_optim_set_initial_lr(lucid_optimizer *optimizer, size_t group, double lr);
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-/* Changes every parameter that has a gradient; the others are left alone, their state too. Refused
- * (false, nothing changed) while an error is pending. */
+/* Changes every parameter that has a gradient; the others and their state stay as they are. While
+ * an error is pending it changes nothing and returns false. */
 LUCID_API bool lucid_step(lucid_optimizer *optimizer);
 /* Computes the loss anew: removes gradients, runs forward and backward, and returns the loss, a
  * tensor with one element; NULL after an error. */
@@ -207,13 +209,13 @@ LUCID_API bool lucid_optimizer_zero_grad(lucid_optimizer *optimizer);
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
-/* All that a training run needs to go on, to the last bit: options of the groups, their initial
- * rates ("initial_lr"), step counts and moments ("state.0.momentum_buffer", by parameter). The
- * moments are copies. The caller's to lucid_state_dict_free. */
+/* All that a training run needs to continue with the same bits: options of the groups, their
+ * initial rates ("initial_lr"), step counts and moments ("state.0.momentum_buffer", by parameter).
+ * The moments are copies. The caller releases it with lucid_state_dict_free. */
 LUCID_API lucid_state_dict *lucid_optimizer_state_dict(lucid_optimizer *optimizer);
-/* Takes such a state over. The groups must have the same numbers of parameters, with the same
- * sizes, and the optimizer must be of the same kind. Where it is refused, nothing has changed.
- * States of versions that kept no initial rates leave those of the groups as they are. */
+/* Loads such a state. The groups must have the same numbers of parameters, with the same sizes, and
+ * the optimizer must be of the same kind. If it is refused, nothing changes. A state from a version
+ * that saved no initial rates does not change those of the groups. */
 LUCID_API bool lucid_optimizer_load_state_dict(lucid_optimizer *optimizer,
                                                const lucid_state_dict *state);
 /* The same, to and from a safetensors file. */

@@ -1,4 +1,5 @@
 /* optimizer_options.c: the options of groups: their table, checks, reading and setting. */
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
 #include "nn/optim/optimizer_priv.h"
 

@@ -124,7 +124,7 @@ static inline bool luc_optim_has(const luc_optim_kind *kind, luc_optim_field fie
 
 /* ---- optimizers ------------------------------------------------------------------------------ */
 
-/* A parameter and what is kept for it. */
+/* A parameter and its state. */
 struct luc_optim_param {
     lucid_tensor *tensor;                  /* owned reference */
     lucid_tensor *moment[LUC_MAX_MOMENTS]; /* owned; NULL until the first step that needs it */
@@ -136,8 +136,8 @@ struct luc_optim_param {
 
 typedef struct luc_optim_group {
     lucid_optim_options options;
-    double initial_lr;    /* what schedules count from; follows options.lr until there is one */
-    int64_t initial_step; /* the step of the schedule at which the group had it: 0, or it joined */
+    double initial_lr;    /* schedules start from it; options.lr until there is one */
+    int64_t initial_step; /* when the group had initial_lr: step 0, or its first */
     bool scheduled;       /* initial_lr no longer follows options.lr */
     luc_optim_param *params;
     size_t n;
@@ -148,14 +148,14 @@ struct lucid_optimizer {
     lucid_optim_options defaults; /* those that it was made with */
     luc_optim_group *groups;
     size_t n_groups;
-    void *scratch; /* the lists that kernels get */
+    void *scratch; /* memory of the lists that kernels get */
     size_t scratch_size;
     int64_t lookahead_k; /* 0: none */
     double lookahead_alpha;
     struct luc_lbfgs *lbfgs; /* owned; NULL until the first step */
 };
 
-/* Do two tensors share a device and a dtype, so that one kernel call may take both? */
+/* Whether two tensors share a device and a dtype, so that one kernel call may take both. */
 static inline bool luc_same_place(const lucid_tensor *a, const lucid_tensor *b)
 {
     return a->view.dtype == b->view.dtype &&
@@ -163,10 +163,11 @@ static inline bool luc_same_place(const lucid_tensor *a, const lucid_tensor *b)
 }
 
 bool luc_check_optimizer(const lucid_optimizer *opt, const char *op);
-/* Are these options ones that the kind has, in their ranges? Raises when not. */
+/* Raises an error and returns false if the kind lacks an option that is set, or if one is out of
+ * its range. */
 bool luc_optim_check_options(const luc_optim_kind *kind, const lucid_optim_options *options);
 bool luc_optim_check_number(const luc_optim_kind *kind, luc_optim_field field, double value);
-/* Keeps the rate that the group has now as its initial one, unless it has one. */
+/* Makes the group's current rate its initial rate, unless it has one. */
 void luc_optim_begin_schedule(luc_optim_group *group, int64_t step);
 /* An optimizer without groups. */
 lucid_optimizer *luc_optim_make(const luc_optim_kind *kind, const lucid_optim_options *options);

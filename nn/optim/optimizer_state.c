@@ -1,8 +1,12 @@
-/* optimizer_state.c: what training needs to go on: options, step counts and moments. */
+/* optimizer_state.c: saving and loading options, step counts and moments. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
-#include "lucid/io/json_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/format_priv.h"
+#include "lucid/io/json_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
+#include "lucid/text_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/state_dict.h"
 #include "nn/state_dict_priv.h"
@@ -35,7 +39,7 @@ static bool put_initial(luc_string *out, const luc_optim_group *g, const char *o
            luc_string_printf(out, ",\"initial_step\":%lld", (long long)g->initial_step);
 }
 
-/* False, with an error raised, when memory is out or a number is none that JSON has. */
+/* Returns false, with an error raised, when memory is out or a number has no form in JSON. */
 static bool put_field(luc_string *out, const lucid_optim_options *o, int field, const char *op)
 {
     const luc_field *f = &luc_optim_fields[field];
@@ -68,7 +72,8 @@ static bool note_groups(const lucid_optimizer *opt, lucid_state_dict *s)
     return ok;
 }
 
-/* The initial rate into `g`, which holds what the group has now: that stays where there is none. */
+/* Reads the initial rate into `g`, which holds the group's current one: that stays if the text has
+ * none. */
 static bool read_initial(luc_json *j, const char *name, luc_optim_group *g)
 {
     if (strcmp(name, "initial_step") == 0)
@@ -130,7 +135,7 @@ static bool read_group(luc_json *j, char *name, group_reader *r)
     for (int f = 0; f < LUC_FIELDS; f++)
         if (is_saved(r->kind, f)) wanted |= (uint64_t)1 << f;
     g->options = (lucid_optim_options){.struct_size = sizeof g->options};
-    g->scheduled = true; /* also where there is no initial rate: the group keeps its own */
+    g->scheduled = true; /* the group keeps its initial rate if the state has none */
     if (luc_json_peek(j) != '{' || !luc_json_open(j, '{')) return false;
     while (luc_json_member(j, '}', &first))
         if (!luc_json_name(j, name, NULL) || !read_member(j, name, r)) return false;
@@ -138,7 +143,7 @@ static bool read_group(luc_json *j, char *name, group_reader *r)
     return !j->error && r->seen == wanted;
 }
 
-/* How many members a list has; false where the text is no list. */
+/* Counts the members of a list. Returns false if the text is no list. */
 static bool count_list(luc_json j, size_t *count)
 {
     bool first = true;
@@ -149,7 +154,7 @@ static bool count_list(luc_json j, size_t *count)
     return luc_json_finish(&j);
 }
 
-/* ---- out ------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static bool set_entry(lucid_state_dict *s, size_t i, const char *name, lucid_tensor *t)
 {
@@ -191,17 +196,17 @@ lucid_state_dict *lucid_optimizer_state_dict(lucid_optimizer *opt)
     return NULL;
 }
 
-/* ---- in -------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
-/* What is loaded, beside the optimizer until all of it is known to fit. */
+/* A loaded state, which is kept apart from the optimizer until all of it is known to fit. */
 typedef struct incoming {
     const lucid_optimizer *opt;
     const lucid_state_dict *state;
     luc_optim_group *groups; /* their options and initial rates only */
-    luc_optim_param *params; /* by number over all groups; owns its moments */
+    luc_optim_param *params; /* the parameters of all groups, in order; owns its moments */
     size_t n_params;
     struct luc_lbfgs *lbfgs;
-    size_t used; /* tensors of the state that have been taken */
+    size_t used; /* the number of tensors that were taken from the state */
 } incoming;
 
 static bool refuse(const incoming *in, const char *what, const char *expected, const char *got)
@@ -346,7 +351,7 @@ static bool read_all(incoming *in)
     return refuse(in, "tensors", "those of its parameters only", "others too");
 }
 
-/* Puts what was read into the optimizer, and what was there before into `in`, to be freed. */
+/* Exchanges the state that was read and the optimizer's, so that `in` frees the old one. */
 static void exchange(lucid_optimizer *opt, incoming *in)
 {
     size_t number = 0;

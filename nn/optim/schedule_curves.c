@@ -1,6 +1,8 @@
 /* schedule_curves.c: schedules with curves of their own: CosineAnnealingLR,
  * CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR. */
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "nn/optim/optimizer_priv.h"
 #include "nn/optim/schedule_priv.h"
 
 #include <math.h>

@@ -1,6 +1,9 @@
 /* schedule_state.c: the state of a scheduler, and taking one over. */
 #include "autograd/autograd.h"
+#include "lucid/error_priv.h"
 #include "lucid/format_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 #include "nn/optim/schedule_priv.h"
 #include "nn/state_dict.h"
 #include "nn/state_dict_priv.h"

@@ -1,15 +1,18 @@
 /* scheduler.c: what all learning rate schedules share: going to a step, checks, life. */
-#include "nn/optim/schedule_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "nn/optim/optimizer_priv.h"
+#include "nn/optim/schedule_priv.h"
 
 #include <assert.h>
 #include <math.h>
 
 /* ---- going to a step ------------------------------------------------------------------------- */
 
-/* Where a group's rates are counted from. A group that the program has added since counts from now
- * on: unless its curve rises, because the height of now may be next to nothing; then its rate is
- * taken for that of step 0, the top. */
+/* Sets the point from which a group's rates are computed. For a group that was added later this is
+ * the current step. But where the curve rises, its current height may be close to 0; then the
+ * group's rate is taken for the one of step 0, at the top. */
 static luc_anchor anchor_of(const lucid_scheduler *s, size_t group, int64_t position, bool seek)
 {
     assert(group < s->optimizer->n_groups && s->period > 0 && position >= 0);
@@ -46,8 +49,8 @@ bool luc_schedule_grow(lucid_scheduler *s)
     return anchors && next;
 }
 
-/* Sets every group's options to those of a step: from where it is now, or (seek) from the initial
- * rates. Where one of them is refused, nothing has changed. */
+/* Sets every group's options to those of a step, computed from the current rates or, in a seek,
+ * from the initial ones. If an option is refused, nothing changes. */
 static bool go(lucid_scheduler *s, int64_t position, bool seek)
 {
     lucid_optimizer *opt = s->optimizer;

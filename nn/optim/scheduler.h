@@ -1,4 +1,4 @@
-/* scheduler.h: learning rates that change as training goes on.
+/* scheduler.h: learning rates that change during training.
  *
  *     lucid_scheduler *s = optim_OneCycleLR(opt, 0.1, steps, .pct_start = 0.25);
  *     ... after every lucid_step(opt): lucid_scheduler_step(s) ...
@@ -139,8 +139,9 @@ typedef struct lucid_cosine_lr_options {
     double eta_min LUCID_DEFAULT(0); /* the lowest learning rate */
 } lucid_cosine_lr_options;
 LUCID_DEFAULTS(lucid_cosine_lr, .eta_min = 0);
-/* Half a cosine from the learning rates as they are down to eta_min in t_max >= 1 steps (and up
- * again after them, to the initial rates): Loshchilov and Hutter, 2017, without restarts. */
+/* Lowers the learning rates along half a cosine from the current ones to eta_min in t_max >= 1
+ * steps, and raises them to the initial rates in the next t_max steps: Loshchilov and Hutter, 2017,
+ * without restarts. */
 LUCID_API lucid_scheduler *lucid_optim_cosine_annealing_lr(lucid_optimizer *optimizer,
                                                            int64_t t_max,
                                                            const lucid_cosine_lr_options *options);
@@ -172,7 +173,7 @@ typedef struct lucid_cyclic_lr_options {
     double (*scale_fn)(double x, void *user) LUCID_DEFAULT(NULL);
     void *user LUCID_DEFAULT(NULL);
     bool scale_by_step LUCID_DEFAULT(false);
-    bool cycle_momentum LUCID_DEFAULT(true); /* momentum (Adam: beta1) goes the other way */
+    bool cycle_momentum LUCID_DEFAULT(true); /* momentum (Adam: beta1) falls while the rate rises */
     double base_momentum LUCID_DEFAULT(0.8); /* at the highest rate */
     double max_momentum LUCID_DEFAULT(0.9);  /* at base_lr */
 } lucid_cyclic_lr_options;
@@ -193,16 +194,16 @@ typedef struct lucid_one_cycle_lr_options {
     bool linear LUCID_DEFAULT(false);           /* straight lines instead of cosines */
     bool cycle_momentum LUCID_DEFAULT(true);    /* momentum (Adam: beta1) goes the other way */
     double base_momentum LUCID_DEFAULT(0.85);   /* at the highest rate */
-    double max_momentum LUCID_DEFAULT(0.95);    /* at the begin and the end */
+    double max_momentum LUCID_DEFAULT(0.95);    /* at the beginning and the end */
     double div_factor LUCID_DEFAULT(25);        /* the first rate is max_lr / div_factor */
     double final_div_factor LUCID_DEFAULT(1e4); /* the last is the first / final_div_factor */
-    bool three_phase LUCID_DEFAULT(false);      /* up, down as long, and then to the last rate */
+    bool three_phase LUCID_DEFAULT(false);      /* up, down in equal time, then to the last rate */
 } lucid_one_cycle_lr_options;
 LUCID_DEFAULTS(lucid_one_cycle_lr, .pct_start = 0.3, .linear = false, .cycle_momentum = true,
                .base_momentum = 0.85, .max_momentum = 0.95, .div_factor = 25,
                .final_div_factor = 1e4, .three_phase = false);
-/* Up to max_lr and down again within total_steps (Smith and Topin, 2018). Making it sets the rates
- * (and momenta) of step 0. Stepping beyond total_steps is an error. */
+/* Raises the rates to max_lr and lowers them again within total_steps (Smith and Topin, 2018).
+ * Making it sets the rates (and momenta) of step 0. Stepping beyond total_steps is an error. */
 LUCID_API lucid_scheduler *lucid_optim_one_cycle_lr(lucid_optimizer *optimizer, double max_lr,
                                                     int64_t total_steps,
                                                     const lucid_one_cycle_lr_options *options);
@@ -247,8 +248,8 @@ LUCID_API lucid_scheduler *lucid_optim_reduce_lr_on_plateau(
 
 /* ---- stepping -------------------------------------------------------------------------------- */
 
-/* Goes one step on and sets the optimizer's learning rates. Does nothing (false) while an error is
- * pending. */
+/* Advances one step and sets the optimizer's learning rates. While an error is pending it does
+ * nothing and returns false. */
 LUCID_API bool lucid_scheduler_step(lucid_scheduler *scheduler);
 /* The same with what was measured (a loss of the validation set), which ReduceLROnPlateau needs and
  * the others do not look at. */

@@ -2,13 +2,16 @@
  * device and a dtype. */
 #include "autograd/autograd.h"
 #include "lucid/capture_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/profiler_priv.h"
+#include "lucid/tensor_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The lists of a kernel call, in one block that the optimizer keeps. */
+/* Places the lists of a kernel call in one block of memory, which the optimizer keeps. */
 typedef struct lists {
     lucid_view *param, *grad, *state[LUC_MAX_MOMENTS];
     int64_t *step;
@@ -54,15 +57,16 @@ typedef struct captured {
     size_t group, begin; /* the parameters that step_alike was given */
 } captured;
 
-/* The parameters of a group, from `begin` on, that have a gradient and lie where the first does. */
+/* Collects the parameters of a group, from `begin` on, that have a gradient and are on the first
+ * one's device and of its dtype. */
 static bool is_alike(const luc_optim_group *g, size_t begin, size_t i)
 {
     return g->params[i].tensor->grad &&
            luc_same_place(g->params[i].tensor, g->params[begin].tensor);
 }
 
-/* Before a replay: the learning rate of the moment, and the replays so far, which the parameters'
- * own counts follow. */
+/* Is called before a replay: writes the current learning rate and the number of replays, which is
+ * added to the parameters' step counts. */
 static void refresh(const void *user, int64_t replay, uint64_t *values)
 {
     captured c;
@@ -74,7 +78,8 @@ static void refresh(const void *user, int64_t replay, uint64_t *values)
         if (is_alike(g, c.begin, i)) g->params[i].step++;
 }
 
-/* The device's cells for that: NULL outside of a capture. False after raising. */
+/* The device's memory for these numbers: NULL outside of a capture. Returns false after raising an
+ * error. */
 static bool make_cells(lucid_optimizer *opt, const luc_optim_group *g, size_t begin,
                        const uint64_t **cells)
 {
@@ -113,7 +118,7 @@ static bool run_kernel(const lucid_optimizer *opt, const lucid_optim_options *o,
     return luc_kernel_run(device, opt->kind->kernel, dtype, &args);
 }
 
-/* Steps the parameters of a group that lie where parameter `begin` lies and are at or after it. */
+/* Steps parameter `begin` of a group, and those after it that share its device and dtype. */
 static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin)
 {
     const lucid_tensor *model = g->params[begin].tensor;
@@ -137,8 +142,8 @@ static bool step_alike(lucid_optimizer *opt, luc_optim_group *g, size_t begin)
     return true;
 }
 
-/* The first parameter with a gradient that lies elsewhere than all before it; n when none is
- * left. */
+/* The first parameter with a gradient whose device or dtype differs from those of all parameters
+ * before it; n if there is none. */
 static size_t next_place(const luc_optim_group *g, size_t from)
 {
     for (size_t i = from; i < g->n; i++) {

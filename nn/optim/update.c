@@ -3,7 +3,8 @@
  * leaves each parameter with its moments either before the step or after it. */
 #include "autograd/autograd.h"
 #include "lucid/capture_priv.h"
-#include "nn/optim/update_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <math.h>
 

@@ -1,5 +1,6 @@
 /* update_adaptive.c: steps scaled by the size of past gradients: RMSprop, Adagrad, Adamax, NAdam,
  * RAdam, LAMB. The formulas are in algorithms.h. */
+#include "nn/optim/optimizer_priv.h"
 #include "nn/optim/update_priv.h"
 
 #include <math.h>

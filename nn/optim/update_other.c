@@ -1,6 +1,7 @@
 /* update_other.c: the steps of LARS, ASGD, Rprop, Adafactor and Muon. The formulas are in
  * algorithms.h. */
 #include "autograd/ops/matmul.h"
+#include "nn/optim/optimizer_priv.h"
 #include "nn/optim/update_priv.h"
 
 #include <float.h>

@@ -359,8 +359,8 @@ Test(elementwise, sizes_and_types)
         }
 }
 
-/* The operators that bring their truth with them (.element), with the attributes of their samples: a
- * new one is tested here without a change to this file. */
+/* The operators that bring their truth with them (.element), with the attributes of their samples:
+ * a new one is tested here without a change to this file. */
 Test(elementwise, operators_with_an_element)
 {
     const lucid_op *op;

@@ -234,7 +234,7 @@ static void *multiply_until_stopped(void *unused)
     return NULL;
 }
 
-/* A child of a fork that falls into a product may find OpenBLAS's locks taken for ever. */
+/* If a fork happens during a product, its child may find OpenBLAS's locks taken forever. */
 Test(openblas, a_fork_during_a_product, .timeout = 120)
 {
     NEEDS_OPENBLAS;

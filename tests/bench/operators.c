@@ -1,5 +1,6 @@
-/* operators.c: every operator of the list, timed on its first sample; an operator that works element
- * by element on a million of them. A new operator has its row without a change to this file.
+/* operators.c: every operator of the list, timed on its first sample; an operator that works
+ * element by element on a million of them. A new operator has its row without a change to this
+ * file.
  *
  *     ./run bench operators [PATTERN...]     times; forward+backward where there is a derivative
  *     ./run bench operators --list           the index: name, arguments, what it computes */
@@ -105,8 +106,8 @@ int main(int argc, char **argv)
     const lucid_op *op;
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     if (list)
-        printf(
-            "| operator | arguments | computes | derivative | in autocast |\n| --- | --- | --- | --- | --- |\n");
+        puts("| operator | arguments | computes | derivative | in autocast |\n"
+             "| --- | --- | --- | --- | --- |");
     for (size_t i = 0; (op = lucid_op_at(i)); i++) {
         if (list)
             printf("| %s | %s | %s | %s | %s |\n", op->name, op->schema, op->doc,

@@ -171,7 +171,8 @@ Test(elementwise, special_numbers)
     }
 }
 
-/* The operators that bring their truth with them: a new one is tested without a change to this file. */
+/* The operators that bring their truth with them: a new one is tested without a change to this
+ * file. */
 Test(elementwise, operators_with_an_element)
 {
     const int64_t n = 24 * 24;

@@ -105,7 +105,7 @@ static void run_depthwise(const luc_conv2d_plan *plan, const luc_conv_operands *
     }
 }
 
-/* ---- 1x1 kernels without padding: products of pixels by channels ------------------------------- */
+/* ---- 1x1 kernels without padding: products of pixels by channels ----------------------------- */
 
 /* With stride 1 the source may also be [N,C,H,W] with dense planes. */
 static bool can_1x1(const luc_conv2d_params *p, luc_conv_pass pass)
@@ -171,7 +171,7 @@ static void run_few_pixels(const luc_conv2d_plan *plan, const luc_conv_operands 
     if (o->epilogue) finish_few_pixels(&plan->p, o->then, o->to);
 }
 
-/* ---- the other kernels that pack their weights ------------------------------------------------ */
+/* ---- the other kernels that pack their weights ----------------------------------------------- */
 
 static bool can_channels_last(const luc_conv2d_params *p, luc_conv_pass pass)
 {
@@ -239,7 +239,7 @@ static void run_packed(const luc_conv2d_plan *plan, const luc_conv_operands *o)
     kernel->run(p, backward, o->from, w, o->then, o->to, workspace, plan->threads);
 }
 
-/* ---- the weight gradient ----------------------------------------------------------------------- */
+/* ---- the weight gradient --------------------------------------------------------------------- */
 
 static bool can_weights_1x1(const luc_conv2d_params *p, luc_conv_pass pass)
 {
@@ -318,7 +318,7 @@ static void run_weights(const luc_conv2d_plan *plan, const luc_conv_operands *o)
     if (o->bias) luc_conv_weight_get()->run_bias(&plan->p, o->with, o->bias, o->workspace);
 }
 
-/* ---- double ------------------------------------------------------------------------------------ */
+/* ---- double ---------------------------------------------------------------------------------- */
 
 static bool can_products(const luc_conv2d_params *p, luc_conv_pass pass)
 {
@@ -344,7 +344,7 @@ static void run_products(const luc_conv2d_plan *plan, const luc_conv_operands *o
         luc_conv_ref_grad_weight_f64(p, o->from, o->with, o->to, o->bias);
 }
 
-/* ---- the plain loops ---------------------------------------------------------------------------- */
+/* ---- the plain loops ------------------------------------------------------------------------- */
 
 static bool can_always(const luc_conv2d_params *p, luc_conv_pass pass)
 {
@@ -374,7 +374,7 @@ static void run_loops_f64(const luc_conv2d_plan *plan, const luc_conv_operands *
         luc_conv_ref_grad_weight_f64(p, o->from, o->with, o->to, o->bias);
 }
 
-/* ---- the list ----------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 enum { Y = 1 << LUC_CONV_FORWARD, DX = 1 << LUC_CONV_GRAD_INPUT, DW = 1 << LUC_CONV_GRAD_WEIGHT };
 

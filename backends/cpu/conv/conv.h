@@ -123,8 +123,8 @@ typedef struct {
 luc_conv_packing luc_conv2d_packing(const luc_conv2d_plan *plan);
 void luc_conv2d_pack(const luc_conv2d_plan *plan, const void *w, void *packed);
 
-/* Each of these takes the plan of its pass and plan->workspace bytes, 64-byte aligned, whose content
-   does not matter, and writes its whole result. */
+/* Each of these takes the plan of its pass and plan->workspace bytes, 64-byte aligned and with any
+   content, and writes its whole result. */
 
 /* then: NULL for the plain sums. */
 void luc_conv2d_forward(const luc_conv2d_plan *plan, const void *x, const void *w,

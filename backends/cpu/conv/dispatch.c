@@ -164,7 +164,7 @@ void luc_conv2d_pack(const luc_conv2d_plan *plan, const void *w, void *packed)
     plan->algorithm->packed()->pack(&plan->p, false, w, packed);
 }
 
-/* ---- the run ----------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static void forward_f32(const luc_conv2d_plan *plan, const float *x, const float *w,
                         const luc_conv_epilogue *epilogue, float *y, char *workspace)

@@ -167,7 +167,7 @@ static bool find_functions(void *lib)
 }
 
 /* A library without threads has no locks either, so that two threads of ours could not call it at
-   once. In one with OpenMP the number of threads is a setting of the program's own OpenMP. */
+   once. In one with OpenMP the number of threads is a setting of the program's OpenMP. */
 static bool fits(void)
 {
     return library.get_parallel() == WITH_THREADS && !strstr(library.get_config(), "USE64BITINT");
