@@ -18,9 +18,9 @@ bool lucid_is_recomputing(void)
 
 enum { MOST_IN = LUCID_MODULE_MAX_INPUTS, MOST_OUT = LUCID_MODULE_MAX_OUTPUTS };
 
-/* The operator's state: what backward needs to repeat the forward, which is the module, the state of
- * the random generator at its start, and the dtype of autocast. Inputs and outputs that were NULL do
- * not go through the operator. */
+/* The operator's state: what backward needs to repeat the forward, which is the module, the state
+ * of the random generator at its start, and the dtype of autocast. Inputs and outputs that were
+ * NULL do not go through the operator. */
 typedef struct segment {
     atomic_int refs;
     lucid_module *module; /* owned reference */

@@ -38,9 +38,9 @@ static const char *root_name(const lucid_module *m)
     return m->cls->name;
 }
 
-/* The path from the outermost module that is running to the innermost one: "net.features.0". A frame
- * that is not a module's (a node whose derivative computes a checkpoint anew) writes the path that it
- * knows, and the modules that run inside it follow. */
+/* The path from the outermost module that is running to the innermost one: "net.features.0". A
+ * frame that is not a module's (a node whose derivative computes a checkpoint anew) writes the path
+ * that it knows, and the modules that run inside it follow. */
 static void write_path(const luc_module_frame *frame, char *text, size_t size)
 {
     const luc_module_frame *way[DEEPEST]; /* the outermost modules that run, inner ones first */
