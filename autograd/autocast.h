@@ -36,21 +36,22 @@ typedef enum lucid_autocast_policy {
 /* The dtype that switches it off. */
 #define LUCID_AUTOCAST_OFF LUCID_F32
 
-/* Begins a scope of this thread in which dtype (LUCID_BF16, LUCID_F16, or LUCID_AUTOCAST_OFF) holds.
- * Scopes nest; the innermost counts. Returns what lucid_autocast_end takes; 0, and nothing has
- * begun, after an error: another dtype. */
+/* Begins a scope of this thread in which dtype (LUCID_BF16, LUCID_F16, or LUCID_AUTOCAST_OFF)
+ * holds. Scopes nest; the innermost counts. Returns what lucid_autocast_end takes; 0, and nothing
+ * has begun, after an error: another dtype. */
 LUCID_API size_t lucid_autocast_begin(lucid_dtype dtype);
-/* Ends that scope and every one inside it: what held before it holds again. The end of the outermost
- * releases the casts that were kept. 0 does nothing. The end of the thread and lucid_finish end all
- * scopes. */
+/* Ends that scope and every one inside it: what held before it holds again. The end of the
+ * outermost releases the casts that were kept. 0 does nothing. The end of the thread and
+ * lucid_finish end all scopes. */
 LUCID_API void lucid_autocast_end(size_t scope);
 /* The dtype that holds in this thread; LUCID_AUTOCAST_OFF where there is no scope. */
 LUCID_API lucid_dtype lucid_autocast_dtype(void);
 
 LUCID_API void lucid_autocast_cleanup(size_t *scope);
 
-/* A declaration: from here to the closing brace operators compute in mixed precision; return, break,
- * continue and goto out of the block are safe. LUCID_AUTOCAST(LUCID_AUTOCAST_OFF) switches it off. */
+/* A declaration: from here to the closing brace operators compute in mixed precision; return,
+ * break, continue and goto out of the block are safe. LUCID_AUTOCAST(LUCID_AUTOCAST_OFF) switches
+ * it off. */
 #define LUCID_AUTOCAST(dtype)                                                  \
     __attribute__((cleanup(lucid_autocast_cleanup), unused)) size_t LUCID_CAT( \
         lucid_autocast_, __COUNTER__) = lucid_autocast_begin(dtype)

@@ -52,8 +52,9 @@ typedef struct lucid_backward_options {
     lucid_tensor *gradient LUCID_DEFAULT(NULL);
     /* Keep saved tensors for another backward; create_graph implies it. */
     bool retain_graph LUCID_DEFAULT(false);
-    /* Record the backward itself, for higher derivatives. A leaf's .grad then leads back to the leaf:
-     * to be freed, it must be removed (lucid_zero_grad, lucid_set_grad). lucid_grad leaves none. */
+    /* Record the backward itself, for higher derivatives. A leaf's .grad then leads back to the
+     * leaf: to be freed, it must be removed (lucid_zero_grad, lucid_set_grad). lucid_grad leaves
+     * none. */
     bool create_graph LUCID_DEFAULT(false);
     /* Accumulate into these only; NULL: into all leaves. */
     lucid_tensor *const *inputs LUCID_DEFAULT(NULL);
@@ -98,8 +99,8 @@ LUCID_API bool lucid_grad_opt(lucid_tensor *const *outputs, size_t n_outputs,
 /* ---- hooks ----------------------------------------------------------------------------------- */
 
 /* Called with a tensor's gradient when it has been computed in full, before it is accumulated or
- * passed on. Returns NULL to leave it, or a tensor of the same sizes to replace it. Hooks run in the
- * order in which they were added, in the thread that runs backward. */
+ * passed on. Returns NULL to leave it, or a tensor of the same sizes to replace it. Hooks run in
+ * the order in which they were added, in the thread that runs backward. */
 typedef lucid_tensor *(*lucid_tensor_hook)(lucid_tensor *grad, void *user);
 /* Returns a handle (> 0) for lucid_remove_hook; 0 on an error. */
 LUCID_API uint64_t lucid_register_hook(lucid_tensor *tensor, lucid_tensor_hook hook, void *user);
@@ -110,12 +111,12 @@ LUCID_API bool lucid_remove_hook(lucid_tensor *tensor, uint64_t handle);
 /* Whether operators that follow one another inside lucid_forward may run as one: a convolution and
  * the batch normalisation that takes its result (in training the convolution finds the statistics;
  * in eval, where no gradient is recorded, both are one operator), the sum with a residual and the
- * ReLU that follow batch normalisation, and the ReLU that follows a convolution or a linear layer on
- * the CPU. Results differ by rounding at most. The first of them returns a result that has its
+ * ReLU that follow batch normalisation, and the ReLU that follows a convolution or a linear layer
+ * on the CPU. Results differ by rounding at most. The first of them returns a result that has its
  * sizes, but gets its values when somebody reads it, and at the latest when the outermost
- * lucid_forward ends: errors of shape are raised by the call that made them, lack of memory by
- * the one that reads. While lucid_forward runs, memory of tensors that operators have read may only
- * be written through lucid's functions: not through a pointer from before it began, nor by another
+ * lucid_forward ends: errors of shape are raised by the call that made them, lack of memory by the
+ * one that reads. While lucid_forward runs, memory of tensors that operators have read may only be
+ * written through lucid's functions: not through a pointer from before it began, nor by another
  * thread.
  * On by default, and for all threads. Returns what it was. Thread-safe. */
 LUCID_API bool lucid_set_fusion(bool enabled);
@@ -123,8 +124,8 @@ LUCID_API bool lucid_get_fusion(void);
 
 /* ---- finding mistakes ------------------------------------------------------------------------ */
 
-/* Anomaly mode (all threads): backward checks every gradient for NaN and names the forward operator,
- * its module and its inputs' sizes where the first one arose. Slow. */
+/* Anomaly mode (all threads): backward checks every gradient for NaN and names the forward
+ * operator, its module and its inputs' sizes where the first one arose. Slow. */
 LUCID_API bool lucid_set_detect_anomaly(bool enabled);
 LUCID_API bool lucid_is_anomaly_enabled(void);
 

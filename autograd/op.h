@@ -29,7 +29,8 @@ typedef struct lucid_call {
     int n_in, n_out;
     lucid_tensor *const *in; /* a NULL entry: an optional input that was not given */
     const void *attrs;
-    /* The dtype whose kernel runs; input 0's (output 0's without inputs) unless .infer changes it. */
+    /* The dtype whose kernel runs; input 0's (output 0's without inputs) unless .infer changes
+     * it. */
     lucid_dtype kernel_dtype;
     lucid_device device;               /* of the inputs */
     uint32_t needs;                    /* bit i: input i needs a gradient; for .saves */
@@ -85,7 +86,7 @@ struct lucid_op {
     int n_in, n_out;    /* n_in -1: any number up to the caller's count (cat) */
     unsigned flags;
     size_t attrs_size;
-    int keeps; /* of this input (never the first) kernels may keep a form of their own; 0: of none */
+    int keeps; /* kernels may keep a form of this input, never the first; 0: of none */
     lucid_autocast_policy autocast; /* the dtype it computes in inside LUCID_AUTOCAST */
     /* Checks the inputs and fills c->out (dtype, sizes, strides). False after lucid_raise. NULL:
      * output 0 is like the broadcast of the inputs, with input 0's dtype. */
@@ -107,11 +108,11 @@ struct lucid_op {
     lucid_run_fn kernels[LUCID_DTYPE_COUNT];
     lucid_plan_fn plan;
     /* An operator with state: its attributes begin with a pointer to something that .vjp needs (a
-     * module, a buffer) and that counts its references. The node of a recorded application takes one
-     * with .state_retain, a running .vjp another; each goes back to .state_release, the node's when
-     * a backward releases the graph or when the node is freed. The caller keeps its own. Any thread
-     * may call both. .state_retain runs under a lock and only counts; .state_release may free
-     * anything. Both NULL: no state. A NULL pointer is no state either. */
+     * module, a buffer) and that counts its references. The node of a recorded application takes
+     * one with .state_retain, a running .vjp another; each goes back to .state_release, the node's
+     * when a backward releases the graph or when the node is freed. The caller keeps its own. Any
+     * thread may call both. .state_retain runs under a lock and only counts; .state_release may
+     * free anything. Both NULL: no state. A NULL pointer is no state either. */
     void (*state_retain)(void *state);
     void (*state_release)(void *state);
     /* One element of the result from those of the inputs, as plainly as the C library can write it:

@@ -3,10 +3,16 @@
  * This is the path of every operation: on small tensors its own cost is what counts. It allocates
  * the outputs and, when recording, one node; it clears nothing that it does not use. */
 #include "autograd/dispatch/autocast_priv.h"
-#include "autograd/dispatch/fuse_priv.h"
 #include "autograd/dispatch/dispatch_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
 #include "lucid/backend_priv.h"
+#include "lucid/dangling_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/profiler_priv.h"
 #include "lucid/stack_priv.h"
+#include "lucid/tensor_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 

@@ -3,6 +3,9 @@
 #include "autograd/dispatch/dispatch_priv.h"
 #include "lucid/attrs.h"
 #include "lucid/capture_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 
@@ -13,7 +16,8 @@ static _Thread_local size_t depth; /* how many scopes are open */
 /* ---- kept casts ------------------------------------------------------------------------------ */
 
 /* A cast of a parameter. It is good as long as the parameter lies in the same memory and that has
- * not changed, nor has recorded work begun, ended or run (which changes memory unseen); and only for the same gradient mode, for a cast that was not recorded leads nowhere. */
+ * not changed, nor has recorded work begun, ended or run (which changes memory unseen); and only
+ * for the same gradient mode, for a cast that was not recorded leads nowhere. */
 typedef struct kept {
     lucid_tensor *from;      /* owned: its address is the key */
     luc_storage *storage;    /* owned, so that no other storage gets its address */

@@ -16,7 +16,8 @@ static inline bool luc_autocast_is_on(void)
 /* The dtype to which an operator with a policy wants its inputs cast while autocast is on;
  * LUCID_DTYPE_COUNT where they are right as they are. */
 lucid_dtype luc_autocast_target(const lucid_op *op, lucid_tensor *const *inputs, int n);
-/* cast[n]: the inputs in that dtype. New tensors belong to the current scope. False after an error. */
+/* cast[n]: the inputs in that dtype. New tensors belong to the current scope. False after an
+ * error. */
 bool luc_autocast_inputs(lucid_tensor *const *inputs, int n, lucid_dtype dtype,
                          lucid_tensor **cast);
 /* For functions of several operators that compute in float32: t as LUCID_AUTOCAST_FULL has it where

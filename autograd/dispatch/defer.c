@@ -5,11 +5,17 @@
  * change (running statistics): whoever reads one of them, in any thread, comes to compute_tensor.
  * Writes into its other inputs come to before_write, in the thread that made it; a write that
  * nobody announces is found by its version. */
-#include "autograd/dispatch/autocast_priv.h"
 #include "autograd/autograd.h"
-#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/dispatch/autocast_priv.h"
 #include "autograd/dispatch/dispatch_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/profiler_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <sched.h>
 #include <string.h>

@@ -9,7 +9,8 @@
 /* Raises what luc_check_apply found wrong. */
 bool luc_refuse_apply(const lucid_op *op, int n, const char *function);
 /* What an application must be given before anything of the operator can be read: an operator with a
- * name, and inputs. Raises under the name of the exported function. Inline: the hot path comes here. */
+ * name, and inputs. Raises under the name of the exported function. Inline: the hot path comes
+ * here. */
 static inline bool luc_check_apply(const lucid_op *op, lucid_tensor *const *inputs, int n,
                                    const char *function)
 {

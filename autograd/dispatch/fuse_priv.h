@@ -1,11 +1,11 @@
 /* fuse_priv.h: results that wait to be computed, and operators that become one.
  *
- * Inside lucid_forward an application that may be the first part of a rule (autograd/dispatch/fuse.c) is
- * checked, gets its result's sizes and returns the result at once, but without numbers: it waits.
- * Where the next operator of the thread takes that result and a rule joins the two, one operator
- * does the work of both. Whoever else reads the result has it computed first: its reference count
- * says that it waits (lucid/dangling_priv.h). What was joined into another operator goes on waiting
- * and is computed by itself only if somebody reads it. */
+ * Inside lucid_forward an application that may be the first part of a rule
+ * (autograd/dispatch/fuse.c) is checked, gets its result's sizes and returns the result at once,
+ * but without numbers: it waits. Where the next operator of the thread takes that result and a rule
+ * joins the two, one operator does the work of both. Whoever else reads the result has it computed
+ * first: its reference count says that it waits (lucid/dangling_priv.h). What was joined into
+ * another operator goes on waiting and is computed by itself only if somebody reads it. */
 #ifndef LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
 #define LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
 
@@ -76,8 +76,8 @@ typedef struct luc_deferred {
 luc_deferred *luc_deferred_last(void);
 /* Lets an application wait and makes it the last one. Its result is a new tensor, or that of `from`
  * if `inplace`; the marks of what it writes are taken over from `from`, which may be NULL. `like`
- * says what its result must look like, if it is not NULL. LUC_NOT_FUSED: it cannot wait, and nothing
- * has happened. */
+ * says what its result must look like, if it is not NULL. LUC_NOT_FUSED: it cannot wait, and
+ * nothing has happened. */
 luc_fused luc_defer(const luc_joined *what, luc_deferred *from, bool inplace,
                     const lucid_meta *like, lucid_tensor **result);
 /* Nobody else computes d between these two, and this thread takes what waits in it as it is; false:

@@ -1,5 +1,8 @@
 /* infer.c: the shape and layout of results. */
 #include "autograd/dispatch/dispatch_priv.h"
+#include "autograd/op_table_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 
@@ -134,12 +137,12 @@ bool luc_infer_broadcast(lucid_call *c)
     return true;
 }
 
-/* ---- what .infer said -------------------------------------------------------------------------- */
+/* ---- what .infer said ------------------------------------------------------------------------ */
 
 enum { LARGEST_ELEMENT = 8 }; /* bytes */
 
-/* A sufficient test that costs little: nearly every result is small. Sizes of 0 count as 1, so that no
- * product of some of the sizes overflows either. */
+/* A sufficient test that costs little: nearly every result is small. Sizes of 0 count as 1, so that
+ * no product of some of the sizes overflows either. */
 static inline bool surely_fits(const lucid_meta *m)
 {
     if ((unsigned)m->ndim > LUCID_MAX_DIMS || (unsigned)m->dtype >= LUCID_DTYPE_COUNT) return false;

@@ -1,10 +1,15 @@
 /* inplace.c: operators that write into their first input. */
-#include "autograd/dispatch/fuse_priv.h"
 #include "autograd/dispatch/dispatch_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
+#include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/profiler_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 
-/* ---- may it be written? ----------------------------------------------------------------------- */
+/* ---- may it be written? ---------------------------------------------------------------------- */
 
 /* "add_": for messages only. */
 static luc_text name_of(const lucid_op *op)
@@ -82,7 +87,7 @@ static bool check_result(const lucid_call *c)
     return true;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool same_elements(const lucid_view *a, const lucid_view *b)
 {

@@ -1,6 +1,9 @@
 /* profile.c: what the profiler is told of operators. */
 #include "autograd/dispatch/dispatch_priv.h"
+#include "autograd/graph/graph_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/profiler_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 

@@ -2,6 +2,7 @@
 #include "autograd/engine/engine_priv.h"
 #include "autograd/ops/view.h"
 #include "lucid/lock_priv.h"
+#include "lucid/tensor_priv.h"
 
 /* Nobody but the holder of the one reference sees the memory of g. */
 static bool is_sole(lucid_tensor *g)
@@ -31,7 +32,7 @@ lucid_tensor *luc_accumulate_buffer(lucid_tensor *a, lucid_tensor *b, bool creat
     return sum;
 }
 
-/* ---- leaves ------------------------------------------------------------------------------------ */
+/* ---- leaves ---------------------------------------------------------------------------------- */
 
 static luc_lock_id lock_of(const lucid_tensor *leaf)
 {

@@ -1,7 +1,9 @@
 /* anomaly.c: which operator made the first NaN. */
 #include "autograd/engine/engine_priv.h"
+#include "autograd/op_table_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduction.h"
+#include "lucid/error_priv.h"
 
 static bool has_nan(lucid_tensor *g)
 {

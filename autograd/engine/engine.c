@@ -1,15 +1,19 @@
 /* engine.c: backward.
  *
- * A run first finds every node that the roots depend on and counts, for each, the edges that lead to
- * it. A node is ready when all of them have delivered; of the ready ones the last recorded runs
+ * A run first finds every node that the roots depend on and counts, for each, the edges that lead
+ * to it. A node is ready when all of them have delivered; of the ready ones the last recorded runs
  * first, so the order, and with it every sum, is the same in each run. A node's gradients are
  * dropped when its vjp has run, its saved tensors too unless the graph is retained. */
-#include "autograd/dispatch/fuse_priv.h"
 #include "autograd/engine/engine_priv.h"
+#include "autograd/dispatch/fuse_priv.h"
 #include "autograd/engine/run_priv.h"
+#include "autograd/graph/graph_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- the walk ---------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 /* Adds grad (owned: taken over) to what has arrived at an edge's target. */
 static bool deliver(luc_run *run, luc_slot *to, int nr, lucid_tensor *grad)
@@ -148,7 +152,7 @@ static bool walk(luc_run *run)
     return true;
 }
 
-/* ---- roots ------------------------------------------------------------------------------------- */
+/* ---- roots ----------------------------------------------------------------------------------- */
 
 const char *luc_no_gradient_reason(const lucid_tensor *t)
 {
@@ -267,7 +271,7 @@ static bool execute(luc_run *run, lucid_tensor *const *roots, lucid_tensor *cons
     return ok;
 }
 
-/* ---- the functions ------------------------------------------------------------------------------ */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 /* The inputs' edges, in fresh memory. */
 static luc_edge *input_edges(lucid_tensor *const *inputs, size_t n, const char *op)

@@ -7,10 +7,11 @@
 
 /* Adds grad to leaf->grad (thread-safe). grad may be kept or copied. */
 bool luc_accumulate(lucid_tensor *leaf, lucid_tensor *grad, bool create_graph);
-/* a + b, into a's own memory where nothing else sees it; takes a's reference, returns an owned one. */
+/* a + b, into a's own memory where nothing else sees it; takes a's reference, returns an owned
+ * one. */
 lucid_tensor *luc_accumulate_buffer(lucid_tensor *a, lucid_tensor *b, bool create_graph);
-/* Runs the hooks of output nr of a node, or of a leaf, on *grad, in order: takes and leaves an owned
- * reference. */
+/* Runs the hooks of output nr of a node, or of a leaf, on *grad, in order: takes and leaves an
+ * owned reference. */
 bool luc_run_node_hooks(lucid_node *n, int nr, lucid_tensor **grad);
 bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad);
 /* Hands grad to the result that keeps the gradient of output nr, if any. */

@@ -1,10 +1,13 @@
 /* gradcheck.c: derivatives compared with central differences.
  *
- * For every element of every input, the function is run at x + eps and x - eps without recording; the
- * differences are the numeric column of the Jacobian. Backward from each element of each output, with
- * a one there and zeros elsewhere, gives the analytic row. */
+ * For every element of every input, the function is run at x + eps and x - eps without recording;
+ * the differences are the numeric column of the Jacobian. Backward from each element of each
+ * output, with a one there and zeros elsewhere, gives the analytic row. */
 #include "autograd/engine/engine_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,7 +24,7 @@ typedef struct check {
     lucid_gradcheck_options o;
 } check;
 
-/* ---- running the function ---------------------------------------------------------------------- */
+/* ---- running the function -------------------------------------------------------------------- */
 
 static bool run(const check *c, lucid_tensor **outputs, size_t *n)
 {
@@ -105,7 +108,7 @@ static bool values_at(const check *c, lucid_tensor *e, double value, double *val
            luc_raise(LUCID_ERR_ARGUMENT, c->name, "fn: its outputs change their sizes");
 }
 
-/* ---- the two Jacobians: [total outputs][elements of one input] ------------------------------------ */
+/* ---- the two Jacobians: [total outputs][elements of one input] ------------------------------- */
 
 static bool numeric(const check *c, lucid_tensor *x, double *jacobian, size_t total,
                     double *scratch)
@@ -172,7 +175,7 @@ static bool analytic(const check *c, lucid_tensor *const *outputs, size_t n_outp
     return true;
 }
 
-/* ---- comparing --------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static luc_text index_text(const lucid_tensor *t, int64_t index)
 {
@@ -287,7 +290,7 @@ bool lucid_gradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inputs,
     return check_all(&c);
 }
 
-/* ---- second derivatives ------------------------------------------------------------------------- */
+/* ---- second derivatives ---------------------------------------------------------------------- */
 
 typedef struct second {
     lucid_check_fn fn;

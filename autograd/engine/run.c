@@ -1,5 +1,6 @@
 /* run.c: the bookkeeping of one backward: slots by address, the heap of what is ready. */
 #include "autograd/engine/run_priv.h"
+#include "lucid/memory_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ void luc_run_free(luc_run *run)
     luc_free(run->heap);
 }
 
-/* ---- slots by address -------------------------------------------------------------------------- */
+/* ---- slots by address ------------------------------------------------------------------------ */
 
 static size_t hash(const void *p)
 {
@@ -72,7 +73,7 @@ size_t luc_run_find(luc_run *run, const luc_edge *e)
     return run->n++;
 }
 
-/* ---- the heap ---------------------------------------------------------------------------------- */
+/* ---- the heap -------------------------------------------------------------------------------- */
 
 /* Leaves come first, so that their gradients do not wait; then the node that was recorded last. */
 static bool before(const luc_run *run, uint32_t a, uint32_t b)
@@ -117,7 +118,7 @@ size_t luc_run_pop(luc_run *run)
     return top;
 }
 
-/* ---- the part of the graph that counts ----------------------------------------------------------- */
+/* ---- the part of the graph that counts ------------------------------------------------------- */
 
 bool luc_run_discover(luc_run *run, const luc_edge *roots, size_t n)
 {

@@ -1,6 +1,10 @@
 /* graph.c: the graph as a picture, in Graphviz's language. */
 #include "autograd/engine/engine_priv.h"
 #include "autograd/engine/run_priv.h"
+#include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 
 static void write_label(FILE *file, const luc_slot *s, size_t i)
 {

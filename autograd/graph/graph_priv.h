@@ -80,7 +80,8 @@ typedef struct luc_node_extra {
     luc_hooks hooks;
     /* Results that keep their gradient. Not owned: a tensor that dies takes itself off. */
     lucid_tensor *retained[LUCID_MAX_OUTPUTS];
-    /* An operator in place on a view: the operator itself, whose gradients are those of the view. */
+    /* An operator in place on a view: the operator itself, whose gradients are those of the
+     * view. */
     lucid_node *inner;
     lucid_node *outer; /* of an inner one: the node that owns it (not owned) */
     char *origin;      /* anomaly mode: the module's path and the inputs' sizes */
@@ -100,8 +101,8 @@ struct luc_tensor_extra {
 };
 
 /* A node for c's application, with one reference, its outputs as in c->out (with offsets in the
- * storages of `outputs`). keep[i], if keep is given and it is not NULL, is saved instead of input i.
- * NULL when memory is out. */
+ * storages of `outputs`). keep[i], if keep is given and it is not NULL, is saved instead of input
+ * i. NULL when memory is out. */
 lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
                          lucid_tensor *const *keep);
 /* Records c's application; outputs[n_out] get grad_fn and output_nr. False when memory is out. */
@@ -118,8 +119,8 @@ luc_node_extra *luc_node_extra_get(lucid_node *n);
 /* Another thread may read what this one releases, when both walk one graph. */
 void luc_node_lock(lucid_node *n);
 void luc_node_unlock(lucid_node *n);
-/* Input `which`, or output `which` - 16, as it was saved; raises when it was changed or released. It
- * belongs to the current scope, and has its history where gradient mode is on. */
+/* Input `which`, or output `which` - 16, as it was saved; raises when it was changed or released.
+ * It belongs to the current scope, and has its history where gradient mode is on. */
 lucid_tensor *luc_saved_unpack(lucid_node *n, int which);
 void luc_edge_release(luc_edge *e);
 /* The edge of a tensor: its producer, itself as a leaf that requires a gradient, or none. Takes
@@ -136,7 +137,7 @@ bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument)
 /* "[3,4] float32" */
 luc_text luc_packed_text(const luc_packed *p);
 
-/* ---- running a vjp ----------------------------------------------------------------------------- */
+/* ---- running a vjp --------------------------------------------------------------------------- */
 
 /* The vjp of a node as the engine runs it: lucid_vjp and what lucid_input_meta returns. */
 typedef struct luc_vjp_run {
@@ -174,14 +175,15 @@ void luc_set_grad_fn(lucid_tensor *t, lucid_node *fn, int nr);
 typedef struct luc_slices_attrs {
     lucid_meta base, view;
 } luc_slices_attrs;
-/* After an in-place operator: moves t's history on to node fn (taken over) and, for views, the base's. */
+/* After an in-place operator: moves t's history on to node fn (taken over) and, for views, the
+ * base's. */
 bool luc_rebase_history(lucid_tensor *t, lucid_node *fn);
 /* t, the memory that `outer` (an operator in place on a view) wrote, with that history. */
 lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t);
 /* The base of that view, as it lies in the storage. */
 const lucid_meta *luc_written_base(const lucid_node *outer);
 
-/* ---- notes ------------------------------------------------------------------------------------- */
+/* ---- notes ----------------------------------------------------------------------------------- */
 
 /* Notes where the node was recorded. */
 bool luc_anomaly_note(lucid_node *n);
@@ -189,14 +191,14 @@ bool luc_anomaly_note(lucid_node *n);
 /* Notes in which module the node was recorded. */
 bool luc_profile_note(lucid_node *n);
 
-/* ---- hooks and kept gradients ------------------------------------------------------------------ */
+/* ---- hooks and kept gradients ---------------------------------------------------------------- */
 
 /* A tensor that dies or moves to another producer is taken off its producer. */
 void luc_retained_remove(lucid_tensor *t);
 bool luc_retained_add(lucid_tensor *t);
 void luc_hooks_free(luc_hooks *hooks);
 
-/* ---- modes ------------------------------------------------------------------------------------- */
+/* ---- modes ----------------------------------------------------------------------------------- */
 
 extern _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));
 extern atomic_bool luc_anomaly;

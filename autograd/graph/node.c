@@ -1,6 +1,9 @@
 /* node.c: recording an application, and freeing graphs of any depth. */
 #include "autograd/graph/graph_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 
@@ -120,7 +123,7 @@ static uint32_t saves_of(const lucid_call *c)
     return saves & (((1u << (16 + c->n_out)) - 1));
 }
 
-/* ---- an operator's state ---------------------------------------------------------------------- */
+/* ---- an operator's state --------------------------------------------------------------------- */
 
 static bool has_state(const lucid_node *n)
 {
@@ -160,7 +163,7 @@ bool luc_node_state(lucid_node *n, void **state)
     return there;
 }
 
-/* ---- recording -------------------------------------------------------------------------------- */
+/* ---- recording ------------------------------------------------------------------------------- */
 
 lucid_node *luc_node_new(const lucid_call *c, lucid_tensor *const *outputs,
                          lucid_tensor *const *keep)
@@ -292,8 +295,8 @@ static void node_free(lucid_node *n)
 }
 
 /* Nodes whose last reference this thread has dropped and that are still to be freed. Freeing one
- * drops others, by its edges or by way of a leaf's gradient: those wait here for the outermost call,
- * so the stack stays flat however deep the graph is. */
+ * drops others, by its edges or by way of a leaf's gradient: those wait here for the outermost
+ * call, so the stack stays flat however deep the graph is. */
 static _Thread_local lucid_node *doomed;
 static _Thread_local bool draining;
 

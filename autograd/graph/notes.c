@@ -1,5 +1,8 @@
 /* notes.c: where a node was recorded, for anomaly mode and the profiler. */
 #include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 
 #include <string.h>
 
@@ -20,7 +23,8 @@ bool luc_anomaly_note(lucid_node *n)
     return x->origin != NULL;
 }
 
-/* Backward runs outside of any module's forward: the node remembers in which one it was recorded. */
+/* Backward runs outside of any module's forward: the node remembers in which one it was
+ * recorded. */
 bool luc_profile_note(lucid_node *n)
 {
     char path[512];

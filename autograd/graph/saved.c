@@ -1,5 +1,8 @@
 /* saved.c: what a vjp is given: saved tensors, sizes, and how it is run. */
 #include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 
@@ -130,7 +133,7 @@ lucid_tensor *lucid_saved_output(lucid_vjp *v, int i)
     return luc_saved_unpack(v->node, 16 + i);
 }
 
-/* ---- what a vjp may ask ----------------------------------------------------------------------- */
+/* ---- what a vjp may ask ---------------------------------------------------------------------- */
 
 bool lucid_has_input(const lucid_vjp *v, int i)
 {
@@ -157,7 +160,7 @@ const lucid_meta *lucid_output_meta(const lucid_vjp *v, int i)
     return i >= 0 && i < v->n_out ? meta_of(v, &v->node->out[i], LUC_MAX_APPLY + i) : NULL;
 }
 
-/* ---- running it ------------------------------------------------------------------------------- */
+/* ---- running it ------------------------------------------------------------------------------ */
 
 void luc_vjp_begin(luc_vjp_run *run, lucid_node *n, lucid_tensor *const *grad_out)
 {

@@ -1,5 +1,7 @@
 /* tensor.c: what autograd knows of a tensor. */
 #include "autograd/graph/graph_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 
@@ -29,8 +31,8 @@ lucid_tensor *lucid_requires_grad_(lucid_tensor *t, bool requires_grad)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "requires_grad_",
                               "tensor: expected a floating dtype, got %s",
                               lucid_dtype_name(t->view.dtype));
-    /* A view that becomes a leaf begins a history of its own. Besides, leaves are what nodes own: one
-     * that owned its base could close a circle. */
+    /* A view that becomes a leaf begins a history of its own. Besides, leaves are what nodes own:
+     * one that owned its base could close a circle. */
     if (requires_grad && t->extra && t->extra->base) {
         lucid_release(t->extra->base);
         t->extra->base = NULL;

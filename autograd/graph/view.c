@@ -2,14 +2,17 @@
  *
  * A view knows its base: the tensor whose memory it looks at. When one of them is changed in place
  * the base gets a new producer, and every view finds its own anew, from the base, when it is next
- * asked for: that is when the storage's version is not the one the view last saw. Views of views have
- * the same base. Two kinds of views have none: lucid_detach's, and those made while nothing was
- * recorded, which may not be changed in place while something is (PyTorch's rule: which history they
- * should have is anyone's guess). A view from a time without recording stays a constant. */
+ * asked for: that is when the storage's version is not the one the view last saw. Views of views
+ * have the same base. Two kinds of views have none: lucid_detach's, and those made while nothing
+ * was recorded, which may not be changed in place while something is (PyTorch's rule: which history
+ * they should have is anyone's guess). A view from a time without recording stays a constant. */
 #include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
 
 #include "lucid/attrs.h"
 #include "lucid/lock_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <string.h>
 
@@ -104,7 +107,7 @@ lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t)
     return t;
 }
 
-/* ---- what an operator in place makes of it ----------------------------------------------------- */
+/* ---- what an operator in place makes of it --------------------------------------------------- */
 
 const lucid_meta *luc_written_base(const lucid_node *outer)
 {

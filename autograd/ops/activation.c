@@ -1,4 +1,5 @@
 /* activation.c: tanh, sigmoid, relu, gelu, silu, softplus, clamp and their derivatives. */
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
@@ -27,7 +28,7 @@ static const lucid_sample relu_samples[] = {
     {.name = "image", .n_in = 1, .in = {LUC_RANGE(0.1, 2, {4, {2, 3, 4, 5}})}},
 };
 
-/* ---- tanh: dy (1 - y^2) ------------------------------------------------------------------------ */
+/* ---- tanh: dy (1 - y^2) ---------------------------------------------------------------------- */
 
 static bool tanh_vjp(lucid_vjp *v)
 {
@@ -71,7 +72,7 @@ const lucid_op luc_op_tanh_backward = {
     LUC_SAMPLES(backward_samples),
 };
 
-/* ---- sigmoid: dy y (1 - y) --------------------------------------------------------------------- */
+/* ---- sigmoid: dy y (1 - y) ------------------------------------------------------------------- */
 
 static bool sigmoid_vjp(lucid_vjp *v)
 {
@@ -115,7 +116,7 @@ const lucid_op luc_op_sigmoid_backward = {
     LUC_SAMPLES(backward_samples),
 };
 
-/* ---- relu: dy where y > 0 ---------------------------------------------------------------------- */
+/* ---- relu: dy where y > 0 -------------------------------------------------------------------- */
 
 static bool relu_vjp(lucid_vjp *v)
 {
@@ -155,7 +156,7 @@ const lucid_op luc_op_relu_backward = {
     LUC_SAMPLES(backward_samples),
 };
 
-/* ---- gelu -------------------------------------------------------------------------------------- */
+/* ---- gelu ------------------------------------------------------------------------------------ */
 
 static bool gelu_vjp(lucid_vjp *v)
 {
@@ -244,7 +245,7 @@ const lucid_op luc_op_gelu_backward = {
     LUC_SAMPLES(gelu_backward_samples),
 };
 
-/* ---- silu: x s(x); derivative s (1 + x (1 - s)) ------------------------------------------------- */
+/* ---- silu: x s(x); derivative s (1 + x (1 - s)) ---------------------------------------------- */
 
 static bool silu_vjp(lucid_vjp *v)
 {
@@ -394,7 +395,7 @@ const lucid_op luc_op_softplus_backward = {
     LUC_SAMPLES(softplus_backward_samples),
 };
 
-/* ---- clamp ------------------------------------------------------------------------------------- */
+/* ---- clamp ----------------------------------------------------------------------------------- */
 
 static bool clamp_vjp(lucid_vjp *v)
 {
@@ -461,7 +462,7 @@ const lucid_op luc_op_clamp_backward = {
     LUC_SAMPLES(clamp_backward_samples),
 };
 
-/* ---- the functions ----------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 lucid_tensor *lucid_gelu(lucid_tensor *x, bool tanh_approximation)
 {

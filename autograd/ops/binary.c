@@ -1,9 +1,10 @@
 /* binary.c: operators of two tensors, element by element, and where. */
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
 
-/* ---- saving: each input's gradient needs the other input ---------------------------------------- */
+/* ---- saving: each input's gradient needs the other input ------------------------------------- */
 
 static uint32_t save_both(const lucid_call *c)
 {
@@ -51,7 +52,7 @@ static const lucid_sample bad_samples[] = {
      .error = "b: expected a shape that broadcasts"},
 };
 
-/* ---- add, sub, mul, div -------------------------------------------------------------------------- */
+/* ---- add, sub, mul, div ---------------------------------------------------------------------- */
 
 static bool add_vjp(lucid_vjp *v)
 {
@@ -145,7 +146,7 @@ const lucid_op luc_op_div = {
     LUC_BAD_SAMPLES(bad_samples),
 };
 
-/* ---- pow ----------------------------------------------------------------------------------------- */
+/* ---- pow ------------------------------------------------------------------------------------- */
 
 /* da = g b a^(b-1), 0 where b is 0; db = g a^b log(a), 0 where a is 0 and b >= 0. */
 static bool pow_vjp(lucid_vjp *v)
@@ -187,7 +188,7 @@ const lucid_op luc_op_pow = {
     LUC_BAD_SAMPLES(bad_samples),
 };
 
-/* ---- minimum, maximum ------------------------------------------------------------------------------ */
+/* ---- minimum, maximum ------------------------------------------------------------------------ */
 
 /* The loser gets nothing, and at ties each gets half; where one is NaN nobody loses. */
 static bool extreme_vjp(lucid_vjp *v, lucid_tensor *(*loses)(lucid_tensor *, lucid_tensor *))
@@ -246,7 +247,7 @@ const lucid_op luc_op_maximum = {
     LUC_BAD_SAMPLES(bad_samples),
 };
 
-/* ---- comparisons ------------------------------------------------------------------------------------ */
+/* ---- comparisons ----------------------------------------------------------------------------- */
 
 static bool infer_bool(lucid_call *c)
 {
@@ -273,7 +274,7 @@ COMPARISON(le, "a <= b");
 COMPARISON(gt, "a > b");
 COMPARISON(ge, "a >= b");
 
-/* ---- where ------------------------------------------------------------------------------------------ */
+/* ---- where ----------------------------------------------------------------------------------- */
 
 static bool where_infer(lucid_call *c)
 {
@@ -330,7 +331,7 @@ const lucid_op luc_op_where = {
     LUC_BAD_SAMPLES(where_bad_samples),
 };
 
-/* ---- the functions ------------------------------------------------------------------------------------ */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 /* The device where two tensors meet: that of the one with dimensions. */
 static lucid_device meeting_device(const lucid_tensor *a, const lucid_tensor *b)

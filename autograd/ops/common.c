@@ -1,9 +1,13 @@
 /* common.c: type promotion, broadcasting and messages, for all operators. */
+#include "autograd/dispatch/dispatch_priv.h"
+#include "autograd/op_table_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
 #include "lucid/format_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
 #include <float.h>
 #include <math.h>
@@ -12,7 +16,8 @@
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-/* -1: no tensor of this priority. A higher priority decides unless the lower has a higher category. */
+/* -1: no tensor of this priority. A higher priority decides unless the lower has a higher
+ * category. */
 static int combine(int higher, int lower)
 {
     if (higher < 0) return lower;
@@ -63,8 +68,9 @@ lucid_dtype luc_float_type(lucid_dtype d)
     return lucid_dtype_is_floating(d) ? d : LUCID_F32;
 }
 
-/* A number of the CPU on a GPU. It travels as an argument of the kernel that writes it: a copy could
- * not be captured. Where that is not exact, or a gradient must find its way back, it is copied. */
+/* A number of the CPU on a GPU. It travels as an argument of the kernel that writes it: a copy
+ * could not be captured. Where that is not exact, or a gradient must find its way back, it is
+ * copied. */
 static lucid_tensor *send_number(lucid_tensor *t, lucid_device device)
 {
     double value = luc_element_to_double(t, 0);
@@ -109,7 +115,7 @@ bool luc_check_relu(const lucid_call *c, bool relu)
                      lucid_device_name(c->device));
 }
 
-/* ---- saving ------------------------------------------------------------------------------------ */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 uint32_t luc_save_input(const lucid_call *c)
 {
@@ -215,7 +221,7 @@ lucid_tensor *luc_full_like(lucid_tensor *x, double value)
     return lucid_full_opt(lucid_tensor_shape(x), value, &o);
 }
 
-/* ---- gradients of broadcasts ------------------------------------------------------------------- */
+/* ---- gradients of broadcasts ----------------------------------------------------------------- */
 
 lucid_tensor *lucid_sum_to_input(lucid_vjp *v, int i, lucid_tensor *grad)
 {

@@ -1,8 +1,11 @@
 /* convert.c: copies: other dtype, layout or device. */
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- cast ---------------------------------------------------------------------------------------- */
+/* ---- cast ------------------------------------------------------------------------------------ */
 
 static bool cast_infer(lucid_call *c)
 {
@@ -58,7 +61,7 @@ lucid_tensor *lucid_cast(lucid_tensor *x, lucid_dtype dtype)
     return luc_apply1(&luc_op_cast, x, &attrs);
 }
 
-/* ---- copy ---------------------------------------------------------------------------------------- */
+/* ---- copy ------------------------------------------------------------------------------------ */
 
 static bool copy_infer(lucid_call *c)
 {
@@ -139,7 +142,7 @@ lucid_tensor *lucid_contiguous(lucid_tensor *x, lucid_memory_format format)
     return lucid_clone(x, format);
 }
 
-/* ---- to_device ----------------------------------------------------------------------------------- */
+/* ---- to_device ------------------------------------------------------------------------------- */
 
 /* The output lives elsewhere, so this operator makes it itself. */
 static bool to_device_compose(const lucid_call *c, lucid_tensor **out)

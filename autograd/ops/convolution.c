@@ -1,12 +1,15 @@
 /* convolution.c: 2-d convolution and its two gradients. Each of the three is linear in both of its
  * inputs, so their derivatives are again one another. */
 #include "autograd/ops/convolution.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- attributes -------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 /* Up to INT32_MAX, so that no product of two of them overflows. */
 static bool check_option(const char *op, const char *name, const int64_t value[2], int64_t least)
@@ -30,7 +33,7 @@ static bool check_attrs(const char *op, const lucid_conv2d_attrs *a)
            check_option(op, "dilation", a->dilation, 1);
 }
 
-/* ---- infer ------------------------------------------------------------------------------------- */
+/* ---- infer ----------------------------------------------------------------------------------- */
 
 /* float convolutions work on channels_last memory and answer in it; nothing else to gain for
  * 1 x 1 images or one channel, where both layouts are the same memory. */
@@ -141,7 +144,7 @@ static bool backward_weight_infer(lucid_call *c)
            check_grad(c, c->in[1]->view.dims, a->size, a);
 }
 
-/* ---- gradients --------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 static lucid_conv2d_attrs sized(const void *attrs, const int64_t *size)
 {
@@ -220,7 +223,7 @@ static bool backward_weight_vjp(lucid_vjp *v)
     return true;
 }
 
-/* ---- samples ----------------------------------------------------------------------------------- */
+/* ---- samples --------------------------------------------------------------------------------- */
 
 #define CONV(s, p, d, g, ...)                                                           \
     {                                                                                   \
@@ -377,7 +380,7 @@ static const lucid_sample backward_weight_bad_samples[] = {
      .in = {LUC_IN4(1, 2, 4, 3), LUC_IN4(2, 3, 7, 6)}},
 };
 
-/* ---- the operators ------------------------------------------------------------------------------- */
+/* ---- the operators --------------------------------------------------------------------------- */
 
 /* ---- work ------------------------------------------------------------------------------------ */
 
@@ -453,7 +456,7 @@ const lucid_op luc_op_conv2d_backward_weight = {
     LUC_BAD_SAMPLES(backward_weight_bad_samples),
 };
 
-/* ---- the function -------------------------------------------------------------------------------- */
+/* ---- the function ---------------------------------------------------------------------------- */
 
 bool luc_conv2d_attrs(const lucid_conv2d_options *options, const char *op, lucid_conv2d_attrs *a)
 {

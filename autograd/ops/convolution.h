@@ -45,9 +45,10 @@ LUCID_DEFAULTS(lucid_conv2d_batch_norm,
 
 /* For inference: batch normalisation with running statistics of a convolution,
  *     max(0, batch_norm(conv2d(x, weight, bias)) + residual),
- * with the results of the three operators but for rounding (in 16 bits, what goes between them is not
- * rounded), and without their passes over memory. x [N,C,H,W], weight [O,C/groups,kH,kW]. Where a
- * gradient is to be recorded, it is the three operators. Errors: theirs; running statistics missing. */
+ * with the results of the three operators but for rounding (in 16 bits, what goes between them is
+ * not rounded), and without their passes over memory. x [N,C,H,W], weight [O,C/groups,kH,kW]. Where
+ * a gradient is to be recorded, it is the three operators. Errors: theirs; running statistics
+ * missing. */
 LUCID_API lucid_tensor *lucid_conv2d_batch_norm_opt(lucid_tensor *x, lucid_tensor *weight,
                                                     const lucid_conv2d_batch_norm_options *options);
 

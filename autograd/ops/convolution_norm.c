@@ -1,11 +1,13 @@
-/* convolution_norm.c: convolution and the batch normalisation, sum and ReLU that follow it in a network
- * that is only used: one operator for inference. */
-#include "autograd/dispatch/autocast_priv.h"
+/* convolution_norm.c: convolution and the batch normalisation, sum and ReLU that follow it in a
+ * network that is only used: one operator for inference. */
 #include "autograd/autograd.h"
+#include "autograd/dispatch/autocast_priv.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
 enum { X, WEIGHT, BIAS, NORM_WEIGHT, NORM_BIAS, MEAN, VAR, RESIDUAL, INPUTS };
 
@@ -158,7 +160,7 @@ const lucid_op luc_op_conv2d_batch_norm = {
     LUC_BAD_SAMPLES(bad_samples),
 };
 
-/* ---- the function -------------------------------------------------------------------------------- */
+/* ---- the function ---------------------------------------------------------------------------- */
 
 static bool is_recorded(lucid_tensor *const *in)
 {

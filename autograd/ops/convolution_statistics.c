@@ -1,12 +1,12 @@
-/* convolution_statistics.c: convolution with the statistics that a batch normalisation behind it asks
- * for. */
+/* convolution_statistics.c: convolution with the statistics that a batch normalisation behind it
+ * asks for. */
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 #include "lucid/options_priv.h"
 
-/* ---- conv2d_statistics: (x, weight, bias?) -> (y, mean [O], var [O]) ------------------------------- */
+/* ---- conv2d_statistics: (x, weight, bias?) -> (y, mean [O], var [O]) ------------------------- */
 
 enum { Y, MEAN, VAR };
 

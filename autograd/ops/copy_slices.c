@@ -1,7 +1,10 @@
 /* copy_slices.c: an operator in place on a view, as the history of the view's base. */
+#include "autograd/graph/graph_priv.h"
+#include "autograd/op_table_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/tensor_priv.h"
 
 /* Memory for a tensor like base, with whatever gaps its strides leave. */
 static lucid_tensor *like_base(const lucid_meta *base, lucid_device device)

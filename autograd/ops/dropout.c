@@ -1,11 +1,14 @@
 /* dropout.c: dropout. */
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
 #include "lucid/capture_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- dropout: x -> (y, mask u8) ------------------------------------------------------------------ */
+/* ---- dropout: x -> (y, mask u8) -------------------------------------------------------------- */
 
 static bool check_p(const lucid_call *c)
 {

@@ -1,6 +1,6 @@
-/* elementwise.h: operators that work element by element, with NumPy's broadcasting and PyTorch's type
- * promotion. Results keep the inputs' memory format. Errors: shapes that do not broadcast, dtypes
- * that the operator refuses, inputs on different devices. */
+/* elementwise.h: operators that work element by element, with NumPy's broadcasting and PyTorch's
+ * type promotion. Results keep the inputs' memory format. Errors: shapes that do not broadcast,
+ * dtypes that the operator refuses, inputs on different devices. */
 #ifndef LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 #define LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 
@@ -13,13 +13,13 @@ LUCID_BEGIN_DECLS
 
 /* Each line of lucid/ops.def that ends in CALL declares one of these:
  *
- *     lucid_tensor *lucid_exp(lucid_tensor *x)                        LUC_UNARY: abs sign exp log
- *         sqrt rsqrt square reciprocal tanh sigmoid relu silu ...
- *     lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b)       LUC_BINARY: add minimum maximum,
+ *     lucid_tensor *lucid_exp(lucid_tensor *x)    LUC_UNARY: abs sign exp log sqrt rsqrt square
+ *         reciprocal tanh sigmoid relu silu ...
+ *     lucid_tensor *lucid_add(lucid_tensor *a, lucid_tensor *b)    LUC_BINARY: add minimum maximum,
  *         and eq ne lt le gt ge, which give LUCID_BOOL and no gradient
  *
- * The line says what becomes of integers: SAME keeps them, FLOATING makes them float32. NULL after an
- * error. Two tensors may also be a tensor and a number: lucid_add(x, 2) (numbers.h). Thread-safe. */
+ * SAME in the line keeps integers, FLOATING converts them to float32. NULL after an error. Two
+ * tensors may also be a tensor and a number: lucid_add(x, 2) (numbers.h). Thread-safe. */
 #define LUC_DECLARE_UNARY_CALL(name) LUCID_API lucid_tensor *lucid_##name(lucid_tensor *x);
 #define LUC_DECLARE_BINARY_CALL(name) \
     LUCID_API lucid_tensor *lucid_##name(lucid_tensor *a, lucid_tensor *b);
@@ -42,7 +42,7 @@ LUCID_API lucid_tensor *lucid_pow(lucid_tensor *a, lucid_tensor *b);
 /* condition (LUCID_BOOL) ? a : b, all three broadcast. */
 LUCID_API lucid_tensor *lucid_where(lucid_tensor *condition, lucid_tensor *a, lucid_tensor *b);
 
-/* ---- a tensor and a number: the tensor's dtype (integers with what is no int64 give float32) ---- */
+/* ---- a tensor and a number: the tensor's dtype (integers with what is no int64 give float32) - */
 LUCID_API lucid_tensor *lucid_add_scalar(lucid_tensor *x, double value);
 LUCID_API lucid_tensor *lucid_sub_scalar(lucid_tensor *x, double value);
 LUCID_API lucid_tensor *lucid_mul_scalar(lucid_tensor *x, double value);
@@ -59,7 +59,8 @@ typedef struct lucid_softplus_options {
     double threshold LUCID_DEFAULT(20.0); /* x itself where beta x is larger */
 } lucid_softplus_options;
 LUCID_DEFAULTS(lucid_softplus, .beta = 1.0, .threshold = 20.0);
-/* log(1 + e^(beta x)) / beta, a smooth relu.    lucid_softplus(x)    lucid_softplus(x, .beta = 2) */
+/* log(1 + e^(beta x)) / beta, a smooth relu.    lucid_softplus(x)    lucid_softplus(x, .beta =
+ * 2) */
 LUCID_API lucid_tensor *lucid_softplus_opt(lucid_tensor *x, const lucid_softplus_options *options);
 #define lucid_softplus(...) LUCID_CALL1(lucid_softplus_opt, lucid_softplus, LUCID_ASIS, __VA_ARGS__)
 /* min and max may be -INFINITY and INFINITY; derivative 1 inside, 0 on the bounds. NaN stays.

@@ -1,11 +1,15 @@
 /* indexing.c: joining tensors and picking elements by index. */
 #include "autograd/ops/indexing.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- cat ------------------------------------------------------------------------------------------- */
+/* ---- cat ------------------------------------------------------------------------------------- */
 
 static bool cat_infer(lucid_call *c)
 {
@@ -179,7 +183,8 @@ lucid_tensor *lucid_stack_list(lucid_tensor *const *tensors, size_t n, int dim)
     return y;
 }
 
-/* ---- index_select: (x, index) and its gradient index_add: (grad, index) -> zeros with rows added --- */
+/* ---- index_select: (x, index) and its gradient index_add: (grad, index) -> zeros with rows
+ * added */
 
 static bool check_index(const lucid_call *c, int i)
 {
@@ -317,7 +322,7 @@ const lucid_op luc_op_index_add = {
     LUC_BAD_SAMPLES(index_add_bad_samples),
 };
 
-/* ---- gather: (x, index) and its gradient scatter_add: (grad, index) -------------------------------- */
+/* ---- gather: (x, index) and its gradient scatter_add: (grad, index) -------------------------- */
 
 /* Has v the dimensions of dims, and at most their sizes, except along `dim`? */
 static bool fits_but_for(const lucid_view *v, int ndim, const int64_t *dims, int dim)
@@ -464,7 +469,7 @@ const lucid_op luc_op_scatter_add = {
     LUC_BAD_SAMPLES(scatter_add_bad_samples),
 };
 
-/* ---- the functions --------------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 /* int64, whatever integer came. */
 static lucid_tensor *as_index(lucid_tensor *index)

@@ -1,7 +1,7 @@
-/* indexing.h: joining tensors and picking elements by index. Indices are int64 (int32 is taken too);
- * one out of range is an error that names it. On a CUDA device indices are checked where they lie: the
- * error comes with the next call that waits for the device (item, print, a copy to the host,
- * lucid_synchronize). */
+/* indexing.h: joining tensors and picking elements by index. Indices are int64 (int32 is taken
+ * too); one out of range is an error that names it. On a CUDA device indices are checked where they
+ * lie: the error comes with the next call that waits for the device (item, print, a copy to the
+ * host, lucid_synchronize). */
 #ifndef LUCID_AUTOGRAD_OPS_INDEXING_H
 #define LUCID_AUTOGRAD_OPS_INDEXING_H
 

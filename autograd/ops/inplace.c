@@ -1,7 +1,10 @@
 /* inplace.c: operators that write their result into their first argument. */
+#include "autograd/dispatch/dispatch_priv.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/tensor_priv.h"
 
 #include <stdio.h>
 
@@ -167,7 +170,7 @@ lucid_tensor *lucid_clamp_(lucid_tensor *x, double min, double max)
     return unary_(&luc_op_clamp, x, &attrs);
 }
 
-/* ---- overwriting: the old value does not matter ---------------------------------------------------- */
+/* ---- overwriting: the old value does not matter ---------------------------------------------- */
 
 lucid_tensor *lucid_fill_(lucid_tensor *x, double value)
 {

@@ -1,13 +1,16 @@
 /* loss.c: softmax, log_softmax and losses. */
 #include "autograd/ops/loss.h"
 #include "autograd/dispatch/autocast_priv.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- softmax and log_softmax ----------------------------------------------------------------------- */
+/* ---- softmax and log_softmax ----------------------------------------------------------------- */
 
 /* A 0-d tensor counts as one line of one element. */
 static bool soft_infer(lucid_call *c)
@@ -171,7 +174,7 @@ lucid_tensor *lucid_log_softmax(lucid_tensor *x, int dim)
     return soft(&luc_op_log_softmax, x, dim);
 }
 
-/* ---- nll_loss: (log_probs [N,C,...], target [N,...], weight? [C]) -> (loss, total weight) ----------- */
+/* ---- nll_loss: (log_probs [N,C,...], target [N,...], weight? [C]) -> (loss, total weight) ---- */
 
 /* The sizes of classes for x [N,C,...] or [C]: x's without C. Returns how many there are. */
 static int class_dims(const lucid_view *x, int64_t dims[LUCID_MAX_DIMS])
@@ -271,8 +274,8 @@ static uint32_t nll_backward_saves(const lucid_call *c)
     return LUCID_SAVE_INPUT(1) | (c->in[2] ? LUCID_SAVE_INPUT(2) : 0);
 }
 
-/* Linear in grad: with weights w_t / total at the targets, <u, dx> = -sum(u at target) scaled. That is
- * nll_loss of u again, which has the same scaling. */
+/* Linear in grad: with weights w_t / total at the targets, <u, dx> = -sum(u at target) scaled. That
+ * is nll_loss of u again, which has the same scaling. */
 static bool nll_backward_vjp(lucid_vjp *v)
 {
     const nll_backward_attrs *a = v->attrs;
@@ -406,7 +409,7 @@ const lucid_op luc_op_nll_loss_backward = {
     LUC_BAD_SAMPLES(nll_backward_bad_samples),
 };
 
-/* ---- the functions --------------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 /* What the losses of classes share; nll_loss has no smoothing. */
 typedef lucid_cross_entropy_options loss_options;
@@ -485,8 +488,8 @@ static lucid_tensor *soft_targets(lucid_tensor *logp, lucid_tensor *p, const los
     return reduced(lucid_neg(lucid_sum_opt(terms, LUCID_SHAPE(dim), NULL)), o->reduction);
 }
 
-/* (1 - e) nll + e/C * sum over classes of -w log q, where classes that are ignored count nothing; the
- * mean divides both by the weights of the targets. */
+/* (1 - e) nll + e/C * sum over classes of -w log q, where classes that are ignored count nothing;
+ * the mean divides both by the weights of the targets. */
 static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const loss_options *o)
 {
     int dim = logp->view.ndim == 1 ? 0 : 1;

@@ -1,11 +1,13 @@
 /* matmul.c: matrix products. */
 #include "autograd/ops/matmul.h"
 #include "autograd/dispatch/autocast_priv.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- matmul: [..,M,K] x [..,K,N], at least two dimensions each ------------------------------------ */
+/* ---- matmul: [..,M,K] x [..,K,N], at least two dimensions each ------------------------------- */
 
 static bool matmul_infer(lucid_call *c)
 {
@@ -122,7 +124,7 @@ lucid_tensor *lucid_matmul(lucid_tensor *a, lucid_tensor *b)
     return lucid_scope_return(y);
 }
 
-/* ---- linear: x [..,I] times weight [O,I] transposed, plus bias [O] --------------------------------- */
+/* ---- linear: x [..,I] times weight [O,I] transposed, plus bias [O] --------------------------- */
 
 static bool has_relu(const void *attrs)
 {

@@ -1,14 +1,17 @@
 /* normalization.c: batch normalisation; its gradients are in normalization_backward.c. */
 #include "autograd/ops/normalization.h"
 #include "autograd/dispatch/autocast_priv.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
 /* ---- batch_norm: (x, weight?, bias?, running_mean?, running_var?, residual?, mean?, var?)
- *      -> (y, mean, invstd) --------------------------------------------------------------------------- */
+ *      -> (y, mean, invstd) -------------------------------------------------------------------- */
 
 enum { X, WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR, RESIDUAL, KNOWN_MEAN, KNOWN_VAR, BN_INPUTS };
 
@@ -255,7 +258,7 @@ const lucid_op luc_op_batch_norm = {
     LUC_BAD_SAMPLES(bn_bad_samples),
 };
 
-/* ---- the function -------------------------------------------------------------------------------- */
+/* ---- the function ---------------------------------------------------------------------------- */
 
 static int64_t values_per_channel(const lucid_tensor *x)
 {

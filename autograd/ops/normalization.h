@@ -30,15 +30,15 @@ LUCID_DEFAULTS(lucid_batch_norm, .weight = NULL, .bias = NULL, .running_mean = N
 
 /* Batch normalisation (Ioffe and Szegedy, 2015) of x [N,C] or [N,C,...]:
  *     y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias,  Var biased, per channel
- * running_mean and running_var change in place when training (Var unbiased there). Without training,
- * the running statistics are used and are constants for the gradient; without them, the batch's.
- * With .residual and .relu the operators that usually follow are done at once, with the results that
- * they would have (but that in 16 bits, what is added to the residual is not rounded first). ReLU's
- * output is kept for backward only where a residual was added.
- * Where the squares of float64 overflow (beyond 1e154) the variance is infinite: y is bias + residual
- * and the gradients of x and weight are 0, as in PyTorch.
- * It can be differentiated any number of times. With the batch's statistics the second derivative is
- * computed in float64, whatever the dtypes, so that a mean far from 0 costs it no accuracy.
+ * running_mean and running_var change in place when training (Var unbiased there). Without
+ * training, the running statistics are used and are constants for the gradient; without them, the
+ * batch's. With .residual and .relu the operators that usually follow are done at once, with the
+ * results that they would have (but that in 16 bits, what is added to the residual is not rounded
+ * first). ReLU's output is kept for backward only where a residual was added.
+ * Where the squares of float64 overflow (beyond 1e154) the variance is infinite: y is bias +
+ * residual and the gradients of x and weight are 0, as in PyTorch.
+ * It can be differentiated any number of times. With the batch's statistics the second derivative
+ * is computed in float64, whatever the dtypes, so that a mean far from 0 costs it no accuracy.
  * Errors: n == 1 value per channel with batch statistics; sizes; integer dtypes; running statistics
  * missing in eval. 16-bit x: parameters and statistics may be float32. */
 LUCID_API lucid_tensor *lucid_batch_norm_opt(lucid_tensor *x,

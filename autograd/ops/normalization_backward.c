@@ -4,6 +4,7 @@
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
 /* ---- batch_norm_backward: (g, x, weight?, mean, invstd, bias?, y?) -> (dx, dweight, dbias, dr) */
 

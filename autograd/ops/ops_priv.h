@@ -60,8 +60,8 @@
 /* The dtype in which tensors meet: PyTorch's result_type. Tensors of one or more dimensions decide;
  * 0-d ones only raise the category (bool, integer, floating); numbers (lucid_scalar) likewise. */
 lucid_dtype luc_result_type(lucid_tensor *const *tensors, size_t n);
-/* The dtype that a number leaves a tensor of dtype d in: an integer keeps its own with an integer (of
- * int64) and becomes float32 with any other number; a bool counts as an int64. */
+/* The dtype that a number leaves a tensor of dtype d in: an integer keeps its own with an integer
+ * (of int64) and becomes float32 with any other number; a bool counts as an int64. */
 lucid_dtype luc_type_with_number(lucid_dtype d, double value);
 /* The floating dtype for functions whose result is no integer: d itself, or float32. */
 lucid_dtype luc_float_type(lucid_dtype d);
@@ -77,10 +77,11 @@ bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inver
 #define LUC_IS_FLOATING true
 #define LUC_IS_TRUTH    false
 
-/* ---- saving ------------------------------------------------------------------------------------ */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
-/* .saves of operators whose derivative needs: the input; the output; input 1 (a mask, an index, what a
- * derivative's own argument was); of two inputs the other one, for each that needs a gradient. */
+/* .saves of operators whose derivative needs: the input; the output; input 1 (a mask, an index,
+ * what a derivative's own argument was); of two inputs the other one, for each that needs a
+ * gradient. */
 uint32_t luc_save_input(const lucid_call *c);
 uint32_t luc_save_output(const lucid_call *c);
 uint32_t luc_save_second(const lucid_call *c);
@@ -143,12 +144,12 @@ bool luc_conv2d_gradients(lucid_vjp *v, lucid_tensor *g);
 /* False, with an error by op, when an option is too small. */
 bool luc_conv2d_attrs(const struct lucid_conv2d_options *o, const char *op, lucid_conv2d_attrs *a);
 
-/* For batch_norm_backward's .infer: dtypes of all inputs, and the sizes of those with one number for
- * each channel. */
+/* For batch_norm_backward's .infer: dtypes of all inputs, and the sizes of those with one number
+ * for each channel. */
 bool luc_check_bn_backward(const lucid_call *c);
 
-/* Zeros of the given sizes, with grad's elements added at their indices along dim: the gradient of a
- * gather. */
+/* Zeros of the given sizes, with grad's elements added at their indices along dim: the gradient of
+ * a gather. */
 lucid_tensor *luc_scatter_add(lucid_tensor *grad, lucid_tensor *index, int dim, lucid_shape shape);
 
 /* An operator with the sizes and strides of x, a number everywhere: no gradient. */

@@ -1,11 +1,14 @@
-/* pooling.c: 2-d pooling. Every operator is linear given its indices or windows, so the derivative of
- * a backward is the forward again. */
+/* pooling.c: 2-d pooling. Every operator is linear given its indices or windows, so the derivative
+ * of a backward is the forward again. */
 #include "autograd/ops/pooling.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- infer ------------------------------------------------------------------------------------- */
+/* ---- infer ----------------------------------------------------------------------------------- */
 
 /* Output i: N and C of the input, H and W of size, in the input's layout. */
 static void set_pooled(lucid_call *c, int i, lucid_dtype dtype, const int64_t *size)
@@ -185,7 +188,7 @@ static lucid_pool2d_attrs sized(const void *attrs, const lucid_meta *like)
     return a;
 }
 
-/* ---- max --------------------------------------------------------------------------------------- */
+/* ---- max ------------------------------------------------------------------------------------- */
 
 static uint32_t save_index_output(const lucid_call *c)
 {
@@ -353,7 +356,7 @@ const lucid_op luc_op_max_pool2d_gather = {
     LUC_BAD_SAMPLES(winners_bad_samples),
 };
 
-/* ---- average ----------------------------------------------------------------------------------- */
+/* ---- average --------------------------------------------------------------------------------- */
 
 /* Applies `op` with H and W of the other side of this node. */
 static bool linear_vjp(lucid_vjp *v, const lucid_op *op)
@@ -462,7 +465,7 @@ const lucid_op luc_op_adaptive_avg_pool2d_backward = {
     LUC_SAMPLES(adaptive_backward_samples),
 };
 
-/* ---- the functions ------------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 /* Fills kernel, stride and padding, and checks them and what else stands in a. */
 static bool pool_attrs(lucid_extent kernel, lucid_extent stride, lucid_extent padding,

@@ -1,11 +1,14 @@
 /* reduction.c: sums, means, variances and extremes over dimensions. */
 #include "autograd/ops/reduction.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- options ----------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 /* A bit for each reduced dimension. */
 static bool reduce_mask(const lucid_tensor *x, const lucid_shape *dims, const char *op,
@@ -37,7 +40,7 @@ static lucid_shape mask_dims(uint32_t mask)
     return dims;
 }
 
-/* ---- infer ------------------------------------------------------------------------------------- */
+/* ---- infer ----------------------------------------------------------------------------------- */
 
 static bool infer_reduced(lucid_call *c, lucid_dtype dtype)
 {
@@ -94,7 +97,7 @@ static bool infer_index(lucid_call *c)
     return infer_extreme(c) && infer_reduced(c, LUCID_I64);
 }
 
-/* ---- gradients --------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 /* A reduced tensor with its reduced dimensions back, of size 1. */
 static lucid_tensor *with_kept_dims(lucid_vjp *v, lucid_tensor *t)
@@ -147,7 +150,8 @@ static bool var_vjp(lucid_vjp *v)
     return v->grad_in[0] != NULL;
 }
 
-/* The gradient is shared evenly by the elements that equal the extreme. A NaN extreme: by the NaNs. */
+/* The gradient is shared evenly by the elements that equal the extreme. A NaN extreme: by the
+ * NaNs. */
 static bool extreme_vjp(lucid_vjp *v)
 {
     const lucid_reduce_attrs *a = v->attrs;
@@ -169,7 +173,7 @@ static uint32_t save_input_and_output(const lucid_call *c)
     return LUCID_SAVE_INPUT(0) | LUCID_SAVE_OUTPUT(0);
 }
 
-/* ---- the operators ------------------------------------------------------------------------------- */
+/* ---- the operators --------------------------------------------------------------------------- */
 
 static const lucid_reduce_attrs all2 = {.mask = 3, .correction = 1},
                                 rows = {.mask = 1, .correction = 1},
@@ -321,7 +325,7 @@ const lucid_op luc_op_argmin = {
     LUC_BAD_SAMPLES(extreme_bad_samples),
 };
 
-/* ---- the functions ------------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 static lucid_tensor *reduce(const lucid_op *op, lucid_tensor *x, const lucid_shape *dims,
                             const lucid_reduce_options *options)

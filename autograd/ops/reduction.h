@@ -39,7 +39,8 @@ LUCID_API lucid_tensor *lucid_max_opt(lucid_tensor *x, lucid_shape dims,
 LUCID_API lucid_tensor *lucid_min_opt(lucid_tensor *x, lucid_shape dims,
                                       const lucid_reduce_options *options);
 /* The int64 index of the first extreme along one dim; of all dims: in the elements row by row, as
- * PyTorch counts. A NaN counts as the extreme. No gradient. Errors: several dims that are listed. */
+ * PyTorch counts. A NaN counts as the extreme. No gradient. Errors: several dims that are
+ * listed. */
 LUCID_API lucid_tensor *lucid_argmax_opt(lucid_tensor *x, lucid_shape dims,
                                          const lucid_reduce_options *options);
 LUCID_API lucid_tensor *lucid_argmin_opt(lucid_tensor *x, lucid_shape dims,

@@ -1,10 +1,13 @@
 /* sorting.c: sort, argsort and topk. */
 #include "autograd/ops/sorting.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- infer ------------------------------------------------------------------------------------- */
+/* ---- infer ----------------------------------------------------------------------------------- */
 
 /* Output i: x's sizes, but n along dim, in x's layout. */
 static void set_output(lucid_call *c, int i, lucid_dtype dtype, int dim, int64_t n)
@@ -59,7 +62,7 @@ static bool topk_infer(lucid_call *c)
     return true;
 }
 
-/* ---- gradients --------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 static uint32_t save_indices(const lucid_call *c)
 {
@@ -76,7 +79,7 @@ static bool sorted_vjp(lucid_vjp *v)
     return v->grad_in[0] != NULL;
 }
 
-/* ---- the operators ------------------------------------------------------------------------------- */
+/* ---- the operators --------------------------------------------------------------------------- */
 
 static const lucid_sort_attrs first = {.dim = 0}, last = {.dim = 1},
                               down = {.dim = 1, .descending = true},
@@ -187,7 +190,7 @@ const lucid_op luc_op_topk = {
     LUC_BAD_SAMPLES(topk_bad_samples),
 };
 
-/* ---- the functions ------------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 /* A tensor [] goes through as [1]. */
 static lucid_sorted apply_sorted(const lucid_op *op, lucid_tensor *x, const lucid_sort_attrs *a)

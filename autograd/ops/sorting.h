@@ -33,15 +33,15 @@ typedef struct lucid_topk_options {
 LUCID_DEFAULTS(lucid_topk, .dim = -1, .largest = true, .sorted = true);
 
 /* x sorted along dim, and where its elements stood: values and indices have x's sizes and
- * values[i] = x[indices[i]] along dim. A tensor [] of one number is sorted (dim 0 or -1). Errors: dim out
- * of range, 2^32 elements or more along dim. options may be NULL. */
+ * values[i] = x[indices[i]] along dim. A tensor [] of one number is sorted (dim 0 or -1). Errors:
+ * dim out of range, 2^32 elements or more along dim. options may be NULL. */
 LUCID_API lucid_sorted lucid_sort_opt(lucid_tensor *x, int dim, const lucid_sort_options *options);
 /* The indices alone. */
 LUCID_API lucid_tensor *lucid_argsort_opt(lucid_tensor *x, int dim,
                                           const lucid_sort_options *options);
 /* The k largest (or smallest) along a dimension, sorted, and where they stood: the first k that
- * lucid_sort would give, found without sorting the rest. Size k along the dimension. Errors: dim out
- * of range, k less than 0 or more than there are (of a tensor [], other than 1). */
+ * lucid_sort would give, found without sorting the rest. Size k along the dimension. Errors: dim
+ * out of range, k less than 0 or more than there are (of a tensor [], other than 1). */
 LUCID_API lucid_sorted lucid_topk_opt(lucid_tensor *x, int64_t k,
                                       const lucid_topk_options *options);
 

@@ -2,6 +2,9 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 
 /* ---- as_strided ---------------------------------------------------------------------------------- */
 
@@ -39,8 +42,8 @@ static bool may_overlap(int ndim, const int64_t *dims, const int64_t *strides)
 }
 
 /* In attrs, .start is where the input began in the storage, from where .offset counts.
- * The gradient of the input's memory, from its first element to its last, and of that the input's own
- * view: whatever its strides are, each of its elements gets what was seen of it. */
+ * The gradient of the input's memory, from its first element to its last, and of that the input's
+ * own view: whatever its strides are, each of its elements gets what was seen of it. */
 static bool as_strided_vjp(lucid_vjp *v)
 {
     const lucid_meta *in = lucid_input_meta(v, 0);
@@ -118,7 +121,8 @@ static lucid_tensor *positions_of(const lucid_tensor *view, int64_t start)
     return lucid_tensor_to(index, view->storage->device);
 }
 
-/* What is seen more than once collects the sum: rounded once, as index_add's are. z is the memory. */
+/* What is seen more than once collects the sum: rounded once, as index_add's are. z is the
+ * memory. */
 static lucid_tensor *add_overlapping(const lucid_tensor *z, const lucid_tensor *place,
                                      lucid_tensor *g)
 {

@@ -1,4 +1,5 @@
 /* unary.c: operators of one tensor, element by element (activations: activation.c). */
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
@@ -23,7 +24,7 @@ static const lucid_sample positive_samples[] = {
     {.name = "image", .n_in = 1, .in = {LUC_RANGE(0.2, 3, {4, {2, 3, 4, 5}})}},
 };
 
-/* ---- neg, abs, sign, square -------------------------------------------------------------------- */
+/* ---- neg, abs, sign, square ------------------------------------------------------------------ */
 
 static bool neg_vjp(lucid_vjp *v)
 {
@@ -96,7 +97,7 @@ const lucid_op luc_op_square = {
     LUC_SAMPLES(any_samples),
 };
 
-/* ---- exp, log, roots, reciprocal --------------------------------------------------------------- */
+/* ---- exp, log, roots, reciprocal ------------------------------------------------------------- */
 
 static bool exp_vjp(lucid_vjp *v)
 {
@@ -210,7 +211,7 @@ const lucid_op luc_op_isnan = {
     LUC_SAMPLES(any_samples),
 };
 
-/* ---- a tensor and a number --------------------------------------------------------------------- */
+/* ---- a tensor and a number ------------------------------------------------------------------- */
 
 static bool add_scalar_vjp(lucid_vjp *v)
 {
@@ -286,7 +287,7 @@ const lucid_op luc_op_pow_scalar = {
     LUC_SAMPLES(pow_scalar_samples),
 };
 
-/* ---- the functions ----------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 lucid_tensor *lucid_neg(lucid_tensor *x)
 {
@@ -312,6 +313,7 @@ lucid_tensor *luc_apply_floating(const lucid_op *op, lucid_tensor *x, const void
 #define DEFINE_OWN(name, apply)
 #define LUC_UNARY(name, type, numbers, call) DEFINE_##call(name, DEFINE_##type)
 #include "lucid/ops.def"
+#include "lucid/tensor_priv.h"
 
 lucid_tensor *lucid_nan_mask(lucid_tensor *x)
 {

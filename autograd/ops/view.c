@@ -1,9 +1,13 @@
 /* view.c: views: other sizes and strides over the same storage. (Copies: convert.c.) */
 #include "autograd/ops/view.h"
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
+#include "lucid/tensor_priv.h"
 
-/* ---- reshape ------------------------------------------------------------------------------------- */
+/* ---- reshape --------------------------------------------------------------------------------- */
 
 /* Strides for x seen as `dims`, if no copy is needed: every group of x's dimensions that is merged
  * or split must step through memory evenly. */
@@ -179,7 +183,7 @@ lucid_tensor *lucid_unsqueeze(lucid_tensor *x, int dim)
     return lucid_view_opt(x, shape);
 }
 
-/* ---- permute ------------------------------------------------------------------------------------- */
+/* ---- permute --------------------------------------------------------------------------------- */
 
 /* Is each of ndim dimensions there once? */
 static bool is_order(const lucid_shape *order, int ndim)
@@ -262,7 +266,7 @@ lucid_tensor *lucid_transpose(lucid_tensor *x, int dim0, int dim1)
     return lucid_permute_opt(x, order);
 }
 
-/* ---- expand -------------------------------------------------------------------------------------- */
+/* ---- expand ---------------------------------------------------------------------------------- */
 
 /* Is every size that of x, or one that x's size of 1 can become? */
 static bool stretches(const lucid_view *x, const lucid_shape *shape)
@@ -340,7 +344,7 @@ lucid_tensor *lucid_expand_opt(lucid_tensor *x, lucid_shape shape)
                : luc_apply1(&luc_op_expand, x, &attrs);
 }
 
-/* ---- slice and select ---------------------------------------------------------------------------- */
+/* ---- slice and select ------------------------------------------------------------------------ */
 
 /* Is `length` times `step`, from `start` on, inside a dimension of size n? */
 static bool check_range(const lucid_call *c, const lucid_view_attrs *a, int64_t length, int64_t n)

@@ -17,7 +17,8 @@ LUCID_API lucid_tensor *lucid_view_opt(lucid_tensor *x, lucid_shape shape);
 LUCID_API lucid_tensor *lucid_permute_opt(lucid_tensor *x, lucid_shape order);
 /* Stretches dimensions of size 1 (stride 0); -1 keeps a size; new dimensions come first. */
 LUCID_API lucid_tensor *lucid_expand_opt(lucid_tensor *x, lucid_shape shape);
-/* Any view of the storage: offset in elements from its begin. Checked against the storage's size. */
+/* Any view of the storage: offset in elements from its begin. Checked against the storage's
+ * size. */
 LUCID_API lucid_tensor *lucid_as_strided_opt(lucid_tensor *x, lucid_shape shape,
                                              lucid_shape strides, int64_t offset);
 /* The same with lists in parentheses or one number: lucid_reshape(x, (64, -1)),

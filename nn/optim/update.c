@@ -149,7 +149,7 @@ bool luc_optim_update(lucid_optimizer *opt)
 
 /* ---- norms ----------------------------------------------------------------------------------- */
 
-lucid_tensor *luc_norm(lucid_tensor *x)
+lucid_tensor *luc_update_norm(lucid_tensor *x)
 {
     if (x && lucid_tensor_dtype(x) != LUCID_F64) x = lucid_cast(x, LUCID_F32);
     return lucid_sqrt(lucid_sum(lucid_square(x)));

@@ -95,7 +95,8 @@ bool luc_update_lamb(luc_update *u)
     lucid_tensor *m = lucid_mul_scalar(u->moment[0], 1 / (1 - pow(o->beta1, (double)u->step)));
     lucid_tensor *r = lucid_div(m, denominator(u));
     if (o->weight_decay != 0) r = luc_add_scaled(r, o->weight_decay, u->param);
-    lucid_tensor *trust = luc_as_dtype(luc_trust(luc_norm(u->param), luc_norm(r)), u->param);
+    lucid_tensor *trust =
+        luc_as_dtype(luc_trust(luc_update_norm(u->param), luc_update_norm(r)), u->param);
     u->out = luc_add_scaled(u->param, -o->lr, lucid_mul(r, trust));
     return u->out;
 }

@@ -10,7 +10,7 @@
 bool luc_update_lars(luc_update *u)
 {
     const lucid_optim_options *o = u->o;
-    lucid_tensor *p = luc_norm(u->param), *g = luc_norm(u->grad);
+    lucid_tensor *p = luc_update_norm(u->param), *g = luc_update_norm(u->grad);
     lucid_tensor *size = luc_add_scaled(g, o->weight_decay, p);
     lucid_tensor *both = lucid_mul(p, g), *one = both ? lucid_scalar(1) : NULL;
     lucid_tensor *ratio = lucid_div(p, lucid_add_scalar(size, o->eps));
@@ -94,7 +94,7 @@ bool luc_update_adafactor(luc_update *u)
         o->eps1 == LUCID_EPS_OF_DTYPE ? eps_of(lucid_tensor_dtype(u->p->tensor)) : o->eps1;
     double weight = pow(t, o->beta2_decay);
     if (count == 0) count = 1;
-    lucid_tensor *size = lucid_mul_scalar(luc_norm(u->param), 1 / count), *v, *p = u->param;
+    lucid_tensor *size = lucid_mul_scalar(luc_update_norm(u->param), 1 / count), *v, *p = u->param;
     lucid_tensor *lr =
         lucid_mul_scalar(lucid_clamp(size, o->eps2, INFINITY), fmin(o->lr, 1 / sqrt(t)));
     if (o->weight_decay != 0) p = lucid_mul_scalar(p, 1 - o->lr * o->weight_decay);
@@ -103,7 +103,7 @@ bool luc_update_adafactor(luc_update *u)
     else
         v = u->moment[2] = luc_lerp(u->old[2], lucid_square(u->grad), weight);
     lucid_tensor *step = lucid_mul(lucid_rsqrt(lucid_clamp(v, eps1 * eps1, INFINITY)), u->grad);
-    lucid_tensor *too_long = lucid_mul_scalar(luc_norm(step), 1 / (count * o->d));
+    lucid_tensor *too_long = lucid_mul_scalar(luc_update_norm(step), 1 / (count * o->d));
     lr = lucid_div(lr, lucid_clamp(too_long, 1, INFINITY));
     u->out = lucid_sub(p, lucid_mul(step, luc_as_dtype(lr, p)));
     return u->out;
@@ -118,7 +118,7 @@ static lucid_tensor *orthogonal(const lucid_optim_options *o, lucid_tensor *x)
     bool tall = x && lucid_size(x, 0) > lucid_size(x, 1);
     if (tall) x = lucid_transpose(x, 0, 1);
     if (dtype != LUCID_F64) x = lucid_cast(x, LUCID_F32);
-    x = lucid_div(x, lucid_clamp(luc_norm(x), o->eps, INFINITY));
+    x = lucid_div(x, lucid_clamp(luc_update_norm(x), o->eps, INFINITY));
     for (int64_t k = 0; x && k < o->ns_steps; k++) {
         lucid_tensor *gram = lucid_matmul(x, lucid_transpose(x, 0, 1));
         lucid_tensor *next =

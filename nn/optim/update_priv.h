@@ -35,7 +35,7 @@ static inline lucid_tensor *luc_add_quotient(lucid_tensor *x, double a, lucid_te
 }
 
 /* The square root of the sum of squares, 0-d: in float32 where x has a 16-bit dtype. */
-lucid_tensor *luc_norm(lucid_tensor *x);
+lucid_tensor *luc_update_norm(lucid_tensor *x);
 /* a / b, and 1 where one of the two (0-d) is 0. */
 lucid_tensor *luc_trust(lucid_tensor *a, lucid_tensor *b);
 /* 0-d: a number for all elements of x, in x's dtype. */

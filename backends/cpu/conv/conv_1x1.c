@@ -7,6 +7,7 @@
  * level. So the destination is written once, along its rows, and the weights are read in order.
  */
 #include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/simd.h"

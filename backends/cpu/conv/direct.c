@@ -12,6 +12,7 @@
  * the tile's rows, the channels of one kernel row its depth, kernel rows its segments.
  */
 #include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/simd.h"

@@ -3,6 +3,7 @@
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/copy/half_operands.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 
 #include <string.h>

@@ -12,6 +12,7 @@
  * a strip with zeros around, tiles add their sums to a row of squares, which then goes to dx.
  */
 #include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/simd.h"
 #include "backends/cpu/matmul/tile_priv.h"

@@ -15,6 +15,7 @@
  * channels.
  */
 #include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/simd.h"
 #include "backends/cpu/matmul/tile_priv.h"

@@ -13,6 +13,7 @@
  * part for a block of dw; at the end the parts are added in order.
  */
 #include "backends/cpu/conv/conv_priv.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/simd.h"

@@ -15,6 +15,7 @@
  */
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/conv/dot_tile.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 
 enum {

@@ -11,6 +11,7 @@
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/conv/statistics.h"
 #include "backends/cpu/conv/winograd_transforms.h"
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/matmul/tile_priv.h"

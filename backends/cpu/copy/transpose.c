@@ -1,4 +1,5 @@
 /* transpose.c: transposes batches of dense matrices, which also converts NCHW to NHWC and back. */
+#include "backends/cpu/matmul/gemm.h"
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/threads/parallel.h"
 

@@ -1,4 +1,5 @@
 /* gemm_blocked.c: blocked matrix products of float and double; compiled for each level. */
+#include "backends/cpu/matmul/gemm.h"
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/simd/template.h"

@@ -1,5 +1,6 @@
 /* dispatch.c: batch_norm and batch_norm_backward: checks, the plan, and the work that is done once
  * for each channel. */
+#include "backends/cpu/levels_priv.h"
 #include "backends/cpu/norm/norm_priv.h"
 
 #include <math.h>
