@@ -9,8 +9,8 @@
  *
  * Inside, each of lucid's operators casts its inputs as its policy says (lucid_op.autocast, with
  * PyTorch's lists): matrix products and convolutions to the low dtype; losses, softmax, exp, log,
- * pow, reciprocals and sums to float32; the rest computes in the dtype that comes, or in the widest
- * of those. float64 and integers are left as they are, and so are operators in place. Parameters
+ * pow, reciprocals and sums to float32; all others compute in the inputs' dtype, or in the widest
+ * of their dtypes. float64, integers and operators in place are not cast. Parameters
  * stay float32: casts are part of the graph, so that their gradients are float32 too. Backward
  * computes in the dtypes that forward used, inside such a scope and outside of it.
  *
@@ -27,7 +27,7 @@ LUCID_BEGIN_DECLS
 
 /* An operator's policy: the field .autocast of lucid_op. */
 typedef enum lucid_autocast_policy {
-    LUCID_AUTOCAST_NONE,  /* inputs are taken as they come */
+    LUCID_AUTOCAST_NONE,  /* inputs are not cast */
     LUCID_AUTOCAST_LOW,   /* computed in the scope's dtype */
     LUCID_AUTOCAST_FULL,  /* f16 and bf16 inputs become float32 */
     LUCID_AUTOCAST_WIDEST /* floating inputs of several dtypes become the widest of them */
@@ -37,14 +37,14 @@ typedef enum lucid_autocast_policy {
 #define LUCID_AUTOCAST_OFF LUCID_F32
 
 /* Begins a scope of this thread in which dtype (LUCID_BF16, LUCID_F16, or LUCID_AUTOCAST_OFF)
- * holds. Scopes nest; the innermost counts. Returns what lucid_autocast_end takes; 0, and nothing
- * has begun, after an error: another dtype. */
+ * holds. Scopes nest; the innermost counts. Returns a number for lucid_autocast_end. For another
+ * dtype it raises an error, begins no scope and returns 0. */
 LUCID_API size_t lucid_autocast_begin(lucid_dtype dtype);
-/* Ends that scope and every one inside it: what held before it holds again. The end of the
+/* Ends that scope and every one inside it, and restores the dtype from before. The end of the
  * outermost releases the casts that were kept. 0 does nothing. The end of the thread and
  * lucid_finish end all scopes. */
 LUCID_API void lucid_autocast_end(size_t scope);
-/* The dtype that holds in this thread; LUCID_AUTOCAST_OFF where there is no scope. */
+/* The current dtype of this thread; LUCID_AUTOCAST_OFF outside of scopes. */
 LUCID_API lucid_dtype lucid_autocast_dtype(void);
 
 LUCID_API void lucid_autocast_cleanup(size_t *scope);

@@ -15,7 +15,7 @@ LUCID_BEGIN_DECLS
 /* ---- gradient mode (thread-local) ------------------------------------------------------------ */
 
 LUCID_API bool lucid_is_grad_enabled(void);
-/* Sets the mode of this thread and returns the one before. */
+/* Sets the mode of this thread and returns the former one. */
 LUCID_API bool lucid_set_grad_enabled(bool enabled);
 LUCID_API void lucid_grad_mode_cleanup(bool *previous);
 
@@ -33,11 +33,11 @@ LUCID_API void lucid_grad_mode_cleanup(bool *previous);
 LUCID_API lucid_tensor *lucid_requires_grad_(lucid_tensor *tensor, bool requires_grad);
 LUCID_API bool lucid_requires_grad(const lucid_tensor *tensor);
 LUCID_API bool lucid_is_leaf(const lucid_tensor *tensor);
-/* The accumulated gradient: borrowed from the tensor, NULL (nothing raised) when there is none. */
+/* The accumulated gradient, borrowed from the tensor; NULL, without an error, if it has none. */
 LUCID_API lucid_tensor *lucid_tensor_grad(const lucid_tensor *tensor);
 /* Sets (takes a reference) or, with NULL, removes the gradient. Same sizes, dtype and device. */
 LUCID_API bool lucid_set_grad(lucid_tensor *tensor, lucid_tensor *grad);
-/* Makes a result keep its .grad in backward. Nothing to do on a leaf. */
+/* Makes a result keep its .grad in backward. Does nothing to a leaf. */
 LUCID_API bool lucid_retain_grad(lucid_tensor *tensor);
 /* The same data outside the graph: a view that requires no gradient. */
 LUCID_API lucid_tensor *lucid_detach(lucid_tensor *tensor);
@@ -98,9 +98,9 @@ LUCID_API bool lucid_grad_opt(lucid_tensor *const *outputs, size_t n_outputs,
 
 /* ---- hooks ----------------------------------------------------------------------------------- */
 
-/* Called with a tensor's gradient when it has been computed in full, before it is accumulated or
- * passed on. Returns NULL to leave it, or a tensor of the same sizes to replace it. Hooks run in
- * the order in which they were added, in the thread that runs backward. */
+/* Is called with a tensor's complete gradient, before it is accumulated or passed on. Returns NULL
+ * to leave it, or a tensor of the same sizes to replace it. Hooks run in the order in which they
+ * were added, in the thread that runs backward. */
 typedef lucid_tensor *(*lucid_tensor_hook)(lucid_tensor *grad, void *user);
 /* Returns a handle (> 0) for lucid_remove_hook; 0 on an error. */
 LUCID_API uint64_t lucid_register_hook(lucid_tensor *tensor, lucid_tensor_hook hook, void *user);
@@ -147,7 +147,7 @@ LUCID_API bool lucid_gradcheck(lucid_check_fn fn, void *user, lucid_tensor *cons
 LUCID_API bool lucid_gradgradcheck(lucid_check_fn fn, void *user, lucid_tensor *const *inputs,
                                    size_t n_inputs, const lucid_gradcheck_options *options);
 
-/* Writes the graph behind a tensor in Graphviz's language (dot -Tsvg). */
+/* Writes the graph that leads to a tensor in Graphviz's language (dot -Tsvg). */
 LUCID_API bool lucid_write_graph(const lucid_tensor *root, FILE *file);
 
 LUCID_END_DECLS

@@ -1,4 +1,4 @@
-/* op.h: what an operator is, and how to write one's own.
+/* op.h: what an operator is, and how to write your own.
  *
  * An operator is one constant struct: how to find the result's shape, how to compute it, how
  * gradients flow back through it, and samples that show and test it. lucid's own are listed in
@@ -53,8 +53,8 @@ typedef struct lucid_vjp {
 #define LUCID_SAVE_INPUT(i)  (1u << (i))
 #define LUCID_SAVE_OUTPUT(i) (1u << (16 + (i)))
 
-/* What .samples are: a call to test, to check derivatives with and to time. Inputs are made from
- * these descriptions with random numbers. */
+/* A call that tests make, check derivatives of and time. Its inputs are made from these
+ * descriptions with random numbers. */
 typedef struct lucid_sample_input {
     lucid_shape shape; /* ndim -1: this optional input is not given */
     lucid_dtype dtype; /* LUCID_F32 stands for "every floating dtype"; others are fixed */
@@ -155,9 +155,9 @@ LUCID_API void lucid_infer_strides(lucid_call *c, int i, int j);
  * the freed-graph error after the graph was released. The tensor belongs to the current scope. */
 LUCID_API lucid_tensor *lucid_saved_input(lucid_vjp *v, int i);
 LUCID_API lucid_tensor *lucid_saved_output(lucid_vjp *v, int i);
-/* Was optional input i given? */
+/* Whether optional input i was given. */
 LUCID_API bool lucid_has_input(const lucid_vjp *v, int i);
-/* dtype, sizes and strides that input i or output i had. */
+/* The dtype, sizes and strides that input i or output i had. */
 LUCID_API const lucid_meta *lucid_input_meta(const lucid_vjp *v, int i);
 LUCID_API const lucid_meta *lucid_output_meta(const lucid_vjp *v, int i);
 /* Sums grad over the dimensions along which input i was broadcast: the gradient of a broadcast. */

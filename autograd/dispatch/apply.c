@@ -16,8 +16,8 @@
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
-/* Input i differs from the first that was given in device or dtype. Where one of them is an
- * integer, as an image that was not converted, that is the one to blame. */
+/* Raises that input i differs from the first given one in device or dtype. If one of the two has
+ * integers, such as an image that was not converted, the message blames that one. */
 static bool mismatch(const lucid_op *op, lucid_tensor *const *in, int i)
 {
     int first_i = 0;
@@ -36,7 +36,7 @@ static bool mismatch(const lucid_op *op, lucid_tensor *const *in, int i)
                      lucid_dtype_name(first->view.dtype), lucid_dtype_name(t->view.dtype));
 }
 
-/* Devices, dtypes and missing inputs; finds c->needs and the computing dtype. */
+/* Checks devices, dtypes and missing inputs; finds c->needs and the computing dtype. */
 static bool check_inputs(lucid_call *c)
 {
     const lucid_op *op = c->op;
@@ -46,7 +46,7 @@ static bool check_inputs(lucid_call *c)
         lucid_tensor *t = c->in[i];
         if (!t) {
             if (luc_is_optional(op, i)) continue;
-            /* It comes from an earlier error, which stays; or it is the caller's mistake. */
+            /* It comes from an earlier error, which stays, or is the caller's mistake. */
             return luc_raise(LUCID_ERR_ARGUMENT, op->name, "%s: expected a tensor, got NULL",
                              luc_argument_name(op, i).s);
         }
@@ -76,7 +76,7 @@ bool luc_refuse_apply(const lucid_op *op, int n, const char *function)
     return luc_raise(LUCID_ERR_ARGUMENT, op->name, "inputs: expected %d tensors, got NULL", n);
 }
 
-/* The numbers of inputs and outputs that the operator states, and the n inputs that were given. */
+/* Checks the numbers of inputs and outputs of the operator, and the n given inputs. */
 static bool check_counts(const lucid_op *op, int n)
 {
     if (op->n_in >= 0 && n != op->n_in)
@@ -146,7 +146,7 @@ lucid_kernel luc_call_kernel(const lucid_call *c)
     return (lucid_kernel){op->plan, own ? own : op->kernel};
 }
 
-/* v as it looks when broadcast to the sizes of out. */
+/* v, broadcast to the sizes of out. */
 static void expand_view(lucid_view *to, const lucid_view *v, const lucid_view *out)
 {
     to->data = v->data;
@@ -195,7 +195,7 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_tensor *c
     return b && luc_kernel_call(b, c->device, kernel, c->kernel_dtype, c->op->name, &args);
 }
 
-/* Of an operator that writes some inputs: they go to another version. */
+/* Bumps the versions of the inputs that the operator writes. */
 __attribute__((noinline)) static bool run_and_mutate(const lucid_call *c, lucid_kernel kernel,
                                                      lucid_tensor *const *in,
                                                      lucid_tensor *const *out)
@@ -219,12 +219,12 @@ bool luc_call_compute(const lucid_call *c, lucid_tensor *const *in, lucid_tensor
     return c->op->mutates ? run_and_mutate(c, kernel, in, out) : run_kernel(c, kernel, in, out);
 }
 
-/* Outputs made by other operators, without recording; temporaries die here. */
+/* Makes the outputs with other operators, without recording. Temporary tensors end here. */
 static bool compose(const lucid_call *c, lucid_tensor **outputs)
 {
     bool grad_mode = lucid_set_grad_enabled(false);
-    size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF); /* .infer has said the dtypes */
-    const luc_fuse_pause pause = luc_fuse_pause_begin(); /* nothing that is made here waits */
+    size_t autocast = lucid_autocast_begin(LUCID_AUTOCAST_OFF); /* .infer has set the dtypes */
+    const luc_fuse_pause pause = luc_fuse_pause_begin();        /* no result in here waits */
     size_t scope = lucid_scope_begin();
     lucid_tensor *made[LUCID_MAX_OUTPUTS] = {NULL};
     bool ok = scope && c->op->compose(c, made);
@@ -240,7 +240,7 @@ static bool compose(const lucid_call *c, lucid_tensor **outputs)
                 ok = made[i] != NULL;
                 break;
             }
-        if (made[i]) { /* how it was made is not seen from outside */
+        if (made[i]) { /* its own history is not visible outside */
             made[i]->no_grad_view = false;
             made[i]->no_grad = !grad_mode;
         }
@@ -277,7 +277,7 @@ static bool view(const lucid_call *c, lucid_tensor **outputs)
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
-/* Here and now, with the inputs as they are. */
+/* Applies the operator at once, without casts. */
 static bool apply_now(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
                       lucid_tensor **outputs)
 {
@@ -297,7 +297,7 @@ no_memory:
     return false;
 }
 
-/* With the inputs as they are. first: the caller takes output 0 only. */
+/* Applies the operator without casts. first: the caller takes output 0 only. */
 static inline bool apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
                          lucid_tensor **outputs, bool first)
 {
@@ -308,7 +308,7 @@ static inline bool apply(const lucid_op *op, lucid_tensor *const *inputs, int n,
     return apply_now(op, inputs, n, attrs, outputs);
 }
 
-/* With the inputs cast. Casts that nobody keeps die here. */
+/* Applies the operator to inputs that are cast. Casts that are not kept end here. */
 static bool apply_cast(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
                        lucid_dtype dtype, lucid_tensor **outputs, bool first)
 {

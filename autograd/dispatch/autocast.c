@@ -15,9 +15,9 @@ static _Thread_local size_t depth; /* how many scopes are open */
 
 /* ---- kept casts ------------------------------------------------------------------------------ */
 
-/* A cast of a parameter. It is good as long as the parameter lies in the same memory and that has
- * not changed, nor has recorded work begun, ended or run (which changes memory unseen); and only
- * for the same gradient mode, for a cast that was not recorded leads nowhere. */
+/* A cast of a parameter. It is valid while the parameter has the same memory with the same version,
+ * and no capture has begun, ended or run (a replay changes memory without a version); and only in
+ * the same gradient mode, because a cast that was not recorded has no history. */
 typedef struct kept {
     lucid_tensor *from;      /* owned: its address is the key */
     luc_storage *storage;    /* owned, so that no other storage gets its address */
@@ -84,7 +84,7 @@ static bool is_good(const kept *k, bool recorded)
            k->version == atomic_load_explicit(&t->storage->version, memory_order_relaxed);
 }
 
-/* A parameter: a float32 leaf that requires a gradient and is no view. */
+/* Whether t is a parameter: a float32 leaf that requires a gradient and is no view. */
 static bool is_parameter(const lucid_tensor *t)
 {
     return t->requires_grad && !t->grad_fn && t->view.dtype == LUCID_F32 &&
@@ -154,7 +154,8 @@ lucid_dtype luc_autocast_target(const lucid_op *op, lucid_tensor *const *inputs,
     lucid_dtype dtype = LUCID_F32;
     if (op->autocast != LUCID_AUTOCAST_FULL) dtype = widest(inputs, n);
     if (op->autocast == LUCID_AUTOCAST_LOW) {
-        if (dtype == LUCID_F64) return LUCID_DTYPE_COUNT; /* who gives float64 wants it */
+        if (dtype == LUCID_F64)
+            return LUCID_DTYPE_COUNT; /* float64 is kept, because the caller chose it */
         dtype = luc_autocast_now;
     }
     for (int i = 0; i < n; i++)

@@ -1,10 +1,10 @@
-/* defer.c: results that wait to be computed: how they are made, found, computed and forgotten.
+/* defer.c: results that wait to be computed: making, finding, computing and forgetting them.
  *
  * An application that waits (luc_deferred) owns its inputs and knows their versions. Its result's
  * reference count is marked (lucid/dangling_priv.h), and so are the counts of inputs that it will
- * change (running statistics): whoever reads one of them, in any thread, comes to compute_tensor.
- * Writes into its other inputs come to before_write, in the thread that made it; a write that
- * nobody announces is found by its version. */
+ * change (running statistics): reading one of them, in any thread, calls compute_tensor.
+ * Writing into its other inputs calls before_write, in the thread that made it; any other write is
+ * found by the version. */
 #include "autograd/autograd.h"
 #include "autograd/dispatch/autocast_priv.h"
 #include "autograd/dispatch/dispatch_priv.h"
@@ -25,8 +25,8 @@ enum { WAITING, RUNNING, DONE };
 static _Thread_local struct {
     int depth;          /* of lucid_forward */
     luc_deferred *last; /* the one that the next operator may be joined to; in the list */
-    luc_deferred *list; /* owned references; what is done is taken out later */
-    unsigned prune_at;  /* so many in the list: time to look for those */
+    luc_deferred *list; /* owned references; those that are done are removed later */
+    unsigned prune_at;  /* with this number in the list, those that are done are removed */
 } here;
 
 static atomic_bool fusion_off;
@@ -45,7 +45,7 @@ static void unmark(lucid_tensor *t)
     atomic_fetch_sub_explicit(&t->refs, LUC_WAITS, memory_order_release);
 }
 
-/* One more reference of a marked tensor, unless its last one was given back. */
+/* Takes a reference to a marked tensor, unless its last one was released. */
 static bool hold_tensor(lucid_tensor *t)
 {
     int refs = atomic_load(&t->refs);
@@ -69,14 +69,14 @@ static void deferred_release(luc_deferred *d)
         luc_pool_free(d, sizeof *d);
 }
 
-/* Gives back what d owns, once it is done. */
+/* Releases what d owns, when it is done. */
 static void drop_inputs(luc_deferred *d)
 {
     for (int i = 0; i < d->what.n; i++) lucid_release(d->what.in[i]);
     luc_free(d->module);
 }
 
-/* Takes what is done out of the thread's list; all: everything. */
+/* Removes those that are done from the thread's list; all: removes everything. */
 static void prune(bool all)
 {
     luc_deferred *dropped = NULL, **at = &here.list;
@@ -104,7 +104,8 @@ static void prune(bool all)
 
 /* ---- computing ------------------------------------------------------------------------------- */
 
-/* The application without what it writes besides its result: somebody else does that, or did. */
+/* The application without its writes besides the result: another application does those, or has
+ * done them. */
 static void leave_inputs_alone(luc_deferred *d)
 {
     lucid_tensor *dropped[LUC_WAITING_INPUTS];
@@ -197,7 +198,8 @@ static bool compute_held(luc_deferred *d, lucid_tensor **extra)
     return ok;
 }
 
-/* Waits while another thread holds d. False: it is done, or ends, or this thread holds it. */
+/* Waits while another thread holds d. Returns false if d is done, or ends, or this thread holds
+ * it. */
 static bool hold(luc_deferred *d)
 {
     luc_lock(LUC_LOCK_DEFERRED);
@@ -265,7 +267,7 @@ static bool compute_tensor(lucid_tensor *t)
     return ok;
 }
 
-/* What nobody will read is not computed, unless it changes something. */
+/* A result that nobody can read is not computed, unless computing it changes an input. */
 static void forget(lucid_tensor *t)
 {
     luc_lock(LUC_LOCK_DEFERRED);
@@ -388,7 +390,7 @@ static bool looks_like(const lucid_meta *a, const lucid_meta *b)
     return true;
 }
 
-/* Marks what d will change; false where somebody else's mark is there. */
+/* Marks the inputs that d will change. Returns false if one has another application's mark. */
 static bool mark_writes(luc_deferred *d, luc_deferred *from)
 {
     const lucid_call *c = &d->call;
@@ -408,7 +410,7 @@ static bool mark_writes(luc_deferred *d, luc_deferred *from)
     return true;
 }
 
-/* d takes over the result of `from`, or `from` goes on waiting without what d writes. */
+/* d takes the result of `from`, or `from` continues to wait without what d writes. */
 static void take_over(luc_deferred *d, luc_deferred *from, bool inplace)
 {
     lucid_tensor *t = d->tensor;
@@ -427,7 +429,7 @@ static void take_over(luc_deferred *d, luc_deferred *from, bool inplace)
     }
 }
 
-/* What joins others belongs to the module of the first of them. */
+/* An application that joins others belongs to the module of the first one. */
 static bool note_module(luc_deferred *d, const luc_deferred *from)
 {
     char path[512];
@@ -456,7 +458,7 @@ static luc_fused prepare(luc_deferred *d, const luc_joined *what, const luc_defe
     return note_module(d, from) ? LUC_FUSED : LUC_FUSE_ERROR;
 }
 
-/* From here on other threads may find d. False where somebody else's mark is in the way. */
+/* Makes d visible to other threads. Returns false if another application's mark prevents it. */
 static bool begin_waiting(luc_deferred *d, luc_deferred *from, bool inplace)
 {
     d->state = WAITING;

@@ -116,7 +116,7 @@ static luc_fused folded_add(pair *p, luc_joined *j)
         ((attributes *)(void *)j->attrs)->relu = true;  \
         return (condition) ? LUC_FUSED : LUC_NOT_FUSED; \
     }
-/* The backends of other devices do not know these two yet. */
+/* The backends of other devices do not have these two yet. */
 #define ON_CPU (p->first->call.device.type == LUCID_CPU)
 JOIN_RELU(batch_norm_relu, lucid_batch_norm_attrs, true)
 JOIN_RELU(folded_relu, lucid_conv2d_batch_norm_attrs, true)
@@ -137,7 +137,7 @@ static const struct rule {
 };
 enum { RULES = sizeof rules / sizeof *rules };
 
-/* Those of them that begin a chain: their attributes and inputs fit a luc_joined. */
+/* The operators that begin a chain: their attributes and inputs fit into a luc_joined. */
 static bool may_be_first(const lucid_op *op)
 {
     return op == &luc_op_conv2d || op == &luc_op_batch_norm || op == &luc_op_linear;
@@ -145,7 +145,7 @@ static bool may_be_first(const lucid_op *op)
 
 _Static_assert(sizeof(lucid_conv2d_batch_norm_attrs) <= LUC_WAITING_ATTRS, "the largest of them");
 
-/* batch_norm is the only one that changes anything: the running statistics, which it got. */
+/* Only batch_norm changes inputs: its running statistics. */
 void luc_leave_inputs_alone(luc_deferred *d)
 {
     ((lucid_batch_norm_attrs *)(void *)d->what.attrs)->momentum = -1;

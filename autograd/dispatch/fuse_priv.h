@@ -3,9 +3,10 @@
  * Inside lucid_forward an application that may be the first part of a rule
  * (autograd/dispatch/fuse.c) is checked, gets its result's sizes and returns the result at once,
  * but without numbers: it waits. Where the next operator of the thread takes that result and a rule
- * joins the two, one operator does the work of both. Whoever else reads the result has it computed
- * first: its reference count says that it waits (lucid/dangling_priv.h). What was joined into
- * another operator goes on waiting and is computed by itself only if somebody reads it. */
+ * joins the two, one operator does the work of both. If anything else reads the result, it is
+ * computed first: its reference count says that it waits (lucid/dangling_priv.h). An application
+ * that was joined to another one continues to wait, and is computed alone only if its result is
+ * read. */
 #ifndef LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
 #define LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
 
@@ -20,8 +21,8 @@ typedef enum luc_fused {
     LUC_FUSE_ERROR /* an error was raised */
 } luc_fused;
 
-/* Where luc_fusing is set: joins the application to what waits, or lets it wait itself. `first`:
- * the caller takes output 0 only. */
+/* If luc_fusing is set: joins the application to the one that waits, or lets it wait itself.
+ * `first`: the caller takes output 0 only. */
 luc_fused luc_fuse_apply(const lucid_op *op, lucid_tensor *const *inputs, int n, const void *attrs,
                          lucid_tensor **outputs, bool first);
 /* The same in place. */
@@ -33,7 +34,7 @@ luc_fused luc_fuse_inplace(const lucid_op *op, lucid_tensor *const *inputs, int 
 void luc_fuse_enter(void);
 bool luc_fuse_leave(void);
 
-/* In between nothing waits that begins there: the library's own operators, backward. */
+/* Between these two, new applications do not wait: operators inside the library, backward. */
 typedef struct luc_fuse_pause {
     int depth;
     bool fusing;
@@ -80,11 +81,12 @@ luc_deferred *luc_deferred_last(void);
  * nothing has happened. */
 luc_fused luc_defer(const luc_joined *what, luc_deferred *from, bool inplace,
                     const lucid_meta *like, lucid_tensor **result);
-/* Nobody else computes d between these two, and this thread takes what waits in it as it is; false:
- * somebody did. */
+/* Between these two no other thread computes d, and this thread uses what waits in it as it is.
+ * Returns false if it was computed already. */
 bool luc_deferred_hold(luc_deferred *d);
 void luc_deferred_free_hold(luc_deferred *d);
-/* Computes the last one, if it waits, and then there is none. False after an error. */
+/* Computes the last application, if it waits, so that none waits to be joined. Returns false after
+ * an error. */
 bool luc_deferred_settle(void);
 /* Computes d, which is held, and frees the hold; output i > 0 is extra[i], in the current scope. */
 bool luc_deferred_compute(luc_deferred *d, lucid_tensor **extra);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Strides for the sizes in m, in the layout of t. */
+/* Sets strides for the sizes in m, in the layout of t. */
 static void strides_like(lucid_meta *m, const lucid_tensor *t)
 {
     const lucid_view *v = &t->view;
@@ -184,7 +184,7 @@ static bool check_view(const lucid_call *c, lucid_meta *m)
              !__builtin_add_overflow(last, span, &last);
     }
     if (ok && empty) {
-        /* Nothing of it is read: it begins where there surely is memory. */
+        /* None of its elements is read, so it may begin anywhere in the memory. */
         m->offset = c->in[0]->offset;
         return true;
     }
@@ -199,7 +199,7 @@ bool luc_check_outputs(lucid_call *c)
     for (int i = 0; i < c->n_out; i++)
         if (!surely_fits(&c->out[i]) && !check_size(c, &c->out[i])) return false;
     if (c->op->flags & LUCID_OP_VIEW) return check_view(c, &c->out[0]);
-    /* A result has memory of its own: an .infer need not say where it begins. */
+    /* A result has its own memory, so an .infer need not set its offset. */
     for (int i = 0; i < c->n_out; i++) c->out[i].offset = 0;
     return true;
 }

@@ -19,7 +19,8 @@ static luc_text name_of(const lucid_op *op)
     return text;
 }
 
-/* A leaf that requires a gradient, a view of one, or a view from a time without recording: no. */
+/* Refuses a leaf that requires a gradient, a view of one, and a view that was made while nothing
+ * was recorded. */
 static bool may_change(const lucid_tensor *t)
 {
     const lucid_tensor *base = t->extra ? t->extra->base : NULL;
@@ -104,8 +105,8 @@ static lucid_tensor *copy_of(const lucid_tensor *t, const char *op)
     return copy && luc_copy_data(copy, t, op) ? copy : NULL;
 }
 
-/* What the kernel reads and what the node keeps, where that is not the inputs themselves: copies of
- * inputs that the kernel is about to overwrite. */
+/* The tensors that the kernel reads and that the node keeps. They differ from the inputs where the
+ * kernel will overwrite an input, of which they are copies. */
 static bool take_copies(const lucid_call *c, lucid_tensor **read, lucid_tensor **keep)
 {
     const lucid_tensor *t = c->in[0];

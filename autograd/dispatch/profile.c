@@ -1,4 +1,4 @@
-/* profile.c: what the profiler is told of operators. */
+/* profile.c: reporting operators to the profiler. */
 #include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/graph/graph_priv.h"
 #include "lucid/error_priv.h"

@@ -4,7 +4,7 @@
 #include "lucid/lock_priv.h"
 #include "lucid/tensor_priv.h"
 
-/* Nobody but the holder of the one reference sees the memory of g. */
+/* Whether only the holder of g's single reference can see its memory. */
 static bool is_sole(lucid_tensor *g)
 {
     return atomic_load_explicit(&g->refs, memory_order_acquire) == 1 && !g->storage->foreign &&

@@ -1,4 +1,4 @@
-/* anomaly.c: which operator made the first NaN. */
+/* anomaly.c: finding the operator that made the first NaN. */
 #include "autograd/engine/engine_priv.h"
 #include "autograd/op_table_priv.h"
 #include "autograd/ops/elementwise.h"

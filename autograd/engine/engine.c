@@ -15,7 +15,7 @@
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
-/* Adds grad (owned: taken over) to what has arrived at an edge's target. */
+/* Adds grad, whose reference it takes, to what has arrived at an edge's target. */
 static bool deliver(luc_run *run, luc_slot *to, int nr, lucid_tensor *grad)
 {
     lucid_tensor **sum = &to->grad[nr];
@@ -61,7 +61,7 @@ static bool outputs_complete(luc_run *run, luc_slot *s)
     return true;
 }
 
-/* Does anything that was asked for lie at or behind a slot? */
+/* Whether a slot, or one that it leads to, has a wanted gradient. */
 static bool leads_on(const luc_run *run, const luc_slot *s)
 {
     return !run->selective || s->wanted || s->target;
@@ -206,7 +206,7 @@ static bool start(luc_run *run, lucid_tensor *const *roots, lucid_tensor *const 
         lucid_tensor *g = first_grad(roots[i], gradients ? gradients[i] : NULL);
         if (!g || !deliver(run, &run->slot[at], edges[i].nr, g)) return false;
     }
-    /* A root may also lie behind another one; and be given twice. */
+    /* A root may depend on another one, and may be given twice. */
     for (size_t i = 0; i < n; i++) {
         size_t at = luc_run_find(run, &edges[i]);
         if (run->slot[at].waits) continue;

@@ -18,7 +18,7 @@ bool luc_run_leaf_hooks(lucid_tensor *leaf, lucid_tensor **grad);
 bool luc_keep_retained(lucid_node *n, int nr, lucid_tensor *grad, bool create_graph);
 /* Raises, in anomaly mode, when a gradient of the node holds a NaN. */
 bool luc_anomaly_check(lucid_node *n, lucid_tensor *const *grad_in);
-/* How a tensor without requires_grad came to be, for messages: "... got one that does not". */
+/* Explains for messages why a tensor does not require a gradient: "... got one that does not". */
 const char *luc_no_gradient_reason(const lucid_tensor *t);
 
 #endif

@@ -325,7 +325,7 @@ static bool gradients_of(lucid_tensor *const *inputs, size_t n_inputs, lucid_ten
     return true;
 }
 
-/* Gradients to start from: fixed numbers, so that the default generator is left alone. */
+/* Gradients to start from: fixed numbers, so that the default generator does not change. */
 static lucid_tensor *start_gradient(const lucid_tensor *output, double seed)
 {
     lucid_meta m;

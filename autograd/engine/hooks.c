@@ -36,7 +36,8 @@ static bool take_out(luc_hooks *hooks, uint64_t id)
     return false;
 }
 
-/* A result's hook hangs at its producer. The tensor remembers which: it may get another one. */
+/* A result's hook is kept by its producer. The tensor remembers which, because it may get another
+ * producer. */
 static bool remember(lucid_tensor *t, uint64_t id)
 {
     luc_tensor_extra *x = luc_tensor_extra_get(t);
@@ -154,7 +155,7 @@ static bool replace(lucid_tensor **grad, lucid_tensor *by)
     return true;
 }
 
-/* Each hook in a scope of its own; *grad is an owned reference. */
+/* Runs each hook in its own scope; *grad is an owned reference. */
 static bool run_hooks(lucid_node *n, lucid_tensor *leaf, int nr, lucid_tensor **grad)
 {
     luc_hook hook = {.id = 0};

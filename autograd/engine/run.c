@@ -50,7 +50,7 @@ static bool grow(luc_run *run)
     return true;
 }
 
-/* Where key is in the table, or the free place where it belongs. */
+/* The place of key in the table, or the free place where it belongs. */
 static size_t probe(const luc_run *run, const void *key)
 {
     size_t mask = run->table_size - 1, h = hash(key) & mask;

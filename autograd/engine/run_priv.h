@@ -1,4 +1,4 @@
-/* run_priv.h: one backward: what it knows of each node. Nothing of it is in the nodes, so that
+/* run_priv.h: the state of one backward for each node. It is kept outside of the nodes, so that
  * several threads may walk one graph. */
 #ifndef LUCID_AUTOGRAD_ENGINE_RUN_PRIV_H
 #define LUCID_AUTOGRAD_ENGINE_RUN_PRIV_H
@@ -31,7 +31,8 @@ typedef struct luc_run {
 } luc_run;
 
 void luc_run_free(luc_run *run);
-/* The slot of an edge's target, made if need be: an index, or SIZE_MAX when memory is out. */
+/* The index of the slot of an edge's target, which is made if it does not exist. SIZE_MAX when
+ * memory is out. */
 size_t luc_run_find(luc_run *run, const luc_edge *e);
 bool luc_run_push(luc_run *run, size_t slot);
 size_t luc_run_pop(luc_run *run); /* the heap must not be empty */

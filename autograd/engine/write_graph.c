@@ -1,4 +1,4 @@
-/* graph.c: the graph as a picture, in Graphviz's language. */
+/* write_graph.c: the graph as a picture, in Graphviz's language. */
 #include "autograd/engine/engine_priv.h"
 #include "autograd/engine/run_priv.h"
 #include "autograd/graph/graph_priv.h"

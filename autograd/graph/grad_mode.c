@@ -1,4 +1,4 @@
-/* grad_mode.c: is the thread recording? */
+/* grad_mode.c: whether the thread records. */
 #include "autograd/graph/graph_priv.h"
 
 _Thread_local bool luc_grad_off __attribute__((tls_model("initial-exec")));

@@ -27,7 +27,7 @@ typedef struct luc_edge {
     int nr;
 } luc_edge;
 
-/* What an input or output was: a lucid_meta and device without the unused dimensions. */
+/* The description of an input or output: a lucid_meta and device without the unused dimensions. */
 typedef struct luc_packed {
     int8_t ndim; /* -1: not given */
     uint8_t dtype;
@@ -36,8 +36,8 @@ typedef struct luc_packed {
     int64_t *dims; /* then the strides; inside the node's allocation */
 } luc_packed;
 
-/* A tensor as a node keeps it: its storage and where it begins; sizes and strides are those of the
- * input or output it was. */
+/* A tensor that a node keeps: its storage and offset. Its sizes and strides are those of the input
+ * or output that it was. */
 typedef struct luc_saved {
     luc_storage *storage; /* owned; NULL once released */
     uint64_t version;     /* of the storage when it was saved */
@@ -75,7 +75,7 @@ typedef struct luc_hooks {
     size_t n, capacity;
 } luc_hooks;
 
-/* What few nodes have. Guarded by LUC_LOCK_HOOKS. */
+/* The part that few nodes need. Guarded by LUC_LOCK_HOOKS. */
 typedef struct luc_node_extra {
     luc_hooks hooks;
     /* Results that keep their gradient. Not owned: a tensor that dies takes itself off. */
@@ -88,14 +88,14 @@ typedef struct luc_node_extra {
     char *module;      /* while profiling: the module's path */
 } luc_node_extra;
 
-/* What few tensors have. */
+/* The part that few tensors need. */
 struct luc_tensor_extra {
     luc_hooks hooks;    /* of a leaf */
     lucid_tensor *base; /* owned: the tensor that this one is a differentiable view of */
     atomic_uint_fast64_t view_version; /* of the storage when grad_fn was set */
     struct {
         uint64_t id;
-        lucid_node *fn; /* owned: where the hook of a result hangs */
+        lucid_node *fn; /* owned: the node that has the hook of a result */
     } * hooked;
     size_t n_hooked, hooked_capacity;
 };
@@ -114,7 +114,7 @@ void luc_node_release(lucid_node *n); /* iterative */
 bool luc_node_state(lucid_node *n, void **state);
 /* Drops the saved tensors, and the state, of a node whose vjp has run. */
 void luc_node_release_saved(lucid_node *n);
-/* The node's extra, made if need be; NULL when memory is out. */
+/* The node's extra, which is made if it does not exist. NULL when memory is out. */
 luc_node_extra *luc_node_extra_get(lucid_node *n);
 /* Another thread may read what this one releases, when both walk one graph. */
 void luc_node_lock(lucid_node *n);
@@ -128,11 +128,11 @@ void luc_edge_release(luc_edge *e);
  * history from before. */
 luc_edge luc_edge_of(lucid_tensor *t);
 void luc_packed_meta(const luc_packed *p, lucid_meta *meta); /* offset 0 */
-/* True for a tensor. A NULL comes from an earlier error, which stays; or else it is the caller's
- * mistake, and is raised here. */
+/* True for a tensor. A NULL comes from an earlier error, which stays, or is the caller's mistake,
+ * which is raised here. */
 bool luc_given(const lucid_tensor *t, const char *op, const char *argument);
-/* The same for who reads only dtype, sizes and device before it applies an operator to t: a result
- * that waits to be computed goes on waiting. */
+/* The same for callers that read only dtype, sizes and device before they apply an operator to t: a
+ * result that waits continues to wait. */
 bool luc_given_meta(const lucid_tensor *t, const char *op, const char *argument);
 /* "[3,4] float32" */
 luc_text luc_packed_text(const luc_packed *p);
@@ -147,20 +147,21 @@ typedef struct luc_vjp_run {
 } luc_vjp_run;
 /* Fills run->v for n. */
 void luc_vjp_begin(luc_vjp_run *run, lucid_node *n, lucid_tensor *const *grad_out);
-/* Runs it and checks what comes; raises and returns false on an error. */
+/* Runs it and checks its gradients. Raises and returns false on an error. */
 bool luc_vjp_call(luc_vjp_run *run);
 
 /* ---- views ---------------------------------------------------------------------- */
 
 luc_tensor_extra *luc_tensor_extra_get(lucid_tensor *t); /* makes it; NULL when memory is out */
-/* It appears while other threads read the tensor, when a hook is registered: hence the order. */
+/* It is made while other threads may read the tensor, when a hook is registered: hence the memory
+ * order. */
 static inline luc_tensor_extra *luc_tensor_extra_of(const lucid_tensor *t)
 {
     return __atomic_load_n(&t->extra, __ATOMIC_ACQUIRE);
 }
-/* The producer of a tensor; a view whose base was changed in place gets it anew. */
+/* The producer of a tensor. A view whose base was changed in place gets a new one. */
 lucid_node *luc_grad_fn(lucid_tensor *t);
-/* Sees to it that t->grad_fn and t->requires_grad are true after changes of its base. */
+/* Updates t->grad_fn and t->requires_grad after changes of its base. */
 bool luc_view_refresh_slow(lucid_tensor *t);
 static inline bool luc_view_refresh(lucid_tensor *t)
 {
@@ -175,8 +176,8 @@ void luc_set_grad_fn(lucid_tensor *t, lucid_node *fn, int nr);
 typedef struct luc_slices_attrs {
     lucid_meta base, view;
 } luc_slices_attrs;
-/* After an in-place operator: moves t's history on to node fn (taken over) and, for views, the
- * base's. */
+/* After an in-place operator, makes node fn, whose reference it takes, the producer of t and, for a
+ * view, of its base. */
 bool luc_rebase_history(lucid_tensor *t, lucid_node *fn);
 /* t, the memory that `outer` (an operator in place on a view) wrote, with that history. */
 lucid_tensor *luc_slice_of(lucid_node *outer, lucid_tensor *t);

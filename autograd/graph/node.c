@@ -101,7 +101,7 @@ static void fill(lucid_node *n, const lucid_call *c, lucid_tensor *const *output
             n->in[i].ndim = -1;
             continue;
         }
-        /* A copy that is kept instead has the layout of its own. */
+        /* A copy that is kept instead has its own layout. */
         room = pack(&n->in[i], room, t->view.ndim, t->view.dtype, t->storage->device, t->view.dims,
                     kept->view.strides);
         if (i < 16 && saves & LUCID_SAVE_INPUT(i)) save(saved++, kept, i);
@@ -114,7 +114,7 @@ static void fill(lucid_node *n, const lucid_call *c, lucid_tensor *const *output
     }
 }
 
-/* Which of the bits of .saves are there to be saved. */
+/* The bits of .saves whose inputs and outputs exist. */
 static uint32_t saves_of(const lucid_call *c)
 {
     uint32_t saves = c->op->saves ? c->op->saves(c) : 0;
@@ -295,7 +295,7 @@ static void node_free(lucid_node *n)
 }
 
 /* Nodes whose last reference this thread has dropped and that are still to be freed. Freeing one
- * drops others, by its edges or by way of a leaf's gradient: those wait here for the outermost
+ * drops others, through its edges or through a leaf's gradient: those wait here for the outermost
  * call, so the stack stays flat however deep the graph is. */
 static _Thread_local lucid_node *doomed;
 static _Thread_local bool draining;

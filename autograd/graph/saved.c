@@ -1,4 +1,4 @@
-/* saved.c: what a vjp is given: saved tensors, sizes, and how it is run. */
+/* saved.c: running a vjp, and giving it saved tensors and sizes. */
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
 #include "lucid/error_priv.h"
@@ -202,7 +202,7 @@ static bool call_vjp(luc_vjp_run *run)
             luc_raise(LUCID_ERR_INTERNAL, n->op->name, "vjp: failed without raising an error");
         return false;
     }
-    /* A vjp that does not look at every result: the NULL it passed on is no zero. */
+    /* The vjp ignored an error of an operator: a NULL that it passed on is no zero then. */
     if (luc_raise_count() != raised) return false;
     for (int i = 0; i < n->n_in; i++) {
         if (!(run->v.needs & 1u << i)) run->grad_in[i] = NULL;

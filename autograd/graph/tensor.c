@@ -1,4 +1,4 @@
-/* tensor.c: what autograd knows of a tensor. */
+/* tensor.c: the properties of a tensor that autograd knows. */
 #include "autograd/graph/graph_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/tensor_priv.h"
@@ -43,7 +43,7 @@ lucid_tensor *lucid_requires_grad_(lucid_tensor *t, bool requires_grad)
 
 bool lucid_requires_grad(const lucid_tensor *t)
 {
-    /* A view may have to look at its base first; that is no change that anyone sees. */
+    /* A view may have to update its history from its base first, which is no visible change. */
     lucid_tensor *looked = (lucid_tensor *)(uintptr_t)t;
     return t && luc_is_there(t, "requires_grad", "tensor") && luc_view_refresh(looked) &&
            t->requires_grad;

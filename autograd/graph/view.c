@@ -2,10 +2,11 @@
  *
  * A view knows its base: the tensor whose memory it looks at. When one of them is changed in place
  * the base gets a new producer, and every view finds its own anew, from the base, when it is next
- * asked for: that is when the storage's version is not the one the view last saw. Views of views
+ * read, if the storage's version has changed since the view last saw it. Views of views
  * have the same base. Two kinds of views have none: lucid_detach's, and those made while nothing
- * was recorded, which may not be changed in place while something is (PyTorch's rule: which history
- * they should have is anyone's guess). A view from a time without recording stays a constant. */
+ * was recorded. The latter may not be changed in place while gradients are recorded (PyTorch's
+ * rule, because their history would be ambiguous). A view from a time without recording stays a
+ * constant. */
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
 
@@ -125,7 +126,7 @@ static lucid_node *copy_slices_node(lucid_tensor *base, lucid_tensor *t, lucid_n
     c.needs = base->requires_grad;
     lucid_node *n = NULL;
     luc_node_extra *ix = luc_node_extra_get(inner);
-    /* Room for inner's inputs; the tensors themselves are gone, their edges are what counts. */
+    /* Space for inner's inputs. Only their edges are needed; the tensors do not exist any more. */
     c.n_in = inner->n_in;
     if (ix) n = luc_node_new(&c, &base, NULL);
     luc_node_extra *x = n ? luc_node_extra_get(n) : NULL;

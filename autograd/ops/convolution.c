@@ -23,7 +23,7 @@ static bool check_option(const char *op, const char *name, const int64_t value[2
     return true;
 }
 
-/* What the function and .infer refuse alike: an operator may be applied by its name, too. */
+/* Checks for both the function and .infer, because an operator may also be applied by its name. */
 static bool check_attrs(const char *op, const lucid_conv2d_attrs *a)
 {
     if (a->groups < 1)
@@ -89,7 +89,7 @@ bool luc_conv2d_infer(lucid_call *c)
     return true;
 }
 
-/* Is grad what the convolution of images x with a weight w, both of these sizes, gives? */
+/* Whether grad has the shape of the convolution of x with w, which have these sizes. */
 static bool check_grad(const lucid_call *c, const int64_t *x, const int64_t *w,
                        const lucid_conv2d_attrs *a)
 {
@@ -119,7 +119,7 @@ static bool backward_input_infer(lucid_call *c)
     return check_weight(c, a->size, w, a) && check_grad(c, a->size, w->dims, a);
 }
 
-/* Of a weight that is to be made: can x be convolved with it? */
+/* Checks that x can be convolved with a weight of the sizes that are to be made. */
 static bool check_weight_size(const lucid_call *c, const lucid_view *x, const lucid_conv2d_attrs *a)
 {
     bool ok = x->dims[1] % a->groups == 0 && a->size[0] % a->groups == 0 &&

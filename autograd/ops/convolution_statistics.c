@@ -1,5 +1,5 @@
-/* convolution_statistics.c: convolution with the statistics that a batch normalisation behind it
- * asks for. */
+/* convolution_statistics.c: convolution with the statistics that the batch normalisation after it
+ * needs. */
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
@@ -31,8 +31,8 @@ static bool compose(const lucid_call *c, lucid_tensor **out)
     return out[MEAN] && out[VAR];
 }
 
-/* The statistics are constants: their part in the gradient is in what a batch normalisation behind
- * them gives its x. */
+/* The statistics are constants here: the gradient of the batch normalisation's x contains their
+ * part. */
 static bool vjp(lucid_vjp *v)
 {
     return !v->grad_out[Y] || luc_conv2d_gradients(v, v->grad_out[Y]);

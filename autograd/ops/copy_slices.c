@@ -6,7 +6,7 @@
 #include "autograd/ops/view.h"
 #include "lucid/tensor_priv.h"
 
-/* Memory for a tensor like base, with whatever gaps its strides leave. */
+/* Makes memory for a tensor like base, including the gaps between its elements. */
 static lucid_tensor *like_base(const lucid_meta *base, lucid_device device)
 {
     lucid_meta m = *base;

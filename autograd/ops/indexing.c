@@ -324,7 +324,7 @@ const lucid_op luc_op_index_add = {
 
 /* ---- gather: (x, index) and its gradient scatter_add: (grad, index) -------------------------- */
 
-/* Has v the dimensions of dims, and at most their sizes, except along `dim`? */
+/* Whether v has the dimensions of dims, with sizes that are not larger, except along `dim`. */
 static bool fits_but_for(const lucid_view *v, int ndim, const int64_t *dims, int dim)
 {
     bool ok = v->ndim == ndim;
@@ -471,7 +471,7 @@ const lucid_op luc_op_scatter_add = {
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
-/* int64, whatever integer came. */
+/* The index as int64. */
 static lucid_tensor *as_index(lucid_tensor *index)
 {
     if (index && (index->view.dtype == LUCID_I32 || index->view.dtype == LUCID_U8))

@@ -9,7 +9,7 @@
 
 LUCID_BEGIN_DECLS
 
-/* Joins n >= 1 tensors, as many as one likes, along dim; the other sizes must agree. Dtypes are
+/* Joins any number n >= 1 of tensors along dim; the other sizes must agree. Dtypes are
  * promoted. Up to 8 are copied once, up to 64 twice, up to 512 three times, and so on. */
 LUCID_API lucid_tensor *lucid_cat_list(lucid_tensor *const *tensors, size_t n, int dim);
 /* Joins n tensors of equal sizes along a new dimension. */

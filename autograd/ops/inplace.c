@@ -21,7 +21,8 @@ static lucid_tensor *fit(lucid_tensor *a, lucid_tensor *b, const char *op)
     return luc_meet(b, own, a->storage->device);
 }
 
-/* Do a and b, which broadcasts into a's sizes, meet in a wider floating dtype d than a's? */
+/* Whether a and b, which broadcasts to a's sizes, are promoted to a wider floating dtype d than
+ * a's. */
 static bool meets_wider(const lucid_tensor *a, const lucid_tensor *b, lucid_dtype d)
 {
     lucid_shape into = lucid_tensor_shape(a), from = lucid_tensor_shape(b), both;

@@ -514,7 +514,7 @@ static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const lo
     return lucid_div(lucid_sum_opt(loss, LUCID_ALL, NULL), weights);
 }
 
-/* Classes, or probabilities of the logits' shape? Raises where it is neither. */
+/* Whether target holds classes, or probabilities of the logits' shape. Raises if it is neither. */
 static bool check_cross_entropy_target(const lucid_tensor *logits, const lucid_tensor *target)
 {
     const lucid_view *x = &logits->view, *t = &target->view;

@@ -1,4 +1,4 @@
-/* numbers.h: operators that take a number in the place of a tensor: lucid_mul(x, 2).
+/* numbers.h: operators that take a number instead of a tensor: lucid_mul(x, 2).
  *
  * A number takes the dtype of the tensor that it is combined with, as in PyTorch. An argument that
  * is neither a tensor nor a number does not compile. The names are macros over the functions of

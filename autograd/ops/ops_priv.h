@@ -1,4 +1,4 @@
-/* ops_priv.h: what the operators' files share. */
+/* ops_priv.h: functions that the operators' files share. */
 #ifndef LUCID_AUTOGRAD_OPS_OPS_PRIV_H
 #define LUCID_AUTOGRAD_OPS_OPS_PRIV_H
 
@@ -127,7 +127,7 @@ static inline lucid_tensor *luc_apply1(const lucid_op *op, lucid_tensor *x, cons
 {
     return lucid_apply(op, (lucid_tensor *[]){x}, 1, attrs);
 }
-/* The same of an x whose integers become float32, because they have no root or logarithm. */
+/* The same for an x whose integers become float32, because they have no root or logarithm. */
 lucid_tensor *luc_apply_floating(const lucid_op *op, lucid_tensor *x, const void *attrs);
 static inline lucid_tensor *luc_apply2(const lucid_op *op, lucid_tensor *a, lucid_tensor *b,
                                        const void *attrs)

@@ -36,7 +36,7 @@ static int64_t pooled_size(int64_t in, const lucid_pool2d_attrs *a, int i)
     return n;
 }
 
-/* What the functions and .infer refuse alike: an operator may be applied by its name, too. */
+/* Checks for both the functions and .infer, because an operator may also be applied by its name. */
 static bool check_window(const char *op, const lucid_pool2d_attrs *a)
 {
     const int64_t most = INT32_MAX; /* so that no product of two of them overflows */
@@ -113,7 +113,7 @@ static bool sized_infer(lucid_call *c)
     return true;
 }
 
-/* Do the windows over images of H, W `in` give `out`? */
+/* Whether windows over images of the sizes `in` give outputs of the sizes `out`. */
 static bool check_pooled(const lucid_call *c, const int64_t *in, const int64_t *out)
 {
     const lucid_pool2d_attrs *a = c->attrs;

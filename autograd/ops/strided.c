@@ -21,8 +21,9 @@ static bool as_strided_infer(lucid_call *c)
     return true;
 }
 
-/* Can two indices reach one element? Sorted by stride, each dimension must step over all that the
- * smaller ones reach. (Sufficient, not necessary: a strange view may be taken for overlapping.) */
+/* Whether two indices can reach one element. Sorted by stride, each dimension must step over all
+ * that the smaller ones reach. (Sufficient, not necessary: a strange view may be taken for
+ * overlapping.) */
 static bool may_overlap(int ndim, const int64_t *dims, const int64_t *strides)
 {
     bool used[LUCID_MAX_DIMS] = {false};

@@ -185,7 +185,7 @@ lucid_tensor *lucid_unsqueeze(lucid_tensor *x, int dim)
 
 /* ---- permute --------------------------------------------------------------------------------- */
 
-/* Is each of ndim dimensions there once? */
+/* Whether each of ndim dimensions occurs once. */
 static bool is_order(const lucid_shape *order, int ndim)
 {
     uint32_t seen = 0;
@@ -249,7 +249,7 @@ const lucid_op luc_op_permute = {
 lucid_tensor *lucid_permute_opt(lucid_tensor *x, lucid_shape order)
 {
     if (!luc_given(x, "permute", "x")) return NULL;
-    lucid_view_attrs attrs = {.shape = order}; /* .infer refuses what is no order */
+    lucid_view_attrs attrs = {.shape = order}; /* .infer refuses a list that is no order */
     for (int d = 0; d < order.ndim && d < LUCID_MAX_DIMS; d++)
         if (order.dims[d] < 0) attrs.shape.dims[d] = order.dims[d] + order.ndim;
     return luc_apply1(&luc_op_permute, x, &attrs);
@@ -268,7 +268,7 @@ lucid_tensor *lucid_transpose(lucid_tensor *x, int dim0, int dim1)
 
 /* ---- expand ---------------------------------------------------------------------------------- */
 
-/* Is every size that of x, or one that x's size of 1 can become? */
+/* Whether every size is that of x, or x's size there is 1. */
 static bool stretches(const lucid_view *x, const lucid_shape *shape)
 {
     if (shape->ndim < x->ndim || shape->ndim > LUCID_MAX_DIMS) return false;
@@ -346,7 +346,7 @@ lucid_tensor *lucid_expand_opt(lucid_tensor *x, lucid_shape shape)
 
 /* ---- slice and select ------------------------------------------------------------------------ */
 
-/* Is `length` times `step`, from `start` on, inside a dimension of size n? */
+/* Whether `length` steps of `step` from `start` on are inside a dimension of size n. */
 static bool check_range(const lucid_call *c, const lucid_view_attrs *a, int64_t length, int64_t n)
 {
     int64_t span = 0;

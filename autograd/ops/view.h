@@ -1,4 +1,4 @@
-/* view.h: other looks at the same memory, and changes of dtype, layout and device.
+/* view.h: views of the same memory, and changes of dtype, layout and device.
  *
  * Views share storage with their input: writing one in place is seen by all. Negative dims count
  * from the end. */
@@ -17,7 +17,7 @@ LUCID_API lucid_tensor *lucid_view_opt(lucid_tensor *x, lucid_shape shape);
 LUCID_API lucid_tensor *lucid_permute_opt(lucid_tensor *x, lucid_shape order);
 /* Stretches dimensions of size 1 (stride 0); -1 keeps a size; new dimensions come first. */
 LUCID_API lucid_tensor *lucid_expand_opt(lucid_tensor *x, lucid_shape shape);
-/* Any view of the storage: offset in elements from its begin. Checked against the storage's
+/* Any view of the storage: offset in elements from its beginning. Checked against the storage's
  * size. */
 LUCID_API lucid_tensor *lucid_as_strided_opt(lucid_tensor *x, lucid_shape shape,
                                              lucid_shape strides, int64_t offset);

@@ -8,7 +8,7 @@
 texts() {
     echo README.md CONTRIBUTING.md CHANGELOG.md
     find docs examples tests -name '*.md' -type f ! -path 'docs/notes/*'
-    find examples lucid tests backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
+    find autograd examples lucid tests backends/cuda -type f \( -name '*.[ch]' -o -name '*.cu' \)
     find backends/cpu -type f -name '*.[ch]'
     find nn -type f -name "*.[ch]"
 }
