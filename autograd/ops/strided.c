@@ -1,4 +1,5 @@
 /* strided.c: as_strided, any view of a storage. */
+#include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
@@ -6,7 +7,7 @@
 #include "lucid/memory_priv.h"
 #include "lucid/tensor_priv.h"
 
-/* ---- as_strided ---------------------------------------------------------------------------------- */
+/* ---- as_strided ------------------------------------------------------------------------------ */
 
 static bool as_strided_infer(lucid_call *c)
 {

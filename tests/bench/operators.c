@@ -99,9 +99,30 @@ static void row(const lucid_op *op)
     lucid_clear_error();
 }
 
-int main(int argc, char **argv)
+/* A cell of a Markdown table, in which "|" is written "\\|". */
+static void print_cell(const char *text)
+{
+    fputs("| ", stdout);
+    for (; text && *text; text++) {
+        if (*text == '|') putchar('\\');
+        putchar(*text);
+    }
+    putchar(' ');
+}
+
+static void print_entry(const lucid_op *op)
 {
     static const char *const policies[] = {"", "low precision", "float32", "widest"};
+    print_cell(op->name);
+    print_cell(op->schema);
+    print_cell(op->doc);
+    print_cell(op->vjp ? "yes" : "no");
+    print_cell(policies[op->autocast]);
+    puts("|");
+}
+
+int main(int argc, char **argv)
+{
     const bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
     const lucid_op *op;
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
@@ -110,8 +131,7 @@ int main(int argc, char **argv)
              "| --- | --- | --- | --- | --- |");
     for (size_t i = 0; (op = lucid_op_at(i)); i++) {
         if (list)
-            printf("| %s | %s | %s | %s | %s |\n", op->name, op->schema, op->doc,
-                   op->vjp ? "yes" : "no", policies[op->autocast]);
+            print_entry(op);
         else if (op->n_samples && bench_wanted(argc, argv, op->name))
             row(op);
     }
