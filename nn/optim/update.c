@@ -5,6 +5,8 @@
 #include "lucid/capture_priv.h"
 #include "lucid/error_priv.h"
 #include "lucid/tensor_priv.h"
+#include "nn/optim/optimizer_priv.h"
+#include "nn/optim/update_priv.h"
 
 #include <math.h>
 
