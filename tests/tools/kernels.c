@@ -6,10 +6,10 @@
  *     kernels check [NAME] [--level LEVEL]
  *     kernels time NAME [--level LEVEL] [--threads N] [--shape 32x64x28x28]
  *
- * Inputs are those of the operator's own samples (autograd/ops/), in all floating dtypes. Elementwise
- * operators also get longer rows, and rows of edge values: zeros of both signs, infinities, NaN, the
- * smallest and the largest numbers, in all pairs. `check` ends with 1 if any result differs by more
- * than the tests' tolerance.
+ * Inputs are those of the operator's own samples (autograd/ops/), in all floating dtypes.
+ * Elementwise operators also get longer rows, and rows of edge values: zeros of both signs,
+ * infinities, NaN, the smallest and the largest numbers, in all pairs. `check` ends with 1 if any
+ * result differs by more than the tests' tolerance.
  */
 #define SAMPLES_WITHOUT_CRITERION
 #include "tests/autograd/samples.h"
