@@ -188,9 +188,9 @@ static void put_element(printer *p, int64_t offset)
 /* Prints the last dimension, with the number of elements in a line that fits. */
 static void put_row(printer *p, int64_t offset, int indent)
 {
-    int d = p->t->view.ndim - 1, room = (p->o.line_width - indent) / (p->width + 2);
+    int d = p->t->view.ndim - 1, fitting = (p->o.line_width - indent) / (p->width + 2);
     int64_t n = p->t->view.dims[d], head = shown(p, n), stride = p->t->view.strides[d];
-    int64_t items = head < n ? 2 * head + 1 : n, per_line = room > 1 ? room : 1;
+    int64_t items = head < n ? 2 * head + 1 : n, per_line = fitting > 1 ? fitting : 1;
     for (int64_t k = 0; k < items; k++) {
         if (k > 0) text_puts(&p->out, ",");
         if (k > 0 && k % per_line == 0) {

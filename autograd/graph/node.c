@@ -16,17 +16,17 @@ static int popcount(uint32_t bits)
     return __builtin_popcount(bits);
 }
 
-static int64_t *pack(luc_packed *p, int64_t *room, int ndim, lucid_dtype dtype, lucid_device device,
-                     const int64_t *dims, const int64_t *strides)
+static int64_t *pack(luc_packed *p, int64_t *free_sizes, int ndim, lucid_dtype dtype,
+                     lucid_device device, const int64_t *dims, const int64_t *strides)
 {
     p->ndim = (int8_t)ndim;
     p->dtype = (uint8_t)dtype;
     p->device_type = (uint8_t)device.type;
     p->device_index = device.index;
-    p->dims = room;
-    for (int d = 0; d < ndim; d++) room[d] = dims[d];
-    for (int d = 0; d < ndim; d++) room[ndim + d] = strides[d];
-    return room + 2 * ndim;
+    p->dims = free_sizes;
+    for (int d = 0; d < ndim; d++) free_sizes[d] = dims[d];
+    for (int d = 0; d < ndim; d++) free_sizes[ndim + d] = strides[d];
+    return free_sizes + 2 * ndim;
 }
 
 void luc_packed_meta(const luc_packed *p, lucid_meta *meta)
@@ -91,7 +91,7 @@ static void save(luc_saved *s, lucid_tensor *t, int which)
 static void fill(lucid_node *n, const lucid_call *c, lucid_tensor *const *outputs,
                  lucid_tensor *const *keep, uint32_t saves)
 {
-    int64_t *room = (int64_t *)(n->saved + n->n_saved);
+    int64_t *free_sizes = (int64_t *)(n->saved + n->n_saved);
     luc_saved *saved = n->saved;
     for (int i = 0; i < n->n_in; i++) {
         lucid_tensor *t = c->in[i];
@@ -102,14 +102,14 @@ static void fill(lucid_node *n, const lucid_call *c, lucid_tensor *const *output
             continue;
         }
         /* A copy that is kept instead has its own layout. */
-        room = pack(&n->in[i], room, t->view.ndim, t->view.dtype, t->storage->device, t->view.dims,
-                    kept->view.strides);
+        free_sizes = pack(&n->in[i], free_sizes, t->view.ndim, t->view.dtype, t->storage->device,
+                          t->view.dims, kept->view.strides);
         if (i < 16 && saves & LUCID_SAVE_INPUT(i)) save(saved++, kept, i);
     }
     for (int i = 0; i < n->n_out; i++) {
         lucid_tensor *t = outputs[i];
-        room = pack(&n->out[i], room, t->view.ndim, t->view.dtype, t->storage->device, t->view.dims,
-                    t->view.strides);
+        free_sizes = pack(&n->out[i], free_sizes, t->view.ndim, t->view.dtype, t->storage->device,
+                          t->view.dims, t->view.strides);
         if (saves & LUCID_SAVE_OUTPUT(i)) save(saved++, t, 16 + i);
     }
 }

@@ -29,9 +29,9 @@ static void set_pooled(lucid_call *c, int i, lucid_dtype dtype, const int64_t *s
 static int64_t pooled_size(int64_t in, const lucid_pool2d_attrs *a, int i)
 {
     int64_t span = a->dilation[i] * (a->kernel[i] - 1) + 1;
-    int64_t room = in + 2 * a->padding[i] - span + (a->ceil_mode ? a->stride[i] - 1 : 0);
-    if (room < 0) return 0;
-    int64_t n = room / a->stride[i] + 1;
+    int64_t free_steps = in + 2 * a->padding[i] - span + (a->ceil_mode ? a->stride[i] - 1 : 0);
+    if (free_steps < 0) return 0;
+    int64_t n = free_steps / a->stride[i] + 1;
     if (a->ceil_mode && (n - 1) * a->stride[i] >= in + a->padding[i]) n--;
     return n;
 }

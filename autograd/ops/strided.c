@@ -83,16 +83,16 @@ static bool backward_infer(lucid_call *c)
     const lucid_view_attrs *a = c->attrs;
     const lucid_view *g = &c->in[0]->view;
     if (!luc_infer_shape(c, &a->shape)) return false;
-    const int64_t room = lucid_shape_numel(&a->shape);
+    const int64_t available = lucid_shape_numel(&a->shape);
     int64_t last = a->start, span;
     bool ok = last >= 0;
     for (int d = 0; ok && d < g->ndim; d++)
         ok = a->strides[d] >= 0 &&
              (g->dims[d] < 2 || (luc_mul_i64(g->dims[d] - 1, a->strides[d], &span) &&
                                  !__builtin_add_overflow(last, span, &last)));
-    if ((ok && last < room) || c->in[0]->numel == 0) return true;
+    if ((ok && last < available) || c->in[0]->numel == 0) return true;
     return luc_bad_input(c, 0, "expected a view of %lld elements from element %lld with strides %s",
-                         (long long)room, (long long)a->start,
+                         (long long)available, (long long)a->start,
                          luc_dims_text(g->ndim, a->strides).s);
 }
 

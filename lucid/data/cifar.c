@@ -72,7 +72,7 @@ static void cifar_free(lucid_dataset *dataset)
 /* What has been read: whole files, one after the other, in memory that grows. */
 typedef struct content {
     unsigned char *data;
-    size_t size, room;
+    size_t size, capacity;
 } content;
 
 /* Adds a file's content. The limit keeps a file of zeros from filling the memory. */
@@ -83,16 +83,16 @@ static bool read_file(content *c, const char *path, size_t record, size_t limit,
     const size_t begin = c->size;
     bool ok = luc_input_open(&in, path, op, sum);
     for (bool more = true; ok && more;) {
-        if (c->room == c->size) {
-            size_t room = c->room ? 2 * c->room : (size_t)1 << 20;
-            void *grown = luc_realloc(c->data, room, op);
+        if (c->capacity == c->size) {
+            size_t capacity = c->capacity ? 2 * c->capacity : (size_t)1 << 20;
+            void *grown = luc_realloc(c->data, capacity, op);
             if (!grown) {
                 ok = false;
                 break;
             }
-            c->data = grown, c->room = room;
+            c->data = grown, c->capacity = capacity;
         }
-        size_t got = 0, asked = c->room - c->size;
+        size_t got = 0, asked = c->capacity - c->size;
         ok = luc_input_read(&in, c->data + c->size, asked, &got);
         c->size += got;
         more = got == asked;

@@ -23,7 +23,7 @@ typedef struct above {
 
 typedef struct list {
     char **names; /* owned */
-    int64_t n, room;
+    int64_t n, capacity;
 } list;
 
 typedef struct folder {
@@ -45,15 +45,15 @@ static void list_free(list *l)
 static bool list_add(list *l, char *name)
 {
     if (!name) return false;
-    if (l->n == l->room) {
-        int64_t room = l->room ? 2 * l->room : 64;
-        char **grown = luc_realloc(l->names, (size_t)room * sizeof *grown, op);
+    if (l->n == l->capacity) {
+        int64_t capacity = l->capacity ? 2 * l->capacity : 64;
+        char **grown = luc_realloc(l->names, (size_t)capacity * sizeof *grown, op);
         if (!grown) {
             luc_free(name);
             return false;
         }
         l->names = grown;
-        l->room = room;
+        l->capacity = capacity;
     }
     l->names[l->n++] = name;
     return true;

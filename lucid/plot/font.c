@@ -218,9 +218,9 @@ bool lucid_image_text(lucid_image *image, double x, double y, double height, uin
     if (!image || !text) return false;
     if (!isfinite(x) || !isfinite(y) || !(height > 0) || isinf(height)) return true;
     lettering l = {.unit = height / 70, .width = fmax(1.1, height * 0.125)};
-    double room = height * 0.5 + 2;
-    if (!luc_mask_begin(&l.mask, image, x - room, y - height - room,
-                        x + lucid_image_text_width(height, text) + room, y + room))
+    double margin = height * 0.5 + 2;
+    if (!luc_mask_begin(&l.mask, image, x - margin, y - height - margin,
+                        x + lucid_image_text_width(height, text) + margin, y + margin))
         return false;
     /* The base line runs through the middle of pixels: horizontal strokes are sharp. */
     l.x = x;

@@ -94,14 +94,14 @@ void luc_lbfgs_free(luc_lbfgs *l)
     luc_free(l);
 }
 
-static luc_lbfgs *memory_of(int64_t room, const char *op)
+static luc_lbfgs *memory_of(int64_t capacity, const char *op)
 {
     luc_lbfgs *l = luc_calloc(1, sizeof *l, op);
     if (!l) return NULL;
-    l->y = luc_calloc((size_t)room, sizeof *l->y, op);
-    l->s = luc_calloc((size_t)room, sizeof *l->s, op);
-    l->ro = luc_calloc((size_t)room, sizeof *l->ro, op);
-    l->room = room;
+    l->y = luc_calloc((size_t)capacity, sizeof *l->y, op);
+    l->s = luc_calloc((size_t)capacity, sizeof *l->s, op);
+    l->ro = luc_calloc((size_t)capacity, sizeof *l->ro, op);
+    l->capacity = capacity;
     if (l->y && l->s && l->ro) return l;
     luc_lbfgs_free(l);
     return NULL;
@@ -125,7 +125,7 @@ static bool remember(luc_lbfgs *l, lucid_tensor *grad)
     double ys = luc_dot(y, s), yy = luc_dot(y, y);
     if (lucid_error_code() != LUCID_OK) return false;
     if (!(ys > 1e-10)) return true;
-    if (l->kept == l->room) forget_oldest(l);
+    if (l->kept == l->capacity) forget_oldest(l);
     l->y[l->kept] = lucid_retain(y);
     l->s[l->kept] = lucid_retain(s);
     l->ro[l->kept++] = 1 / ys;
@@ -375,10 +375,10 @@ static bool get_history(const reader *r, luc_lbfgs *l)
     lucid_tensor *ro = lucid_state_dict_get(r->d, "state.0.ro");
     if (!ro) return lucid_error_code() == LUCID_OK;
     int64_t rows = lucid_numel(ro);
-    if (rows > l->room)
+    if (rows > l->capacity)
         return luc_raise(LUCID_ERR_FORMAT, r->opt->kind->name,
                          "state: state.0.ro: expected at most history_size, %lld, got %lld",
-                         (long long)l->room, (long long)rows);
+                         (long long)l->capacity, (long long)rows);
     if (!get(r, "ro", LUCID_SHAPE(rows), false) || !lucid_to_doubles(ro, l->ro, (size_t)rows))
         return false;
     l->kept = rows; /* so that what is read so far is freed */

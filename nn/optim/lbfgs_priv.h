@@ -9,7 +9,7 @@ typedef struct luc_lbfgs {
     lucid_tensor *direction, *grad; /* of the last iteration */
     lucid_tensor **y, **s;          /* differences of gradients and parameters, oldest first */
     double *ro;                     /* 1 / (y s) */
-    int64_t kept, room;
+    int64_t kept, capacity;
     double t, scale, loss; /* step length, first guess of the inverse Hessian, loss before */
     int64_t iterations, evaluations;
 } luc_lbfgs;

@@ -47,7 +47,7 @@ struct lucid_scheduler {
     bool begun;                  /* step 0 has been set */
     size_t n_groups;             /* groups of the optimizer that it has scheduled so far */
     luc_anchor *anchors;         /* one for each of them */
-    luc_schedule_next *next;     /* room for each of them */
+    luc_schedule_next *next;     /* one for each of them */
     int64_t period;              /* StepLR: steps; cosine: t_max; total_iters; ... */
     double number;               /* the one that is not an option: gamma, max_lr, base_lr */
     double second;               /* CyclicLR: max_lr; NoamLR: the model's width */

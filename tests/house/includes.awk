@@ -2,7 +2,7 @@
 # Arguments: the files, relative to the root, which is also the current folder.
 
 BEGIN {
-    # What a room may include: folders, and headers by name. Nothing points back up.
+    # What a top folder may include: folders, and headers by name. Nothing points back up.
     allowed["nn"] = "nn/ autograd/ lucid/"
     allowed["autograd"] = "autograd/ lucid/"
     allowed["lucid"] = "lucid/"
@@ -12,7 +12,7 @@ BEGIN {
     allowed["backends"] = allowed["backends"] " lucid/platform_priv.h lucid/switches.h"
     allowed["backends"] = allowed["backends"] " lucid/threads_priv.h"
     # Inside autograd: the graph, then one application, then operators, then the engine. The names of
-    # operators (op_table_priv.h) and the public headers of the room are below all of them.
+    # operators (op_table_priv.h) and the public headers of autograd are below all of them.
     base = "lucid/ autograd/autocast.h autograd/autograd.h autograd/op.h autograd/op_table_priv.h"
     layer["autograd/graph"] = base " autograd/graph/"
     layer["autograd/dispatch"] = layer["autograd/graph"] " autograd/dispatch/"
@@ -76,11 +76,11 @@ function may(list, target,    i, n, prefixes) {
         print FILENAME ":" FNR ": includes " target "; write the path from the root"
         next
     }
-    room = FILENAME
-    sub(/\/.*$/, "", room)
+    top = FILENAME
+    sub(/\/.*$/, "", top)
     inner = FILENAME
     sub(/\/[^\/]*$/, "", inner)
-    list = FILENAME in allowed_file ? allowed_file[FILENAME] : inner in layer ? layer[inner] : allowed[room]
+    list = FILENAME in allowed_file ? allowed_file[FILENAME] : inner in layer ? layer[inner] : allowed[top]
     if (!may(list, target))
         print FILENAME ":" FNR ": includes " target "; may only include " list
     if (public && target ~ /_priv\.h$/)

@@ -32,8 +32,8 @@ expect_empty() {
 
 finish() { echo "1..$count"; }
 
-# The four rooms' C files; public headers are those that do not end in _priv.h.
-room_files() { find lucid autograd nn backends -name '*.[ch]' -type f | sort; }
+# The library's C files; public headers are those that do not end in _priv.h.
+library_files() { find lucid autograd nn backends -name '*.[ch]' -type f | sort; }
 public_headers() {
     find lucid autograd nn -name '*.h' ! -name '*_priv.h' -type f | sort
 }

@@ -6,7 +6,7 @@ awk_file=$LUCID_SOURCE/tests/house/includes.awk
 
 check() {
     # shellcheck disable=SC2046 # paths without blanks
-    set -- $(room_files)
+    set -- $(library_files)
     [ $# -eq 0 ] || awk -f "$awk_file" "$@"
 }
 
@@ -26,7 +26,7 @@ circles() {
         if ((getline line < (here target)) >= 0) { close(here target); target = here target }
         while (sub(/[^\/.]+\/\.\.\//, "", target)) continue
         print FILENAME, target
-    }' $(room_files | grep '\.h$') | tsort 2>&1 >/dev/null | sed 's/^tsort: //'
+    }' $(library_files | grep '\.h$') | tsort 2>&1 >/dev/null | sed 's/^tsort: //'
 }
 circles >"$scratch/found"
 expect_empty "headers include one another without a circle" "$scratch/found"
@@ -79,7 +79,7 @@ cd "$LUCID_SOURCE" || exit 1
 declarations=$LUCID_SOURCE/tests/house/declarations.awk
 
 # shellcheck disable=SC2046 # paths without blanks
-awk -f "$declarations" $(room_files) >"$scratch/found"
+awk -f "$declarations" $(library_files) >"$scratch/found"
 expect_empty "names are declared once, and what declares them is included" "$scratch/found"
 
 mkdir "$scratch/declared"

@@ -9,7 +9,7 @@ allowed='lucid/lock.c lucid/platform_posix.c lucid/data/loader_pool.c lucid/data
 locks='pthread_mutex|pthread_rwlock|pthread_spin|pthread_atfork|pthread_cond|atomic_flag|\<(mtx|cnd|sem)_'
 
 check() {
-    for file in $(room_files); do
+    for file in $(library_files); do
         case " $allowed " in *" $file "*) continue ;; esac
         grep -nE "$locks" "$file" | sed "s|^|$file:|"
     done
@@ -31,7 +31,7 @@ fi
 # What differs between operating systems is in one file for each (lucid/platform_priv.h).
 cd "$LUCID_SOURCE" || exit 1
 system='linux/futex|SYS_futex|syscall\(|sched_(yield|getaffinity|setaffinity)|sched\.h|"[^"]*/(proc|sys)/'
-for file in $(room_files); do
+for file in $(library_files); do
     case $file in lucid/platform_*.c | autograd/*) continue ;; esac
     grep -nE "$system" "$file" | sed "s|^|$file:|"
 done >"$scratch/found"
