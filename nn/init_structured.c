@@ -4,8 +4,11 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
 #include "lucid/random.h"
+#include "lucid/tensor_priv.h"
 #include "nn/init.h"
 #include "nn/module_priv.h"
 

@@ -46,8 +46,9 @@ typedef struct lucid_run_options {
     lucid_averaged *averaged LUCID_DEFAULT(NULL); /* EMA or SWA */
     lucid_loader *loader LUCID_DEFAULT(NULL);     /* its seed, epoch and next batch */
     bool generator LUCID_DEFAULT(true);           /* the default random generator (random.h) */
-    lucid_state_dict *extra LUCID_DEFAULT(NULL);  /* tensors and notes of the program's own */
-    /* Of lucid_run_save_in: how many of the last files stay (>= 1), and the best one's measure. */
+    lucid_state_dict *extra LUCID_DEFAULT(NULL);  /* further tensors and notes of the program */
+    /* For lucid_run_save_in: the number of last files to keep (>= 1), and the best one's
+     * measure. */
     int64_t keep LUCID_DEFAULT(3);
     lucid_run_best best LUCID_DEFAULT(LUCID_BEST_NONE);
     double metric LUCID_DEFAULT(0); /* where best is not LUCID_BEST_NONE */
@@ -59,15 +60,15 @@ LUCID_DEFAULTS(lucid_run, .module = NULL, .optimizer = NULL, .scheduler = NULL, 
 /* Writes the parts into a file. False after an error, with the old file as it was; refused while an
  * error is pending. */
 LUCID_API bool lucid_run_save_opt(const char *path, const lucid_run_options *options);
-/* Reads the parts from such a file; what it holds beside them is left alone, so that a net alone
- * can be loaded too. All or nothing: where one of them is refused, or is not in the file, all are
- * as they were. `extra` gets the entries of the file in the place of its own of the same names. */
+/* Reads the given parts from such a file and ignores all others, so that a network alone can be
+ * loaded. If one of the parts is refused, or is not in the file, none of them changes. Entries of
+ * `extra` are replaced by those of the same names in the file. */
 LUCID_API bool lucid_run_load_opt(const char *path, const lucid_run_options *options);
 
 /* Writes "run-NUMBER.safetensors" into a folder, which is made where it does not exist, and then
  * removes those with the lowest numbers until `keep` are left. number >= 0, a step or an epoch.
  * With .best it writes "best.safetensors" too where .metric is better than that of the one there;
- * NaN never is. Files with other names are left alone. */
+ * NaN never is. Files with other names are not touched. */
 LUCID_API bool lucid_run_save_in_opt(const char *folder, int64_t number,
                                      const lucid_run_options *options);
 /* Loads the file with the highest number and returns the number; -1 where the folder has none or

@@ -1,7 +1,10 @@
 /* run_folder.c: a folder of run files: the last ones and the best one. */
+#include "lucid/error_priv.h"
 #include "lucid/format_priv.h"
 #include "lucid/io/safetensors.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/text_priv.h"
 #include "nn/module_priv.h"
 #include "nn/run_file_priv.h"
 

@@ -61,8 +61,8 @@ LUCID_API bool lucid_averaged_load_state_dict(lucid_averaged *averaged,
 /* Estimates the running statistics of every BatchNorm of a module anew, as the plain average over
  * one epoch of the loader: an average of weights has other statistics than its parts. It runs the
  * module on batch.x in training mode without gradients, and then every module has its mode and
- * every BatchNorm its momentum back, also after an error. A module without BatchNorm is left alone.
- * Begins with the loader's next epoch. */
+ * every BatchNorm its momentum back, also after an error. A module without BatchNorm does not
+ * change. Begins with the loader's next epoch. */
 LUCID_API bool lucid_update_bn(lucid_module *module, lucid_loader *loader);
 
 /* optim_EMA(net, .decay = 0.9999);  optim_SWA(net) */

@@ -180,7 +180,8 @@ typedef struct lucid_cyclic_lr_options {
 LUCID_DEFAULTS(lucid_cyclic_lr, .step_size_up = 2000, .step_size_down = 0, .mode = LUCID_TRIANGULAR,
                .gamma = 1.0, .scale_fn = NULL, .user = NULL, .scale_by_step = false,
                .cycle_momentum = true, .base_momentum = 0.8, .max_momentum = 0.9);
-/* Up from base_lr to max_lr and down again, in straight lines, for ever (Smith, 2017). The same
+/* Raises the rate from base_lr to max_lr and lowers it again, in straight lines, without end
+ * (Smith, 2017). The same
  * rates for all groups. Refused for an optimizer that has neither momentum nor beta1, unless
  * cycle_momentum is false. */
 LUCID_API lucid_scheduler *lucid_optim_cyclic_lr(lucid_optimizer *optimizer, double base_lr,
@@ -191,8 +192,8 @@ typedef struct lucid_one_cycle_lr_options {
     LUCID_OPTIONS_SIZE(lucid_one_cycle_lr_options);
     /* The part of the steps in which the rate rises, in [0, 1]. */
     double pct_start LUCID_DEFAULT(0.3);
-    bool linear LUCID_DEFAULT(false);           /* straight lines instead of cosines */
-    bool cycle_momentum LUCID_DEFAULT(true);    /* momentum (Adam: beta1) goes the other way */
+    bool linear LUCID_DEFAULT(false);        /* straight lines instead of cosines */
+    bool cycle_momentum LUCID_DEFAULT(true); /* momentum (Adam: beta1) falls while the rate rises */
     double base_momentum LUCID_DEFAULT(0.85);   /* at the highest rate */
     double max_momentum LUCID_DEFAULT(0.95);    /* at the beginning and the end */
     double div_factor LUCID_DEFAULT(25);        /* the first rate is max_lr / div_factor */

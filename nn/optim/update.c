@@ -1,6 +1,7 @@
 /* update.c: a step of the optimizers that are made of operators: one parameter at a time.
  * Everything new is computed before the parameter and its moments change, so that a failed operator
  * leaves each parameter with its moments either before the step or after it. */
+#include "nn/optim/update_priv.h"
 #include "autograd/autograd.h"
 #include "lucid/capture_priv.h"
 #include "lucid/error_priv.h"

@@ -1,4 +1,4 @@
-/* The profiler: what is recorded, and that nothing is where it is off. */
+/* The profiler: what it records, and that it records nothing while it is off. */
 #include "tests/testing.h"
 
 #include <jansson.h>
@@ -263,7 +263,7 @@ static void *restart(void *unused)
     return unused;
 }
 
-/* Run it under ThreadSanitizer or AddressSanitizer: what is shown must not be freed meanwhile. */
+/* Run it under ThreadSanitizer or AddressSanitizer: what is printed must not be freed meanwhile. */
 Test(profiler, shown_while_another_thread_restarts)
 {
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
