@@ -7,7 +7,6 @@
 #include "lucid/error_priv.h"
 #include "lucid/tensor_priv.h"
 #include "nn/optim/optimizer_priv.h"
-#include "nn/optim/update_priv.h"
 
 #include <math.h>
 
