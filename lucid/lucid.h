@@ -30,6 +30,7 @@
 #include "data/transform.h"
 #include "io/idx.h"
 #include "io/image.h"
+#include "io/npy.h"
 #include "plot/plot.h"
 #include "io/png.h"
 #include "io/safetensors.h"

@@ -68,6 +68,7 @@ NUMBER(uint64_t)
 NUMBER(uint32_t)
 NUMBER(uint16_t)
 NUMBER(size_t)
+NUMBER(char)
 static float A_float(const char *name)
 {
     return (float)(fabs(A_double(name)) < 1e30 ? A_double(name) * 1e-3 : 0);
@@ -487,6 +488,13 @@ static lucid_loader *A_lucid_loader_p(const char *name)
     lucid_loader **l = &list[dice(3)];
     if (!*l) *l = lucid_loader_new(A_lucid_dataset_p(name), NULL);
     return *l;
+}
+static lucid_npz *A_lucid_npz_p(const char *name)
+{
+    static lucid_npz *file;
+    (void)name;
+    if (!file) file = lucid_npz_open("given.npz"); /* fuzz_api.c writes it */
+    return file;
 }
 static lucid_safetensors *A_lucid_safetensors_p(const char *name)
 {

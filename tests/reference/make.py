@@ -30,6 +30,7 @@ AREAS = [
     "init",
     "images",
     "transforms",
+    "npy",
 ]
 
 

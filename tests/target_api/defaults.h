@@ -30,6 +30,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_conv2d_batch_norm) \
     DEFAULTS(lucid_cosine_lr) \
     DEFAULTS(lucid_cross_entropy) \
+    DEFAULTS(lucid_csv) \
     DEFAULTS(lucid_cyclic_lr) \
     DEFAULTS(lucid_dirac) \
     DEFAULTS(lucid_ema) \
@@ -80,6 +81,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_relu) \
     DEFAULTS(lucid_nn_resnet) \
     DEFAULTS(lucid_nn_softplus) \
+    DEFAULTS(lucid_npy_read) \
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_orthogonal) \
     DEFAULTS(lucid_plot) \
