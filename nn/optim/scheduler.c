@@ -15,7 +15,7 @@
  * group's rate is taken for the one of step 0, at the top. */
 static luc_anchor anchor_of(const lucid_scheduler *s, size_t group, int64_t position, bool seek)
 {
-    assert(group < s->optimizer->n_groups && s->period > 0 && position >= 0);
+    assert(group < s->optimizer->n_groups && position >= 0);
     const luc_optim_group *g = &s->optimizer->groups[group];
     luc_anchor a = {.lr = g->options.lr, .step = s->position, .base = !s->begun};
     bool known = g->scheduled && group < s->n_groups && s->begun;
