@@ -13,6 +13,7 @@
 #include "layers/linear.h"
 #include "layers/loss.h"
 #include "layers/pooling.h"
+#include "metrics.h"
 #include "models/resnet.h"
 #include "module.h"
 #include "optim/algorithms.h"
@@ -24,6 +25,7 @@
 #include "pattern.h"
 #include "run_file.h"
 #include "state_dict.h"
+#include "summary.h"
 #include "vector.h"
 
 #endif
