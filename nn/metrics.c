@@ -4,7 +4,10 @@
 #include "autograd/autograd.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
+#include "lucid/error_priv.h"
+#include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
 #include "nn/module_priv.h"
 
 #include <math.h>
@@ -274,7 +277,7 @@ static int by_score(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Pairs in which the positive one is higher, by way of ranks: equal scores share theirs. */
+/* Pairs in which the positive one is higher, counted by ranks: equal scores share theirs. */
 static double area(const scored *s, int64_t n)
 {
     double positives = 0, ranks = 0;

@@ -65,7 +65,7 @@ typedef enum lucid_measure {
     LUCID_IOU,       /* tp / (tp + fp + fn): Jaccard's index */
     LUCID_DICE,      /* the same as LUCID_F1 */
 } lucid_measure;
-/* In the place of a class: */
+/* Instead of a class: */
 #define LUCID_MACRO    (-1) /* the mean over classes that were in the targets or predicted */
 #define LUCID_MICRO    (-2) /* of the sums of tp, fp and fn over all classes */
 #define LUCID_WEIGHTED (-3) /* the mean, each class by its number of targets */

@@ -1,6 +1,7 @@
 /* run_folder.c: a folder of run files: the last ones and the best one. */
 #include "lucid/error_priv.h"
 #include "lucid/format_priv.h"
+#include "lucid/error_priv.h"
 #include "lucid/io/safetensors.h"
 #include "lucid/memory_priv.h"
 #include "lucid/options_priv.h"
