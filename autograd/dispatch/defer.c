@@ -14,10 +14,10 @@
 #include "lucid/error_priv.h"
 #include "lucid/lock_priv.h"
 #include "lucid/memory_priv.h"
+#include "lucid/platform_priv.h"
 #include "lucid/profiler_priv.h"
 #include "lucid/tensor_priv.h"
 
-#include <sched.h>
 #include <string.h>
 
 enum { WAITING, RUNNING, DONE };
@@ -205,7 +205,7 @@ static bool hold(luc_deferred *d)
     luc_lock(LUC_LOCK_DEFERRED);
     while (d->state == RUNNING && d->runner != &here) {
         luc_unlock(LUC_LOCK_DEFERRED);
-        sched_yield();
+        luc_yield();
         luc_lock(LUC_LOCK_DEFERRED);
     }
     const bool held = d->state == WAITING && hold_tensor(d->tensor);
