@@ -3,6 +3,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_H
 #define LUCID_AUTOGRAD_OPS_H
 
+#include "ops/activation.h"
 #include "ops/convolution.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"
@@ -10,6 +11,7 @@
 #include "ops/matmul.h"
 #include "ops/normalization.h"
 #include "ops/numbers.h"
+#include "ops/pointwise.h"
 #include "ops/pooling.h"
 #include "ops/reduction.h"
 #include "ops/sorting.h"

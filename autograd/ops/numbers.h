@@ -8,6 +8,7 @@
 #define LUCID_AUTOGRAD_OPS_NUMBERS_H
 
 #include "elementwise.h"
+#include "pointwise.h"
 
 static inline lucid_tensor *luc_is_tensor(lucid_tensor *tensor)
 {
@@ -24,6 +25,7 @@ static inline lucid_tensor *luc_operand(N number)
 {
     return lucid_scalar(static_cast<double>(number));
 }
+#define LUC_OPERAND(x)             luc_operand(x)
 #define LUC_WITH_NUMBERS(fn, a, b) fn(luc_operand(a), luc_operand(b))
 #define LUC_WITH_NUMBER(fn, a, b)  fn(luc_operand(a), luc_operand(b))
 #define LUC_IN_PLACE(fn, a, b)     fn(a, luc_operand(b))
@@ -94,6 +96,13 @@ static inline double luc_is_number(double number)
 #define lucid_le(a, b)               LUC_WITH_NUMBERS(lucid_le, a, b)
 #define lucid_gt(a, b)               LUC_WITH_NUMBERS(lucid_gt, a, b)
 #define lucid_ge(a, b)               LUC_WITH_NUMBERS(lucid_ge, a, b)
+#define lucid_atan2(a, b)            LUC_WITH_NUMBERS(lucid_atan2, a, b)
+#define lucid_fmod(a, b)             LUC_WITH_NUMBERS(lucid_fmod, a, b)
+#define lucid_remainder(a, b)        LUC_WITH_NUMBERS(lucid_remainder, a, b)
+#define lucid_logical_and(a, b)      LUC_WITH_NUMBERS(lucid_logical_and, a, b)
+#define lucid_logical_or(a, b)       LUC_WITH_NUMBERS(lucid_logical_or, a, b)
+#define lucid_logical_xor(a, b)      LUC_WITH_NUMBERS(lucid_logical_xor, a, b)
+#define lucid_lerp(a, b, weight)     lucid_lerp(a, b, LUC_OPERAND(weight))
 #define lucid_add_(x, b)             LUC_IN_PLACE(lucid_add_, x, b)
 #define lucid_sub_(x, b)             LUC_IN_PLACE(lucid_sub_, x, b)
 #define lucid_mul_(x, b)             LUC_IN_PLACE(lucid_mul_, x, b)

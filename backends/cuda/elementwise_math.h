@@ -120,6 +120,37 @@ __device__ __forceinline__ C clamp_backward(C a, C b, const numbers<T> &k)
     return above && below ? a : C(0);
 }
 
+/* alpha (e^(scale x) - 1) where x <= 0, and its derivative. A NaN lets the gradient pass. */
+constexpr double selu_alpha = 1.6732632423543772848, selu_scale = 1.0507009873554804934;
+template <class C> __device__ __forceinline__ C elu_of(C x, C alpha, C scale)
+{
+    return x > 0 ? x : alpha * expm1(scale * x);
+}
+template <class C> __device__ __forceinline__ C elu_slope(C x, C alpha, C scale)
+{
+    return x <= 0 ? alpha * scale * exp(scale * x) : C(1);
+}
+/* With w = e^x and n = w (w + 2), tanh(log(1 + w)) = n / (n + 2). From 40 on this is 1. */
+template <class T> __device__ __forceinline__ compute_t<T> mish(compute_t<T> x)
+{
+    typedef compute_t<T> C;
+    const C w = exp_of<T>(x > 40 ? C(40) : x), n = w * (w + 2);
+    return x * (n / (n + 2));
+}
+template <class T> __device__ __forceinline__ compute_t<T> mish_slope(compute_t<T> x)
+{
+    typedef compute_t<T> C;
+    const C low = x > 40 ? C(40) : x, w = exp_of<T>(low), n = w * (w + 2), below = n + 2;
+    return n / below + 4 * (low * w) / below * ((w + 1) / below);
+}
+
+/* The remainder of a / b that has b's sign. */
+template <class C> __device__ __forceinline__ C remainder_of(C a, C b)
+{
+    const C rest = fmod(a, b);
+    return rest != 0 && (b < 0) != (rest < 0) ? rest + b : rest;
+}
+
 /* With u = beta x: x where u > threshold, else log(1 + e^u) / beta. */
 template <class T>
 __device__ __forceinline__ compute_t<T> softplus(compute_t<T> x, const numbers<T> &k)

@@ -4,8 +4,6 @@
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"
 
-#include <math.h>
-
 /* ---- ReLU ------------------------------------------------------------------------------------ */
 
 static lucid_tensor *relu_forward(lucid_module *m, lucid_tensor *x)
@@ -157,13 +155,11 @@ lucid_module *lucid_nn_gelu(const lucid_nn_gelu_options *options)
     return m;
 }
 
-/* ---- LeakyReLU, ELU: composed of other operators --------------------------------------------- */
+/* ---- LeakyReLU, ELU -------------------------------------------------------------------------- */
 
 static lucid_tensor *leaky_relu_forward(lucid_module *m, lucid_tensor *x)
 {
-    double slope = lucid_self(m, nn_LeakyReLU)->negative_slope;
-    lucid_tensor *positive = lucid_gt(x, lucid_scalar(0));
-    return lucid_where(positive, x, lucid_mul_scalar(x, slope));
+    return lucid_leaky_relu(x, .negative_slope = lucid_self(m, nn_LeakyReLU)->negative_slope);
 }
 
 static int leaky_relu_repr(const lucid_module *m, char *text, size_t size)
@@ -190,13 +186,9 @@ lucid_module *lucid_nn_leaky_relu(const lucid_nn_leaky_relu_options *options)
     return m;
 }
 
-/* Computes relu(x) + alpha (exp(min(x, 0)) - 1), whose exponential never overflows, and whose
- * derivative with respect to it is 0 where x > 0. */
 static lucid_tensor *elu_forward(lucid_module *m, lucid_tensor *x)
 {
-    double alpha = lucid_self(m, nn_ELU)->alpha;
-    lucid_tensor *low = lucid_add_scalar(lucid_exp(lucid_clamp(x, -INFINITY, 0)), -1);
-    return lucid_add(lucid_relu(x), lucid_mul_scalar(low, alpha));
+    return lucid_elu(x, .alpha = lucid_self(m, nn_ELU)->alpha);
 }
 
 static int elu_repr(const lucid_module *m, char *text, size_t size)

@@ -104,13 +104,14 @@ Test(autocast, every_operator_has_torchs_policy)
 {
     static const struct {
         lucid_autocast_policy policy;
-        const char *names[16];
+        const char *names[32];
     } lists[] = {
         {LUCID_AUTOCAST_LOW, {"matmul", "linear", "conv2d"}},
         {LUCID_AUTOCAST_FULL,
-         {"exp", "log", "rsqrt", "square", "reciprocal", "pow_scalar", "pow", "sum", "softmax",
-          "log_softmax", "nll_loss", "softplus"}},
-        {LUCID_AUTOCAST_WIDEST, {"add", "sub", "mul", "div", "cat", "minimum", "maximum"}},
+         {"exp",  "log",     "rsqrt",       "square",   "reciprocal", "pow_scalar", "pow",
+          "sum",  "softmax", "log_softmax", "nll_loss", "softplus",   "tan",        "asin",
+          "acos", "sinh",    "cosh",        "log1p",    "log2",       "log10",      "expm1"}},
+        {LUCID_AUTOCAST_WIDEST, {"add", "sub", "mul", "div", "cat", "minimum", "maximum", "atan2"}},
     };
     const size_t n_lists = sizeof lists / sizeof *lists;
     for (size_t i = 0; lucid_op_at(i); i++) {

@@ -28,6 +28,7 @@ static void run(const char *area, const char *level, int at_least)
         run("ops_" #name, "generic", at_least); \
     }
 
+AREA(activation, 345)
 AREA(pointwise, 460)
 AREA(reduce, 240)
 AREA(sorting, 200)

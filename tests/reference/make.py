@@ -12,6 +12,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AREAS = [
+    "ops_activation",
     "ops_pointwise",
     "ops_reduce",
     "ops_sorting",

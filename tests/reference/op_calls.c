@@ -416,5 +416,7 @@ const op_entry *op_find(const char *name)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0) return &table[i];
     static const op_entry plain = {"", FUNCTION, CANCELLING, unary};
+    const op_entry *activation = op_find_activation(name);
+    if (activation) return activation;
     return lucid_op_find(name) ? &plain : NULL;
 }

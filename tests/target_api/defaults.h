@@ -21,6 +21,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_backward) \
     DEFAULTS(lucid_batch_norm) \
     DEFAULTS(lucid_buffer) \
+    DEFAULTS(lucid_celu) \
     DEFAULTS(lucid_cifar10) \
     DEFAULTS(lucid_cifar100) \
     DEFAULTS(lucid_clip) \
@@ -33,6 +34,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_csv) \
     DEFAULTS(lucid_cyclic_lr) \
     DEFAULTS(lucid_dirac) \
+    DEFAULTS(lucid_elu) \
     DEFAULTS(lucid_ema) \
     DEFAULTS(lucid_fake_data) \
     DEFAULTS(lucid_fashion_mnist) \
@@ -43,6 +45,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_gradcheck) \
     DEFAULTS(lucid_grayscale) \
     DEFAULTS(lucid_grid) \
+    DEFAULTS(lucid_hardshrink) \
+    DEFAULTS(lucid_hardtanh) \
     DEFAULTS(lucid_image_folder) \
     DEFAULTS(lucid_image_pad) \
     DEFAULTS(lucid_image_read) \
@@ -55,6 +59,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_lambda_lr) \
     DEFAULTS(lucid_lars) \
     DEFAULTS(lucid_lbfgs) \
+    DEFAULTS(lucid_leaky_relu) \
     DEFAULTS(lucid_linear_lr) \
     DEFAULTS(lucid_load) \
     DEFAULTS(lucid_loader) \
@@ -66,6 +71,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_multi_step_lr) \
     DEFAULTS(lucid_muon) \
     DEFAULTS(lucid_nadam) \
+    DEFAULTS(lucid_nan_to_num) \
     DEFAULTS(lucid_nll_loss) \
     DEFAULTS(lucid_nn_batch_norm) \
     DEFAULTS(lucid_nn_conv2d) \
@@ -78,6 +84,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_linear) \
     DEFAULTS(lucid_nn_mse_loss) \
     DEFAULTS(lucid_nn_nll_loss) \
+    DEFAULTS(lucid_nn_prelu) \
     DEFAULTS(lucid_nn_relu) \
     DEFAULTS(lucid_nn_resnet) \
     DEFAULTS(lucid_nn_softplus) \
@@ -102,9 +109,11 @@ LUCID_END_DECLS
     DEFAULTS(lucid_resize) \
     DEFAULTS(lucid_rmsprop) \
     DEFAULTS(lucid_rprop) \
+    DEFAULTS(lucid_rrelu) \
     DEFAULTS(lucid_run) \
     DEFAULTS(lucid_sgd) \
     DEFAULTS(lucid_softplus) \
+    DEFAULTS(lucid_softshrink) \
     DEFAULTS(lucid_sort) \
     DEFAULTS(lucid_step_lr) \
     DEFAULTS(lucid_swa) \

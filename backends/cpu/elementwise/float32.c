@@ -3,7 +3,8 @@
 #include "backends/cpu/simd/template.h"
 #include "backends/cpu/simd/vmath.h"
 
-#define LUC_DT f32
+#define LUC_DT      f32
+#define LUC_C(name) name##f
 #include "backends/cpu/elementwise/floating_tmpl.h"
 
 LUC_INLINE LUC_V op_gelu_erf_v(luc_ew_call k, LUC_V x)
@@ -81,10 +82,12 @@ static void op_pow_scalar(const luc_ew_call *c, int64_t n, void *y, const void *
 }
 
 LUC_LEVEL_TABLE(luc_ew_table, luc_ew_f32) = {{
-#define UNARY(name, expression)   EW_ENTRY(name)
-#define BINARY(name, expression)  EW_ENTRY(name)
-#define COMPARE(name, expression) EW_ENTRY(name)
-#define LOOP(name)                EW_ENTRY(name)
+#define UNARY(name, expression)    EW_ENTRY(name)
+#define BINARY(name, expression)   EW_ENTRY(name)
+#define COMPARE(name, expression)  EW_ENTRY(name)
+#define LOOP(name)                 EW_ENTRY(name)
+#define LIBRARY(name)              EW_ENTRY(name)
+#define LIBRARY2(name, expression) EW_ENTRY(name)
 #include "backends/cpu/elementwise/floating.def"
 }};
 #undef LUC_DT

@@ -4,31 +4,9 @@
 #include "backends/cpu/simd/template.h"
 #include "backends/cpu/simd/vmath_f64.h"
 
-#define LUC_DT f64
+#define LUC_DT      f64
+#define LUC_C(name) name
 #include "backends/cpu/elementwise/floating_tmpl.h"
-
-#define EACH(op, expression)                                                         \
-    static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in) \
-    {                                                                                \
-        double *y = y_;                                                              \
-        const double *x_ = in[0];                                                    \
-        (void)c;                                                                     \
-        for (int64_t i = 0; i < n; i++) {                                            \
-            const double x = x_[i];                                                  \
-            y[i] = (expression);                                                     \
-        }                                                                            \
-    }
-#define EACH2(op, expression)                                                        \
-    static void op(const luc_ew_call *c, int64_t n, void *y_, const void *const *in) \
-    {                                                                                \
-        double *y = y_;                                                              \
-        const double *a_ = in[0], *b_ = in[1];                                       \
-        int64_t sa = c->single & 1 ? 0 : 1, sb = c->single & 2 ? 0 : 1;              \
-        for (int64_t i = 0; i < n; i++) {                                            \
-            const double a = a_[i * sa], b = b_[i * sb];                             \
-            y[i] = (expression);                                                     \
-        }                                                                            \
-    }
 
 static double sigmoid(double x)
 {
@@ -67,10 +45,12 @@ static void op_pow_scalar(const luc_ew_call *c, int64_t n, void *y, const void *
 }
 
 LUC_LEVEL_TABLE(luc_ew_table, luc_ew_f64) = {{
-#define UNARY(name, expression)   EW_ENTRY(name)
-#define BINARY(name, expression)  EW_ENTRY(name)
-#define COMPARE(name, expression) EW_ENTRY(name)
-#define LOOP(name)                EW_ENTRY(name)
+#define UNARY(name, expression)    EW_ENTRY(name)
+#define BINARY(name, expression)   EW_ENTRY(name)
+#define COMPARE(name, expression)  EW_ENTRY(name)
+#define LOOP(name)                 EW_ENTRY(name)
+#define LIBRARY(name)              EW_ENTRY(name)
+#define LIBRARY2(name, expression) EW_ENTRY(name)
 #include "backends/cpu/elementwise/floating.def"
 }};
 #undef LUC_DT

@@ -1,5 +1,5 @@
 /*
- * vmath.h: exp, log, tanh, sigmoid and the normal distribution for vectors of float.
+ * vmath.h: exp, expm1, log, tanh, sigmoid and the normal distribution for vectors of float.
  *
  * The polynomials are minimax fits made for lucid. At the reference level the C library computes in
  * double, and the result is rounded once. The vector levels differ from that by at most 2 units in
@@ -41,6 +41,10 @@ LUC_INLINE vf luc_log_same(vf x)
 LUC_INLINE vf vf_exp(vf x)
 {
     return (float)exp((double)x);
+}
+LUC_INLINE vf vf_expm1(vf x)
+{
+    return (float)expm1((double)x);
 }
 LUC_INLINE vf vf_log(vf x)
 {
@@ -105,6 +109,17 @@ LUC_INLINE vf vf_exp(vf x)
     vf n, r, p = luc_exp_reduce(x, &n, &r);
     p = vf_add(vf_fma(p, vf_mul(r, r), r), vf_set1(1.0f));
     return vf_scale(p, n);
+}
+
+/* e^x - 1, within 3 units in the last place, with the sign of x. */
+LUC_INLINE vf vf_expm1(vf x)
+{
+    /* With 1 = 2^n 2^-n: (e^r - 1) 2^n + (2^n - 1). Beyond 30 the 1 is too small to count. */
+    vf n, r, p = luc_exp_reduce(vf_min(vf_set1(30.0f), vf_max(vf_set1(-30.0f), x)), &n, &r);
+    vf scale = vf_pow2i(vf_to_vi(n));
+    vf y = vf_fma(vf_fma(p, vf_mul(r, r), r), scale, vf_sub(scale, vf_set1(1.0f)));
+    y = vi_float(vi_or(vf_bits(y), vi_and(vf_bits(x), vi_set1(INT32_MIN))));
+    return vf_select(vf_gt(x, vf_set1(30.0f)), vf_exp(x), y);
 }
 
 LUC_INLINE vf vf_log(vf x)

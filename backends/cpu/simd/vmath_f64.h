@@ -1,5 +1,5 @@
 /*
- * vmath_f64.h: exp, log, tanh and sigmoid for vectors of double.
+ * vmath_f64.h: exp, expm1, log, tanh and sigmoid for vectors of double.
  *
  * The reference level uses the C library. The vector levels use series whose last term is below the
  * last bit. Their errors are at most 1 unit in the last place for exp and log, and 3 for tanh and
@@ -15,6 +15,10 @@
 LUC_INLINE vd vd_exp(vd x)
 {
     return exp(x);
+}
+LUC_INLINE vd vd_expm1(vd x)
+{
+    return expm1(x);
 }
 LUC_INLINE vd vd_log(vd x)
 {
@@ -60,6 +64,15 @@ LUC_INLINE vd vd_exp(vd x)
     x = vd_min(vd_set1(710.0), vd_max(vd_set1(-746.0), x));
     vd n, p = luc_expm1_reduce(x, &n);
     return vd_scale(vd_add(p, vd_set1(1.0)), n);
+}
+
+/* As vf_expm1. */
+LUC_INLINE vd vd_expm1(vd x)
+{
+    vd n, p = luc_expm1_reduce(vd_min(vd_set1(60.0), vd_max(vd_set1(-60.0), x)), &n);
+    vd scale = vd_pow2(n), y = vd_fma(p, scale, vd_sub(scale, vd_set1(1.0)));
+    y = vd_select(vd_gt(x, vd_set1(60.0)), vd_exp(x), y);
+    return vd_select(vd_eq(x, vd_zero()), x, y); /* the sign of zero, too */
 }
 
 LUC_INLINE vd vd_log(vd x)
