@@ -1,5 +1,6 @@
 /* pointwise.c: mathematical functions, element by element: rounding, trigonometry, logarithms,
  * exponentials, the error function, and remainders. */
+#include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
@@ -84,8 +85,8 @@ MATH(ceil, ceil, "the smallest whole number >= x", 0, NULL, step_samples);
 MATH(round, rint, "the nearest whole number, of two the even one", 0, NULL, step_samples);
 MATH(trunc, trunc, "x without its fraction", 0, NULL, step_samples);
 
-/* sqrt(1 - x^2), of which the derivatives of asin and acos are the reciprocal. (1 - x) (1 + x) keeps
- * its digits near 1. */
+/* sqrt(1 - x^2): the derivatives of asin and acos are its reciprocal. (1 - x) (1 + x) keeps its
+ * digits near 1. */
 static lucid_tensor *other_leg(lucid_tensor *x)
 {
     lucid_tensor *minus = lucid_add_scalar(lucid_neg(x), 1), *plus = lucid_add_scalar(x, 1);

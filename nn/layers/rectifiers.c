@@ -4,6 +4,7 @@
 #include "lucid/options_priv.h"
 #include "lucid/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
+#include "nn/module_priv.h"
 
 /* ---- ReLU6, SELU ----------------------------------------------------------------------------- */
 

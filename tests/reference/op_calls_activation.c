@@ -1,5 +1,5 @@
-/* The activations and mathematical functions by the names of the manifests (op_calls.c: the others).
- */
+/* op_calls_activation.c: the activations and mathematical functions by the names of the manifests;
+ * op_calls.c has the others. */
 #include "autograd/ops.h"
 #include "tests/reference/op_cases.h"
 

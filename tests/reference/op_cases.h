@@ -26,7 +26,7 @@ typedef struct op_entry {
 
 /* The entry for an operator's name, NULL where there is none. */
 const op_entry *op_find(const char *name);
-/* The same of the activations and mathematical functions, which op_find asks too. */
+/* The same for the activations and mathematical functions; op_find asks it too. */
 const op_entry *op_find_activation(const char *name);
 
 /* Runs every case of the area. Each that fails is reported by its name; returns how many ran. */
