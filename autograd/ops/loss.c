@@ -3,6 +3,7 @@
 #include "autograd/dispatch/autocast_priv.h"
 #include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/loss_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
@@ -414,27 +415,12 @@ const lucid_op luc_op_nll_loss_backward = {
 /* What the losses of classes share; nll_loss has no smoothing. */
 typedef lucid_cross_entropy_options loss_options;
 
-static bool check_how(int reduction, const char *op)
-{
-    return (reduction >= LUCID_REDUCTION_NONE && reduction <= LUCID_REDUCTION_SUM) ||
-           luc_raise(LUCID_ERR_ARGUMENT, op, "reduction: expected none, mean or sum, got %d",
-                     reduction);
-}
-
 static bool check_options(const loss_options *o, const char *op)
 {
-    if (!check_how(o->reduction, op)) return false;
+    if (!luc_loss_how(o->reduction, op)) return false;
     return (o->label_smoothing >= 0 && o->label_smoothing <= 1) ||
            luc_raise(LUCID_ERR_ARGUMENT, op, "label_smoothing: expected [0,1], got %g",
                      o->label_smoothing);
-}
-
-/* The sum, the mean, or all of it. */
-static lucid_tensor *reduced(lucid_tensor *loss, int reduction)
-{
-    if (reduction == LUCID_REDUCTION_NONE) return loss;
-    return reduction == LUCID_REDUCTION_MEAN ? lucid_mean_opt(loss, LUCID_ALL, NULL)
-                                             : lucid_sum_opt(loss, LUCID_ALL, NULL);
 }
 
 /* [C] with a 0-d class goes through as [1,C] with [1]. A NULL x comes from an earlier error. */
@@ -460,7 +446,7 @@ lucid_tensor *lucid_nll_loss_opt(lucid_tensor *log_probs, lucid_tensor *target,
 {
     const lucid_nll_loss_options *o = LUC_OPTIONS(lucid_nll_loss, options, "nll_loss");
     if (!o || !luc_given(log_probs, "nll_loss", "log_probs") ||
-        !luc_given(target, "nll_loss", "target") || !check_how(o->reduction, "nll_loss"))
+        !luc_given(target, "nll_loss", "target") || !luc_loss_how(o->reduction, "nll_loss"))
         return NULL;
     const loss_options shared = {
         .weight = o->weight, .reduction = o->reduction, .ignore_index = o->ignore_index};
@@ -485,7 +471,7 @@ static lucid_tensor *soft_targets(lucid_tensor *logp, lucid_tensor *p, const los
                              o->label_smoothing / classes);
     lucid_tensor *terms = lucid_mul(logp, p);
     if (o->weight) terms = lucid_mul(terms, class_row(o->weight, logp, dim));
-    return reduced(lucid_neg(lucid_sum_opt(terms, LUCID_SHAPE(dim), NULL)), o->reduction);
+    return luc_loss_reduced(lucid_neg(lucid_sum_opt(terms, LUCID_SHAPE(dim), NULL)), o->reduction);
 }
 
 /* (1 - e) nll + e/C * sum over classes of -w log q, where classes that are ignored count nothing;
@@ -504,7 +490,7 @@ static lucid_tensor *smoothed(lucid_tensor *logp, lucid_tensor *target, const lo
     spread = lucid_where(counts, spread, zero);
     lucid_tensor *loss =
         lucid_add(lucid_mul_scalar(hard, 1 - e), lucid_mul_scalar(spread, e / classes));
-    if (o->reduction != LUCID_REDUCTION_MEAN) return reduced(loss, o->reduction);
+    if (o->reduction != LUCID_REDUCTION_MEAN) return luc_loss_reduced(loss, o->reduction);
     lucid_tensor *ones = luc_full_like(logp, -1), *weights; /* nll of -1 is the target's weight */
     {
         LUCID_NO_GRAD;
@@ -571,7 +557,7 @@ lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
     LUC_CALLED_AS("mse_loss");
     const lucid_mse_loss_options *o = LUC_OPTIONS(lucid_mse_loss, options, "mse_loss");
     if (!o || !luc_given(input, "mse_loss", "input") || !luc_given(target, "mse_loss", "target") ||
-        !check_how(o->reduction, "mse_loss"))
+        !luc_loss_how(o->reduction, "mse_loss"))
         return NULL;
     if (!luc_dims_equal(input->view.ndim, input->view.dims, target->view.ndim, target->view.dims))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "mse_loss",
@@ -585,5 +571,5 @@ lucid_tensor *lucid_mse_loss_opt(lucid_tensor *input, lucid_tensor *target,
                               lucid_dtype_name(input->view.dtype));
     input = luc_autocast_full(input);
     target = luc_autocast_full(target);
-    return reduced(lucid_square(lucid_sub(input, target)), o->reduction);
+    return luc_loss_reduced(lucid_square(lucid_sub(input, target)), o->reduction);
 }

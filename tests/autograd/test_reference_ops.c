@@ -35,6 +35,8 @@ AREA(sorting, 200)
 AREA(matrix, 160)
 AREA(spatial, 170)
 AREA(loss, 190)
+AREA(losses, 180)
+AREA(norms, 60)
 
 /* ---- promotion: the dtype of every pair, 0-d tensors and numbers among them ------------------ */
 

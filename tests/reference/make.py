@@ -19,6 +19,8 @@ AREAS = [
     "ops_matrix",
     "ops_spatial",
     "ops_loss",
+    "ops_losses",
+    "ops_norms",
     "modules",
     "batchnorm",
     "optim",

@@ -20,6 +20,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_avg_pool2d) \
     DEFAULTS(lucid_backward) \
     DEFAULTS(lucid_batch_norm) \
+    DEFAULTS(lucid_binary_cross_entropy) \
+    DEFAULTS(lucid_binary_cross_entropy_with_logits) \
     DEFAULTS(lucid_buffer) \
     DEFAULTS(lucid_celu) \
     DEFAULTS(lucid_cifar10) \
@@ -29,46 +31,63 @@ LUCID_END_DECLS
     DEFAULTS(lucid_constant_lr) \
     DEFAULTS(lucid_conv2d) \
     DEFAULTS(lucid_conv2d_batch_norm) \
+    DEFAULTS(lucid_cosine_embedding_loss) \
     DEFAULTS(lucid_cosine_lr) \
+    DEFAULTS(lucid_cosine_similarity) \
     DEFAULTS(lucid_cross_entropy) \
     DEFAULTS(lucid_csv) \
     DEFAULTS(lucid_cyclic_lr) \
+    DEFAULTS(lucid_dice_loss) \
     DEFAULTS(lucid_dirac) \
     DEFAULTS(lucid_elu) \
     DEFAULTS(lucid_ema) \
     DEFAULTS(lucid_fake_data) \
     DEFAULTS(lucid_fashion_mnist) \
+    DEFAULTS(lucid_focal_loss) \
     DEFAULTS(lucid_freeze) \
     DEFAULTS(lucid_gaussian_blur) \
+    DEFAULTS(lucid_gaussian_nll_loss) \
     DEFAULTS(lucid_grad) \
     DEFAULTS(lucid_grad_scaler) \
     DEFAULTS(lucid_gradcheck) \
     DEFAULTS(lucid_grayscale) \
     DEFAULTS(lucid_grid) \
+    DEFAULTS(lucid_group_norm) \
     DEFAULTS(lucid_hardshrink) \
     DEFAULTS(lucid_hardtanh) \
+    DEFAULTS(lucid_hinge_embedding_loss) \
+    DEFAULTS(lucid_huber_loss) \
     DEFAULTS(lucid_image_folder) \
     DEFAULTS(lucid_image_pad) \
     DEFAULTS(lucid_image_read) \
     DEFAULTS(lucid_image_write) \
     DEFAULTS(lucid_index) \
     DEFAULTS(lucid_init_sparse) \
+    DEFAULTS(lucid_instance_norm) \
     DEFAULTS(lucid_kaiming) \
+    DEFAULTS(lucid_kl_div) \
     DEFAULTS(lucid_kmnist) \
+    DEFAULTS(lucid_l1_loss) \
     DEFAULTS(lucid_lamb) \
     DEFAULTS(lucid_lambda_lr) \
     DEFAULTS(lucid_lars) \
+    DEFAULTS(lucid_layer_norm) \
     DEFAULTS(lucid_lbfgs) \
     DEFAULTS(lucid_leaky_relu) \
     DEFAULTS(lucid_linear_lr) \
     DEFAULTS(lucid_load) \
     DEFAULTS(lucid_loader) \
+    DEFAULTS(lucid_local_response_norm) \
     DEFAULTS(lucid_lookahead) \
+    DEFAULTS(lucid_margin_ranking_loss) \
     DEFAULTS(lucid_max_pool2d) \
     DEFAULTS(lucid_mix) \
     DEFAULTS(lucid_mnist) \
     DEFAULTS(lucid_mse_loss) \
+    DEFAULTS(lucid_multi_margin_loss) \
     DEFAULTS(lucid_multi_step_lr) \
+    DEFAULTS(lucid_multilabel_margin_loss) \
+    DEFAULTS(lucid_multilabel_soft_margin_loss) \
     DEFAULTS(lucid_muon) \
     DEFAULTS(lucid_nadam) \
     DEFAULTS(lucid_nan_to_num) \
@@ -91,7 +110,9 @@ LUCID_END_DECLS
     DEFAULTS(lucid_npy_read) \
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_orthogonal) \
+    DEFAULTS(lucid_pairwise_distance) \
     DEFAULTS(lucid_plot) \
+    DEFAULTS(lucid_poisson_nll_loss) \
     DEFAULTS(lucid_polynomial_lr) \
     DEFAULTS(lucid_profiler) \
     DEFAULTS(lucid_radam) \
@@ -107,11 +128,14 @@ LUCID_END_DECLS
     DEFAULTS(lucid_reduce) \
     DEFAULTS(lucid_reduce_lr_on_plateau) \
     DEFAULTS(lucid_resize) \
+    DEFAULTS(lucid_rms_norm) \
     DEFAULTS(lucid_rmsprop) \
     DEFAULTS(lucid_rprop) \
     DEFAULTS(lucid_rrelu) \
     DEFAULTS(lucid_run) \
     DEFAULTS(lucid_sgd) \
+    DEFAULTS(lucid_smooth_l1_loss) \
+    DEFAULTS(lucid_soft_margin_loss) \
     DEFAULTS(lucid_softplus) \
     DEFAULTS(lucid_softshrink) \
     DEFAULTS(lucid_sort) \
@@ -119,6 +143,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_swa) \
     DEFAULTS(lucid_tensor) \
     DEFAULTS(lucid_topk) \
+    DEFAULTS(lucid_triplet_margin_loss) \
+    DEFAULTS(lucid_triplet_margin_with_distance_loss) \
     DEFAULTS(lucid_trunc_normal) \
     DEFAULTS(lucid_var) \
     DEFAULTS(lucid_warm_restarts_lr) \
