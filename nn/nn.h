@@ -13,6 +13,8 @@
 #include "layers/flatten.h"
 #include "layers/linear.h"
 #include "layers/loss.h"
+#include "layers/loss_margin.h"
+#include "layers/loss_pointwise.h"
 #include "layers/pooling.h"
 #include "layers/rectifiers.h"
 #include "metrics.h"

@@ -46,6 +46,16 @@ static bool check_p(double p, const char *op)
     return luc_loss_number(p, 0, op, "p");
 }
 
+bool luc_pairwise_distance_valid(const lucid_pairwise_distance_options *o, const char *op)
+{
+    return check_p(o->p, op) && luc_loss_number(o->eps, -INFINITY, op, "eps");
+}
+
+bool luc_cosine_similarity_valid(const lucid_cosine_similarity_options *o, const char *op)
+{
+    return luc_loss_number(o->eps, 0, op, "eps");
+}
+
 lucid_tensor *lucid_pairwise_distance_opt(lucid_tensor *a, lucid_tensor *b,
                                           const lucid_pairwise_distance_options *options)
 {
@@ -53,9 +63,7 @@ lucid_tensor *lucid_pairwise_distance_opt(lucid_tensor *a, lucid_tensor *b,
     const char *op = "pairwise_distance";
     LUC_CALLED_AS("pairwise_distance");
     const lucid_pairwise_distance_options *o = LUC_OPTIONS(lucid_pairwise_distance, options, op);
-    if (!o || !check_p(o->p, op) || !luc_loss_number(o->eps, -INFINITY, op, "eps") ||
-        !luc_loss_pair(&a, &b, op, names))
-        return NULL;
+    if (!o || !luc_pairwise_distance_valid(o, op) || !luc_loss_pair(&a, &b, op, names)) return NULL;
     if (a->view.ndim == 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "a: expected [...,D], got []");
     return norm(lucid_add_scalar(lucid_sub(a, b), o->eps), o->p, -1, o->keepdim);
@@ -68,8 +76,7 @@ lucid_tensor *lucid_cosine_similarity_opt(lucid_tensor *a, lucid_tensor *b,
     const char *op = "cosine_similarity";
     LUC_CALLED_AS("cosine_similarity");
     const lucid_cosine_similarity_options *o = LUC_OPTIONS(lucid_cosine_similarity, options, op);
-    if (!o || !luc_loss_number(o->eps, 0, op, "eps") || !luc_loss_pair(&a, &b, op, names))
-        return NULL;
+    if (!o || !luc_cosine_similarity_valid(o, op) || !luc_loss_pair(&a, &b, op, names)) return NULL;
     const int dim = luc_wrap_dim(o->dim, a->view.ndim, op, "dim");
     if (dim < 0) return NULL;
     lucid_tensor *scaled[2] = {a, b};

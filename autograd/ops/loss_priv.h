@@ -42,6 +42,8 @@ bool luc_poisson_nll_loss_valid(const lucid_poisson_nll_loss_options *o, const c
 bool luc_gaussian_nll_loss_valid(const lucid_gaussian_nll_loss_options *o, const char *op);
 bool luc_focal_loss_valid(const lucid_focal_loss_options *o, const char *op);
 bool luc_dice_loss_valid(const lucid_dice_loss_options *o, const char *op);
+bool luc_pairwise_distance_valid(const lucid_pairwise_distance_options *o, const char *op);
+bool luc_cosine_similarity_valid(const lucid_cosine_similarity_options *o, const char *op);
 bool luc_margin_ranking_loss_valid(const lucid_margin_ranking_loss_options *o, const char *op);
 bool luc_cosine_embedding_loss_valid(const lucid_cosine_embedding_loss_options *o, const char *op);
 bool luc_triplet_margin_loss_valid(const lucid_triplet_margin_loss_options *o, const char *op);
