@@ -15,6 +15,7 @@
 #include "layers/loss.h"
 #include "layers/loss_margin.h"
 #include "layers/loss_pointwise.h"
+#include "layers/norms.h"
 #include "layers/pooling.h"
 #include "layers/rectifiers.h"
 #include "metrics.h"

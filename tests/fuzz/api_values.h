@@ -473,6 +473,12 @@ static lucid_tensor *transform_fn(lucid_tensor *image, lucid_generator *rng, voi
     return chance(8) ? NULL : image;
 }
 CALLBACK(lucid_transform_fn, transform_fn)
+static lucid_tensor *distance_fn(lucid_tensor *a, lucid_tensor *b, void *user)
+{
+    (void)user;
+    return lucid_sub(a, b);
+}
+CALLBACK(lucid_distance_fn, distance_fn)
 static lucid_range A_lucid_range(const char *name)
 {
     return (lucid_range){A_double(name), A_double(name)};

@@ -99,6 +99,9 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_elu) \
     DEFAULTS(lucid_nn_flatten) \
     DEFAULTS(lucid_nn_gelu) \
+    DEFAULTS(lucid_nn_group_norm) \
+    DEFAULTS(lucid_nn_instance_norm) \
+    DEFAULTS(lucid_nn_layer_norm) \
     DEFAULTS(lucid_nn_leaky_relu) \
     DEFAULTS(lucid_nn_linear) \
     DEFAULTS(lucid_nn_mse_loss) \
@@ -106,6 +109,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_prelu) \
     DEFAULTS(lucid_nn_relu) \
     DEFAULTS(lucid_nn_resnet) \
+    DEFAULTS(lucid_nn_rms_norm) \
     DEFAULTS(lucid_nn_softplus) \
     DEFAULTS(lucid_npy_read) \
     DEFAULTS(lucid_one_cycle_lr) \
