@@ -88,7 +88,7 @@ static bool read_field(table *t, const char *at, const char *end, int64_t column
     field[n < sizeof field ? n : sizeof field - 1] = 0;
     if (n == 0) return wrong(t, column, "expected a number, got nothing:", "");
     double value = n < sizeof field ? luc_strtod(field, &rest) : 0;
-    if (rest != field + n) return wrong(t, column, "expected a number, got", field);
+    if ((size_t)(rest - field) != n) return wrong(t, column, "expected a number, got", field);
     return add_number(t, value);
 }
 

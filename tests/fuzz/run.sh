@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh idx|safetensors|image|drawing SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
+# run.sh idx|safetensors|image|numpy|drawing SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
 # and runs one target.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -40,6 +40,17 @@ idx)
     printf '\0\0\14\1\0\0\0\2\377\377\377\376\22\64\0\1' >"$corpus/words"
     gzip -c "$corpus/bytes" >"$corpus/packed"
     cat "$corpus/packed" "$corpus/packed" >"$corpus/members"
+    ;;
+numpy)
+    text="{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    { printf '\223NUMPY\1\0\073\0%s' "$text" && printf '1234%.0s' 1 2 3 4 5 6; } >"$corpus/array"
+    printf '1,2.5\n-3e2,nan\n' >"$corpus/table"
+    if command -v python3 >/dev/null 2>&1; then # an archive without NumPy: the same format
+        python3 -c 'import sys, zipfile
+for n, method in (("stored", 0), ("deflated", 8)):
+    with zipfile.ZipFile(sys.argv[1] + "/" + n, "w", method) as z:
+        z.write(sys.argv[1] + "/array", "a.npy")' "$corpus"
+    fi
     ;;
 drawing)
     printf '\1\377\4' >"$corpus/plot"

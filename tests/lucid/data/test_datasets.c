@@ -117,7 +117,10 @@ Test(datasets, cifar_that_is_damaged)
     EXPECT_ERROR(data_CIFAR10(files_write("b.bin", data, size), LUCID_TEST), LUCID_ERR_FORMAT,
                  "label of image 1: expected a class in [0,10), got 10");
     free(data);
-    cr_expect_eq(data_CIFAR10(files_write("c.bin", "", 0), LUCID_TEST)->size, 0);
+    lucid_dataset *none = data_CIFAR10(files_write("c.bin", "", 0), LUCID_TEST);
+    cr_expect_eq(none->size, 0);
+    lucid_dataset_free(none);
+    nothing_is_left();
 }
 
 /* ---- fake data ------------------------------------------------------------------------------- */
