@@ -397,6 +397,39 @@ Test(image, every_kind_from_torchvision)
     vectors_close(v);
 }
 
+/* Each scan of a progressive file goes through the whole picture: a file may have any number of
+ * them, and a few kilobytes could keep a program busy for hours. */
+Test(image, jpeg_of_too_many_scans)
+{
+    need_jpeg();
+    vectors *v = vectors_open("images");
+    lucid_tensor *t = vectors_tensor(v, "progressive_rgb/bytes");
+    const uint8_t *bytes = lucid_data(t);
+    const size_t size = (size_t)lucid_numel(t);
+    /* The first scan: from its mark to the next one within the file. */
+    size_t scan = 0, end = 0;
+    for (size_t i = 2; i + 1 < size && !end; i++) {
+        if (bytes[i] != 0xff || !bytes[i + 1]) continue;
+        if (scan) end = i;
+        if (!scan && bytes[i + 1] == 0xda) scan = i;
+    }
+    const size_t length = end - scan;
+    for (int copies = 1; copies <= 600; copies += 599) {
+        uint8_t *more = malloc(size + (size_t)copies * length), *at = more + scan;
+        memcpy(more, bytes, scan);
+        for (int i = 0; i < copies; i++, at += length) memcpy(at, bytes + scan, length);
+        memcpy(at, bytes + end, size - end);
+        at += size - end;
+        if (copies == 1)
+            cr_expect(lucid_image_decode(more, size), "%s", lucid_error());
+        else
+            EXPECT_ERROR(lucid_image_decode(more, (size_t)(at - more)), LUCID_ERR_FORMAT,
+                         "has more than 500 scans");
+        free(more);
+    }
+    vectors_close(v);
+}
+
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 Test(image, files_that_are_no_images)
