@@ -3,9 +3,6 @@
 #include "lucid/memory_priv.h"
 #include "nn/module_priv.h"
 #include "nn/optim/optimizer_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "nn/module_priv.h"
 #include "nn/pattern.h"
 
 #include <string.h>

@@ -4,9 +4,6 @@
 #include "lucid/memory_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/optim/schedule_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "nn/optim/optimizer_priv.h"
 
 #include <stdint.h>
 

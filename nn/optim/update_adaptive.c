@@ -2,7 +2,6 @@
  * RAdam, LAMB. The formulas are in algorithms.h. */
 #include "nn/optim/optimizer_priv.h"
 #include "nn/optim/update_priv.h"
-#include "nn/optim/optimizer_priv.h"
 
 #include <math.h>
 
