@@ -103,6 +103,10 @@ ENUM(lucid_border, LUCID_BORDER_SYMMETRIC + 1)
 ENUM(lucid_resample, LUCID_RESAMPLE_BICUBIC + 1)
 ENUM(lucid_split, 2)
 ENUM(lucid_nonlinearity, 6)
+ENUM(lucid_muon_adjust, 3)
+ENUM(lucid_cycle_mode, 3)
+ENUM(lucid_run_best, 3)
+ENUM(lucid_measure, 5)
 
 static lucid_device A_lucid_device(const char *name)
 {
@@ -345,6 +349,18 @@ CALLBACK(lucid_backward_hook, after_hook)
 CALLBACK(lucid_forward_pre_hook_many, pre_hook_many)
 CALLBACK(lucid_forward_hook_many, after_hook_many)
 CALLBACK(lucid_backward_hook_many, backward_hook_many)
+static double lr_lambda(int64_t step_number, size_t group, void *user)
+{
+    (void)step_number, (void)group, (void)user;
+    return A_double("");
+}
+static lucid_tensor *closure(void *user)
+{
+    (void)user;
+    return chance(8) ? NULL : A_lucid_tensor_p("");
+}
+CALLBACK(lucid_lr_lambda, lr_lambda)
+CALLBACK(lucid_closure, closure)
 
 /* ---- modules and what works on them ---- */
 
@@ -397,7 +413,8 @@ static lucid_optimizer *A_lucid_optimizer_p(const char *name)
 {
     static lucid_optimizer *list[6];
     lucid_optimizer **o = &list[dice(6)];
-    static const char *const kinds[] = {"SGD", "Adam", "AdamW", "Adadelta"};
+    static const char *const kinds[] = {"SGD",     "Adam",  "AdamW", "Adadelta",
+                                        "RMSprop", "NAdam", "ASGD",  "LBFGS"};
     if (!*o)
         *o = chance(2) ? lucid_optim_new(PICK(kinds), NULL)
                        : lucid_optim_sgd(A_lucid_module_p(name), NULL);
@@ -409,6 +426,38 @@ static lucid_scheduler *A_lucid_scheduler_p(const char *name)
     lucid_scheduler **s = &list[dice(3)];
     if (!*s) *s = lucid_optim_step_lr(A_lucid_optimizer_p(name), 2, NULL);
     return *s;
+}
+static lucid_milestones A_lucid_milestones(const char *name)
+{
+    lucid_milestones m = {.count = dice(4)};
+    for (int i = 0; i < LUCID_MAX_MILESTONES; i++) m.at[i] = 3 * i + (int64_t)dice(3);
+    if (hostile && chance(8)) m.count = A_size_t(name);
+    if (hostile && chance(8)) m.at[1] = A_int64_t(name);
+    return m;
+}
+/* New ones, for they go to the function. */
+static lucid_schedulers A_lucid_schedulers(const char *name)
+{
+    lucid_schedulers s = {.count = dice(3)};
+    for (size_t i = 0; i < s.count; i++)
+        s.of[i] = lucid_optim_step_lr(A_lucid_optimizer_p(name), 2, NULL);
+    if (hostile && chance(8)) s.count = A_size_t(name);
+    return s;
+}
+static lucid_averaged *A_lucid_averaged_p(const char *name)
+{
+    static lucid_averaged *list[3];
+    lucid_averaged **a = &list[dice(3)];
+    if (!*a) *a = lucid_averaged_ema(A_lucid_module_p(name), NULL);
+    return *a;
+}
+static lucid_confusion *A_lucid_confusion_p(const char *name)
+{
+    static lucid_confusion *list[3];
+    lucid_confusion **c = &list[dice(3)];
+    (void)name;
+    if (!*c) *c = lucid_confusion_new_opt(4, NULL);
+    return *c;
 }
 static lucid_grad_scaler *A_lucid_grad_scaler_p(const char *name)
 {
@@ -502,6 +551,10 @@ static lucid_npz *A_lucid_npz_p(const char *name)
     if (!file) file = lucid_npz_open("given.npz"); /* fuzz_api.c writes it */
     return file;
 }
+static lucid_loader_position A_lucid_loader_position(const char *name)
+{
+    return (lucid_loader_position){A_uint64_t(name), A_int64_t(name), A_int64_t(name)};
+}
 static lucid_safetensors *A_lucid_safetensors_p(const char *name)
 {
     static lucid_safetensors *file;
@@ -540,5 +593,6 @@ PLACE(lucid_device)
 PLACE(lucid_generator)
 PLACE(lucid_profile_entry)
 PLACE(lucid_backend)
+PLACE(lucid_module_totals)
 
 #endif
