@@ -332,7 +332,7 @@ lucid_tensor *lucid_celu_opt(lucid_tensor *x, const lucid_celu_options *options)
     const lucid_celu_options *o = LUC_OPTIONS(lucid_celu, options, "celu");
     if (!o) return NULL;
     if (o->alpha == 0)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "celu", "alpha: expected a number but 0");
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "celu", "alpha: expected a number other than 0");
     const lucid_numbers_attrs attrs = {o->alpha, 1 / o->alpha};
     return luc_apply_floating(&luc_op_elu, x, &attrs);
 }

@@ -69,7 +69,7 @@ lucid_module *lucid_nn_celu(const lucid_celu_options *options)
     const lucid_celu_options *o = LUC_OPTIONS(lucid_celu, options, "CELU");
     if (!o) return NULL;
     if (o->alpha == 0)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "CELU", "alpha: expected a number but 0");
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "CELU", "alpha: expected a number other than 0");
     lucid_module *m = lucid_module_new(&lucid_nn_celu_class);
     nn_CELU *a = m ? lucid_self(m, nn_CELU) : NULL;
     if (a) a->alpha = o->alpha;
