@@ -26,7 +26,8 @@ function argument(type, name,    i) {
     if (type == "lucid_tensor **") return "out"
     if (type ~ /^(double|int64_t) \*$/) return "(void *)memory"
     if (type ~ /^(const )?lucid_(transform|generator) \*$/) return "a_" name
-    if (type ~ /^lucid_(module|optimizer|state_dict|grad_scaler) \*$/) return "a_" name
+    if (type == "lucid_module_totals *") return "(&totals)"
+    if (type ~ /^lucid_(module|optimizer|state_dict|grad_scaler|confusion) \*$/) return "a_" name
     unknown = unknown "#error \"" function_name ": no argument for '" type "'\"\n"
     return "0"
 }

@@ -9,6 +9,8 @@ static lucid_optimizer *a_optimizer;
 static lucid_state_dict *a_state;
 static lucid_grad_scaler *a_scaler;
 static lucid_transform *a_transform;
+static lucid_confusion *a_confusion;
+static lucid_module_totals totals;
 static lucid_generator *a_rng;
 static lucid_tensor *out[LUCID_MAX_OUTPUTS];
 static const char *path, *const names[] = {"n", "m"};
@@ -68,6 +70,7 @@ int main(int argc, char **argv)
     a_state = lucid_state_dict_new();
     a_scaler = lucid_grad_scaler_new(NULL);
     a_transform = data_ToFloat();
+    a_confusion = lucid_confusion_new(10);
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
         for (int which = -1; which < uses[i].tensors; which++) {
             fflush(stdout);
