@@ -395,6 +395,17 @@ static lucid_module *const *A_lucid_module_p_const_p(const char *name)
         list[i] = hostile && (i > 4 || chance(30)) ? NULL : A_lucid_module_p(name);
     return list;
 }
+static const lucid_named_module *A_lucid_named_module_p(const char *name)
+{
+    static lucid_named_module list[ARRAY];
+    static char names[ARRAY][8];
+    for (int i = 0; i < ARRAY; i++) {
+        snprintf(names[i], sizeof names[i], "m%d", i);
+        list[i].name = hostile && chance(30) ? NULL : names[i];
+        list[i].module = hostile && (i > 4 || chance(30)) ? NULL : A_lucid_module_p(name);
+    }
+    return list;
+}
 static lucid_module **A_lucid_module_p_p(const char *name)
 {
     (void)name;

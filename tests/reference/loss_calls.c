@@ -170,6 +170,36 @@ static void call_local_response_norm(op_case *c)
                                           .k = number(c, "k"));
 }
 
+/* ---- moved elements, tables ------------------------------------------------------------------ */
+
+static void call_shuffle(op_case *c)
+{
+    const int64_t factor = vectors_int(c->line, "factor", 0);
+    const char *op = vectors_get(c->line, "op");
+    if (strcmp(op, "pixel_shuffle") == 0) c->out[0] = lucid_pixel_shuffle(c->in[0], factor);
+    if (strcmp(op, "pixel_unshuffle") == 0) c->out[0] = lucid_pixel_unshuffle(c->in[0], factor);
+    if (strcmp(op, "channel_shuffle") == 0)
+        c->out[0] = lucid_channel_shuffle(c->in[0], vectors_int(c->line, "groups", 0));
+}
+
+static void call_pad(op_case *c)
+{
+    lucid_shape pads = {.ndim = 0};
+    vectors_list(c->line, "pads", &pads);
+    c->out[0] = lucid_constant_pad(c->in[0], pads, .value = number(c, "value"));
+}
+
+static void call_embedding(op_case *c)
+{
+    c->out[0] = lucid_embedding(
+        c->in[0], c->in[1], .padding_idx = vectors_int(c->line, "padding_idx", LUCID_NO_PADDING));
+}
+
+static void call_bilinear(op_case *c)
+{
+    c->out[0] = lucid_bilinear(c->in[0], c->in[1], c->in[2], c->in[3]);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define ENTRY(name, call)                                      \
@@ -200,6 +230,12 @@ static const op_entry table[] = {
     ENTRY("rms_norm", call_rms_norm),
     ENTRY("instance_norm", call_instance_norm),
     ENTRY("local_response_norm", call_local_response_norm),
+    {"pixel_shuffle", TOLERANCE_EXACT, TOLERANCE_EXACT, call_shuffle},
+    {"pixel_unshuffle", TOLERANCE_EXACT, TOLERANCE_EXACT, call_shuffle},
+    {"channel_shuffle", TOLERANCE_EXACT, TOLERANCE_EXACT, call_shuffle},
+    {"constant_pad", TOLERANCE_EXACT, TOLERANCE_EXACT, call_pad},
+    {"embedding", TOLERANCE_EXACT, TOLERANCE_SUM, call_embedding},
+    {"bilinear", TOLERANCE_SUM, TOLERANCE_SUM, call_bilinear},
 };
 
 const op_entry *loss_find(const char *name)

@@ -21,6 +21,7 @@ AREAS = [
     "ops_loss",
     "ops_losses",
     "ops_norms",
+    "ops_rearrange",
     "modules",
     "batchnorm",
     "optim",

@@ -29,6 +29,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_clip) \
     DEFAULTS(lucid_color_jitter) \
     DEFAULTS(lucid_constant_lr) \
+    DEFAULTS(lucid_constant_pad) \
     DEFAULTS(lucid_conv2d) \
     DEFAULTS(lucid_conv2d_batch_norm) \
     DEFAULTS(lucid_cosine_embedding_loss) \
@@ -41,6 +42,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_dirac) \
     DEFAULTS(lucid_elu) \
     DEFAULTS(lucid_ema) \
+    DEFAULTS(lucid_embedding) \
     DEFAULTS(lucid_fake_data) \
     DEFAULTS(lucid_fashion_mnist) \
     DEFAULTS(lucid_focal_loss) \
@@ -93,10 +95,12 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nan_to_num) \
     DEFAULTS(lucid_nll_loss) \
     DEFAULTS(lucid_nn_batch_norm) \
+    DEFAULTS(lucid_nn_bilinear) \
     DEFAULTS(lucid_nn_conv2d) \
     DEFAULTS(lucid_nn_cross_entropy_loss) \
     DEFAULTS(lucid_nn_dropout) \
     DEFAULTS(lucid_nn_elu) \
+    DEFAULTS(lucid_nn_embedding) \
     DEFAULTS(lucid_nn_flatten) \
     DEFAULTS(lucid_nn_gelu) \
     DEFAULTS(lucid_nn_group_norm) \

@@ -1,0 +1,146 @@
+/* rearrange.c: modules without parameters that move, add or cut off elements. */
+#include "nn/layers/rearrange.h"
+#include "lucid/error_priv.h"
+#include "lucid/options_priv.h"
+#include "lucid/tensor_priv.h"
+#include "nn/layers/layer_priv.h"
+#include "nn/module_priv.h"
+
+/* ---- Unflatten ------------------------------------------------------------------------------- */
+
+static lucid_tensor *unflatten_forward(lucid_module *m, lucid_tensor *x)
+{
+    const nn_Unflatten *u = lucid_self(m, nn_Unflatten);
+    return lucid_unflatten_opt(x, u->dim, u->sizes);
+}
+
+static int unflatten_repr(const lucid_module *m, char *text, size_t size)
+{
+    const nn_Unflatten *u = lucid_self(m, nn_Unflatten);
+    const lucid_shape *s = &u->sizes;
+    int used = snprintf(text, size, "dim=%d, unflattened_size=(", u->dim);
+    for (int d = 0; d < s->ndim; d++) {
+        const size_t at = (size_t)used < size ? (size_t)used : size;
+        used += snprintf(text + at, size - at, "%s%lld", d ? ", " : "", (long long)s->dims[d]);
+    }
+    const size_t at = (size_t)used < size ? (size_t)used : size;
+    return used + snprintf(text + at, size - at, s->ndim == 1 ? ",)" : ")");
+}
+
+const lucid_module_class lucid_nn_unflatten_class = {
+    .name = "Unflatten",
+    .size = sizeof(nn_Unflatten),
+    .super = &lucid_module_class_base,
+    .forward = unflatten_forward,
+    .extra_repr = unflatten_repr,
+};
+
+lucid_module *lucid_nn_unflatten(int dim, lucid_shape sizes)
+{
+    if (sizes.ndim < 1 || sizes.ndim > LUCID_MAX_DIMS)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "Unflatten",
+                              "sizes: expected 1 to %d sizes, got %d", LUCID_MAX_DIMS, sizes.ndim);
+    for (int d = 0; d < sizes.ndim; d++)
+        if (!luc_layer_at_least("Unflatten", "sizes", sizes.dims[d], -1)) return NULL;
+    lucid_module *m = lucid_module_new(&lucid_nn_unflatten_class);
+    nn_Unflatten *u = m ? lucid_self(m, nn_Unflatten) : NULL;
+    if (!u) return NULL;
+    u->dim = dim;
+    u->sizes = sizes;
+    return m;
+}
+
+/* ---- modules with one number ----------------------------------------------------------------- */
+
+/* The class and constructor of a module that hands its one number to a function. */
+#define ONE_NUMBER(Type, function, field, format)                                        \
+    static lucid_tensor *function##_forward(lucid_module *m, lucid_tensor *x)            \
+    {                                                                                    \
+        return lucid_##function(x, lucid_self(m, nn_##Type)->field);                     \
+    }                                                                                    \
+    static int function##_repr(const lucid_module *m, char *text, size_t size)           \
+    {                                                                                    \
+        return snprintf(text, size, format, (long long)lucid_self(m, nn_##Type)->field); \
+    }                                                                                    \
+    const lucid_module_class lucid_nn_##function##_class = {                             \
+        .name = #Type,                                                                   \
+        .size = sizeof(nn_##Type),                                                       \
+        .super = &lucid_module_class_base,                                               \
+        .forward = function##_forward,                                                   \
+        .extra_repr = function##_repr,                                                   \
+    };                                                                                   \
+    lucid_module *lucid_nn_##function(int64_t field)                                     \
+    {                                                                                    \
+        if (!luc_layer_at_least(#Type, #field, field, 1)) return NULL;                   \
+        lucid_module *m = lucid_module_new(&lucid_nn_##function##_class);                \
+        nn_##Type *self = m ? lucid_self(m, nn_##Type) : NULL;                           \
+        if (self) self->field = field;                                                   \
+        return m;                                                                        \
+    }
+
+ONE_NUMBER(PixelShuffle, pixel_shuffle, factor, "upscale_factor=%lld")
+ONE_NUMBER(PixelUnshuffle, pixel_unshuffle, factor, "downscale_factor=%lld")
+ONE_NUMBER(ChannelShuffle, channel_shuffle, groups, "groups=%lld")
+
+/* ---- padding --------------------------------------------------------------------------------- */
+
+static lucid_tensor *pad_forward(lucid_module *m, lucid_tensor *x)
+{
+    const nn_ConstantPad *p = lucid_module_cast(m, m->cls->name);
+    return lucid_constant_pad(x, p->pads, .value = p->value);
+}
+
+static int pad_repr(const lucid_module *m, char *text, size_t size)
+{
+    const nn_ConstantPad *p = lucid_module_cast(m, m->cls->name);
+    int used = snprintf(text, size, "padding=(");
+    for (int d = 0; d < p->pads.ndim; d++) {
+        const size_t at = (size_t)used < size ? (size_t)used : size;
+        used += snprintf(text + at, size - at, "%s%lld", d ? ", " : "", (long long)p->pads.dims[d]);
+    }
+    const size_t at = (size_t)used < size ? (size_t)used : size;
+    return used + snprintf(text + at, size - at, "), value=%s", luc_float_text(p->value).s);
+}
+
+static lucid_module *make_pad(const lucid_module_class *cls, int rank, lucid_shape pads,
+                              double value)
+{
+    if (pads.ndim != 1 && pads.ndim != 2 * rank)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, cls->name,
+                              "pads: expected one number, or %d, got %d", 2 * rank, pads.ndim);
+    for (int i = pads.ndim; i < 2 * rank; i++) pads.dims[i] = pads.dims[0];
+    pads.ndim = 2 * rank;
+    lucid_module *m = lucid_module_new(cls);
+    nn_ConstantPad *p = m ? lucid_module_cast(m, cls->name) : NULL;
+    if (!p) return NULL;
+    p->pads = pads;
+    p->value = value;
+    return m;
+}
+
+#define PAD_CLASS(Type, snake)                            \
+    const lucid_module_class lucid_nn_##snake##_class = { \
+        .name = #Type,                                    \
+        .size = sizeof(nn_ConstantPad),                   \
+        .super = &lucid_module_class_base,                \
+        .forward = pad_forward,                           \
+        .extra_repr = pad_repr,                           \
+    };
+#define PADS(rank)                                                                               \
+    PAD_CLASS(ConstantPad##rank##d, constant_pad##rank##d)                                       \
+    PAD_CLASS(ZeroPad##rank##d, zero_pad##rank##d)                                               \
+    lucid_module *lucid_nn_constant_pad##rank##d(lucid_shape pads,                               \
+                                                 const lucid_constant_pad_options *options)      \
+    {                                                                                            \
+        const lucid_constant_pad_options *o =                                                    \
+            LUC_OPTIONS(lucid_constant_pad, options, "ConstantPad" #rank "d");                   \
+        return o ? make_pad(&lucid_nn_constant_pad##rank##d_class, rank, pads, o->value) : NULL; \
+    }                                                                                            \
+    lucid_module *lucid_nn_zero_pad##rank##d(lucid_shape pads)                                   \
+    {                                                                                            \
+        return make_pad(&lucid_nn_zero_pad##rank##d_class, rank, pads, 0);                       \
+    }
+
+PADS(1)
+PADS(2)
+PADS(3)
