@@ -9,6 +9,7 @@
 #include "ops/embedding.h"
 #include "ops/indexing.h"
 #include "ops/loss.h"
+#include "ops/loss_ctc.h"
 #include "ops/loss_margin.h"
 #include "ops/loss_pointwise.h"
 #include "ops/matmul.h"

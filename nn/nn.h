@@ -15,6 +15,7 @@
 #include "layers/linear.h"
 #include "layers/list.h"
 #include "layers/loss.h"
+#include "layers/loss_ctc.h"
 #include "layers/loss_margin.h"
 #include "layers/loss_pointwise.h"
 #include "layers/norms.h"

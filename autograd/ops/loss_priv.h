@@ -2,6 +2,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_LOSS_PRIV_H
 #define LUCID_AUTOGRAD_OPS_LOSS_PRIV_H
 
+#include "autograd/ops/loss_ctc.h"
 #include "autograd/ops/loss_margin.h"
 #include "autograd/ops/loss_pointwise.h"
 #include "lucid/tensor.h"
@@ -49,6 +50,7 @@ bool luc_cosine_embedding_loss_valid(const lucid_cosine_embedding_loss_options *
 bool luc_triplet_margin_loss_valid(const lucid_triplet_margin_loss_options *o, const char *op);
 bool luc_triplet_margin_with_distance_loss_valid(
     const lucid_triplet_margin_with_distance_loss_options *o, const char *op);
+bool luc_ctc_loss_valid(const lucid_ctc_loss_options *o, const char *name);
 bool luc_multi_margin_loss_valid(const lucid_multi_margin_loss_options *o, const char *op);
 bool luc_multilabel_margin_loss_valid(const lucid_multilabel_margin_loss_options *o,
                                       const char *op);

@@ -114,6 +114,42 @@ Test(losses, first_and_second_derivatives)
     }
 }
 
+static bool ctc(lucid_tensor *const *in, size_t n, lucid_tensor **out, size_t *n_out, void *user)
+{
+    lucid_tensor *const *fixed = user;
+    (void)n;
+    out[0] = lucid_ctc_loss(lucid_log_softmax(in[0], 2), fixed[0], fixed[1], fixed[2], NONE);
+    *n_out = 1;
+    return out[0] != NULL;
+}
+
+Test(losses, ctc)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_tensor *x = lucid_requires_grad_(lucid_randn((5, 2, 4), .dtype = LUCID_F64), true);
+    lucid_tensor *y = lucid_cast(lucid_values((2, 3), 1, 1, 2, 3, 2, -1), LUCID_I64);
+    lucid_tensor *steps = lucid_cast(lucid_values((2), 5, 4), LUCID_I64);
+    lucid_tensor *labels = lucid_cast(lucid_values((2), 3, 2), LUCID_I64);
+    lucid_tensor *fixed[3] = {y, steps, labels};
+    cr_expect(lucid_gradcheck(ctc, fixed, &x, 1, NULL), "%s", lucid_error());
+    cr_expect(lucid_gradgradcheck(ctc, fixed, &x, 1, NULL), "%s", lucid_error());
+    lucid_clear_error();
+    /* Two equal labels need a blank between them: three steps for two labels. */
+    lucid_tensor *few = lucid_cast(lucid_values((2), 1, 1), LUCID_I64);
+    EXPECT_VALUES(lucid_ctc_loss(x, y, few, labels, NONE), 0, 0, {INFINITY, INFINITY});
+    EXPECT_VALUES(lucid_ctc_loss(x, y, few, labels, NONE, .zero_infinity = true), 0, 0, {0, 0});
+    EXPECT_ERROR(lucid_ctc_loss(x, x, steps, labels), LUCID_ERR_ARGUMENT,
+                 "ctc_loss: targets: expected 2-D integers, got float64");
+    EXPECT_ERROR(lucid_ctc_loss(x, y, lucid_add(steps, 1), labels), LUCID_ERR_ARGUMENT,
+                 "input_lengths: expected numbers in [1,5], got 6");
+    EXPECT_ERROR(lucid_ctc_loss(x, y, steps, lucid_add(labels, 1)), LUCID_ERR_ARGUMENT,
+                 "target_lengths: expected numbers in [0,3], got 4");
+    EXPECT_ERROR(lucid_ctc_loss(x, y, steps, steps, .blank = 4), LUCID_ERR_ARGUMENT,
+                 "blank: expected a class in [0,4), got 4");
+    EXPECT_ERROR(lucid_ctc_loss(x, lucid_add(y, 2), steps, labels), LUCID_ERR_ARGUMENT, "5");
+}
+
 /* ---- the edges ------------------------------------------------------------------------------- */
 
 static lucid_tensor *gradient_of(lucid_tensor *x, lucid_tensor *loss)

@@ -71,6 +71,19 @@ Test(losses, of_margins)
     check(nn_CosineSimilarity(.dim = 0), x, y, NULL, lucid_cosine_similarity(x, y, .dim = 0));
 }
 
+Test(losses, of_time)
+{
+    LUCID_SCOPE;
+    lucid_tensor *x = lucid_log_softmax(lucid_randn((6, 2, 4)), 2);
+    lucid_tensor *y = lucid_randint((2, 3), 1, 4), *t = lucid_full(2, 6, .dtype = LUCID_I64);
+    lucid_tensor *l = lucid_full(2, 2, .dtype = LUCID_I64);
+    lucid_module *m = nn_CTCLoss(.reduction = LUCID_REDUCTION_SUM);
+    lucid_tensor *got = lucid_forward(m, x, y, t, l);
+    cr_expect(got && lucid_equal(got, lucid_ctc_loss(x, y, t, l, .reduction = LUCID_REDUCTION_SUM)),
+              "%s", lucid_error());
+    lucid_module_free(m);
+}
+
 Test(losses, weights_are_buffers_of_the_module)
 {
     lucid_set_error_mode(LUCID_ERRORS_RETURN);

@@ -132,6 +132,13 @@ static void call_multilabel_soft_margin(op_case *c)
                                                   .reduction = how(c));
 }
 
+static void call_ctc(op_case *c)
+{
+    c->out[0] = lucid_ctc_loss(lucid_log_softmax(c->in[0], -1), c->in[1], c->in[2], c->in[3],
+                               .blank = vectors_int(c->line, "blank", 0), .reduction = how(c),
+                               .zero_infinity = vectors_bool(c->line, "zero_infinity", false));
+}
+
 /* ---- norms ----------------------------------------------------------------------------------- */
 
 static void call_group_norm(op_case *c)
@@ -225,6 +232,7 @@ static const op_entry table[] = {
     ENTRY("multi_margin_loss", call_multi_margin),
     ENTRY("multilabel_margin_loss", call_multilabel_margin),
     ENTRY("multilabel_soft_margin_loss", call_multilabel_soft_margin),
+    ENTRY("ctc_loss", call_ctc),
     ENTRY("group_norm", call_group_norm),
     ENTRY("layer_norm", call_layer_norm),
     ENTRY("rms_norm", call_rms_norm),

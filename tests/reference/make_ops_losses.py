@@ -185,8 +185,41 @@ def classes(area):
     case_of(area, op, "weight", soft, [x, y, weight], grad=[0])
 
 
+def temporal(area):
+    # Of logits: PyTorch's gradient of log_probs alone is right only after log_softmax.
+    ctc = lambda x, *rest, **how: F.ctc_loss(x.log_softmax(-1), *rest, **how)
+    for lengths in (([7, 5, 3], [3, 2, 0]), ([7, 7, 2], [4, 1, 4])):
+        source = Source(f"losses_ctc_{lengths[1][2]}")
+        x = source.normal(7, 3, 5, dtype="f64", std=2)
+        y = source.integers(3, 4, low=1, high=5)
+        y[0, 1] = y[0, 0]
+        sizes = [torch.tensor(n) for n in lengths]
+        name = "whole" if lengths[1][2] == 0 else "short"
+        for zero in (False, True) if name == "whole" else (True,):
+            case_of(
+                area,
+                "ctc_loss",
+                f"{name}_{zero}".lower(),
+                ctc,
+                [x, y, *sizes],
+                grad=[0],
+                blank=0,
+                zero_infinity=zero,
+            )
+        one = [x[:, 0], y[0, : lengths[1][0]], sizes[0][0], sizes[1][0]]
+        case_of(
+            area, "ctc_loss", f"{name}_single", ctc, one, grad=[0],
+            blank=0, zero_infinity=True,
+        )  # fmt: skip
+    moved = (y - 1) % 4
+    case_of(
+        area, "ctc_loss", "blank", ctc, [x, moved, *sizes], grad=[0],
+        blank=4, zero_infinity=True,
+    )  # fmt: skip
+
+
 def make(folder):
     area = Area("ops_losses", "The losses of elements, distances and margins.")
-    for part in (probabilities, distances, likelihoods, vectors, classes):
+    for part in (probabilities, distances, likelihoods, vectors, classes, temporal):
         part(area)
     area.write(folder)

@@ -37,6 +37,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_cosine_similarity) \
     DEFAULTS(lucid_cross_entropy) \
     DEFAULTS(lucid_csv) \
+    DEFAULTS(lucid_ctc_loss) \
     DEFAULTS(lucid_cyclic_lr) \
     DEFAULTS(lucid_dice_loss) \
     DEFAULTS(lucid_dirac) \
