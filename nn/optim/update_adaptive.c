@@ -15,8 +15,9 @@ bool luc_update_rmsprop(luc_update *u)
         u->moment[2] = luc_lerp(m[2], u->grad, 1 - o->alpha);
         size = lucid_sub(size, lucid_square(u->moment[2]));
     }
-    step = lucid_div(u->grad, lucid_add_scalar(lucid_sqrt(size), o->eps));
-    if (o->momentum > 0) step = u->moment[1] = lucid_add(lucid_mul_scalar(m[1], o->momentum), step);
+    step = lucid_div(u->grad, lucid_add_scalar_(lucid_sqrt(size), o->eps));
+    if (o->momentum > 0)
+        step = u->moment[1] = lucid_add_(lucid_mul_scalar(m[1], o->momentum), step);
     u->out = luc_add_scaled(u->param, -o->lr, step);
     return u->out;
 }
@@ -26,7 +27,7 @@ bool luc_update_adagrad(luc_update *u)
     const lucid_optim_options *o = u->o;
     double lr = o->lr / (1 + (double)(u->step - 1) * o->lr_decay);
     u->moment[0] = lucid_add(u->old[0], lucid_square(u->grad));
-    lucid_tensor *size = lucid_add_scalar(lucid_sqrt(u->moment[0]), o->eps);
+    lucid_tensor *size = lucid_add_scalar_(lucid_sqrt(u->moment[0]), o->eps);
     u->out = luc_add_quotient(u->param, -lr, u->grad, size);
     return u->out;
 }
@@ -36,7 +37,7 @@ bool luc_update_adamax(luc_update *u)
     const lucid_optim_options *o = u->o;
     u->moment[0] = luc_lerp(u->old[0], u->grad, 1 - o->beta1);
     u->moment[1] = lucid_maximum(lucid_mul_scalar(u->old[1], o->beta2),
-                                 lucid_add_scalar(lucid_abs(u->grad), o->eps));
+                                 lucid_add_scalar_(lucid_abs(u->grad), o->eps));
     double lr = o->lr / (1 - pow(o->beta1, (double)u->step));
     u->out = luc_add_quotient(u->param, -lr, u->moment[0], u->moment[1]);
     return u->out;
@@ -53,7 +54,8 @@ static void average(luc_update *u)
 static lucid_tensor *denominator(const luc_update *u)
 {
     double correction = 1 - pow(u->o->beta2, (double)u->step);
-    return lucid_add_scalar(lucid_sqrt(lucid_mul_scalar(u->moment[1], 1 / correction)), u->o->eps);
+    return lucid_add_scalar_(lucid_sqrt_(lucid_mul_scalar(u->moment[1], 1 / correction)),
+                             u->o->eps);
 }
 
 bool luc_update_nadam(luc_update *u)
@@ -81,8 +83,8 @@ bool luc_update_radam(luc_update *u)
     if (length > 5) {
         double scale =
             sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
-        lucid_tensor *size = lucid_add_scalar(lucid_sqrt(u->moment[1]), o->eps);
-        m = lucid_mul_scalar(lucid_div(m, size), scale * sqrt(correction2));
+        lucid_tensor *size = lucid_add_scalar_(lucid_sqrt(u->moment[1]), o->eps);
+        m = lucid_mul_scalar_(lucid_div(m, size), scale * sqrt(correction2));
     }
     u->out = lucid_sub(u->param, m);
     return u->out;
@@ -97,6 +99,6 @@ bool luc_update_lamb(luc_update *u)
     if (o->weight_decay != 0) r = luc_add_scaled(r, o->weight_decay, u->param);
     lucid_tensor *trust =
         luc_as_dtype(luc_trust(luc_update_norm(u->param), luc_update_norm(r)), u->param);
-    u->out = luc_add_scaled(u->param, -o->lr, lucid_mul(r, trust));
+    u->out = lucid_add_(lucid_mul_scalar_(lucid_mul(r, trust), -o->lr), u->param);
     return u->out;
 }

@@ -12,26 +12,26 @@
 /* x + a y */
 static inline lucid_tensor *luc_add_scaled(lucid_tensor *x, double a, lucid_tensor *y)
 {
-    return lucid_add(x, lucid_mul_scalar(y, a));
+    return lucid_add_(lucid_mul_scalar(y, a), x);
 }
 
 /* x + w (y - x) */
 static inline lucid_tensor *luc_lerp(lucid_tensor *x, lucid_tensor *y, double w)
 {
-    return luc_add_scaled(x, w, lucid_sub(y, x));
+    return lucid_add_(lucid_mul_scalar_(lucid_sub(y, x), w), x);
 }
 
 /* beta v + (1 - beta) g^2 */
 static inline lucid_tensor *luc_average_square(lucid_tensor *v, lucid_tensor *g, double beta)
 {
-    return luc_add_scaled(lucid_mul_scalar(v, beta), 1 - beta, lucid_square(g));
+    return lucid_add_(lucid_mul_scalar_(lucid_square(g), 1 - beta), lucid_mul_scalar(v, beta));
 }
 
 /* x + a y / d */
 static inline lucid_tensor *luc_add_quotient(lucid_tensor *x, double a, lucid_tensor *y,
                                              lucid_tensor *d)
 {
-    return luc_add_scaled(x, a, lucid_div(y, d));
+    return lucid_add_(lucid_mul_scalar_(lucid_div(y, d), a), x);
 }
 
 /* The square root of the sum of squares, 0-d: in float32 where x has a 16-bit dtype. */
