@@ -33,9 +33,11 @@ bool luc_lookahead_begin(lucid_optimizer *opt)
     for (size_t g = 0; g < opt->n_groups; g++)
         for (size_t i = 0; i < opt->groups[g].n; i++) {
             luc_optim_param *p = &opt->groups[g].params[i];
-            if (!p->tensor->grad || p->slow) continue;
+            if (!p->tensor->grad) continue;
+            /* Whether this step is the k-th is not known where it is recorded. */
             if (luc_is_capturing(lucid_tensor_device(p->tensor)))
                 return luc_raise(LUCID_ERR_UNSUPPORTED, "Lookahead", "step: it cannot be captured");
+            if (p->slow) continue;
             p->slow = lucid_retain(lucid_clone(lucid_detach(p->tensor), LUCID_PRESERVE));
             if (!p->slow) return false;
         }
