@@ -251,7 +251,7 @@ bool luc_check_shape(const lucid_shape *shape, lucid_dtype dtype, const char *op
 
 int luc_wrap_dim(int64_t dim, int ndim, const char *op, const char *argument)
 {
-    assert(ndim <= LUCID_MAX_DIMS + 1); /* one more: a dimension is inserted, or refused, later */
+    assert(ndim <= LUCID_MAX_DIMS);
     int n = ndim > 0 ? ndim : 1;
     if (dim < -n || dim >= n) {
         luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected a dimension in [%d,%d], got %lld", argument,

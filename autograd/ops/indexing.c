@@ -163,6 +163,10 @@ lucid_tensor *lucid_stack_list(lucid_tensor *const *tensors, size_t n, int dim)
 {
     if (!check_list(tensors, n, "stack")) return NULL;
     const lucid_view *first = &tensors[0]->view;
+    if (first->ndim == LUCID_MAX_DIMS)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, "stack",
+                              "tensors: expected fewer than %d dimensions, got %s", LUCID_MAX_DIMS,
+                              luc_shape_text(tensors[0]).s);
     int d = luc_wrap_dim(dim, first->ndim + 1, "stack", "dim");
     if (d < 0) return NULL;
     lucid_tensor *few[FEW], **raised = list_of(few, n, "stack"), *y = NULL;
