@@ -19,9 +19,9 @@
 #ifndef LUCID_AUTOGRAD_AUTOCAST_H
 #define LUCID_AUTOGRAD_AUTOCAST_H
 
-#include "../lucid/api.h"
-#include "../lucid/options.h"
-#include "../lucid/dtype.h"
+#include "../lucid/core/api.h"
+#include "../lucid/core/options.h"
+#include "../lucid/core/dtype.h"
 
 LUCID_BEGIN_DECLS
 

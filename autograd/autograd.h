@@ -7,8 +7,8 @@
 #ifndef LUCID_AUTOGRAD_AUTOGRAD_H
 #define LUCID_AUTOGRAD_AUTOGRAD_H
 
-#include "../lucid/api.h"
-#include "../lucid/tensor.h"
+#include "../lucid/core/api.h"
+#include "../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -2,7 +2,7 @@
  *
  * An operator is one constant struct: how to find the result's shape, how to compute it, how
  * gradients flow back through it, and samples that show and test it. lucid's own are listed in
- * lucid/ops.def and defined in autograd/ops/; a program's own use the same struct with their
+ * lucid/core/ops.def and defined in autograd/ops/; a program's own use the same struct with their
  * kernels in it and need no registry:
  *
  *     static const lucid_op my_op = {.name = "my_op", .n_in = 1, .n_out = 1, .infer = ...,
@@ -14,10 +14,10 @@
 #define LUCID_AUTOGRAD_OP_H
 
 #include "autocast.h"
-#include "../lucid/api.h"
-#include "../lucid/backend.h"
-#include "../lucid/error.h"
-#include "../lucid/tensor.h"
+#include "../lucid/core/api.h"
+#include "../lucid/core/backend.h"
+#include "../lucid/core/error.h"
+#include "../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -1,4 +1,4 @@
-/* op_table.c: the list of operators, made from ops.def. */
+/* op_table.c: the list of operators, made from core/ops.def. */
 #include "autograd/op_table_priv.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 const lucid_op *const luc_op_table[LUCID_OP_COUNT] = {
 #define LUC_OP(name)     &luc_op_##name,
 #define LUC_KERNEL(name) NULL,
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
 };
 
 const lucid_op *lucid_op_at(size_t index)

@@ -5,8 +5,8 @@
 
 #include "lucid.h"
 
-#include "attrs.h"
-#include "backend.h"
+#include "core/attrs.h"
+#include "core/backend.h"
 #include "../autograd/op.h"
 
 #endif

@@ -2,8 +2,8 @@
  * module's inputs and one around its outputs, receive the gradients that pass there. */
 #include "autograd/autograd.h"
 #include "autograd/op.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/module_priv.h"
 
 enum { MOST_IN = LUCID_MODULE_MAX_INPUTS, MOST_OUT = LUCID_MODULE_MAX_OUTPUTS };

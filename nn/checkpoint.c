@@ -3,10 +3,10 @@
 #include "autograd/autocast.h"
 #include "autograd/autograd.h"
 #include "autograd/op.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/random.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/random.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/module_priv.h"
 
 static _Thread_local bool recomputing;

@@ -1,9 +1,9 @@
 /* convert.c: moving and converting all parameters and buffers of a module at once. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/module_priv.h"
 
 typedef struct target {

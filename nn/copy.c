@@ -6,10 +6,10 @@
  * what they own. */
 #include "autograd/autograd.h"
 #include "autograd/ops/view.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 
 #include <assert.h>

@@ -1,11 +1,11 @@
 /* files.c: state dicts as safetensors files. The versions of the modules are one text of the file's
  * metadata, in the form of PyTorch's state_dict._metadata: {"": {"version": 1}, "1": {...}}. */
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/json_priv.h"
 #include "lucid/io/safetensors.h"
 #include "lucid/io/safetensors_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
 

@@ -1,9 +1,9 @@
 /* forward.c: running a module, its modes, and its path in error messages. */
 #include "autograd/dispatch/fuse_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/stack_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/stack_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/module_priv.h"
 
 #include <stdio.h>

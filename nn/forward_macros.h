@@ -3,7 +3,7 @@
 #ifndef LUCID_NN_FORWARD_MACROS_H
 #define LUCID_NN_FORWARD_MACROS_H
 
-#include "../lucid/tensor.h"
+#include "../lucid/core/tensor.h"
 
 #ifdef __cplusplus
 #define LUC_STATIC_ASSERT(condition, message) static_assert(condition, message)

@@ -1,6 +1,6 @@
 /* hooks.c: functions that run before and after a module's forward and in its backward. */
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 #include "nn/module_priv.h"
 
 #include <stdatomic.h>

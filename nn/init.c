@@ -2,9 +2,9 @@
 #include "nn/init.h"
 #include "autograd/autograd.h"
 #include "autograd/ops/elementwise.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/module_priv.h"
 
 #include <math.h>

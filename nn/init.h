@@ -4,8 +4,8 @@
 #ifndef LUCID_NN_INIT_H
 #define LUCID_NN_INIT_H
 
-#include "../lucid/api.h"
-#include "../lucid/tensor.h"
+#include "../lucid/core/api.h"
+#include "../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -4,10 +4,10 @@
 #include "autograd/autograd.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/module_priv.h"
 
 #include <math.h>

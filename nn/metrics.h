@@ -12,9 +12,9 @@
 #ifndef LUCID_NN_METRICS_H
 #define LUCID_NN_METRICS_H
 
-#include "../lucid/api.h"
+#include "../lucid/core/api.h"
 #include "../lucid/io/png.h"
-#include "../lucid/tensor.h"
+#include "../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

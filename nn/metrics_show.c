@@ -1,8 +1,8 @@
 /* metrics_show.c: a confusion matrix as text and as a picture. */
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/format_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/metrics_priv.h"
 
 #include <math.h>

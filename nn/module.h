@@ -17,10 +17,10 @@
 #ifndef LUCID_NN_MODULE_H
 #define LUCID_NN_MODULE_H
 
-#include "../lucid/api.h"
-#include "../lucid/device.h"
-#include "../lucid/dtype.h"
-#include "../lucid/tensor.h"
+#include "../lucid/core/api.h"
+#include "../lucid/core/device.h"
+#include "../lucid/core/dtype.h"
+#include "../lucid/core/tensor.h"
 #include "../autograd/ops/view.h"
 #include "forward_macros.h"
 

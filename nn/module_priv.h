@@ -2,12 +2,12 @@
 #ifndef LUCID_NN_MODULE_PRIV_H
 #define LUCID_NN_MODULE_PRIV_H
 
-#include "lucid/dangling_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/dangling_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/module.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/text_priv.h"
 
 /* ---- the registry ---------------------------------------------------------------------------- */
 

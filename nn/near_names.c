@@ -1,5 +1,5 @@
 /* near_names.c: finds the names that a wrong path may have been meant for, for messages. */
-#include "lucid/text_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 
 #include <string.h>

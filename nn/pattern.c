@@ -1,8 +1,8 @@
 /* pattern.c: names of parameters by pattern, and freezing them. */
 #include "nn/pattern.h"
 #include "autograd/autograd.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/module_priv.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
 /* print.c: modules as PyTorch prints them. */
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/stack_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/format_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/stack_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 
 #include <math.h>

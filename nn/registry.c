@@ -1,9 +1,9 @@
 /* registry.c: parameters, buffers and children of a module, by name. */
 #include "autograd/autograd.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 
 #include <assert.h>

@@ -1,11 +1,11 @@
 /* run_file.c: the parts of a training run in one state dict, with a prefix for each. */
 #include "nn/run_file_priv.h"
 #include "autograd/autograd.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/random.h"
-#include "lucid/tensor_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/random.h"
+#include "lucid/core/tensor_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 #include "nn/state_dict_priv.h"
 

@@ -45,7 +45,7 @@ typedef struct lucid_run_options {
     lucid_grad_scaler *scaler LUCID_DEFAULT(NULL);
     lucid_averaged *averaged LUCID_DEFAULT(NULL); /* EMA or SWA */
     lucid_loader *loader LUCID_DEFAULT(NULL);     /* its seed, epoch and next batch */
-    bool generator LUCID_DEFAULT(true);           /* the default random generator (random.h) */
+    bool generator LUCID_DEFAULT(true);           /* the default random generator (core/random.h) */
     lucid_state_dict *extra LUCID_DEFAULT(NULL);  /* further tensors and notes of the program */
     /* For lucid_run_save_in: the number of last files to keep (>= 1), and the best one's
      * measure. */

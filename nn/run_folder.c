@@ -1,11 +1,11 @@
 /* run_folder.c: a folder of run files: the last ones and the best one. */
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/format_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/safetensors.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 #include "nn/run_file_priv.h"
 

@@ -1,5 +1,5 @@
 /* signature.c: which inputs a class of modules takes and which outputs it gives. */
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "nn/module_priv.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_STATE_DICT_PRIV_H
 #define LUCID_NN_STATE_DICT_PRIV_H
 
-#include "lucid/error.h"
+#include "lucid/core/error.h"
 #include "nn/state_dict.h"
 
 /* A name and its tensor, version or note. */

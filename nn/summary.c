@@ -1,9 +1,9 @@
 /* summary.c: runs a module with hooks that note sizes, and prints what they noted. */
 #include "nn/summary.h"
 #include "autograd/autograd.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 
 #include <stdlib.h>

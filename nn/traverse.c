@@ -1,8 +1,8 @@
 /* traverse.c: walks over modules, named lists, paths. */
 #include "autograd/autograd.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
 
 #include <assert.h>

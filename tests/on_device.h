@@ -55,7 +55,7 @@ static inline lucid_tensor *to_test_device(lucid_tensor *t)
 
 /* ---- what options are when none are given ---- */
 
-/* The engine of named options (lucid/options.h) reads lucid_..._defaults, and so these. */
+/* The engine of named options (lucid/core/options.h) reads lucid_..._defaults, and so these. */
 #define TEST_DEFAULTS_ON_DEVICE(name)                                 \
     static inline lucid_##name##_options test_##name##_defaults(void) \
     {                                                                 \

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lucid/error.h"
-#include "lucid/tensor.h"
+#include "lucid/core/error.h"
+#include "lucid/core/tensor.h"
 
 /* The expression raises an error of that code, and the message holds the text. Afterwards no error
  * is pending, and errors return. */

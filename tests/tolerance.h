@@ -11,7 +11,7 @@
 #ifndef TESTS_TOLERANCE_H
 #define TESTS_TOLERANCE_H
 
-#include "lucid/dtype.h"
+#include "lucid/core/dtype.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -7,12 +7,12 @@
 #include "autograd/dispatch/fuse_priv.h"
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/backend_priv.h"
-#include "lucid/dangling_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/profiler_priv.h"
-#include "lucid/stack_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/backend_priv.h"
+#include "lucid/core/dangling_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/profiler_priv.h"
+#include "lucid/core/stack_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 

@@ -1,11 +1,11 @@
 /* autocast.c: the thread's mixed precision: policies, and the casts of parameters that are kept. */
 #include "autograd/dispatch/autocast_priv.h"
 #include "autograd/dispatch/dispatch_priv.h"
-#include "lucid/attrs.h"
-#include "lucid/capture_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/capture_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

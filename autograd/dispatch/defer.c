@@ -1,7 +1,7 @@
 /* defer.c: results that wait to be computed: making, finding, computing and forgetting them.
  *
  * An application that waits (luc_deferred) owns its inputs and knows their versions. Its result's
- * reference count is marked (lucid/dangling_priv.h), and so are the counts of inputs that it will
+ * reference count is marked (core/dangling_priv.h), and so are the counts of inputs that it will
  * change (running statistics): reading one of them, in any thread, calls compute_tensor.
  * Writing into its other inputs calls before_write, in the thread that made it; any other write is
  * found by the version. */
@@ -11,12 +11,12 @@
 #include "autograd/dispatch/fuse_priv.h"
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/lock_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/platform_priv.h"
-#include "lucid/profiler_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/platform_priv.h"
+#include "lucid/core/profiler_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

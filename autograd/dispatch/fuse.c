@@ -5,7 +5,7 @@
 #include "autograd/dispatch/fuse_priv.h"
 #include "autograd/dispatch/autocast_priv.h"
 #include "autograd/dispatch/dispatch_priv.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ typedef struct pair {
 /* The application that does both, in j. */
 typedef luc_fused join_fn(pair *p, luc_joined *j);
 
-/* Where the inputs are; see lucid/attrs.h. */
+/* Where the inputs are; see lucid/core/attrs.h. */
 enum { BN_WEIGHT = 1, BN_BIAS, BN_MEAN, BN_VAR, BN_RESIDUAL, BN_KNOWN_MEAN, BN_KNOWN_VAR };
 enum { FOLDED_RESIDUAL = 7 };
 

@@ -4,14 +4,14 @@
  * (autograd/dispatch/fuse.c) is checked, gets its result's sizes and returns the result at once,
  * but without numbers: it waits. Where the next operator of the thread takes that result and a rule
  * joins the two, one operator does the work of both. If anything else reads the result, it is
- * computed first: its reference count says that it waits (lucid/dangling_priv.h). An application
+ * computed first: its reference count says that it waits (core/dangling_priv.h). An application
  * that was joined to another one continues to wait, and is computed alone only if its result is
  * read. */
 #ifndef LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
 #define LUCID_AUTOGRAD_DISPATCH_FUSE_PRIV_H
 
 #include "autograd/op.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* ---- for the callers ------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* infer.c: the shape and layout of results. */
 #include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

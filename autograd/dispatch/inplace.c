@@ -3,9 +3,9 @@
 #include "autograd/dispatch/fuse_priv.h"
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/profiler_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/profiler_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* profile.c: reporting operators to the profiler. */
 #include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/graph/graph_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/profiler_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/profiler_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* accumulate.c: adding gradients up: on the way through the graph, and in leaves. */
 #include "autograd/engine/engine_priv.h"
 #include "autograd/ops/view.h"
-#include "lucid/lock_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* Whether only the holder of g's single reference can see its memory. */
 static bool is_sole(lucid_tensor *g)

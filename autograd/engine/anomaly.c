@@ -3,7 +3,7 @@
 #include "autograd/op_table_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduction.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 
 static bool has_nan(lucid_tensor *g)
 {

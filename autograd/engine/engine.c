@@ -8,10 +8,10 @@
 #include "autograd/dispatch/fuse_priv.h"
 #include "autograd/engine/run_priv.h"
 #include "autograd/graph/graph_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 

@@ -4,10 +4,10 @@
  * the differences are the numeric column of the Jacobian. Backward from each element of each
  * output, with a one there and zeros elsewhere, gives the analytic row. */
 #include "autograd/engine/engine_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* hooks.c: hooks on gradients, and results that keep theirs. */
 #include "autograd/engine/engine_priv.h"
 #include "autograd/graph/graph_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/lock_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* run.c: the bookkeeping of one backward: slots by address, the heap of what is ready. */
 #include "autograd/engine/run_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

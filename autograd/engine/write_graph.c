@@ -3,8 +3,8 @@
 #include "autograd/engine/run_priv.h"
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 static void write_label(FILE *file, const luc_slot *s, size_t i)
 {

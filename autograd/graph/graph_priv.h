@@ -9,11 +9,11 @@
 #include "autograd/autograd.h"
 #include "autograd/op.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/dangling_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/profiler_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/dangling_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/profiler_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* The most inputs that one application takes: lucid_call.needs has a bit for each. */
 #define LUC_MAX_APPLY 32

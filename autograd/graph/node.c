@@ -1,9 +1,9 @@
 /* node.c: recording an application, and freeing graphs of any depth. */
 #include "autograd/graph/graph_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/lock_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

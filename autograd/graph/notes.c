@@ -1,8 +1,8 @@
 /* notes.c: where a node was recorded, for anomaly mode and the profiler. */
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* retained.c: lists of hooks, and results that keep their gradient, as the graph sees them: they
  * end with the tensor, and move with it to another producer. */
 #include "autograd/graph/graph_priv.h"
-#include "lucid/lock_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/memory_priv.h"
 
 void luc_hooks_free(luc_hooks *hooks)
 {

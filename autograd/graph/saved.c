@@ -1,8 +1,8 @@
 /* saved.c: running a vjp, and giving it saved tensors and sizes. */
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

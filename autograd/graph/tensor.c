@@ -1,7 +1,7 @@
 /* tensor.c: the properties of a tensor that autograd knows. */
 #include "autograd/graph/graph_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

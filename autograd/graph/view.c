@@ -10,10 +10,10 @@
 #include "autograd/graph/graph_priv.h"
 #include "autograd/op_table_priv.h"
 
-#include "lucid/attrs.h"
-#include "lucid/lock_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

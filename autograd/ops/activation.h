@@ -1,14 +1,14 @@
 /* activation.h: the activations that take options, or that other operators compute.
  *
- * The plain ones (relu, selu, silu, hardswish, hardsigmoid, mish, ...) are lines of lucid/ops.def
+ * The plain ones (relu, selu, silu, hardswish, hardsigmoid, mish, ...) are lines of core/ops.def
  * (elementwise.h). All work element by element and keep x's shape and layout; integers become
  * float32. NaN stays NaN. At a kink the derivative is PyTorch's. Names and defaults are PyTorch's
  * (torch.nn.functional 2.15). NULL after an error. Thread-safe. */
 #ifndef LUCID_AUTOGRAD_OPS_ACTIVATION_H
 #define LUCID_AUTOGRAD_OPS_ACTIVATION_H
 
-#include "../../lucid/options.h"
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/options.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -6,9 +6,9 @@
 #include "autograd/ops/loss.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* x as a floating tensor; NULL, with an error by op, for NULL. */
 static lucid_tensor *floating(lucid_tensor *x, const char *op)

@@ -5,7 +5,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 
 /* A derivative op (grad, x): the gradient of grad needs x, that of x needs both. */
 static uint32_t save_for_backward(const lucid_call *c)

@@ -363,7 +363,7 @@ static lucid_tensor *binary(const lucid_op *op, lucid_tensor *a, lucid_tensor *b
     }
 #define DEFINE_OWN(name, to_floating)
 #define LUC_BINARY(name, type, numbers, call) DEFINE_##call(name, LUC_IS_##type)
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
 
 lucid_tensor *lucid_sub(lucid_tensor *a, lucid_tensor *b)
 {

@@ -2,7 +2,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_CONVOLUTION_H
 #define LUCID_AUTOGRAD_OPS_CONVOLUTION_H
 
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

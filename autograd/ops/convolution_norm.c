@@ -6,8 +6,8 @@
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 enum { X, WEIGHT, BIAS, NORM_WEIGHT, NORM_BIAS, MEAN, VAR, RESIDUAL, INPUTS };
 

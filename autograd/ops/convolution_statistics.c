@@ -4,7 +4,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 
 /* ---- conv2d_statistics: (x, weight, bias?) -> (y, mean [O], var [O]) ------------------------- */
 

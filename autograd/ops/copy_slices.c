@@ -4,7 +4,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* Makes memory for a tensor like base, including the gaps between its elements. */
 static lucid_tensor *like_base(const lucid_meta *base, lucid_device device)

@@ -4,9 +4,9 @@
 #include "autograd/ops/normalization.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-#include "lucid/capture_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/capture_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* ---- dropout: x -> (y, mask u8) -------------------------------------------------------------- */
 

@@ -4,14 +4,14 @@
 #ifndef LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 #define LUCID_AUTOGRAD_OPS_ELEMENTWISE_H
 
-#include "../../lucid/options.h"
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/options.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 
 /* ---- the plain ones -------------------------------------------------------------------------- */
 
-/* Each line of lucid/ops.def that ends in CALL declares one of these:
+/* Each line of lucid/core/ops.def that ends in CALL declares one of these:
  *
  *     lucid_tensor *lucid_exp(lucid_tensor *x)    LUC_UNARY: abs sign exp log sqrt rsqrt square
  *         reciprocal tanh sigmoid relu silu ...
@@ -27,7 +27,7 @@ LUCID_BEGIN_DECLS
 #define LUC_DECLARE_BINARY_OWN(name)
 #define LUC_UNARY(name, type, numbers, call)  LUC_DECLARE_UNARY_##call(name)
 #define LUC_BINARY(name, type, numbers, call) LUC_DECLARE_BINARY_##call(name)
-#include "../../lucid/ops.def"
+#include "../../lucid/core/ops.def"
 #undef LUC_DECLARE_UNARY_CALL
 #undef LUC_DECLARE_BINARY_CALL
 #undef LUC_DECLARE_UNARY_OWN

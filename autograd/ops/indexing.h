@@ -5,7 +5,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_INDEXING_H
 #define LUCID_AUTOGRAD_OPS_INDEXING_H
 
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -4,7 +4,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
 #ifndef LUCID_AUTOGRAD_OPS_LOSS_H
 #define LUCID_AUTOGRAD_OPS_LOSS_H
 
-#include "../../lucid/tensor.h"
-#include "../../lucid/reduction.h"
+#include "../../lucid/core/tensor.h"
+#include "../../lucid/core/reduction.h"
 
 LUCID_BEGIN_DECLS
 

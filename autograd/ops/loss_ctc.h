@@ -2,8 +2,8 @@
 #ifndef LUCID_AUTOGRAD_OPS_LOSS_CTC_H
 #define LUCID_AUTOGRAD_OPS_LOSS_CTC_H
 
-#include "../../lucid/reduction.h"
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/reduction.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -9,8 +9,8 @@
 #ifndef LUCID_AUTOGRAD_OPS_LOSS_POINTWISE_H
 #define LUCID_AUTOGRAD_OPS_LOSS_POINTWISE_H
 
-#include "../../lucid/reduction.h"
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/reduction.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 
@@ -179,8 +179,7 @@ LUCID_API lucid_tensor *lucid_hinge_embedding_loss_opt(
 #define lucid_hinge_embedding_loss(...) LUC_LOSS_OF_2(lucid_hinge_embedding_loss, __VA_ARGS__)
 
 /* How these calls are made: the function's name and its two or three tensors. */
-#define LUC_LOSS_OF_2(name, ...) \
-    LUCID_CALL2(name##_opt, name, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
+#define LUC_LOSS_OF_2(name, ...) LUCID_CALL2(name##_opt, name, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 #define LUC_LOSS_OF_3(name, ...) \
     LUCID_CALL3(name##_opt, name, LUCID_ASIS, LUCID_ASIS, LUCID_ASIS, __VA_ARGS__)
 

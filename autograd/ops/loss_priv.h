@@ -5,7 +5,7 @@
 #include "autograd/ops/loss_ctc.h"
 #include "autograd/ops/loss_margin.h"
 #include "autograd/ops/loss_pointwise.h"
-#include "lucid/tensor.h"
+#include "lucid/core/tensor.h"
 
 /* False, with an error by op, where reduction is not none, mean or sum. */
 bool luc_loss_how(int reduction, const char *op);

@@ -5,7 +5,7 @@
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* ---- matmul: [..,M,K] x [..,K,N], at least two dimensions each ------------------------------- */
 

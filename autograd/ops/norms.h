@@ -10,7 +10,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_NORMS_H
 #define LUCID_AUTOGRAD_OPS_NORMS_H
 
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -4,9 +4,9 @@
 
 #include "autograd/dispatch/dispatch_priv.h"
 #include "autograd/op.h"
-#include "lucid/attrs.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <math.h>
 #include <string.h>
@@ -72,7 +72,7 @@ lucid_tensor *luc_meet(lucid_tensor *t, lucid_dtype dtype, lucid_device device);
  * may not hold (65536, 1e-8) or only roughly: the number, to be given to mul_scalar as it is. */
 bool luc_is_factor(const lucid_tensor *x, const lucid_tensor *number, bool inverse, double *factor);
 
-/* What the types of ops.def say of integers: true where they become a floating dtype. */
+/* What the types of core/ops.def say of integers: true where they become a floating dtype. */
 #define LUC_IS_SAME     false
 #define LUC_IS_FLOATING true
 #define LUC_IS_TRUTH    false

@@ -1,12 +1,12 @@
-/* pointwise.h: mathematics element by element, besides the plain functions of lucid/ops.def
+/* pointwise.h: mathematics element by element, besides the plain functions of lucid/core/ops.def
  * (elementwise.h: lucid_sin, lucid_log1p, lucid_erf, lucid_atan2, ...).
  *
  * Sizes broadcast and dtypes meet as in elementwise.h. NULL after an error. Thread-safe. */
 #ifndef LUCID_AUTOGRAD_OPS_POINTWISE_H
 #define LUCID_AUTOGRAD_OPS_POINTWISE_H
 
-#include "../../lucid/options.h"
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/options.h"
+#include "../../lucid/core/tensor.h"
 
 #include <math.h>
 

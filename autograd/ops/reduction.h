@@ -2,7 +2,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_REDUCTION_H
 #define LUCID_AUTOGRAD_OPS_REDUCTION_H
 
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

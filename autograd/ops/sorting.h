@@ -8,7 +8,7 @@
 #ifndef LUCID_AUTOGRAD_OPS_SORTING_H
 #define LUCID_AUTOGRAD_OPS_SORTING_H
 
-#include "../../lucid/tensor.h"
+#include "../../lucid/core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -3,9 +3,9 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/view.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 /* ---- as_strided ------------------------------------------------------------------------------ */
 

@@ -312,8 +312,8 @@ lucid_tensor *luc_apply_floating(const lucid_op *op, lucid_tensor *x, const void
     }
 #define DEFINE_OWN(name, apply)
 #define LUC_UNARY(name, type, numbers, call) DEFINE_##call(name, DEFINE_##type)
-#include "lucid/ops.def"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/ops.def"
+#include "lucid/core/tensor_priv.h"
 
 lucid_tensor *lucid_nan_mask(lucid_tensor *x)
 {

@@ -2,9 +2,9 @@
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/settings.h"
-#include "lucid/backend_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/backend_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* levels.c: which CPU level is used, and the tables of its functions. */
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/settings.h"
-#include "lucid/lock_priv.h"
+#include "lucid/core/lock_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

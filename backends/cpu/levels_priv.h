@@ -25,7 +25,7 @@
 /* Made by meson.build: LUC_WHOLE_LEVELS, LUC_PARTIAL_LEVELS. */
 #include "backends/cpu/built_levels.h"
 #include "backends/cpu/sizes.h"
-#include "lucid/backend.h"
+#include "lucid/core/backend.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -77,7 +77,7 @@ const char *op_name(lucid_op_id op)
     static const char *const names[] = {
 #define LUC_OP(name)     #name,
 #define LUC_KERNEL(name) #name,
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
     };
     return (unsigned)op < LUCID_OP_COUNT ? names[op] : "custom";
 }

@@ -8,9 +8,9 @@
 
 #include "backends/cuda/platform.h"
 
-#include "lucid/attrs.h"
-#include "lucid/backend.h"
-#include "lucid/plugin.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/backend.h"
+#include "lucid/core/plugin.h"
 
 namespace luc
 {

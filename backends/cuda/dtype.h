@@ -7,7 +7,7 @@
 #define LUC_CUDA_DTYPE_H
 
 #include "backends/cuda/platform.h"
-#include "lucid/dtype.h"
+#include "lucid/core/dtype.h"
 
 #include <string.h>
 

@@ -280,7 +280,7 @@ template <> struct range_of<int32_t> {
     enum : int64_t { low = INT32_MIN, high = INT32_MAX };
 };
 
-/* How many an elementwise operator has, by ops.def. */
+/* How many an elementwise operator has, by core/ops.def. */
 inline int count_of_numbers(lucid_op_id op)
 {
     switch (op) {
@@ -288,7 +288,7 @@ inline int count_of_numbers(lucid_op_id op)
     case LUCID_OP_##name:                    \
         return numbers;
 #define LUC_BINARY(name, type, numbers, call) LUC_UNARY(name, type, numbers, call)
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
     default:
         return 0;
     }

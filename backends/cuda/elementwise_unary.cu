@@ -8,7 +8,7 @@ namespace luc
 namespace
 {
 
-/* Cases of one operation that are operations of their own here, besides those of ops.def. */
+/* Cases of one operation that are operations of their own here, besides those of core/ops.def. */
 enum { op_gelu_tanh = LUCID_OP_COUNT, op_cube, op_one };
 
 #define CASE(code, expression)        \

@@ -2,7 +2,7 @@
  * backends/cpu/optim/step_tmpl.h in their order, so that float32 gives the same bits. The kernels
  * are bound by memory: SGD with momentum moves five values for each element, Adam seven. */
 #include "backends/cuda/optim_lists.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 #include <float.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  * block leaves a partial sum in the workspace, and one block adds these. Both orders are fixed, so
  * the bits are the same in every run and on every device. The kernels are bound by memory. */
 #include "backends/cuda/optim_lists.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 namespace luc
 {

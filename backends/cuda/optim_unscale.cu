@@ -2,7 +2,7 @@
  * and notes on the device if a result is not finite. The kernel is bound by memory: each element is
  * read and written once. */
 #include "backends/cuda/optim_lists.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 namespace luc
 {

@@ -4,7 +4,7 @@
 #define LUC_CUDA_PHILOX_H
 
 #include "backends/cuda/platform.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 namespace luc
 {

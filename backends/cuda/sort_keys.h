@@ -7,7 +7,7 @@
 
 #include "backends/cuda/platform.h"
 #include "backends/cuda/view.h"
-#include "lucid/dtype.h"
+#include "lucid/core/dtype.h"
 
 namespace luc
 {

@@ -8,7 +8,7 @@
 #define LUC_CUDA_VIEW_H
 
 #include "backends/cuda/platform.h"
-#include "lucid/backend.h"
+#include "lucid/core/backend.h"
 
 #include <string.h>
 

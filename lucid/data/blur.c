@@ -1,9 +1,9 @@
 /* blur.c: blur and erasing. */
 #include "lucid/data/colour.h"
 #include "lucid/data/transform_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
 
 #include <math.h>
 #include <string.h>

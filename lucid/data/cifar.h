@@ -4,8 +4,8 @@
 #ifndef LUCID_DATA_CIFAR_H
 #define LUCID_DATA_CIFAR_H
 
-#include "../api.h"
-#include "../options.h"
+#include "../core/api.h"
+#include "../core/options.h"
 #include "dataset.h"
 #include "mnist.h"
 

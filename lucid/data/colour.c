@@ -2,8 +2,8 @@
 #include "lucid/data/colour.h"
 
 #include "lucid/data/transform_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 #ifndef LUCID_DATA_COLOUR_H
 #define LUCID_DATA_COLOUR_H
 
-#include "../api.h"
-#include "../options.h"
-#include "../shape.h"
+#include "../core/api.h"
+#include "../core/options.h"
+#include "../core/shape.h"
 #include "transform.h"
 
 LUCID_BEGIN_DECLS

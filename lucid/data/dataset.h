@@ -20,9 +20,9 @@
 #ifndef LUCID_DATA_DATASET_H
 #define LUCID_DATA_DATASET_H
 
-#include "../api.h"
-#include "../random.h"
-#include "../tensor.h"
+#include "../core/api.h"
+#include "../core/random.h"
+#include "../core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

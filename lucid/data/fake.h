@@ -2,10 +2,10 @@
 #ifndef LUCID_DATA_FAKE_H
 #define LUCID_DATA_FAKE_H
 
-#include "../api.h"
-#include "../options.h"
+#include "../core/api.h"
+#include "../core/options.h"
 #include "dataset.h"
-#include "../shape.h"
+#include "../core/shape.h"
 
 LUCID_BEGIN_DECLS
 

@@ -5,10 +5,10 @@
  * has saved it, he keeps its memory, and new memory takes its place. */
 #include "lucid/data/loader_priv.h"
 
-#include "lucid/attrs.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* files.c: finding the files of data sets. */
 #include "lucid/data/files_priv.h"
 
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <stdio.h>
 #include <string.h>

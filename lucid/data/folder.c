@@ -1,9 +1,9 @@
 #include "lucid/data/folder.h"
 
 #include "lucid/data/dataset_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -8,9 +8,9 @@
 #ifndef LUCID_DATA_FOLDER_H
 #define LUCID_DATA_FOLDER_H
 
-#include "../api.h"
+#include "../core/api.h"
 #include "../io/image.h"
-#include "../options.h"
+#include "../core/options.h"
 #include "dataset.h"
 
 LUCID_BEGIN_DECLS

@@ -4,9 +4,9 @@
 #ifndef LUCID_DATA_GEOMETRY_H
 #define LUCID_DATA_GEOMETRY_H
 
-#include "../api.h"
-#include "../options.h"
-#include "../shape.h"
+#include "../core/api.h"
+#include "../core/options.h"
+#include "../core/shape.h"
 #include "transform.h"
 
 LUCID_BEGIN_DECLS

@@ -1,12 +1,12 @@
 #include "lucid/data/loader_priv.h"
 
-#include "lucid/dangling_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/dangling_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "lucid/data/dataset_priv.h"
 #include "lucid/data/sampler_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 
 #include <string.h>
 

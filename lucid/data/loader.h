@@ -24,10 +24,10 @@
 #ifndef LUCID_DATA_LOADER_H
 #define LUCID_DATA_LOADER_H
 
-#include "../api.h"
+#include "../core/api.h"
 #include "dataset.h"
 #include "sampler.h"
-#include "../device.h"
+#include "../core/device.h"
 
 LUCID_BEGIN_DECLS
 

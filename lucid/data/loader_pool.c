@@ -1,11 +1,11 @@
 #include "lucid/data/loader_priv.h"
-#include "lucid/threads_priv.h"
+#include "lucid/core/threads_priv.h"
 
 #include "lucid/data/dataset_priv.h"
 
-#include "lucid/error_priv.h"
-#include "lucid/lock_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <assert.h>
 #include <stdio.h>

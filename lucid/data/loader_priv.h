@@ -2,10 +2,10 @@
 #ifndef LUCID_DATA_LOADER_PRIV_H
 #define LUCID_DATA_LOADER_PRIV_H
 
-#include "lucid/backend.h"
+#include "lucid/core/backend.h"
 #include "lucid/data/loader.h"
-#include "lucid/error.h"
-#include "lucid/threads_priv.h"
+#include "lucid/core/error.h"
+#include "lucid/core/threads_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,9 +1,9 @@
 #include "lucid/data/mix.h"
 
 #include "lucid/data/sampler_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <math.h>
 #include <string.h>

@@ -12,8 +12,8 @@
 #ifndef LUCID_DATA_MIX_H
 #define LUCID_DATA_MIX_H
 
-#include "../api.h"
-#include "../options.h"
+#include "../core/api.h"
+#include "../core/options.h"
 #include "loader.h"
 
 LUCID_BEGIN_DECLS

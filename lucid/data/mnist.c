@@ -2,12 +2,12 @@
 
 #include "lucid/data/dataset_priv.h"
 #include "lucid/data/files_priv.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/idx_priv.h"
 #include "lucid/io/sha256_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

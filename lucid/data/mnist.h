@@ -3,7 +3,7 @@
 #ifndef LUCID_DATA_MNIST_H
 #define LUCID_DATA_MNIST_H
 
-#include "../api.h"
+#include "../core/api.h"
 #include "dataset.h"
 
 LUCID_BEGIN_DECLS

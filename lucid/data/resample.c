@@ -4,8 +4,8 @@
  * are whole numbers of 16 bits, and the result of the first step is bytes again, as in PyTorch and
  * Pillow. */
 #include "lucid/data/transform_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <math.h>
 #include <string.h>

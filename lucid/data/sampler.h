@@ -17,9 +17,9 @@
 #ifndef LUCID_DATA_SAMPLER_H
 #define LUCID_DATA_SAMPLER_H
 
-#include "../api.h"
-#include "../options.h"
-#include "../random.h"
+#include "../core/api.h"
+#include "../core/options.h"
+#include "../core/random.h"
 
 LUCID_BEGIN_DECLS
 

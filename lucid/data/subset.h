@@ -8,8 +8,8 @@
 #ifndef LUCID_DATA_SUBSET_H
 #define LUCID_DATA_SUBSET_H
 
-#include "../api.h"
-#include "../options.h"
+#include "../core/api.h"
+#include "../core/options.h"
 #include "dataset.h"
 
 LUCID_BEGIN_DECLS

@@ -25,10 +25,10 @@
 #ifndef LUCID_DATA_TRANSFORM_H
 #define LUCID_DATA_TRANSFORM_H
 
-#include "../api.h"
-#include "../options.h"
-#include "../random.h"
-#include "../tensor.h"
+#include "../core/api.h"
+#include "../core/options.h"
+#include "../core/random.h"
+#include "../core/tensor.h"
 #include "dataset.h"
 
 LUCID_BEGIN_DECLS

@@ -1,11 +1,11 @@
 /* csv.c: rows of numbers as text. */
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/format_priv.h"
 #include "lucid/io/input_priv.h"
 #include "lucid/io/npy.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <string.h>
 

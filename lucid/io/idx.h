@@ -2,8 +2,8 @@
 #ifndef LUCID_IO_IDX_H
 #define LUCID_IO_IDX_H
 
-#include "../api.h"
-#include "../tensor.h"
+#include "../core/api.h"
+#include "../core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -1,12 +1,12 @@
 /* image.c: image files of any format: reading, turning, writing. */
 #include "lucid/io/image.h"
 
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/input_priv.h"
 #include "lucid/io/pixels_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <limits.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* image_jpeg.c: reading and writing JPEG with libjpeg(-turbo). */
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/output_priv.h"
 #include "lucid/io/pixels_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <setjmp.h>
 #include <stdio.h>

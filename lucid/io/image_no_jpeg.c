@@ -1,5 +1,5 @@
 /* image_no_jpeg.c: instead of image_jpeg.c where lucid is built without libjpeg. */
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/pixels_priv.h"
 
 bool lucid_image_has_jpeg(void)

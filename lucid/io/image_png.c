@@ -1,7 +1,7 @@
 /* image_png.c: reading PNG with libpng. */
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/pixels_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <png.h>
 #include <string.h>

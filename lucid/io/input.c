@@ -1,7 +1,7 @@
 #include "lucid/io/input_priv.h"
 
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #ifndef LUCID_IO_INPUT_PRIV_H
 #define LUCID_IO_INPUT_PRIV_H
 
-#include "lucid/api.h"
+#include "lucid/core/api.h"
 #include "lucid/io/sha256_priv.h"
 
 #include <zlib.h>

@@ -14,7 +14,7 @@
 #ifndef LUCID_IO_JSON_PRIV_H
 #define LUCID_IO_JSON_PRIV_H
 
-#include "lucid/text_priv.h"
+#include "lucid/core/text_priv.h"
 
 enum { LUC_JSON_DEPTH = 64 }; /* lists and objects within one another that luc_json_skip follows */
 

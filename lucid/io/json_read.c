@@ -1,7 +1,7 @@
 /* json_read.c: a cursor over JSON text. */
 #include "lucid/io/json_priv.h"
 
-#include "lucid/format_priv.h"
+#include "lucid/core/format_priv.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* json_write.c: strings and numbers of JSON. */
 #include "lucid/io/json_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/text_priv.h"
 
-#include "lucid/format_priv.h"
+#include "lucid/core/format_priv.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* leftovers.c: temporary files: their names, and removing those of killed processes. */
 #include "lucid/io/leftovers_priv.h"
-#include "lucid/platform_priv.h"
+#include "lucid/core/platform_priv.h"
 
 #include <dirent.h>
 #include <errno.h>

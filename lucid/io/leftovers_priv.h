@@ -2,7 +2,7 @@
 #ifndef LUCID_IO_LEFTOVERS_PRIV_H
 #define LUCID_IO_LEFTOVERS_PRIV_H
 
-#include "lucid/api.h"
+#include "lucid/core/api.h"
 
 #include <sys/types.h>
 

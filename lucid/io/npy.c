@@ -1,12 +1,12 @@
 /* npy.c: NumPy's arrays in files. */
 #include "lucid/io/npy.h"
 
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/npy_priv.h"
 #include "lucid/io/output_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,9 +13,9 @@
 #ifndef LUCID_IO_NPY_H
 #define LUCID_IO_NPY_H
 
-#include "../api.h"
-#include "../options.h"
-#include "../tensor.h"
+#include "../core/api.h"
+#include "../core/options.h"
+#include "../core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -1,9 +1,9 @@
 /* npz.c: several NumPy arrays in one file, which is a ZIP archive of npy files. */
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/npy.h"
 #include "lucid/io/npy_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/scope.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/scope.h"
 
 #include <stdint.h>
 #include <stdio.h>

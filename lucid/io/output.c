@@ -1,9 +1,9 @@
 /* output.c: writing a file so that a crash never destroys an older file of that name. */
 #include "lucid/io/output_priv.h"
 
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/format_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -11,7 +11,7 @@
 #ifndef LUCID_IO_OUTPUT_PRIV_H
 #define LUCID_IO_OUTPUT_PRIV_H
 
-#include "lucid/api.h"
+#include "lucid/core/api.h"
 #include "lucid/io/leftovers_priv.h"
 
 #include <sys/stat.h>

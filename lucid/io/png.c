@@ -1,9 +1,9 @@
 #include "lucid/io/png.h"
 
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/output_priv.h"
 #include "lucid/io/pixels_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <png.h>
 #include <string.h>

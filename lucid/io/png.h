@@ -11,7 +11,7 @@
 #ifndef LUCID_IO_PNG_H
 #define LUCID_IO_PNG_H
 
-#include "../api.h"
+#include "../core/api.h"
 
 LUCID_BEGIN_DECLS
 

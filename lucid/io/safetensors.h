@@ -10,8 +10,8 @@
 #ifndef LUCID_IO_SAFETENSORS_H
 #define LUCID_IO_SAFETENSORS_H
 
-#include "../api.h"
-#include "../tensor.h"
+#include "../core/api.h"
+#include "../core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -2,8 +2,8 @@
 #ifndef LUCID_IO_SAFETENSORS_PRIV_H
 #define LUCID_IO_SAFETENSORS_PRIV_H
 
-#include "lucid/dtype.h"
-#include "lucid/error.h"
+#include "lucid/core/dtype.h"
+#include "lucid/core/error.h"
 #include "lucid/io/safetensors.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__

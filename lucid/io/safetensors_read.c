@@ -1,11 +1,11 @@
 #include "lucid/io/safetensors.h"
 
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/format_priv.h"
 #include "lucid/io/json_priv.h"
 #include "lucid/io/safetensors_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,12 +1,12 @@
 #include "lucid/io/safetensors.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/text_priv.h"
 
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/io/json_priv.h"
 #include "lucid/io/output_priv.h"
 #include "lucid/io/safetensors_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef LUCID_IO_SHA256_PRIV_H
 #define LUCID_IO_SHA256_PRIV_H
 
-#include "lucid/api.h"
+#include "lucid/core/api.h"
 
 typedef struct luc_sha256 {
     uint32_t state[8];

@@ -1,5 +1,5 @@
 #include "lucid/plot/plot_priv.h"
-#include "lucid/format_priv.h"
+#include "lucid/core/format_priv.h"
 
 #include <float.h>
 #include <math.h>

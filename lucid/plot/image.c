@@ -1,7 +1,7 @@
 #include "lucid/plot/image_priv.h"
 
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 #include "lucid/plot/plot_priv.h"
 
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
 
 #include <float.h>
 #include <math.h>

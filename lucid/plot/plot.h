@@ -11,9 +11,9 @@
 #ifndef LUCID_IO_PLOT_H
 #define LUCID_IO_PLOT_H
 
-#include "../api.h"
+#include "../core/api.h"
 #include "../io/png.h"
-#include "../tensor.h"
+#include "../core/tensor.h"
 
 LUCID_BEGIN_DECLS
 

@@ -1,6 +1,6 @@
 /* activation.c: activations as layers. */
 #include "nn/layers/activation.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"
 

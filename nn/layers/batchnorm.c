@@ -1,9 +1,9 @@
 /* batchnorm.c: the BatchNorm family. */
 #include "nn/layers/batchnorm.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
-#include "lucid/text_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
+#include "lucid/core/text_priv.h"
 #include "nn/checkpoint.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"

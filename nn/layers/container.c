@@ -1,7 +1,7 @@
 /* container.c: modules that hold modules, and the one that does nothing. */
 #include "nn/layers/container.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"
 

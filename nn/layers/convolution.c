@@ -1,8 +1,8 @@
 /* convolution.c: convolution layers. */
 #include "nn/layers/convolution.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 
 static lucid_conv2d_options options_of(const nn_Conv2d *c)

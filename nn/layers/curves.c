@@ -1,9 +1,9 @@
 /* curves.c: Hardtanh, Hardswish, Hardsigmoid, Mish, LogSigmoid, Softsign, the shrinks, GLU and
  * Softmin as layers. */
 #include "nn/layers/curves.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"
 

@@ -1,8 +1,8 @@
 /* dropout.c: dropout of elements, of whole channels, and the form that keeps the variance. */
 #include "nn/layers/dropout.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"
 

@@ -1,8 +1,8 @@
 /* embedding.c: a table of vectors, and a product of two vectors. */
 #include "nn/layers/embedding.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* flatten.c: joining dimensions. */
 #include "nn/layers/flatten.h"
 #include "nn/layers/layer_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)
 {

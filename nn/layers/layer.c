@@ -1,6 +1,6 @@
 /* layer.c: what the layers share. */
 #include "nn/layers/layer_priv.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 
 #include <math.h>
 

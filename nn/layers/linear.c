@@ -1,8 +1,8 @@
 /* linear.c: the fully connected layer. */
 #include "nn/layers/linear.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 
 static lucid_tensor *forward(lucid_module *m, lucid_tensor *x)

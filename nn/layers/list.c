@@ -1,6 +1,6 @@
 /* list.c: ModuleList, ModuleDict, and a Sequential of named modules. */
 #include "nn/layers/list.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "nn/layers/container.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"

@@ -1,8 +1,8 @@
 /* loss.c: losses as modules of two inputs. */
 #include "nn/layers/loss.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */

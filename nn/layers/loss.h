@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_LAYERS_LOSS_H
 #define LUCID_NN_LAYERS_LOSS_H
 
-#include "../../lucid/reduction.h"
+#include "../../lucid/core/reduction.h"
 #include "../module.h"
 
 LUCID_BEGIN_DECLS

@@ -1,7 +1,7 @@
 /* loss_ctc.c: connectionist temporal classification, as a module. */
 #include "nn/layers/loss_ctc.h"
 #include "autograd/ops/loss_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/layers/loss_priv.h"
 

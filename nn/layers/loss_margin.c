@@ -1,7 +1,7 @@
 /* loss_margin.c: losses of margins, and distances, as modules. */
 #include "nn/layers/loss_margin.h"
 #include "autograd/ops/loss_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/layers/loss_priv.h"
 

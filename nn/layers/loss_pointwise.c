@@ -1,7 +1,7 @@
 /* loss_pointwise.c: losses of elements, as modules. */
 #include "nn/layers/loss_pointwise.h"
 #include "autograd/ops/loss_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/layers/loss_priv.h"
 

@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_LAYERS_LOSS_PRIV_H
 #define LUCID_NN_LAYERS_LOSS_PRIV_H
 
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/layers/layer_priv.h"
 
 /* Defines lucid_nn_LOSS_class, whose forward calls lucid_LOSS_opt with the arguments (a list in

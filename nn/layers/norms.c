@@ -1,8 +1,8 @@
 /* norms.c: GroupNorm, LayerNorm, RMSNorm, InstanceNorm and LocalResponseNorm. */
 #include "nn/layers/norms.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/checkpoint.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"

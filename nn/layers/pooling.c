@@ -1,8 +1,8 @@
 /* pooling.c: 2-d pooling layers. */
 #include "nn/layers/pooling.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 
 static bool check_input(lucid_module *m, lucid_tensor *x)

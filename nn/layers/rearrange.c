@@ -1,8 +1,8 @@
 /* rearrange.c: modules without parameters that move, add or cut off elements. */
 #include "nn/layers/rearrange.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"
 

@@ -1,8 +1,8 @@
 /* rectifiers.c: ReLU6, SELU, CELU, PReLU, RReLU and Threshold as layers. */
 #include "nn/layers/rectifiers.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/layers/layer_priv.h"
 #include "nn/module_priv.h"
 

@@ -1,7 +1,7 @@
 /* resnet.c: residual networks. */
 #include "nn/models/resnet.h"
 #include "autograd/ops.h"
-#include "lucid/error.h"
+#include "lucid/core/error.h"
 #include "nn/init.h"
 #include "nn/layers/activation.h"
 #include "nn/layers/batchnorm.h"
@@ -10,7 +10,7 @@
 #include "nn/layers/layer_priv.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/pooling.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 
 #include <stdio.h>
 

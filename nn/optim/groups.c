@@ -1,6 +1,6 @@
 /* groups.c: groups of parameters by name. */
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 #include "nn/module_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/pattern.h"

@@ -1,7 +1,7 @@
 /* kinds.c: the table of optimizers, and making each of them. */
 #include "autograd/autograd.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/module_priv.h"
 #include "nn/optim/algorithms.h"
 #include "nn/optim/optimizer_priv.h"

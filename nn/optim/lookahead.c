@@ -1,9 +1,9 @@
 /* lookahead.c: slow parameters, which any optimizer may have. */
 #include "autograd/autograd.h"
-#include "lucid/capture_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/capture_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/optim/update_priv.h"
 

@@ -1,10 +1,10 @@
 /* optimizer.c: optimizers and their groups. */
 #include "nn/optim/optimizer_priv.h"
 #include "autograd/autograd.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <math.h>
 #include <string.h>

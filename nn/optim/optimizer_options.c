@@ -1,6 +1,6 @@
 /* optimizer_options.c: the options of groups: their table, checks, reading and setting. */
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef LUCID_NN_OPTIM_OPTIMIZER_PRIV_H
 #define LUCID_NN_OPTIM_OPTIMIZER_PRIV_H
 
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 #include "nn/module_priv.h"
 #include "nn/optim/algorithms.h"
 
@@ -102,7 +102,7 @@ typedef struct luc_optim_kind {
     const char *name;
     lucid_op_id kernel; /* where update is NULL */
     bool (*update)(luc_update *u);
-    const char *moments[LUC_MAX_MOMENTS]; /* names in state dicts, as attrs.h orders them */
+    const char *moments[LUC_MAX_MOMENTS]; /* names in state dicts, as core/attrs.h orders them */
     const char *numbers[LUC_MAX_NUMBERS];
     uint64_t fields; /* LUC_HAS(...) of each option */
     luc_decay decay;

@@ -1,7 +1,7 @@
 /* schedule_combined.c: schedules made of schedules: SequentialLR, ChainedScheduler. The inner ones
  * lend their rules; only the outer one is stepped and has a position. */
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/optim/schedule_priv.h"
 

@@ -1,7 +1,7 @@
 /* schedule_curves.c: schedules with curves of their own: CosineAnnealingLR,
  * CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR. */
-#include "lucid/error_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/optim/schedule_priv.h"
 

@@ -1,7 +1,7 @@
 /* schedule_factors.c: schedules that multiply the initial rate by a factor of the step: StepLR,
  * MultiStepLR, ExponentialLR, LinearLR, ConstantLR, PolynomialLR, LambdaLR, MultiplicativeLR,
  * NoamLR. */
-#include "lucid/options_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/optim/schedule_priv.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* schedule_plateau.c: ReduceLROnPlateau: smaller rates when what is measured gets no better. */
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/optim/schedule_priv.h"
 

@@ -1,9 +1,9 @@
 /* schedule_state.c: the state of a scheduler, and taking one over. */
 #include "autograd/autograd.h"
-#include "lucid/error_priv.h"
-#include "lucid/format_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/format_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/optim/schedule_priv.h"
 #include "nn/state_dict.h"
 #include "nn/state_dict_priv.h"

@@ -1,7 +1,7 @@
 /* scheduler.c: what all learning rate schedules share: going to a step, checks, life. */
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/options_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/options_priv.h"
 #include "nn/optim/optimizer_priv.h"
 #include "nn/optim/schedule_priv.h"
 

@@ -1,11 +1,11 @@
 /* step.c: one step of an optimizer: one kernel call for all parameters of a group that share a
  * device and a dtype. */
 #include "autograd/autograd.h"
-#include "lucid/capture_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/memory_priv.h"
-#include "lucid/profiler_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/capture_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/profiler_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
 #include <math.h>

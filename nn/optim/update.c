@@ -3,9 +3,9 @@
  * leaves each parameter with its moments either before the step or after it. */
 #include "nn/optim/update_priv.h"
 #include "autograd/autograd.h"
-#include "lucid/capture_priv.h"
-#include "lucid/error_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/capture_priv.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/optim/optimizer_priv.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #include "samples.h"
 
 #include "backends/cpu/levels_priv.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 static void setup(void)
 {

@@ -5,7 +5,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/op.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* test_apply.c: applying operators: shapes, layouts, checks, gradient mode. */
 #include "autograd/ops.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 #include "own_ops.h"
 
 #include <math.h>

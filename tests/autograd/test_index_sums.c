@@ -3,9 +3,9 @@
  * and joining any number of tensors. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/device.h"
-#include "lucid/random.h"
-#include "lucid/scope.h"
+#include "lucid/core/device.h"
+#include "lucid/core/random.h"
+#include "lucid/core/scope.h"
 #include "tests/testing.h"
 
 enum { MANY = 5000 };

@@ -2,7 +2,7 @@
  * Their values beside PyTorch's are in test_reference_ops.c. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/random.h"
+#include "lucid/core/random.h"
 #include "tests/testing.h"
 
 /* ---- first and second derivatives ------------------------------------------------------------ */

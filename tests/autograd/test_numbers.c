@@ -3,7 +3,7 @@
  * takes the same program it gives the same results. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/random.h"
+#include "lucid/core/random.h"
 #include "tests/testing.h"
 
 static lucid_tensor *ints(lucid_dtype dtype)

@@ -1,7 +1,7 @@
 /* test_pool_integers.c: max pooling of integers. */
 #include "autograd/op.h"
 #include "autograd/ops.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 #include "tests/testing.h"
 
 /* Every integer type, with padding, dilation and an index: float64's pooling of the same

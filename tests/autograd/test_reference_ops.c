@@ -1,6 +1,6 @@
 /* Every operator against PyTorch's stored values and gradients, at each CPU level. */
 #include "autograd/ops.h"
-#include "lucid/device.h"
+#include "lucid/core/device.h"
 #include "tests/reference/op_cases.h"
 #include "tests/testing.h"
 

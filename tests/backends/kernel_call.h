@@ -5,9 +5,9 @@
 
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/attrs.h"
-#include "lucid/backend_priv.h"
-#include "lucid/dtype.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/backend_priv.h"
+#include "lucid/core/dtype.h"
 
 #include <math.h>
 #include <stdio.h>

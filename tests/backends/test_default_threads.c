@@ -4,7 +4,7 @@
 #include "backends/cpu/threads/default_threads.h"
 #include "backends/cpu/threads/parallel.h"
 #include "lucid/lucid.h"
-#include "lucid/platform_priv.h"
+#include "lucid/core/platform_priv.h"
 #include "testing.h"
 #include "tests/lucid/child.h"
 

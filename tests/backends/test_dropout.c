@@ -3,7 +3,7 @@
 
 #include <criterion/criterion.h>
 
-#include "lucid/random.h"
+#include "lucid/core/random.h"
 
 static bool kept(const lucid_random_attrs *a, int64_t i)
 {

@@ -1,6 +1,6 @@
 /* index_select, index_add, gather, scatter_add, cat at every CPU level against plain loops. */
 #include "kernel_call.h"
-#include "lucid/error.h"
+#include "lucid/core/error.h"
 
 #include <criterion/criterion.h>
 

@@ -3,7 +3,7 @@
  * OpenBLAS does not fit. test_gemm.c and test_linalg.c compare their numbers. */
 #include "backends/cpu/matmul/openblas.h"
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/threads_priv.h"
+#include "lucid/core/threads_priv.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /* Random numbers: defined by lucid_philox, the same at every CPU level and for any threads. */
 #include "kernel_call.h"
-#include "lucid/random.h"
+#include "lucid/core/random.h"
 
 #include <criterion/criterion.h>
 

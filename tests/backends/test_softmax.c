@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdarg.h>
 
-#include "lucid/error.h"
+#include "lucid/core/error.h"
 
 static double *numbers(int64_t n)
 {

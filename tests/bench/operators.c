@@ -10,7 +10,7 @@
 
 enum { ELEMENTS = 1 << 20 };
 
-/* The number of inputs of an elementwise operator, by ops.def; 0 for the others. */
+/* The number of inputs of an elementwise operator, by core/ops.def; 0 for the others. */
 static int elementwise_inputs(const lucid_op *op)
 {
     switch (op->id) {
@@ -20,7 +20,7 @@ static int elementwise_inputs(const lucid_op *op)
 #define LUC_BINARY(name, type, numbers, call) \
     case LUCID_OP_##name:                     \
         return 2;
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
     default:
         return 0;
     }

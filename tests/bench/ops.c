@@ -3,8 +3,8 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/memory.h"
-#include "lucid/tensor.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/tensor.h"
 
 enum { BATCH = 100 }; /* operations between two scopes */
 

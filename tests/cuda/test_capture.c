@@ -1,7 +1,7 @@
 /* test_capture.c: a captured training step against the same steps one by one. */
 #include "cuda_testing.h"
 
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 CUDA_SUITE(capture);
 

@@ -1,10 +1,10 @@
 /* test_device.c: the device itself: copies, memory, errors. */
 #include "cuda_testing.h"
 
-#include "lucid/memory_priv.h"
-#include "lucid/plugin.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/plugin.h"
 #include "lucid/plugin_version.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* test_feed.c: loaders that put their batches on the device. */
 #include "cuda_testing.h"
-#include "lucid/backend.h"
-#include "lucid/dangling_priv.h"
+#include "lucid/core/backend.h"
+#include "lucid/core/dangling_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "cuda_testing.h"
 
 #include "autograd/autograd.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <string.h>
 

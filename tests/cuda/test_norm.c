@@ -6,7 +6,7 @@
 #include "tests/tolerance.h"
 
 #include "autograd/autograd.h"
-#include "lucid/random.h"
+#include "lucid/core/random.h"
 
 CUDA_SUITE(norm);
 

@@ -4,7 +4,7 @@
 #ifndef TESTS_FUZZ_API_VALUES_H
 #define TESTS_FUZZ_API_VALUES_H
 
-#include <lucid/keep.h>
+#include <lucid/core/keep.h>
 #include <lucid/extend.h>
 
 #include <float.h>

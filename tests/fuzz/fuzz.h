@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lucid/error.h"
-#include "lucid/memory.h"
+#include "lucid/core/error.h"
+#include "lucid/core/memory.h"
 
 /* A path that reads as these bytes until fuzz_close. */
 static inline int fuzz_open(const uint8_t *data, size_t size, char path[64])

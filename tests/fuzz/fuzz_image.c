@@ -2,7 +2,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "lucid/io/image.h"
-#include "lucid/scope.h"
+#include "lucid/core/scope.h"
 
 /* The first inputs: small files of both formats, written into the corpus, the last argument. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -2,7 +2,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "lucid/io/npy.h"
-#include "lucid/scope.h"
+#include "lucid/core/scope.h"
 
 static void read_all(const lucid_tensor *t)
 {

@@ -17,7 +17,7 @@ function stem(path) {
     return path
 }
 
-# An include as a path from the root: "../api.h" in lucid/io/x.h is lucid/api.h.
+# An include as a path from the root: "../api.h" in lucid/io/x.h is lucid/core/api.h.
 function resolved(written, from,    path) {
     if (written in is_file) return written
     path = folder(from) written

@@ -6,11 +6,11 @@ BEGIN {
     allowed["nn"] = "nn/ autograd/ lucid/"
     allowed["autograd"] = "autograd/ lucid/"
     allowed["lucid"] = "lucid/"
-    allowed["backends"] = "backends/ lucid/attrs.h lucid/backend.h lucid/backend_priv.h lucid/dtype.h"
-    allowed["backends"] = allowed["backends"] " lucid/error_priv.h lucid/keep.h lucid/lock_priv.h"
-    allowed["backends"] = allowed["backends"] " lucid/memory_priv.h lucid/ops.def lucid/plugin.h"
-    allowed["backends"] = allowed["backends"] " lucid/platform_priv.h lucid/switches.h"
-    allowed["backends"] = allowed["backends"] " lucid/threads_priv.h"
+    allowed["backends"] = "backends/ lucid/core/attrs.h lucid/core/backend.h lucid/core/backend_priv.h lucid/core/dtype.h"
+    allowed["backends"] = allowed["backends"] " lucid/core/error_priv.h lucid/core/keep.h lucid/core/lock_priv.h"
+    allowed["backends"] = allowed["backends"] " lucid/core/memory_priv.h lucid/core/ops.def lucid/core/plugin.h"
+    allowed["backends"] = allowed["backends"] " lucid/core/platform_priv.h lucid/core/switches.h"
+    allowed["backends"] = allowed["backends"] " lucid/core/threads_priv.h"
     # Inside autograd: the graph, then one application, then operators, then the engine. The names of
     # operators (op_table_priv.h) and the public headers of autograd are below all of them.
     base = "lucid/ autograd/autocast.h autograd/autograd.h autograd/op.h autograd/op_table_priv.h"
@@ -38,7 +38,7 @@ function folder(path) {
     return path
 }
 
-# A path without "..": lucid/data/../api.h is lucid/api.h.
+# A path without "..": lucid/data/../api.h is lucid/core/api.h.
 function resolved(path) {
     while (sub(/[^\/.]+\/\.\.\//, "", path)) continue
     return path

@@ -41,7 +41,7 @@ public_headers() {
 # shellcheck disable=SC2034 # for those who source this
 warnings='-Wall -Wextra -Wpedantic -Wshadow -Werror'
 
-# The declarations that elementwise.h makes of the lines of ops.def.
+# The declarations that elementwise.h makes of the lines of core/ops.def.
 plain_calls() {
     sed -n -e 's/^LUC_UNARY(\([a-z0-9_]*\),.* CALL).*/LUCID_API lucid_tensor *lucid_\1(lucid_tensor *x);/p' \
         -e 's/^LUC_BINARY(\([a-z0-9_]*\),.* CALL).*/LUCID_API lucid_tensor *lucid_\1(lucid_tensor *a, lucid_tensor *b);/p' \

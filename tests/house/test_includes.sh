@@ -41,13 +41,13 @@ mkdir "$scratch/tree"
 cd "$scratch/tree" || exit 1
 mkdir -p lucid autograd/graph autograd/dispatch autograd/ops autograd/engine nn backends/cpu
 for header in autograd/dispatch/dispatch_priv.h autograd/ops/ops_priv.h autograd/engine/engine_priv.h \
-    lucid/dtype.h lucid/dtype_priv.h lucid/tensor.h autograd/node.h lucid/tensor_priv.h nn/module.h; do
+    lucid/core/dtype.h lucid/dtype_priv.h lucid/core/tensor.h autograd/node.h lucid/core/tensor_priv.h nn/module.h; do
     plant $header ''
 done
 plant nn/good.c '#include <autograd/node.h>'
 plant lucid/lucid.h '#include "../nn/module.h"'
-plant backends/cpu/good.c '#include "lucid/dtype.h"'
-plant autograd/good.c '#include "lucid/tensor_priv.h"'
+plant backends/cpu/good.c '#include "lucid/core/dtype.h"'
+plant autograd/good.c '#include "lucid/core/tensor_priv.h"'
 check >"$scratch/found"
 expect_empty "allowed arrows are allowed" "$scratch/found"
 
@@ -55,14 +55,14 @@ plant lucid/up.c '#include "autograd/node.h"'
 plant lucid/far_up.c '#  include <nn/module.h>'
 plant autograd/ops/up.c '#include <nn/module.h>'
 plant autograd/side.c '#include "../nn/module.h"'
-plant backends/cpu/up.c '#include "lucid/tensor.h"'
+plant backends/cpu/up.c '#include "lucid/core/tensor.h"'
 plant autograd/graph/up.c '#include "autograd/dispatch/dispatch_priv.h"'
 plant autograd/dispatch/up.c '#include "autograd/ops/ops_priv.h"'
 plant autograd/ops/far_up.c '#include "autograd/engine/engine_priv.h"'
 plant nn/missing.c '#include "nowhere.h"'
 plant nn/open.h '#include "../lucid/tensor_priv.h"'
 plant backends/cpu/prefix_up.c '#include "lucid/dtype_priv.h"'
-plant nn/shadowed.h '#include "lucid/tensor.h"'
+plant nn/shadowed.h '#include "lucid/core/tensor.h"'
 check | sed 's/:.*//' | sort >"$scratch/found"
 find . -name '*up.c' -o -name side.c -o -name missing.c -o -name open.h -o -name shadowed.h |
     sed 's|^\./||' | sort >"$scratch/planted"

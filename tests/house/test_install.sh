@@ -29,7 +29,7 @@ cc -std=c11 $flags "$scratch/user.c" -o "$scratch/user" $libs >"$scratch/errors"
     echo "exit status $?" >>"$scratch/errors"
 expect_empty "a program is built by pkg-config and runs" "$scratch/errors"
 
-# A project with folders and headers of lucid's names: nn/nn.h, lucid/tensor.h, autograd/ops.h, api.h ...
+# A project with folders and headers of lucid's names: nn/nn.h, lucid/core/tensor.h, autograd/ops.h, core/api.h ...
 mkdir "$scratch/project"
 for header in $(public_headers); do
     for path in "$header" "$(basename "$header")" "lucid/$header" "${header#*/}"; do
@@ -54,11 +54,11 @@ for compiler in gcc clang; do
     expect_empty "$name" "$scratch/errors"
 done
 
-# The version stands in meson.build, in version.h and in the name of the library.
+# The version stands in meson.build, in core/version.h and in the name of the library.
 version=$(pkg-config --modversion lucid)
 : >"$scratch/errors"
-grep -q "LUCID_VERSION_STRING \"$version\"" lucid/version.h ||
-    echo "lucid/version.h does not say $version" >"$scratch/errors"
+grep -q "LUCID_VERSION_STRING \"$version\"" lucid/core/version.h ||
+    echo "lucid/core/version.h does not say $version" >"$scratch/errors"
 minor=${version%.*}
 soname=$(readelf -d "$LUCID_BUILD/liblucid.so" | sed -n 's/.*soname: \[\(.*\)\]/\1/p')
 [ "$soname" = "liblucid.so.$minor" ] || echo "the soname is $soname, not liblucid.so.$minor" >>"$scratch/errors"

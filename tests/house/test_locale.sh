@@ -1,6 +1,6 @@
 #!/bin/sh
 # Numbers as text: a locale with a decimal comma changes what the C library writes and reads, so
-# floating-point conversions go through lucid/format.c only (luc_snprintf, luc_strtod ...).
+# floating-point conversions go through lucid/core/format.c only (luc_snprintf, luc_strtod ...).
 # shellcheck source=tests/house/tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -30,7 +30,7 @@ scan() {
 cd "$LUCID_SOURCE" || exit 1
 # shellcheck disable=SC2046 # paths without blanks
 scan $(find lucid autograd nn backends -name '*.[ch]') >"$scratch/found"
-expect_empty "floating-point numbers are written and read by lucid/format.c only" "$scratch/found"
+expect_empty "floating-point numbers are written and read by lucid/core/format.c only" "$scratch/found"
 
 mkdir -p "$scratch/tree"
 cat >"$scratch/tree/bad.c" <<'END'

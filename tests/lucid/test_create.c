@@ -1,5 +1,5 @@
 /* Making tensors: every function, every option, every refusal. */
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/testing.h"
 
 static const lucid_dtype all_dtypes[] = {LUCID_F32, LUCID_F64, LUCID_F16, LUCID_BF16,

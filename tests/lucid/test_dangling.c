@@ -1,7 +1,7 @@
 /* Messages about tensors that are used after their end. */
-#include "lucid/dangling_priv.h"
+#include "lucid/core/dangling_priv.h"
 #include "lucid/lucid.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/memory_priv.h"
 #include "tests/lucid/child.h"
 
 #include <pthread.h>

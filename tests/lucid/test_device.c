@@ -1,8 +1,8 @@
 /* Devices and backends: names, and a device that is only a table. */
-#include "lucid/backend.h"
-#include "lucid/backend_priv.h"
-#include "lucid/memory.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/backend.h"
+#include "lucid/core/backend_priv.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/testing.h"
 
 Test(device, names)

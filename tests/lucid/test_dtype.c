@@ -1,5 +1,5 @@
 /* Element types: sizes, names, promotion and the 16-bit conversions. */
-#include "lucid/dtype.h"
+#include "lucid/core/dtype.h"
 #include "tests/reference/vectors.h"
 #include "tests/testing.h"
 

@@ -1,5 +1,5 @@
 /* Errors: where they are raised, both modes, and that the first one wins. */
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 #include "lucid/lucid.h"
 #include "tests/lucid/child.h"
 

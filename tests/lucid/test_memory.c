@@ -1,6 +1,6 @@
 /* Allocation: statistics, caches, pools, the hook that makes it fail, and the report at the end. */
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/lucid/child.h"
 
 #include <malloc.h>

@@ -1,6 +1,6 @@
 /* test_platform.c: threads that sleep until a word changes, with the functions of the platform that
  * is built and with those of plain POSIX, which are compiled into this program a second time. */
-#include "lucid/platform_priv.h"
+#include "lucid/core/platform_priv.h"
 #include "tests/lucid/child.h"
 #include "tests/testing.h"
 
@@ -11,7 +11,7 @@
 #define luc_allowed_cpus posix_allowed_cpus
 #define luc_cgroup_cpus  posix_cgroup_cpus
 #define luc_machine_name posix_machine_name
-#include "lucid/platform_posix.c" /* NOLINT: the functions under test */
+#include "lucid/core/platform_posix.c" /* NOLINT: the functions under test */
 #undef luc_platform
 #undef luc_wait_while
 #undef luc_wake_one

@@ -1,5 +1,5 @@
 /* Tensors as text: every stored case of PyTorch's, from memory laid out in several ways. */
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/reference/vectors.h"
 #include "tests/testing.h"
 

@@ -1,7 +1,7 @@
 /* Randomness: Philox itself, the generator's state, and what the distributions look like. */
-#include "lucid/random.h"
-#include "lucid/device.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/random.h"
+#include "lucid/core/device.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -96,7 +96,7 @@ Test(random, seed_and_state)
     cr_expect(!lucid_equal(a, lucid_randn((100))));
 }
 
-/* The definition that random.h gives, on the simplest of the distributions. */
+/* The definition that core/random.h gives, on the simplest of the distributions. */
 Test(random, uniform_is_the_lanes_in_order)
 {
     lucid_manual_seed(9);

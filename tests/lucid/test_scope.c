@@ -1,6 +1,6 @@
 /* Scopes: how long tensors live. */
 #include "lucid/lucid.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/lucid/child.h"
 
 #include <pthread.h>

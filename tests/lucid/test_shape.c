@@ -1,6 +1,6 @@
 /* Sizes and strides: counts, texts, broadcasting, layouts, overflow. */
-#include "lucid/memory_priv.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/testing.h"
 
 #define BIG ((int64_t)1 << 62)

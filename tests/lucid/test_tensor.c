@@ -1,6 +1,6 @@
 /* Tensors: properties, storage, versions, names, reading elements out. */
-#include "lucid/memory.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/testing.h"
 
 #include <pthread.h>

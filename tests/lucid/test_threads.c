@@ -3,7 +3,7 @@
 #include "backends/cpu/threads/parallel.h"
 #include "child.h"
 #include "lucid/lucid.h"
-#include "lucid/threads_priv.h"
+#include "lucid/core/threads_priv.h"
 #include "testing.h"
 
 #include <fenv.h>

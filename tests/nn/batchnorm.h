@@ -3,7 +3,7 @@
 #ifndef TESTS_NN_BATCHNORM_H
 #define TESTS_NN_BATCHNORM_H
 
-#include "lucid/random.h"
+#include "lucid/core/random.h"
 #include "tests/nn/steps.h"
 
 /* ---- PyTorch's values ------------------------------------------------------------------------ */

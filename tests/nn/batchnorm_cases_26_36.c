@@ -2,8 +2,8 @@
  * in place, frozen layers, old checkpoints, refusals. */
 #include "tests/nn/batchnorm.h"
 
-#include "lucid/attrs.h"
-#include "lucid/backend.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/backend.h"
 
 TEST_SUITE_ON_DEVICE(batchnorm);
 

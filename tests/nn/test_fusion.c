@@ -6,8 +6,8 @@
 #include "autograd/ops.h"
 #include "backends/cpu/levels_priv.h"
 #include "lucid/extend.h"
-#include "lucid/profiler.h"
-#include "lucid/random.h"
+#include "lucid/core/profiler.h"
+#include "lucid/core/random.h"
 #include "nn/nn.h"
 
 /* ---- networks in two copies: one that fuses, one that does not ---- */

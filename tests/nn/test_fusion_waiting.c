@@ -4,10 +4,10 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/capture.h"
-#include "lucid/memory.h"
-#include "lucid/profiler.h"
-#include "lucid/random.h"
+#include "lucid/core/capture.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/profiler.h"
+#include "lucid/core/random.h"
 #include "nn/nn.h"
 
 #include <math.h>

@@ -2,8 +2,8 @@
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
 #include "tests/nn/se_block.h"
 
 static lucid_tensor *count_pre(lucid_module *m, lucid_tensor *x, void *user)

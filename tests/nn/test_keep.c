@@ -4,9 +4,9 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
+#include "lucid/core/tensor_priv.h"
 #include "nn/nn.h"
 
 /* The convolution with a copy of the weights, of which nothing is kept. */

@@ -1,7 +1,7 @@
 /* test_losses.c: losses as modules: they compute what their functions compute, with the options
  * that they were made with, and refuse the same options. */
 #include "autograd/ops.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 #include "nn/nn.h"
 #include "tests/testing.h"
 

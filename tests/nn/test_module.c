@@ -3,7 +3,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 #include "nn/nn.h"
 #include "tests/nn/se_block.h"
 

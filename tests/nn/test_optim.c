@@ -2,7 +2,7 @@
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"
-#include "lucid/random.h"
+#include "lucid/core/random.h"
 #include "tests/nn/steps.h"
 
 #include <unistd.h>

@@ -2,7 +2,7 @@
  * Their functions are compared with PyTorch's in tests/autograd/test_reference_ops.c. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 #include "nn/nn.h"
 #include "tests/testing.h"
 

@@ -2,8 +2,8 @@
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
 #include "tests/nn/made.h"
 #include "tests/reference/vectors.h"
 

@@ -3,8 +3,8 @@
 #include "tests/testing.h"
 
 #include "autograd/autograd.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
 #include "nn/optim/scheduler.h"
 #include "tests/nn/se_block.h"
 

@@ -52,7 +52,7 @@ static void unary(op_case *c)
 #define ROW_CALL(name) {#name, lucid_##name},
 #define ROW_OWN(name)
 #define LUC_UNARY(name, type, numbers, call) ROW_##call(name)
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
         {"neg", lucid_neg}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, op_name(c)) == 0) c->out[0] = rows[i].fn(c->in[0]);

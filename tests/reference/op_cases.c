@@ -1,6 +1,6 @@
 #include "tests/reference/op_cases.h"
 #include "autograd/autograd.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/tensor_priv.h"
 #include "tests/testing.h"
 
 #include <stdarg.h>

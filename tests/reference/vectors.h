@@ -3,7 +3,7 @@
 #ifndef TESTS_REFERENCE_VECTORS_H
 #define TESTS_REFERENCE_VECTORS_H
 
-#include "lucid/tensor.h"
+#include "lucid/core/tensor.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -15,7 +15,7 @@
 #include "tests/autograd/samples.h"
 
 #include "backends/cpu/levels_priv.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 #include "tests/bench/bench.h"
 
 static const lucid_dtype dtypes[] = {LUCID_F64, LUCID_F32, LUCID_F16, LUCID_BF16};

@@ -7,7 +7,7 @@
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/matmul/gemm.h"
 #include "backends/cpu/settings.h"
-#include "lucid/switches.h"
+#include "lucid/core/switches.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -7,9 +7,9 @@
 #include "backends/cpu/matmul/gemm.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/strided/loop.h"
-#include "lucid/attrs.h"
-#include "lucid/error_priv.h"
-#include "lucid/keep.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/error_priv.h"
+#include "lucid/core/keep.h"
 
 #include <math.h>
 #include <string.h>

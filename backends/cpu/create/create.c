@@ -3,7 +3,7 @@
 #include "backends/cpu/strided/generate.h"
 #include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 #include <string.h>
 

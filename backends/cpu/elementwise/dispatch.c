@@ -10,8 +10,8 @@
 #include "backends/cpu/elementwise/elementwise_priv.h"
 #include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/attrs.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/error_priv.h"
 
 #include <string.h>
 
@@ -355,7 +355,7 @@ static luc_ew_fn find_loop(lucid_op_id op, lucid_dtype type)
     }
 }
 
-/* What ops.def says of an elementwise operator; n_in is 0 for the others. */
+/* What core/ops.def says of an elementwise operator; n_in is 0 for the others. */
 typedef struct {
     unsigned char n_in, numbers;
     bool gives_bool;
@@ -366,7 +366,7 @@ static const op_row op_rows[LUCID_OP_COUNT] = {
 #define GIVES_BOOL_TRUTH                      true
 #define LUC_UNARY(name, type, numbers, call)  [LUCID_OP_##name] = {1, numbers, GIVES_BOOL_##type},
 #define LUC_BINARY(name, type, numbers, call) [LUCID_OP_##name] = {2, numbers, GIVES_BOOL_##type},
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
 };
 
 static void run_convert(const luc_ew_call *c, int64_t n, void *y, const void *const *in)
@@ -429,7 +429,7 @@ static const char *op_name(lucid_op_id op)
     static const char *const names[] = {
 #define LUC_OP(name)     #name,
 #define LUC_KERNEL(name) #name,
-#include "lucid/ops.def"
+#include "lucid/core/ops.def"
     };
     return names[op];
 }

@@ -10,9 +10,9 @@
 #include "backends/cpu/elementwise/elementwise_priv.h"
 #include "backends/cpu/index/index_priv.h"
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/attrs.h"
-#include "lucid/backend_priv.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/backend_priv.h"
+#include "lucid/core/error_priv.h"
 
 #include <string.h>
 

@@ -3,9 +3,9 @@
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/strided/loop.h"
-#include "lucid/attrs.h"
-#include "lucid/backend_priv.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/backend_priv.h"
+#include "lucid/core/error_priv.h"
 
 enum { BLOCKS = 64, BLOCK_LEAST = 1 << 12 };
 

@@ -4,7 +4,7 @@
 #include "backends/cpu/matmul/gemm.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/strided/loop.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 #include <string.h>
 

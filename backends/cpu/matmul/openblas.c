@@ -1,9 +1,9 @@
 /* openblas.c: large matrix products by OpenBLAS. See openblas.h. */
 #include "backends/cpu/matmul/openblas.h"
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/lock_priv.h"
-#include "lucid/platform_priv.h"
-#include "lucid/threads_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/platform_priv.h"
+#include "lucid/core/threads_priv.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 
 enum {
     BLOCK = 1 << 14,     /* values of a channel in one partial sum, about */

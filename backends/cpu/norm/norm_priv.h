@@ -19,7 +19,7 @@
 
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/strided/loop.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 enum { LUC_NORM_GROUP = 16 };
 

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 
 enum { CHUNK = 1 << 13, STATES = 3, OPERANDS = 2 + STATES };
 

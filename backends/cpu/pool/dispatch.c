@@ -1,6 +1,6 @@
 /* dispatch.c: max, average and adaptive average pooling: plans and registration. */
 #include "backends/cpu/pool/pool_priv.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 
 static int64_t dim_of(const lucid_view *v, int d)
 {

@@ -11,7 +11,7 @@
 
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/strided/loop.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 typedef struct luc_image {
     void *data;

@@ -12,7 +12,7 @@
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/random/philox_priv.h"
 #include "backends/cpu/strided/loop.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 enum { CHUNK = 1024, GRAIN = 16 * CHUNK };
 

@@ -17,7 +17,7 @@
 #include "backends/cpu/copy/convert.h"
 #include "backends/cpu/strided/loop.h"
 #include "backends/cpu/random/philox_priv.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 #include <math.h>
 

@@ -5,8 +5,8 @@
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/copy/convert.h"
 #include "backends/cpu/reduce/reduce_priv.h"
-#include "lucid/attrs.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/error_priv.h"
 
 #include <math.h>
 #include <string.h>

@@ -11,8 +11,8 @@
 #include "backends/cpu/strided/loop.h"
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/reduce/reduce_priv.h"
-#include "lucid/attrs.h"
-#include "lucid/error_priv.h"
+#include "lucid/core/attrs.h"
+#include "lucid/core/error_priv.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 
 #include "backends/cpu/levels_priv.h"
 #include "backends/cpu/strided/loop.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 /* The operands are x, y (forward) or grad_y, y, grad_x (backward). `loop` runs over all dimensions
  * except one, which has `size` elements with strides `step`. */

@@ -8,7 +8,7 @@
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/sort/sort_priv.h"
 #include "backends/cpu/simd/template.h"
-#include "lucid/attrs.h"
+#include "lucid/core/attrs.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef LUC_GENERATE_H
 #define LUC_GENERATE_H
 
-#include "lucid/backend.h"
+#include "lucid/core/backend.h"
 
 enum { LUC_GENERATE_CHUNK = 1024 }; /* the most elements of a call; begin is a multiple of it */
 

@@ -3,7 +3,7 @@
 #define LUC_STRIDED_VIEW_H
 
 #include "backends/cpu/simd/simd.h"
-#include "lucid/backend.h"
+#include "lucid/core/backend.h"
 
 static inline int64_t luc_view_numel(const lucid_view *v)
 {

@@ -1,7 +1,7 @@
 /* default_threads.c: OMP_NUM_THREADS, or the number of CPUs that the system allows. */
 #include "backends/cpu/threads/default_threads.h"
 #include "backends/cpu/threads/parallel.h"
-#include "lucid/platform_priv.h"
+#include "lucid/core/platform_priv.h"
 
 #include <errno.h>
 #include <stdio.h>

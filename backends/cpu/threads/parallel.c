@@ -8,9 +8,9 @@
 #include "backends/cpu/threads/parallel.h"
 #include "backends/cpu/threads/default_threads.h"
 #include "backends/cpu/settings.h"
-#include "lucid/lock_priv.h"
-#include "lucid/platform_priv.h"
-#include "lucid/threads_priv.h"
+#include "lucid/core/lock_priv.h"
+#include "lucid/core/platform_priv.h"
+#include "lucid/core/threads_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -8,8 +8,8 @@
 #include "lucid/data/mnist.h"
 #include "lucid/data/sampler.h"
 #include "lucid/data/subset.h"
-#include "lucid/memory.h"
-#include "lucid/scope.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/scope.h"
 
 TestSuite(datasets, .init = files_begin, .fini = files_end);
 

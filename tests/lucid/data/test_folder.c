@@ -4,8 +4,8 @@
 #include "lucid/data/folder.h"
 #include "lucid/data/loader.h"
 #include "lucid/data/subset.h"
-#include "lucid/memory.h"
-#include "lucid/scope.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/scope.h"
 
 #include <ftw.h>
 #include <locale.h>

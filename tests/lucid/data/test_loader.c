@@ -2,8 +2,8 @@
 #include "tests/testing.h"
 
 #include "lucid/data/loader.h"
-#include "lucid/memory.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/tensor_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

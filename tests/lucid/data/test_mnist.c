@@ -3,7 +3,7 @@
 
 #include "lucid/data/loader.h"
 #include "lucid/data/mnist.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 
 TestSuite(mnist, .init = files_begin, .fini = files_end);
 

@@ -9,8 +9,8 @@
 #include "lucid/data/loader.h"
 #include "lucid/data/mix.h"
 #include "lucid/data/transform.h"
-#include "lucid/memory.h"
-#include "lucid/scope.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/scope.h"
 
 static void begin(void)
 {

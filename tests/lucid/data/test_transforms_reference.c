@@ -5,7 +5,7 @@
 #include "lucid/data/colour.h"
 #include "lucid/data/geometry.h"
 #include "lucid/data/transform_priv.h"
-#include "lucid/scope.h"
+#include "lucid/core/scope.h"
 
 static lucid_extent extent(const vectors_case *c, const char *key)
 {

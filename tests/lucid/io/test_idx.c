@@ -1,8 +1,8 @@
 /* idx files: what is right is read, and everything else is refused by name. */
 #include "tests/lucid/io/files.h"
 #include "lucid/io/idx.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
 
 #include <sys/stat.h>
 

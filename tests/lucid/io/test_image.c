@@ -3,9 +3,9 @@
 #include "tests/lucid/io/files.h"
 
 #include "lucid/io/image.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
-#include "lucid/scope.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
+#include "lucid/core/scope.h"
 #include "tests/reference/vectors.h"
 
 #include <ftw.h>

@@ -2,7 +2,7 @@
 #include "tests/testing.h"
 
 #include "lucid/io/json_priv.h"
-#include "lucid/memory_priv.h"
+#include "lucid/core/memory_priv.h"
 
 #include <float.h>
 #include <stdio.h>

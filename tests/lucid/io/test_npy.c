@@ -3,9 +3,9 @@
 #include "tests/reference/vectors.h"
 
 #include "lucid/io/npy.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
-#include "lucid/scope.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
+#include "lucid/core/scope.h"
 
 #include <locale.h>
 #include <sys/stat.h>

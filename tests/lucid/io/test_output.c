@@ -5,7 +5,7 @@
 #include "lucid/io/leftovers_priv.h"
 #include "lucid/io/output_priv.h"
 #include "lucid/io/safetensors.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 #include "tests/lucid/child.h"
 
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "tests/lucid/io/files.h"
 
 #include "lucid/plot/plot_priv.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 
 TestSuite(plot, .init = files_begin, .fini = files_end);
 

@@ -2,7 +2,7 @@
 #include "tests/lucid/io/files.h"
 
 #include "lucid/io/png.h"
-#include "lucid/memory.h"
+#include "lucid/core/memory.h"
 
 #include <limits.h>
 #include <png.h>

@@ -2,11 +2,11 @@
 #include "tests/lucid/io/files.h"
 
 #include "lucid/io/safetensors.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
-#include "lucid/tensor_priv.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
+#include "lucid/core/tensor_priv.h"
 
-#include "lucid/error_priv.h"
+#include "lucid/core/error_priv.h"
 
 #include <signal.h>
 #include <sys/resource.h>

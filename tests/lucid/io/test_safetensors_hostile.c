@@ -2,8 +2,8 @@
 #include "tests/lucid/io/files.h"
 
 #include "lucid/io/safetensors.h"
-#include "lucid/memory.h"
-#include "lucid/random.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/random.h"
 
 TestSuite(safetensors_hostile, .init = files_begin, .fini = files_end);
 
