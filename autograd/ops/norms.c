@@ -241,10 +241,10 @@ lucid_tensor *lucid_instance_norm_opt(lucid_tensor *x, const lucid_instance_norm
 /* The sums of `size` channels around each, with (size / 2) before it. */
 static lucid_tensor *channel_sums(lucid_tensor *x, int64_t size)
 {
+    if (!x) return NULL;
     const int64_t channels = x->view.dims[1];
     lucid_shape shape = lucid_tensor_shape(x);
-    shape.dims[1] = size - 1;
-    lucid_tensor *parts[3] = {NULL, x, NULL}, *sum = x;
+    lucid_tensor *parts[3] = {NULL, x, NULL}, *sum;
     const lucid_tensor_options *like =
         LUC_WITH(lucid_tensor, .dtype = x->view.dtype, .device = x->storage->device);
     shape.dims[1] = size / 2;

@@ -2,6 +2,7 @@
  * Their values beside PyTorch's are in test_reference_ops.c. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "lucid/core/memory.h"
 #include "lucid/core/random.h"
 #include "tests/testing.h"
 
@@ -63,41 +64,42 @@ CALL(rms, lucid_rms_norm(x, 4, .weight = lucid_select(y, 0, 0)))
 CALL(instance, lucid_instance_norm(lucid_reshape(x, (1, 3, 4)), .weight = lucid_select(y, 1, 0)))
 CALL(response, lucid_local_response_norm(lucid_reshape(x, (1, 4, 3)), 3, .alpha = 2))
 
+static const struct {
+    const char *name;
+    call f;
+} rows[] = {{"bce_logits", bce_logits},
+            {"bce", bce},
+            {"kl", kl},
+            {"kl_log", kl_log},
+            {"focal", focal},
+            {"dice", dice},
+            {"l1", l1},
+            {"smooth_l1", smooth_l1},
+            {"huber", huber},
+            {"poisson", poisson},
+            {"poisson_rate", poisson_rate},
+            {"gaussian", gaussian},
+            {"soft_margin", soft_margin},
+            {"hinge", hinge},
+            {"ranking", ranking},
+            {"embedding", embedding},
+            {"triplet", triplet},
+            {"triplet_3", triplet_3},
+            {"triplet_own", triplet_own},
+            {"pairwise_zero", pairwise_zero},
+            {"similarity", similarity},
+            {"multi", multi},
+            {"multilabel", multilabel},
+            {"multilabel_soft", multilabel_soft},
+            {"group", group},
+            {"layer", layer},
+            {"layer_all", layer_all},
+            {"rms", rms},
+            {"instance", instance},
+            {"response", response}};
+
 Test(losses, first_and_second_derivatives)
 {
-    static const struct {
-        const char *name;
-        call f;
-    } rows[] = {{"bce_logits", bce_logits},
-                {"bce", bce},
-                {"kl", kl},
-                {"kl_log", kl_log},
-                {"focal", focal},
-                {"dice", dice},
-                {"l1", l1},
-                {"smooth_l1", smooth_l1},
-                {"huber", huber},
-                {"poisson", poisson},
-                {"poisson_rate", poisson_rate},
-                {"gaussian", gaussian},
-                {"soft_margin", soft_margin},
-                {"hinge", hinge},
-                {"ranking", ranking},
-                {"embedding", embedding},
-                {"triplet", triplet},
-                {"triplet_3", triplet_3},
-                {"triplet_own", triplet_own},
-                {"pairwise_zero", pairwise_zero},
-                {"similarity", similarity},
-                {"multi", multi},
-                {"multilabel", multilabel},
-                {"multilabel_soft", multilabel_soft},
-                {"group", group},
-                {"layer", layer},
-                {"layer_all", layer_all},
-                {"rms", rms},
-                {"instance", instance},
-                {"response", response}};
     lucid_set_error_mode(LUCID_ERRORS_RETURN);
     lucid_manual_seed(3);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -113,6 +115,48 @@ Test(losses, first_and_second_derivatives)
         lucid_clear_error();
     }
 }
+
+/* ---- memory runs out ------------------------------------------------------------------------- */
+
+static bool run_once(call f)
+{
+    LUCID_SCOPE;
+    lucid_tensor *in[3];
+    for (int k = 0; k < 3; k++) {
+        in[k] = lucid_requires_grad_(lucid_randn((3, 4), .dtype = LUCID_F64), true);
+        if (!in[k]) return false;
+    }
+    lucid_tensor *y = f(in);
+    y = y ? lucid_sum(y) : NULL;
+    /* A weight that could not be made counts as none, but its error stays. */
+    return y && lucid_backward(y) && lucid_error_code() == LUCID_OK;
+}
+
+Test(losses, every_allocation_fails_once)
+{
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cr_assert(run_once(rows[i].f), "%s: %s", rows[i].name, lucid_error());
+        uint64_t nth = 1;
+        for (bool done = false; !done; nth++) {
+            lucid_memory_fail_nth(nth);
+            bool ok = run_once(rows[i].f);
+            done = lucid_memory_fail_count() < nth;
+            lucid_memory_fail_nth(0);
+            cr_expect(ok == done, "%s: allocation %llu", rows[i].name, (unsigned long long)nth);
+            if (!done)
+                cr_expect(lucid_error_code() == LUCID_ERR_MEMORY, "%s: allocation %llu: %s",
+                          rows[i].name, (unsigned long long)nth, lucid_error());
+            lucid_clear_error();
+            lucid_live_counts n = lucid_live();
+            cr_assert(n.tensors == 0 && n.storages == 0 && n.nodes == 0,
+                      "%s: allocation %llu fails: alive", rows[i].name, (unsigned long long)nth);
+            cr_assert(nth < 10000);
+        }
+    }
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static bool ctc(lucid_tensor *const *in, size_t n, lucid_tensor **out, size_t *n_out, void *user)
 {
