@@ -17,7 +17,7 @@ scan() {
                 print FILENAME ":" line ": writes what its caller asks for, by the rules of the locale: use luc_vsnprintf"
         }
         FNR == 1 { call = ""; line = 1 }
-        FILENAME ~ /lucid\/format\.c$/ { next }
+        FILENAME ~ /lucid\/core\/format\.c$/ { next }
         {
             text = $0
             if (text ~ /^[ \t]*(\/?\*|\/\/)/) next
