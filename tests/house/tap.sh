@@ -45,5 +45,5 @@ warnings='-Wall -Wextra -Wpedantic -Wshadow -Werror'
 plain_calls() {
     sed -n -e 's/^LUC_UNARY(\([a-z0-9_]*\),.* CALL).*/LUCID_API lucid_tensor *lucid_\1(lucid_tensor *x);/p' \
         -e 's/^LUC_BINARY(\([a-z0-9_]*\),.* CALL).*/LUCID_API lucid_tensor *lucid_\1(lucid_tensor *a, lucid_tensor *b);/p' \
-        "$LUCID_SOURCE/lucid/ops.def"
+        "$LUCID_SOURCE/lucid/core/ops.def"
 }
