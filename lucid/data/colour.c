@@ -186,6 +186,7 @@ static void turn_hue(float rgb[3], float by)
     float h = most == r ? bc - gc : most == g ? 2 + rc - bc : 4 + gc - rc;
     h = h / 6 + 1 + by;
     h -= floorf(h);
+    if (!isfinite(h)) return; /* a NaN or an infinity has no hue */
     const float s = range / most, h6 = h * 6, sector = floorf(h6), f = h6 - sector;
     const float p = within(most * (1 - s), 1), q = within(most * (1 - s * f), 1);
     const float t = within(most * (1 - s * (1 - f)), 1);

@@ -225,9 +225,9 @@ static bool check_options(const char *root, const lucid_image_folder_options *op
                          "mode: expected gray, gray and alpha, RGB or RGBA, so that samples have "
                          "equal channels; got %d",
                          (int)options->mode);
-    if (!options->extensions || !*options->extensions)
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "extensions: expected as \".jpg,.png\", got %s",
-                         options->extensions ? "nothing" : "NULL");
+    if (options->extensions && !*options->extensions)
+        return luc_raise(LUCID_ERR_ARGUMENT, op,
+                         "extensions: expected as \".jpg,.png\", got nothing");
     return options->max_pixels >= 1 ||
            luc_raise(LUCID_ERR_ARGUMENT, op, "max_pixels: expected >= 1, got %lld",
                      (long long)options->max_pixels);
@@ -240,7 +240,7 @@ lucid_dataset *lucid_data_image_folder(const char *root, const lucid_image_folde
     folder *f = luc_dataset_new(sizeof *f, op);
     if (!f) return NULL;
     f->options = *options;
-    f->extensions = luc_strdup(options->extensions, op);
+    f->extensions = luc_strdup(options->extensions ? options->extensions : ".jpg,.jpeg,.png", op);
     if (!f->extensions || !add_classes(f, root)) {
         folder_free(&f->base);
         return NULL;

@@ -20,13 +20,13 @@ typedef struct lucid_image_folder_options {
     lucid_image_mode mode LUCID_DEFAULT(LUCID_IMAGE_RGB); /* not LUCID_IMAGE_UNCHANGED */
     bool orient LUCID_DEFAULT(false);                     /* as the EXIF data say */
     /* The ends of names that are taken, in small letters, with commas between; capital letters of a
-     * file's name count as small ones. Other files are not looked at. */
-    const char *extensions LUCID_DEFAULT(".jpg,.jpeg,.png");
+     * file's name count as small ones. Other files are not looked at. NULL: ".jpg,.jpeg,.png". */
+    const char *extensions LUCID_DEFAULT(NULL);
     bool allow_empty LUCID_DEFAULT(false); /* classes without an image; else they are an error */
     int64_t max_pixels LUCID_DEFAULT(134217728); /* of an image, as for lucid_image_read */
 } lucid_image_folder_options;
-LUCID_DEFAULTS(lucid_image_folder, .mode = LUCID_IMAGE_RGB, .orient = false,
-               .extensions = ".jpg,.jpeg,.png", .allow_empty = false, .max_pixels = 134217728);
+LUCID_DEFAULTS(lucid_image_folder, .mode = LUCID_IMAGE_RGB, .orient = false, .extensions = NULL,
+               .allow_empty = false, .max_pixels = 134217728);
 
 /* The images below the sub-folders of `root`. Classes are the sub-folders, in the order of the
  * bytes of their names; the samples of a class are the files below it at any depth, in the order of
