@@ -16,6 +16,7 @@
 #include "ops/normalization.h"
 #include "ops/norms.h"
 #include "ops/numbers.h"
+#include "ops/padding.h"
 #include "ops/pointwise.h"
 #include "ops/pooling.h"
 #include "ops/rearrange.h"

@@ -22,6 +22,7 @@
 #include "layers/pooling.h"
 #include "layers/rectifiers.h"
 #include "metrics.h"
+#include "layers/padding.h"
 #include "layers/rearrange.h"
 #include "models/resnet.h"
 #include "module.h"

@@ -1,4 +1,4 @@
-/* rearrange.c: moving elements between channels and pixels, padding, splitting a dimension. */
+/* rearrange.c: moving elements between channels and pixels, splitting a dimension. */
 #include "autograd/ops/rearrange.h"
 #include "autograd/graph/graph_priv.h"
 #include "autograd/ops/indexing.h"
@@ -127,51 +127,4 @@ lucid_tensor *lucid_unflatten_opt(lucid_tensor *x, int dim, lucid_shape sizes)
                               (long long)v->dims[at], luc_dims_text(sizes.ndim, sizes.dims).s);
     if (computed >= 0) shape.dims[computed] = v->dims[at] / known;
     return lucid_reshape_opt(x, shape);
-}
-
-/* ---- padding --------------------------------------------------------------------------------- */
-
-/* x with `before` and `after` more elements in a dimension, or fewer where they are negative. */
-static lucid_tensor *pad_dim(lucid_tensor *x, int dim, int64_t before, int64_t after, double value)
-{
-    const int64_t cut = (before < 0 ? -before : 0) + (after < 0 ? -after : 0);
-    if (cut > x->view.dims[dim] || before > INT32_MAX || after > INT32_MAX)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, "constant_pad",
-                              "pads: expected numbers that fit dimension %d of %s, got %lld and "
-                              "%lld",
-                              dim, luc_shape_text(x).s, (long long)before, (long long)after);
-    if (cut) x = lucid_narrow(x, dim, before < 0 ? -before : 0, x->view.dims[dim] - cut);
-    if (!x) return NULL;
-    const lucid_tensor_options *like =
-        LUC_WITH(lucid_tensor, .dtype = x->view.dtype, .device = x->storage->device);
-    lucid_tensor *parts[3];
-    size_t n = 0;
-    lucid_shape shape = lucid_tensor_shape(x);
-    shape.dims[dim] = before;
-    if (before > 0 && !(parts[n++] = lucid_full_opt(shape, value, like))) return NULL;
-    parts[n++] = x;
-    shape.dims[dim] = after;
-    if (after > 0 && !(parts[n++] = lucid_full_opt(shape, value, like))) return NULL;
-    return n == 1 ? x : lucid_cat_list(parts, n, dim);
-}
-
-lucid_tensor *lucid_constant_pad_opt(lucid_tensor *x, lucid_shape pads,
-                                     const lucid_constant_pad_options *options)
-{
-    const char *op = "constant_pad";
-    LUC_CALLED_AS("constant_pad");
-    const lucid_constant_pad_options *o = LUC_OPTIONS(lucid_constant_pad, options, op);
-    if (!o || !luc_given(x, op, "x")) return NULL;
-    const int ndim = x->view.ndim;
-    if (pads.ndim < 0 || pads.ndim % 2 != 0 || pads.ndim / 2 > ndim)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, op,
-                              "pads: expected two numbers for each of up to %d dimensions, got %d",
-                              ndim, pads.ndim);
-    for (int i = 0; i < pads.ndim; i++)
-        if (pads.dims[i] > INT32_MAX || pads.dims[i] < -INT32_MAX)
-            return luc_raise_null(LUCID_ERR_ARGUMENT, op, "pads: expected a small number, got %lld",
-                                  (long long)pads.dims[i]);
-    for (int i = 0; i < pads.ndim / 2 && x; i++)
-        x = pad_dim(x, ndim - 1 - i, pads.dims[2 * i], pads.dims[2 * i + 1], o->value);
-    return x;
 }

@@ -1,4 +1,4 @@
-/* rearrange.c: modules without parameters that move, add or cut off elements. */
+/* rearrange.c: modules without parameters that move elements. */
 #include "nn/layers/rearrange.h"
 #include "lucid/core/error_priv.h"
 #include "lucid/core/options_priv.h"
@@ -81,66 +81,3 @@ lucid_module *lucid_nn_unflatten(int dim, lucid_shape sizes)
 ONE_NUMBER(PixelShuffle, pixel_shuffle, factor, "upscale_factor=%lld")
 ONE_NUMBER(PixelUnshuffle, pixel_unshuffle, factor, "downscale_factor=%lld")
 ONE_NUMBER(ChannelShuffle, channel_shuffle, groups, "groups=%lld")
-
-/* ---- padding --------------------------------------------------------------------------------- */
-
-static lucid_tensor *pad_forward(lucid_module *m, lucid_tensor *x)
-{
-    const nn_ConstantPad *p = lucid_module_cast(m, m->cls->name);
-    return lucid_constant_pad(x, p->pads, .value = p->value);
-}
-
-static int pad_repr(const lucid_module *m, char *text, size_t size)
-{
-    const nn_ConstantPad *p = lucid_module_cast(m, m->cls->name);
-    int used = snprintf(text, size, "padding=(");
-    for (int d = 0; d < p->pads.ndim; d++) {
-        const size_t at = (size_t)used < size ? (size_t)used : size;
-        used += snprintf(text + at, size - at, "%s%lld", d ? ", " : "", (long long)p->pads.dims[d]);
-    }
-    const size_t at = (size_t)used < size ? (size_t)used : size;
-    return used + snprintf(text + at, size - at, "), value=%s", luc_float_text(p->value).s);
-}
-
-static lucid_module *make_pad(const lucid_module_class *cls, int rank, lucid_shape pads,
-                              double value)
-{
-    if (pads.ndim != 1 && pads.ndim != 2 * rank)
-        return luc_raise_null(LUCID_ERR_ARGUMENT, cls->name,
-                              "pads: expected one number, or %d, got %d", 2 * rank, pads.ndim);
-    for (int i = pads.ndim; i < 2 * rank; i++) pads.dims[i] = pads.dims[0];
-    pads.ndim = 2 * rank;
-    lucid_module *m = lucid_module_new(cls);
-    nn_ConstantPad *p = m ? lucid_module_cast(m, cls->name) : NULL;
-    if (!p) return NULL;
-    p->pads = pads;
-    p->value = value;
-    return m;
-}
-
-#define PAD_CLASS(Type, snake)                            \
-    const lucid_module_class lucid_nn_##snake##_class = { \
-        .name = #Type,                                    \
-        .size = sizeof(nn_ConstantPad),                   \
-        .super = &lucid_module_class_base,                \
-        .forward = pad_forward,                           \
-        .extra_repr = pad_repr,                           \
-    };
-#define PADS(rank)                                                                               \
-    PAD_CLASS(ConstantPad##rank##d, constant_pad##rank##d)                                       \
-    PAD_CLASS(ZeroPad##rank##d, zero_pad##rank##d)                                               \
-    lucid_module *lucid_nn_constant_pad##rank##d(lucid_shape pads,                               \
-                                                 const lucid_constant_pad_options *options)      \
-    {                                                                                            \
-        const lucid_constant_pad_options *o =                                                    \
-            LUC_OPTIONS(lucid_constant_pad, options, "ConstantPad" #rank "d");                   \
-        return o ? make_pad(&lucid_nn_constant_pad##rank##d_class, rank, pads, o->value) : NULL; \
-    }                                                                                            \
-    lucid_module *lucid_nn_zero_pad##rank##d(lucid_shape pads)                                   \
-    {                                                                                            \
-        return make_pad(&lucid_nn_zero_pad##rank##d_class, rank, pads, 0);                       \
-    }
-
-PADS(1)
-PADS(2)
-PADS(3)

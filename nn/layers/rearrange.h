@@ -1,5 +1,5 @@
-/* rearrange.h: modules without parameters that move, add or cut off elements. Their functions are
- * in autograd/ops/rearrange.h. Errors of the constructors: numbers that no input would fit; the
+/* rearrange.h: modules without parameters that move elements. Their functions are in
+ * autograd/ops/rearrange.h. Errors of the constructors: numbers that no input would fit; the
  * result is NULL then. */
 #ifndef LUCID_NN_LAYERS_REARRANGE_H
 #define LUCID_NN_LAYERS_REARRANGE_H
@@ -13,12 +13,6 @@ LUCID_API extern const lucid_module_class lucid_nn_unflatten_class;
 LUCID_API extern const lucid_module_class lucid_nn_pixel_shuffle_class;
 LUCID_API extern const lucid_module_class lucid_nn_pixel_unshuffle_class;
 LUCID_API extern const lucid_module_class lucid_nn_channel_shuffle_class;
-LUCID_API extern const lucid_module_class lucid_nn_constant_pad1d_class;
-LUCID_API extern const lucid_module_class lucid_nn_constant_pad2d_class;
-LUCID_API extern const lucid_module_class lucid_nn_constant_pad3d_class;
-LUCID_API extern const lucid_module_class lucid_nn_zero_pad1d_class;
-LUCID_API extern const lucid_module_class lucid_nn_zero_pad2d_class;
-LUCID_API extern const lucid_module_class lucid_nn_zero_pad3d_class;
 
 typedef struct nn_Unflatten {
     lucid_module base;
@@ -37,12 +31,6 @@ typedef struct nn_ChannelShuffle {
     lucid_module base;
     int64_t groups;
 } nn_ChannelShuffle;
-/* ConstantPad1d to 3d and ZeroPad1d to 3d. */
-typedef struct nn_ConstantPad {
-    lucid_module base;
-    lucid_shape pads; /* two numbers for each dimension, the last dimension first */
-    double value;
-} nn_ConstantPad;
 
 /* Dimension dim becomes dimensions of the given sizes, of which one may be -1.
  *
@@ -54,32 +42,11 @@ LUCID_API lucid_module *lucid_nn_pixel_shuffle(int64_t factor);
 LUCID_API lucid_module *lucid_nn_pixel_unshuffle(int64_t factor);
 /* Mixes the groups of channels of [N,C,...].    lucid_module *m = nn_ChannelShuffle(2); */
 LUCID_API lucid_module *lucid_nn_channel_shuffle(int64_t groups);
-/* Adds elements of a value around the last one, two or three dimensions, or cuts them off where
- * pads are negative. pads is one number for all sides, or two for each dimension, the last
- * dimension first: (left, right, top, bottom, front, back).
- *
- *     lucid_module *m = nn_ConstantPad2d((1, 2, 0, 0), .value = 0.5), *z = nn_ZeroPad2d(1); */
-LUCID_API lucid_module *lucid_nn_constant_pad1d(lucid_shape pads,
-                                                const lucid_constant_pad_options *options);
-LUCID_API lucid_module *lucid_nn_constant_pad2d(lucid_shape pads,
-                                                const lucid_constant_pad_options *options);
-LUCID_API lucid_module *lucid_nn_constant_pad3d(lucid_shape pads,
-                                                const lucid_constant_pad_options *options);
-LUCID_API lucid_module *lucid_nn_zero_pad1d(lucid_shape pads);
-LUCID_API lucid_module *lucid_nn_zero_pad2d(lucid_shape pads);
-LUCID_API lucid_module *lucid_nn_zero_pad3d(lucid_shape pads);
 
 #define nn_Unflatten(dim, sizes)  LUCID_STRICT(lucid_nn_unflatten(dim, LUCID_SHAPE_OF(sizes)))
 #define nn_PixelShuffle(factor)   lucid_nn_pixel_shuffle(factor)
 #define nn_PixelUnshuffle(factor) lucid_nn_pixel_unshuffle(factor)
 #define nn_ChannelShuffle(groups) lucid_nn_channel_shuffle(groups)
-#define nn_ConstantPad1d(...)     LUC_CONSTANT_PAD(lucid_nn_constant_pad1d, __VA_ARGS__)
-#define nn_ConstantPad2d(...)     LUC_CONSTANT_PAD(lucid_nn_constant_pad2d, __VA_ARGS__)
-#define nn_ConstantPad3d(...)     LUC_CONSTANT_PAD(lucid_nn_constant_pad3d, __VA_ARGS__)
-#define nn_ZeroPad1d(pads)        LUCID_STRICT(lucid_nn_zero_pad1d(LUCID_SHAPE_OF(pads)))
-#define nn_ZeroPad2d(pads)        LUCID_STRICT(lucid_nn_zero_pad2d(LUCID_SHAPE_OF(pads)))
-#define nn_ZeroPad3d(pads)        LUCID_STRICT(lucid_nn_zero_pad3d(LUCID_SHAPE_OF(pads)))
-#define LUC_CONSTANT_PAD(fn, ...) LUCID_CALL1(fn, lucid_constant_pad, LUCID_SHAPE_OF, __VA_ARGS__)
 
 LUCID_END_DECLS
 #endif

@@ -37,6 +37,7 @@ AREA(spatial, 170)
 AREA(loss, 190)
 AREA(losses, 180)
 AREA(norms, 60)
+AREA(pad, 60)
 AREA(rearrange, 40)
 
 /* ---- promotion: the dtype of every pair, 0-d tensors and numbers among them ------------------ */

@@ -35,20 +35,19 @@ Test(small_layers, moved_elements)
     check(nn_ChannelShuffle(4), "ChannelShuffle(groups=4)", x, lucid_channel_shuffle(x, 4));
     check(nn_Unflatten(1, (2, -1, 3)), "Unflatten(dim=1, unflattened_size=(2, -1, 3))", flat,
           lucid_reshape(flat, (2, 2, 4, 3)));
-    check(nn_ZeroPad2d(1), "ZeroPad2d(padding=(1, 1, 1, 1), value=0.0)", x,
-          lucid_constant_pad(x, (1, 1, 1, 1)));
+    check(nn_ZeroPad2d(1), "ZeroPad2d((1, 1, 1, 1))", x, lucid_pad(x, (1, 1, 1, 1)));
     check(nn_ConstantPad1d((2, -1), .value = 0.5), "ConstantPad1d(padding=(2, -1), value=0.5)", x,
-          lucid_constant_pad(x, (2, -1), .value = 0.5));
+          lucid_pad(x, (2, -1), .value = 0.5));
     check(nn_ConstantPad3d(1, .value = 2), "ConstantPad3d(padding=(1, 1, 1, 1, 1, 1), value=2.0)",
-          x, lucid_constant_pad(x, (1, 1, 1, 1, 1, 1), .value = 2));
+          x, lucid_pad(x, (1, 1, 1, 1, 1, 1), .value = 2));
     EXPECT_ERROR(lucid_pixel_shuffle(x, 3), LUCID_ERR_ARGUMENT,
                  "expected a multiple of 9 channels");
     EXPECT_ERROR(lucid_pixel_unshuffle(x, 3), LUCID_ERR_ARGUMENT, "that are multiples of 3");
     EXPECT_ERROR(lucid_channel_shuffle(x, 3), LUCID_ERR_ARGUMENT, "a divisor of the 8 channels");
     EXPECT_ERROR(lucid_unflatten(flat, 1, (5, -1)), LUCID_ERR_ARGUMENT, "with the product 24");
     EXPECT_ERROR(lucid_unflatten(flat, 2, (5, -1)), LUCID_ERR_ARGUMENT, "unflatten: dim");
-    EXPECT_ERROR(lucid_constant_pad(x, (1, 2, 3)), LUCID_ERR_ARGUMENT, "two numbers for each");
-    EXPECT_ERROR(lucid_constant_pad(x, (-4, -3)), LUCID_ERR_ARGUMENT, "that fit dimension 3");
+    EXPECT_ERROR(lucid_pad(x, (1, 2, 3)), LUCID_ERR_ARGUMENT, "two numbers for each");
+    EXPECT_ERROR(lucid_pad(x, (-4, -3)), LUCID_ERR_ARGUMENT, "that fit dimension 3");
     EXPECT_ERROR(nn_ZeroPad2d((1, 2)), LUCID_ERR_ARGUMENT,
                  "pads: expected one number, or 4, got 2");
     EXPECT_ERROR(nn_PixelShuffle(0), LUCID_ERR_ARGUMENT, "factor: expected at least 1, got 0");

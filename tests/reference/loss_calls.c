@@ -193,7 +193,12 @@ static void call_pad(op_case *c)
 {
     lucid_shape pads = {.ndim = 0};
     vectors_list(c->line, "pads", &pads);
-    c->out[0] = lucid_constant_pad(c->in[0], pads, .value = number(c, "value"));
+    const char *mode = vectors_get(c->line, "mode");
+    const lucid_pad_mode how = !mode                            ? LUCID_PAD_CONSTANT
+                               : strcmp(mode, "reflect") == 0   ? LUCID_PAD_REFLECT
+                               : strcmp(mode, "replicate") == 0 ? LUCID_PAD_REPLICATE
+                                                                : LUCID_PAD_CIRCULAR;
+    c->out[0] = lucid_pad(c->in[0], pads, .mode = how, .value = mode ? 0 : number(c, "value"));
 }
 
 static void call_embedding(op_case *c)
@@ -242,6 +247,7 @@ static const op_entry table[] = {
     {"pixel_unshuffle", TOLERANCE_EXACT, TOLERANCE_EXACT, call_shuffle},
     {"channel_shuffle", TOLERANCE_EXACT, TOLERANCE_EXACT, call_shuffle},
     {"constant_pad", TOLERANCE_EXACT, TOLERANCE_EXACT, call_pad},
+    {"pad", TOLERANCE_EXACT, TOLERANCE_SUM, call_pad},
     {"embedding", TOLERANCE_EXACT, TOLERANCE_SUM, call_embedding},
     {"bilinear", TOLERANCE_SUM, TOLERANCE_SUM, call_bilinear},
 };

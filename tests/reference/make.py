@@ -22,6 +22,7 @@ AREAS = [
     "ops_losses",
     "ops_norms",
     "ops_rearrange",
+    "ops_pad",
     "modules",
     "batchnorm",
     "optim",

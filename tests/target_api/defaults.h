@@ -119,6 +119,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_npy_read) \
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_orthogonal) \
+    DEFAULTS(lucid_pad) \
     DEFAULTS(lucid_pairwise_distance) \
     DEFAULTS(lucid_plot) \
     DEFAULTS(lucid_poisson_nll_loss) \
