@@ -1,7 +1,6 @@
 /* run_folder.c: a folder of run files: the last ones and the best one. */
 #include "lucid/core/error_priv.h"
 #include "lucid/core/format_priv.h"
-#include "lucid/core/error_priv.h"
 #include "lucid/io/safetensors.h"
 #include "lucid/core/memory_priv.h"
 #include "lucid/core/options_priv.h"
@@ -29,6 +28,9 @@ static int64_t number_of(const char *name)
     size_t begin = strlen(BEGIN), length = strlen(name), end = strlen(END);
     if (length <= begin + end || strncmp(name, BEGIN, begin) != 0) return -1;
     if (strcmp(name + length - end, END) != 0) return -1;
+    /* Nine digits at least, and no zero before more: no other file is counted, or deleted. */
+    const size_t digits = length - begin - end;
+    if (digits < 9 || (digits > 9 && name[begin] == '0')) return -1;
     int64_t number = 0;
     for (const char *c = name + begin; c < name + length - end; c++) {
         if (*c < '0' || *c > '9' || number > (INT64_MAX - 9) / 10) return -1;

@@ -75,6 +75,12 @@ lucid_tensor *luc_loss_positive(lucid_tensor *x)
     return lucid_where(lucid_lt(x, lucid_scalar(0)), luc_full_like(x, 0), x);
 }
 
+lucid_tensor *luc_loss_wide(lucid_tensor *x)
+{
+    if (!x || (x->view.dtype != LUCID_F16 && x->view.dtype != LUCID_BF16)) return x;
+    return lucid_cast(x, LUCID_F32);
+}
+
 bool luc_loss_extreme(lucid_tensor *x, bool largest, double *value)
 {
     LUCID_NO_GRAD;

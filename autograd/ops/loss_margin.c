@@ -66,7 +66,9 @@ lucid_tensor *lucid_pairwise_distance_opt(lucid_tensor *a, lucid_tensor *b,
     if (!o || !luc_pairwise_distance_valid(o, op) || !luc_loss_pair(&a, &b, op, names)) return NULL;
     if (a->view.ndim == 0)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "a: expected [...,D], got []");
-    return norm(lucid_add_scalar(lucid_sub(a, b), o->eps), o->p, -1, o->keepdim);
+    lucid_tensor *difference = lucid_sub(luc_loss_wide(a), luc_loss_wide(b));
+    lucid_tensor *y = norm(lucid_add_scalar(difference, o->eps), o->p, -1, o->keepdim);
+    return y ? lucid_cast(y, a->view.dtype) : NULL;
 }
 
 lucid_tensor *lucid_cosine_similarity_opt(lucid_tensor *a, lucid_tensor *b,
@@ -79,12 +81,13 @@ lucid_tensor *lucid_cosine_similarity_opt(lucid_tensor *a, lucid_tensor *b,
     if (!o || !luc_cosine_similarity_valid(o, op) || !luc_loss_pair(&a, &b, op, names)) return NULL;
     const int dim = luc_wrap_dim(o->dim, a->view.ndim, op, "dim");
     if (dim < 0) return NULL;
-    lucid_tensor *scaled[2] = {a, b};
+    lucid_tensor *scaled[2] = {luc_loss_wide(a), luc_loss_wide(b)};
     for (int i = 0; i < 2; i++) {
         lucid_tensor *length = norm(scaled[i], 2, dim, true);
         scaled[i] = lucid_div(scaled[i], lucid_clamp(length, o->eps, INFINITY));
     }
-    return lucid_sum_opt(lucid_mul(scaled[0], scaled[1]), LUCID_SHAPE(dim), NULL);
+    lucid_tensor *y = lucid_sum_opt(lucid_mul(scaled[0], scaled[1]), LUCID_SHAPE(dim), NULL);
+    return y ? lucid_cast(y, a->view.dtype) : NULL;
 }
 
 /* ---- margin_ranking, cosine_embedding -------------------------------------------------------- */
@@ -144,14 +147,15 @@ lucid_tensor *lucid_cosine_embedding_loss_opt(lucid_tensor *input1, lucid_tensor
             LUCID_ERR_ARGUMENT, op,
             "input1, target: expected [N,D] and [N], or [D] and [], got %s and %s",
             luc_shape_text(input1).s, luc_shape_text(target).s);
-    lucid_tensor *similar = cosine(input1, input2);
+    lucid_tensor *similar = cosine(luc_loss_wide(input1), luc_loss_wide(input2));
     if (!similar) return NULL;
     lucid_tensor *zero = luc_full_like(similar, 0);
     lucid_tensor *alike = lucid_add_scalar(lucid_neg(similar), 1);
     lucid_tensor *apart = luc_loss_positive(lucid_sub_scalar(similar, o->margin));
     lucid_tensor *loss = lucid_add(lucid_where(lucid_eq(target, lucid_scalar(1)), alike, zero),
                                    lucid_where(lucid_eq(target, lucid_scalar(-1)), apart, zero));
-    return luc_loss_reduced(loss, o->reduction);
+    loss = luc_loss_reduced(loss, o->reduction);
+    return loss ? lucid_cast(loss, input1->view.dtype) : NULL;
 }
 
 /* ---- triplets -------------------------------------------------------------------------------- */

@@ -23,6 +23,8 @@ bool luc_loss_weight(const lucid_tensor *w, const lucid_tensor *x, const char *o
 bool luc_loss_number(double value, double least, const char *op, const char *argument);
 /* max(x, 0) whose derivative at 0 is 1, as that of PyTorch's clamp_min. NaN stays NaN. */
 lucid_tensor *luc_loss_positive(lucid_tensor *x);
+/* x as float32 where it has 16 bits, for squares and sums that 16 bits do not hold; otherwise x. */
+lucid_tensor *luc_loss_wide(lucid_tensor *x);
 /* Writes the smallest or largest element as a C value, for which it waits for the device: NaN where
  * there is one, 0 of nothing. False after an error. */
 bool luc_loss_extreme(lucid_tensor *x, bool largest, double *value);

@@ -11,6 +11,8 @@
 #include "lucid/core/options_priv.h"
 #include "lucid/core/tensor_priv.h"
 
+#include <float.h>
+
 static const char *const names[2] = {"input", "target"};
 static const double log_2pi = 1.8378770664093454836;
 
@@ -172,8 +174,9 @@ lucid_tensor *lucid_kl_div_opt(lucid_tensor *input, lucid_tensor *target,
         loss = lucid_mul(target, lucid_sub(lucid_log(safe), input));
     }
     if (o->reduction != LUCID_REDUCTION_BATCHMEAN) return luc_loss_reduced(loss, o->reduction);
-    lucid_tensor *sum = lucid_sum_opt(loss, LUCID_ALL, NULL);
-    return input->view.ndim == 0 ? sum : lucid_div_scalar(sum, (double)input->view.dims[0]);
+    lucid_tensor *mean = lucid_sum_opt(luc_loss_wide(loss), LUCID_ALL, NULL);
+    if (input->view.ndim > 0) mean = lucid_div_scalar(mean, (double)input->view.dims[0]);
+    return mean ? lucid_cast(mean, loss->view.dtype) : NULL;
 }
 
 /* ---- focal and Dice -------------------------------------------------------------------------- */
@@ -196,6 +199,9 @@ lucid_tensor *lucid_focal_loss_opt(lucid_tensor *input, lucid_tensor *target,
     if (o->gamma > 0) { /* 1 - p = y sigmoid(-x) + (1 - y) sigmoid(x), without cancellation */
         lucid_tensor *wrong = lucid_add(lucid_mul(target, lucid_sigmoid(lucid_neg(input))),
                                         lucid_mul(complement(target), lucid_sigmoid(input)));
+        /* The slope of wrong^gamma at 0 is infinite where gamma < 1, the loss is 0 all the same. */
+        const double least = input->view.dtype == LUCID_F16 ? 0x1p-24 : FLT_MIN;
+        if (o->gamma < 1) wrong = lucid_clamp(wrong, least, INFINITY);
         loss = lucid_mul(loss, lucid_pow_scalar(wrong, o->gamma));
     }
     if (o->alpha >= 0) { /* alpha y + (1 - alpha) (1 - y) */
@@ -224,12 +230,13 @@ lucid_tensor *lucid_dice_loss_opt(lucid_tensor *input, lucid_tensor *target,
                               luc_shape_text(input).s);
     lucid_shape dims = {.ndim = 0};
     for (int d = 2; d < input->view.ndim; d++) dims.dims[dims.ndim++] = d;
-    lucid_tensor *both = lucid_sum_opt(lucid_mul(input, target), dims, NULL);
-    lucid_tensor *each =
-        lucid_add(lucid_sum_opt(input, dims, NULL), lucid_sum_opt(target, dims, NULL));
+    lucid_tensor *x = luc_loss_wide(input), *y = luc_loss_wide(target);
+    lucid_tensor *both = lucid_sum_opt(lucid_mul(x, y), dims, NULL);
+    lucid_tensor *each = lucid_add(lucid_sum_opt(x, dims, NULL), lucid_sum_opt(y, dims, NULL));
     lucid_tensor *above = lucid_add_scalar(lucid_mul_scalar(both, 2), o->smooth);
     lucid_tensor *score = lucid_div(above, lucid_add_scalar(each, o->smooth));
-    return luc_loss_reduced(complement(score), o->reduction);
+    lucid_tensor *loss = luc_loss_reduced(complement(score), o->reduction);
+    return loss ? lucid_cast(loss, input->view.dtype) : NULL;
 }
 
 /* ---- likelihoods ----------------------------------------------------------------------------- */

@@ -115,12 +115,15 @@ static bool read_names(const char *path, list *names)
     return ok;
 }
 
-/* 'd' for a folder, 'f' for a regular file, 0 for anything else; links are followed. */
-static char type_of(const char *path)
+/* *type: 'd' for a folder, 'f' for a regular file, 0 for anything else; links are followed. False
+ * after an error. */
+static bool look_at(const char *path, char *type)
 {
     struct stat st;
-    if (stat(path, &st) != 0) return 0;
-    return S_ISDIR(st.st_mode) ? 'd' : S_ISREG(st.st_mode) ? 'f' : 0;
+    *type = 0;
+    if (stat(path, &st) != 0) return cannot_read(path);
+    *type = S_ISDIR(st.st_mode) ? 'd' : S_ISREG(st.st_mode) ? 'f' : 0;
+    return true;
 }
 
 /* Adds the images below a folder. */
@@ -137,8 +140,8 @@ static bool add_images(folder *f, const char *path, const above *up)
     bool ok = read_names(path, &names);
     for (int64_t i = 0; ok && i < names.n; i++) {
         char *below = join(path, names.names[i]);
-        char type = below ? type_of(below) : 0;
-        ok = below != NULL;
+        char type = 0;
+        ok = below && look_at(below, &type);
         if (type == 'd') ok = add_images(f, below, &here);
         if (type == 'f' && is_taken(names.names[i], f->extensions)) {
             ok = list_add(&f->paths, below);
@@ -178,7 +181,8 @@ static bool add_classes(folder *f, const char *root)
     bool ok = read_names(root, &names);
     for (int64_t i = 0; ok && i < names.n; i++) {
         char *path = join(root, names.names[i]);
-        ok = path && (type_of(path) != 'd' || add_class(f, path, names.names[i]));
+        char type = 0;
+        ok = path && look_at(path, &type) && (type != 'd' || add_class(f, path, names.names[i]));
         luc_free(path);
     }
     list_free(&names);

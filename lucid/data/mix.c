@@ -57,8 +57,9 @@ static bool check(const lucid_batch *b, int64_t classes, const lucid_mix_options
     if (!b || !b->x || !b->y)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "batch: expected one of lucid_next, got %s",
                          b ? "none" : "NULL");
-    if (!(o->alpha > 0) || !isfinite(o->alpha))
-        return luc_raise(LUCID_ERR_ARGUMENT, op, "alpha: expected > 0, got %g", o->alpha);
+    if (!(o->alpha >= 1e-300) || !isfinite(o->alpha)) /* below, its reciprocal is infinite */
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "alpha: expected at least 1e-300, got %g",
+                         o->alpha);
     if (classes < 1 || classes > 1 << 24)
         return luc_raise(LUCID_ERR_ARGUMENT, op, "classes: expected 1 to 2^24, got %lld",
                          (long long)classes);

@@ -20,7 +20,8 @@ LUCID_BEGIN_DECLS
 
 typedef struct lucid_mix_options {
     LUCID_OPTIONS_SIZE(lucid_mix_options);
-    double alpha LUCID_DEFAULT(1); /* > 0; the parts are drawn from the distribution Beta(a, a) */
+    double alpha
+        LUCID_DEFAULT(1); /* >= 1e-300; the parts are drawn from the distribution Beta(a, a) */
     uint64_t seed LUCID_DEFAULT(0);
 } lucid_mix_options;
 LUCID_DEFAULTS(lucid_mix, .alpha = 1, .seed = 0);

@@ -5,6 +5,7 @@
 #include "lucid/core/memory_priv.h"
 #include "lucid/core/options_priv.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,7 +203,7 @@ static bool weighted_without(const own_sampler *s, int64_t length, lucid_generat
     if (!keys) return false;
     for (int64_t i = 0; i < s->count; i++) {
         double u = 1 - luc_draw(rng), weight = s->weights[i];
-        keys[i] = (keyed){weight > 0 ? log(u) / weight : -HUGE_VAL, i};
+        keys[i] = (keyed){weight > 0 ? fmax(log(u) / weight, -DBL_MAX) : -HUGE_VAL, i};
     }
     qsort(keys, (size_t)s->count, sizeof *keys, by_key);
     for (int64_t i = 0; i < length; i++) order[i] = keys[i].index;

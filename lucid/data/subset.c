@@ -173,7 +173,8 @@ static int by_label(const void *a, const void *b)
 static bool sort_by_class(const lucid_dataset *d, int64_t *order, const char *op)
 {
     const int64_t n = d->size;
-    labelled *list = luc_calloc((size_t)n, 2 * sizeof *list, op), *sorted = list + n;
+    labelled *list = luc_calloc((size_t)n, 2 * sizeof *list, op);
+    labelled *sorted = list ? list + n : NULL;
     bool ok = list != NULL;
     int64_t most = 0;
     for (int64_t i = 0; ok && i < n; i++) {
@@ -209,7 +210,8 @@ static bool deal(int64_t *order, int64_t size, const int64_t *lengths, int64_t n
                  lucid_generator *rng, const char *op)
 {
     int64_t *dealt = luc_calloc((size_t)size, sizeof *dealt, op);
-    int64_t *counts = luc_calloc((size_t)n, 2 * sizeof *counts, op), *begins = counts + n;
+    int64_t *counts = luc_calloc((size_t)n, 2 * sizeof *counts, op);
+    int64_t *begins = counts ? counts + n : NULL;
     const bool ok = dealt && counts;
     for (int64_t i = 1; ok && i < n; i++) begins[i] = begins[i - 1] + lengths[i - 1];
     for (int64_t k = 0; ok && k < size; k++) {
@@ -386,6 +388,7 @@ lucid_dataset *lucid_data_concat(lucid_dataset *const *datasets, int64_t n)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op, "datasets: expected one at least, got %lld%s",
                               (long long)n, datasets ? "" : " and NULL");
     bool get = true, label = true;
+    int64_t most = 0; /* the set that knows most classes */
     if (!check_sets(datasets, n, op)) goto fail;
     c = luc_dataset_new(sizeof *c, op);
     if (!c) goto fail;
@@ -398,6 +401,7 @@ lucid_dataset *lucid_data_concat(lucid_dataset *const *datasets, int64_t n)
         c->ends[i] = (i ? c->ends[i - 1] : 0) + datasets[i]->size;
         get = get && datasets[i]->get;
         label = label && datasets[i]->label;
+        if (datasets[i]->n_classes > datasets[most]->n_classes) most = i;
     }
     c->base = (lucid_dataset){.name = op,
                               .size = c->ends[n - 1],
@@ -406,8 +410,8 @@ lucid_dataset *lucid_data_concat(lucid_dataset *const *datasets, int64_t n)
                               .get = get ? concat_get : NULL,
                               .load = get ? NULL : concat_load,
                               .label = label ? concat_label : NULL,
-                              .classes = datasets[0]->classes,
-                              .n_classes = datasets[0]->n_classes,
+                              .classes = datasets[most]->classes,
+                              .n_classes = datasets[most]->n_classes,
                               .free = concat_free};
     return &c->base;
 fail:

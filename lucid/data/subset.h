@@ -20,13 +20,14 @@ LUCID_API lucid_dataset *lucid_data_subset(lucid_dataset *dataset, const int64_t
                                            int64_t n);
 
 /* The samples of n data sets, one set after the other. Their samples must be alike (a size may be
- * -1 in all of them). Class names are those of the first. n >= 1. NULL after an error. */
+ * -1 in all of them). Class names are those of the set
+ * that has most of them. n >= 1. NULL after an error. */
 LUCID_API lucid_dataset *lucid_data_concat(lucid_dataset *const *datasets, int64_t n);
 
 typedef struct lucid_random_split_options {
     LUCID_OPTIONS_SIZE(lucid_random_split_options);
     uint64_t seed LUCID_DEFAULT(0); /* decides which sample comes to which part */
-    /* Every part has the classes in the same proportions, within one sample: for data sets that
+    /* Every part has the classes in the same proportions, within two samples: for data sets that
      * know their classes. */
     bool stratify LUCID_DEFAULT(false);
 } lucid_random_split_options;

@@ -7,7 +7,8 @@
  *
  * A transform takes an image [C,H,W], uint8 or float32, on the CPU, and gives one. It runs on the
  * loader's threads. What it draws comes from the generator of the sample, which depends on the
- * loader's seed, the epoch and the sample alone: any number of workers gives the same images.
+ * loader's seed, the epoch and the sample alone (with a `.sampler`, also on the sample's place in
+ * the epoch, as it may come twice): any number of workers gives the same images.
  * Names, defaults and arithmetic are those of torchvision.transforms.v2.
  *
  * This file has what all transforms share, and those of values; geometry.h has crops, flips and

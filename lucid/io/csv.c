@@ -45,6 +45,11 @@ static bool read_text(table *t)
         ok = luc_input_read(&in, t->text + t->size, asked, &got);
         t->size += got;
         more = got == asked;
+        if (ok && t->size > (uint64_t)t->options->max_bytes)
+            ok = luc_raise(LUCID_ERR_FORMAT, op,
+                           "%s: expected at most %lld bytes (max_bytes) of text, "
+                           "got more",
+                           t->path, (long long)t->options->max_bytes);
     }
     luc_input_close(&in);
     if (ok) t->text[t->size] = 0;
@@ -97,7 +102,8 @@ static bool read_row(table *t, const char *at, const char *end)
 {
     const char delimiter = t->options->delimiter;
     int64_t columns = 0;
-    while (end > at && is_blank(end[-1])) end--;
+    /* Where fields end with a tab, one at the end of the line is a delimiter. */
+    while (end > at && is_blank(end[-1]) && (delimiter == ' ' || end[-1] != delimiter)) end--;
     if (at == end) return true;
     for (;;) {
         const char *stop = at;
@@ -140,6 +146,9 @@ static bool check_options(const char *path, const lucid_csv_options *o)
         return luc_raise(LUCID_ERR_ARGUMENT, op,
                          "delimiter: expected a character that no number has, got %d",
                          o->delimiter);
+    if (o->max_bytes < 0)
+        return luc_raise(LUCID_ERR_ARGUMENT, op, "max_bytes: expected >= 0, got %lld",
+                         (long long)o->max_bytes);
     return o->skip_rows >= 0 ||
            luc_raise(LUCID_ERR_ARGUMENT, op, "skip_rows: expected >= 0, got %lld",
                      (long long)o->skip_rows);

@@ -8,8 +8,10 @@
 #include "lucid/core/options_priv.h"
 #include "lucid/core/tensor_priv.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
@@ -195,18 +197,24 @@ lucid_tensor *lucid_image_decode_opt(const void *bytes, size_t size,
     return decode(&source);
 }
 
+/* Whether the file begins as an image does, so that another one is not read whole. */
+static bool begins_as_image(luc_input *in)
+{
+    unsigned char magic[8];
+    const ssize_t n = pread(in->fd, magic, sizeof magic, 0);
+    if (n < 0) return luc_raise(LUCID_ERR_IO, in->op, "%s: %s", in->path, strerror(errno));
+    return luc_png_is(magic, (size_t)n) || luc_jpeg_is(magic, (size_t)n) ||
+           luc_raise(LUCID_ERR_FORMAT, in->op, "%s: is neither PNG nor JPEG", in->path);
+}
+
 /* The content of a file, to be freed with luc_free. */
 static unsigned char *read_file(const char *path, const char *op, size_t *size)
 {
     luc_input in;
     unsigned char *bytes = NULL;
     *size = 0;
-    if (luc_input_open(&in, path, op, NULL)) {
-        if (in.gz)
-            luc_raise(LUCID_ERR_FORMAT, op, "%s: is neither PNG nor JPEG", path);
-        else
-            bytes = luc_alloc((size_t)in.file_size, op);
-    }
+    if (luc_input_open(&in, path, op, NULL) && begins_as_image(&in))
+        bytes = luc_alloc((size_t)in.file_size, op);
     if (bytes && !luc_input_read(&in, bytes, (size_t)in.file_size, size)) {
         luc_free(bytes);
         bytes = NULL;

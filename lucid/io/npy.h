@@ -70,8 +70,11 @@ typedef struct lucid_csv_options {
     char delimiter LUCID_DEFAULT(',');          /* ' ': any run of blanks and tabs */
     int64_t skip_rows LUCID_DEFAULT(0);         /* lines at the begin that are not read: a header */
     lucid_dtype dtype LUCID_DEFAULT(LUCID_F32); /* LUCID_F32 or LUCID_F64 */
+    /* A text that is longer is refused: a compressed file may hold a thousand times its size. */
+    int64_t max_bytes LUCID_DEFAULT(1 << 30);
 } lucid_csv_options;
-LUCID_DEFAULTS(lucid_csv, .delimiter = ',', .skip_rows = 0, .dtype = LUCID_F32);
+LUCID_DEFAULTS(lucid_csv, .delimiter = ',', .skip_rows = 0, .dtype = LUCID_F32,
+               .max_bytes = 1 << 30);
 
 /* Reads rows of numbers as [rows, columns]. Each line has the same number of fields; empty lines
  * are left out. A number is written as in C, whatever the locale; "nan" and "inf" are numbers, an

@@ -232,6 +232,43 @@ Test(losses, edges)
                   0, {1.5});
 }
 
+/* Each result fits into 16 bits; the squares and sums on the way do not. */
+Test(losses, sixteen_bits_hold_no_squares)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    const lucid_dtype half = LUCID_F16;
+    lucid_tensor *a = lucid_cast(lucid_values((1, 2), 300, 400), half);
+    lucid_tensor *b = lucid_cast(lucid_values((1, 2), 600, 0), half),
+                 *zero = lucid_zeros((1, 2), .dtype = half);
+    lucid_tensor *one = lucid_cast(lucid_ones((1)), half);
+    lucid_tensor *y = lucid_pairwise_distance(a, zero);
+    cr_expect(y && lucid_tensor_dtype(y) == half);
+    EXPECT_VALUES(y, 0, 0, {500});
+    EXPECT_VALUES(lucid_cosine_similarity(a, b), 1e-3, 0, {0.6});
+    EXPECT_VALUES(lucid_cosine_embedding_loss(a, b, one), 1e-3, 0, {0.4});
+    EXPECT_VALUES(lucid_triplet_margin_loss(a, zero, a, .margin = 1), 1e-3, 0, {501});
+    lucid_tensor *many = lucid_ones((1, 1, 300, 300), .dtype = half);
+    EXPECT_VALUES(lucid_dice_loss(many, many), 0, 1e-3, {0});
+    EXPECT_VALUES(lucid_kl_div(lucid_neg(lucid_ones((300, 300), .dtype = half)),
+                               lucid_ones((300, 300), .dtype = half),
+                               .reduction = LUCID_REDUCTION_BATCHMEAN),
+                  0, 0, {300});
+}
+
+Test(losses, focal_with_small_gamma)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    for (int k = 0; k < 2; k++) { /* float32 and float16, right beyond doubt */
+        lucid_tensor *x = lucid_cast(lucid_values((2), 500, -500), k ? LUCID_F16 : LUCID_F32);
+        lucid_requires_grad_(x, true);
+        lucid_tensor *y = lucid_values((2), 1, 0);
+        lucid_tensor *g = gradient_of(x, lucid_focal_loss(x, y, .gamma = 0.5, .alpha = -1));
+        EXPECT_VALUES(g, 0, 1e-3, {0, 0});
+    }
+}
+
 Test(losses, means_far_from_zero_cost_no_accuracy)
 {
     LUCID_SCOPE;

@@ -47,6 +47,51 @@ static void compare(const luc_conv2d_params *p, const char *what, const float *g
                   (double)got[i]);
 }
 
+/* ---- the plain loops' results ---------------------------------------------------------------- */
+
+/* Where every level gets the same numbers, the loops compute at the first level only: this list
+   keeps what they gave, in the order in which it is asked for. */
+static struct {
+    bool keeps, known;
+    size_t n, at;
+    double *results[512];
+} kept;
+
+/* Room for n numbers of the loops; *known: they are there already. */
+static double *reference(int64_t n, bool *known)
+{
+    *known = kept.known;
+    if (!kept.keeps) return block((size_t)n * 8);
+    cr_assert(kept.at < sizeof kept.results / sizeof *kept.results);
+    if (!kept.known) kept.results[kept.n++] = block((size_t)n * 8);
+    return kept.results[kept.at++];
+}
+
+static void release_reference(double *d)
+{
+    if (!kept.keeps) free(d);
+}
+
+/* f at every level, with the same random numbers. */
+static void every_level_alike(void (*f)(void))
+{
+    const uint64_t begin = state;
+    kept.keeps = true;
+    for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
+        cr_assert(luc_cpu_force((luc_cpu_level)level));
+        state = begin;
+        kept.at = 0;
+        f();
+        cr_assert_eq(kept.at, kept.n);
+        kept.known = true;
+    }
+    luc_cpu_force(luc_cpu_best());
+    while (kept.n) free(kept.results[--kept.n]);
+    kept.keeps = kept.known = false;
+}
+
+/* ---- one convolution ------------------------------------------------------------------------- */
+
 typedef enum { X, W, Y } operand;
 
 static int64_t span(const luc_conv2d_params *p, operand which)
@@ -110,16 +155,18 @@ static void check_weight(const luc_conv2d_params *p)
     const double relative = 2e-6;
     numbers x = filled(span(p, X)), dy = filled(span(p, Y)), ax = absolute(&x), ady = absolute(&dy);
     const int64_t n = span(p, W);
-    double *want = block((size_t)n * 8), *size = block((size_t)n * 8);
-    double *want_bias = block((size_t)p->o * 8), *size_bias = block((size_t)p->o * 8);
+    bool known;
+    double *want = reference(2 * (n + p->o), &known), *size = want + n;
+    double *want_bias = size + n, *size_bias = want_bias + p->o;
     float *got = block((size_t)n * 4), *got_bias = block((size_t)p->o * 4);
-    loops_grad_weight(p, LUC_CONV_F64, x.d, dy.d, want, want_bias);
-    loops_grad_weight(p, LUC_CONV_F64, ax.d, ady.d, size, size_bias);
+    if (!known) loops_grad_weight(p, LUC_CONV_F64, x.d, dy.d, want, want_bias);
+    if (!known) loops_grad_weight(p, LUC_CONV_F64, ax.d, ady.d, size, size_bias);
     run(p, LUC_CONV_GRAD_WEIGHT, x.f, dy.f, NULL, got, got_bias, n);
     compare(p, "dw", got, want, size, n, relative);
     compare(p, "dbias", got_bias, want_bias, size_bias, p->o, relative);
     release(&x), release(&dy), release(&ax), release(&ady);
-    free(want), free(size), free(want_bias), free(size_bias), free(got), free(got_bias);
+    release_reference(want);
+    free(got), free(got_bias);
 }
 
 /* `which` of them: 1, 2, 4. */
@@ -139,20 +186,22 @@ static void check_forward(const luc_conv2d_params *p, const numbers *x, const nu
     const int64_t n = span(p, Y);
     numbers scale = filled(p->o), shift = filled(p->o), residual = filled(n);
     numbers ascale = absolute(&scale), ashift = absolute(&shift), aresidual = absolute(&residual);
-    double *want = block((size_t)n * 8), *size = block((size_t)n * 8);
+    bool known;
+    double *want = reference(2 * n, &known), *size = want + n;
     float *got = block((size_t)n * 4);
     const int which = (int)pick(0, 7);
     const bool relu = pick(0, 1);
     const luc_conv_epilogue in_double = epilogue(which, scale.d, shift.d, residual.d, relu);
     const luc_conv_epilogue sizes = epilogue(which, ascale.d, ashift.d, aresidual.d, false);
     const luc_conv_epilogue in_float = epilogue(which, scale.f, shift.f, residual.f, relu);
-    loops_forward(p, LUC_CONV_F64, x->d, w->d, &in_double, want);
-    loops_forward(p, LUC_CONV_F64, ax->d, aw->d, &sizes, size);
+    if (!known) loops_forward(p, LUC_CONV_F64, x->d, w->d, &in_double, want);
+    if (!known) loops_forward(p, LUC_CONV_F64, ax->d, aw->d, &sizes, size);
     run(p, LUC_CONV_FORWARD, x->f, w->f, &in_float, got, NULL, n);
     compare(p, "y", got, want, size, n, 2e-6);
     release(&scale), release(&shift), release(&residual);
     release(&ascale), release(&ashift), release(&aresidual);
-    free(want), free(size), free(got);
+    release_reference(want);
+    free(got);
 }
 
 /* All three passes against the plain loops in double. */
@@ -161,19 +210,19 @@ static void check(const luc_conv2d_params *p)
     const double relative = 2e-6;
     numbers x = filled(span(p, X)), w = filled(span(p, W)), dy = filled(span(p, Y));
     numbers ax = absolute(&x), aw = absolute(&w), ady = absolute(&dy);
-    const int64_t most = x.n + w.n + dy.n + p->o;
-    double *want = block((size_t)most * 8), *size = block((size_t)most * 8);
-    float *got = block((size_t)most * 4);
-
     check_forward(p, &x, &w, &ax, &aw);
 
-    loops_grad_input(p, LUC_CONV_F64, dy.d, w.d, want);
-    loops_grad_input(p, LUC_CONV_F64, ady.d, aw.d, size);
+    bool known;
+    double *want = reference(2 * x.n, &known), *size = want + x.n;
+    float *got = block((size_t)x.n * 4);
+    if (!known) loops_grad_input(p, LUC_CONV_F64, dy.d, w.d, want);
+    if (!known) loops_grad_input(p, LUC_CONV_F64, ady.d, aw.d, size);
     run(p, LUC_CONV_GRAD_INPUT, dy.f, w.f, NULL, got, NULL, x.n);
     compare(p, "dx", got, want, size, x.n, relative);
     release(&x), release(&w), release(&dy);
     release(&ax), release(&aw), release(&ady);
-    free(want), free(size), free(got);
+    release_reference(want);
+    free(got);
     check_weight(p);
 }
 
@@ -197,7 +246,7 @@ static void random_shapes(void)
 }
 Test(conv, random_shapes)
 {
-    every_level(random_shapes);
+    every_level_alike(random_shapes);
 }
 
 static void known_layers(void)
@@ -224,7 +273,7 @@ static void known_layers(void)
 }
 Test(conv, known_layers)
 {
-    every_level(known_layers);
+    every_level_alike(known_layers);
 }
 
 /* dy as planes, and x too or, with few channels, in channels_last. */
@@ -271,7 +320,7 @@ static void planes(void)
 }
 Test(conv, weight_gradient_of_planes)
 {
-    every_level(planes);
+    every_level_alike(planes);
 }
 
 static void known_planes(void)
@@ -293,7 +342,7 @@ static void known_planes(void)
 }
 Test(conv, weight_gradient_of_known_planes)
 {
-    every_level(known_planes);
+    every_level_alike(known_planes);
 }
 
 /* 1x1 kernels, whose weight gradient has a kernel of its own: any stride, x in either layout. */
@@ -314,7 +363,7 @@ static void pointwise_weight_planes(void)
 }
 Test(conv, pointwise_weight_gradient_of_planes)
 {
-    every_level(pointwise_weight_planes);
+    every_level_alike(pointwise_weight_planes);
 }
 
 /* A NaN and an infinity in x and in the gradient reach exactly the weights that see them. Nothing
@@ -391,7 +440,7 @@ static void winograd(void)
 }
 Test(conv, winograd)
 {
-    every_level(winograd);
+    every_level_alike(winograd);
 }
 
 /* Turned off, the default method is direct summation to the last bit. */

@@ -246,6 +246,18 @@ Test(run_file, keeps_the_last_and_the_best)
     char path[96];
     snprintf(path, sizeof path, "%s/best.safetensors", folder());
     cr_expect(lucid_run_load(path, .module = m) && lucid_item(w) == 2, "%s", lucid_error());
+    /* Files with other names are a user's own: they are neither counted nor deleted. */
+    static const char *const own[] = {"run-7", "run-99", "run-0000000001", "run-00000012x"};
+    for (int k = 0; k < 4; k++) {
+        snprintf(path, sizeof path, "%s/%s.safetensors", folder(), own[k]);
+        cr_assert(lucid_run_save(path, .module = m), "%s", lucid_error());
+    }
+    cr_expect(lucid_run_load_latest(folder(), .module = m) == 12, "%s", lucid_error());
+    cr_expect(lucid_run_save_in(folder(), 13, .module = m, .keep = 1), "%s", lucid_error());
+    for (int k = 0; k < 4; k++) {
+        snprintf(path, sizeof path, "%s/%s.safetensors", folder(), own[k]);
+        cr_expect(unlink(path) == 0, "%s was deleted", own[k]);
+    }
     remove_folder(folder());
     lucid_module_free(m);
 }

@@ -14,6 +14,12 @@ enum {
     LANE_BLOCK = 1 << 16 /* numbers of all channels in one partial sum, about */
 };
 
+/* An expanded dimension, whose stride is 0, lies outside of the others: they have dense runs. */
+static int64_t distance(int64_t stride)
+{
+    return stride ? stride : INT64_MAX;
+}
+
 /* The dimensions except the channel's, with x's outermost stride first. */
 static void sort_dims(const lucid_view *x, int *order, int *n)
 {
@@ -21,7 +27,8 @@ static void sort_dims(const lucid_view *x, int *order, int *n)
     for (int d = 0; d < x->ndim; d++) {
         if (d == 1) continue;
         int i = (*n)++;
-        for (; i > 0 && x->strides[order[i - 1]] < x->strides[d]; i--) order[i] = order[i - 1];
+        const int64_t here = distance(x->strides[d]);
+        for (; i > 0 && distance(x->strides[order[i - 1]]) < here; i--) order[i] = order[i - 1];
         order[i] = d;
     }
 }

@@ -310,6 +310,11 @@ Test(datasets, concat)
     cr_expect_eq(d->size, 7);
     for (int i = 0; i < 7; i++) cr_expect_eq(number(d, i), expected[i]);
     lucid_dataset_free(d);
+    lucid_dataset *few = numbers(3, 2), *many = numbers(4, 7), *some = numbers(2, 5);
+    few->n_classes = 2, many->n_classes = 7, some->n_classes = 5;
+    d = data_Concat(few, many, some);
+    cr_expect(d && d->n_classes == 7); /* of the set that has most */
+    lucid_dataset_free(d);
     EXPECT_ERROR(data_Concat(numbers(3, 2), data_FakeData(3, (1, 2, 2))), LUCID_ERR_ARGUMENT,
                  "expected samples as those of the first, int64 []; number 1 has uint8 [1,2,2]");
     EXPECT_ERROR(data_Concat(numbers(3, 2), NULL), LUCID_ERR_ARGUMENT, "datasets: got NULL");
@@ -400,6 +405,15 @@ Test(datasets, weighted_sampler)
         lucid_loader_free(l);
     }
     cr_expect(abs(first[4] - 180) < 50 && abs(first[1] - 30) < 25, "%d %d", first[4], first[1]);
+    /* A weight of 0 is never drawn, however small the others are. */
+    const double tiny[] = {0, 5e-324, 5e-324};
+    for (int k = 0; k < 10; k++) {
+        l = data_Loader(numbers(3, 2), .seed = (uint64_t)k,
+                        .sampler = data_WeightedSampler(tiny, 3, .size = 2, .replacement = false));
+        cr_expect_eq(epoch(l, a, &batches), 2);
+        cr_expect(a[0] + a[1] == 3 && a[0] && a[1]);
+        lucid_loader_free(l);
+    }
     nothing_is_left();
 }
 

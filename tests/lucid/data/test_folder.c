@@ -114,6 +114,10 @@ Test(folder, folders_that_are_refused)
     EXPECT_ERROR(data_ImageFolder(files_folder), LUCID_ERR_FORMAT,
                  "cat/loop: is a link to a folder that it lies in");
     unlink(files_path("cat/loop"));
+    cr_assert(symlink("nowhere", files_path("cat/gone.png")) == 0);
+    EXPECT_ERROR(data_ImageFolder(files_folder), LUCID_ERR_IO,
+                 "cat/gone.png: cannot read: No such");
+    unlink(files_path("cat/gone.png"));
     files_write("cat/b.png", "broken", 6);
     lucid_dataset *d = data_ImageFolder(files_folder);
     int64_t y;

@@ -380,7 +380,9 @@ Test(transforms, batches_that_cannot_be_mixed)
     lucid_batch b = batch_of(4), before = b;
     EXPECT_ERROR(data_Mixup(NULL, 3), LUCID_ERR_ARGUMENT, "batch: expected");
     EXPECT_ERROR(data_Mixup(&b, 2), LUCID_ERR_ARGUMENT, "expected classes in [0,2), got 2 at 2");
-    EXPECT_ERROR(data_Mixup(&b, 3, .alpha = 0), LUCID_ERR_ARGUMENT, "alpha: expected > 0");
+    EXPECT_ERROR(data_Mixup(&b, 3, .alpha = 0), LUCID_ERR_ARGUMENT, "alpha: expected at least");
+    EXPECT_ERROR(data_Mixup(&b, 3, .alpha = 1e-310), LUCID_ERR_ARGUMENT,
+                 "alpha: expected at least");
     EXPECT_ERROR(data_Mixup(&b, 0), LUCID_ERR_ARGUMENT, "classes: expected");
     b.x = lucid_zeros((4, 1, 8, 8), .dtype = LUCID_U8);
     EXPECT_ERROR(data_CutMix(&b, 3), LUCID_ERR_ARGUMENT, "expected x float32 [n,C,H,W] on the CPU");

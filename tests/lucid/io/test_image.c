@@ -444,6 +444,9 @@ Test(image, files_that_are_no_images)
                  "t: is neither PNG nor JPEG");
     EXPECT_ERROR(lucid_image_read(files_write_gz("z", "GIF89a..", 8)), LUCID_ERR_FORMAT,
                  "z: is neither PNG nor JPEG");
+    /* A file that begins otherwise is not read: this one would need a terabyte. */
+    cr_assert(truncate(files_write("h", "BM", 2), (off_t)1 << 40) == 0);
+    EXPECT_ERROR(lucid_image_read(files_path("h")), LUCID_ERR_FORMAT, "h: is neither PNG nor JPEG");
     EXPECT_ERROR(lucid_image_decode(NULL, 5), LUCID_ERR_ARGUMENT, "bytes: expected 5 bytes");
     EXPECT_ERROR(lucid_image_decode(NULL, 0), LUCID_ERR_FORMAT, "neither");
     EXPECT_ERROR(lucid_image_decode("", 0, .mode = (lucid_image_mode)9), LUCID_ERR_ARGUMENT,

@@ -246,6 +246,11 @@ Test(npy, csv)
     cr_expect_eq(lucid_tensor_dtype(t), LUCID_F64);
     t = lucid_csv_read(files_write("b", "1  2\t 3\n 4 5 6 \n", 15), .delimiter = ' ');
     EXPECT_VALUES(t, 0, 0, {1, 2, 3, 4, 5, 6});
+    /* A tab that ends a line is followed by an empty field, as a comma is. */
+    EXPECT_VALUES(lucid_csv_read(files_write("d", "1\t 2 \r\n3\t4\n", 11), .delimiter = '\t'), 0, 0,
+                  {1, 2, 3, 4});
+    EXPECT_ERROR(lucid_csv_read(files_write("e", "1\t2\n3\t\n", 7), .delimiter = '\t'),
+                 LUCID_ERR_FORMAT, "line 2, column 2: expected a number, got nothing");
     EXPECT_VALUES(lucid_csv_read(files_write_gz("c.gz", "1\n2\n", 4)), 0, 0, {1, 2});
     EXPECT_SHAPE(csv(""), 0, 0);
     EXPECT_SHAPE(csv("\n\n"), 0, 0);
@@ -270,5 +275,12 @@ Test(npy, csv_that_is_refused)
     EXPECT_ERROR(lucid_csv_read("a", .delimiter = '-'), LUCID_ERR_ARGUMENT, "delimiter");
     EXPECT_ERROR(lucid_csv_read("a", .delimiter = 0), LUCID_ERR_ARGUMENT, "delimiter");
     EXPECT_ERROR(lucid_csv_read("a", .dtype = LUCID_I64), LUCID_ERR_ARGUMENT, "dtype: expected");
+    char *bomb = calloc(1, 1 << 22);
+    cr_assert(bomb);
+    memset(bomb, '\n', 1 << 22);
+    EXPECT_ERROR(lucid_csv_read(files_write_gz("bomb", bomb, 1 << 22), .max_bytes = 1 << 20),
+                 LUCID_ERR_FORMAT, "bomb: expected at most 1048576 bytes (max_bytes)");
+    free(bomb);
+    EXPECT_ERROR(lucid_csv_read("a", .max_bytes = -1), LUCID_ERR_ARGUMENT, "max_bytes");
     EXPECT_ERROR(lucid_csv_read("a", .skip_rows = -1), LUCID_ERR_ARGUMENT, "skip_rows");
 }
