@@ -1,6 +1,7 @@
 /* gemm.c: matrix products of every element type, on top of the float and double kernels. */
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/matmul/openblas.h"
+#include "backends/cpu/bf16/bf16.h"
 #include "backends/cpu/copy/half_operands.h"
 #include "backends/cpu/threads/parallel.h"
 
@@ -32,8 +33,15 @@ static size_t float_workspace(const luc_gemm_params *p)
     return luc_gemm_get()->scratch_f32(p) * (size_t)luc_num_threads();
 }
 
+/* Whether 16-bit instructions compute the product. */
+static bool in_bf16(const luc_gemm_params *p, luc_gemm_type type)
+{
+    return type == LUC_GEMM_BF16 && luc_bf16_pays() && luc_bf16_gemm_fits(p);
+}
+
 size_t luc_gemm_workspace(const luc_gemm_params *p, luc_gemm_type type)
 {
+    if (in_bf16(p, type)) return luc_bf16_gemm_workspace(p);
     switch (type) {
     case LUC_GEMM_F32:
         return float_workspace(p);
@@ -119,6 +127,10 @@ void luc_gemm(const luc_gemm_params *p, luc_gemm_type type, const void *a, const
 {
     const bool is_float = type == LUC_GEMM_F32 || type == LUC_GEMM_F64;
     if (is_float && luc_openblas_gemm(p, type, a, b, c, bias)) return;
+    if (in_bf16(p, type)) {
+        luc_bf16_gemm(p, a, b, c, bias, workspace);
+        return;
+    }
     switch (type) {
     case LUC_GEMM_F32:
         luc_gemm_get()->gemm_f32(p, a, b, c, bias, workspace, workspace_bytes);

@@ -239,7 +239,7 @@ static bool is_ready(void)
     const luc_cpu_level level = float_level(luc_cpu_current());
     if (level == LUC_CPU_GENERIC) return false;
     pthread_once(&once, load);
-    return atomic_load_explicit(&usable, memory_order_relaxed) && found.level == luc_cpu_current();
+    return atomic_load_explicit(&usable, memory_order_relaxed) && found.level == level;
 #else
     (void)load;
     return false;
