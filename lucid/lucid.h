@@ -15,6 +15,7 @@
 #include "core/shape.h"
 #include "core/switches.h"
 #include "core/tensor.h"
+#include "core/triple.h"
 #include "core/version.h"
 #include "data/cifar.h"
 #include "data/colour.h"

@@ -60,6 +60,31 @@ static void expect_pair(lucid_extent extent, int64_t h, int64_t w)
               (long long)w, (long long)pair[0], (long long)pair[1]);
 }
 
+static void expect_triple(lucid_extent extent, int64_t d, int64_t h, int64_t w)
+{
+    int64_t t[3] = {0, 0, 0};
+    cr_expect(lucid_triple_get(extent, t) && t[0] == d && t[1] == h && t[2] == w,
+              "(%lld, %lld, %lld): got (%lld, %lld, %lld)", (long long)d, (long long)h,
+              (long long)w, (long long)t[0], (long long)t[1], (long long)t[2]);
+}
+
+Test(options, triples)
+{
+    const int64_t most = ((int64_t)1 << 19) - 1, refused = -((int64_t)1 << 19);
+    int64_t t[3];
+    expect_triple(3, 3, 3, 3);
+    expect_triple(INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN);
+    expect_triple(lucid_triple(1, -2, 3), 1, -2, 3);
+    expect_triple(lucid_triple(most, -most, 0), most, -most, 0);
+    expect_triple(lucid_triple(-most, -most, -most), -most, -most, -most);
+    expect_triple(lucid_triple(most, most, most), most, most, most);
+    expect_triple(lucid_triple(1, most + 1, 1), refused, refused, refused);
+    expect_triple(LUCID_TRIPLE_OF((4, 5, 6)), 4, 5, 6);
+    expect_triple(LUCID_TRIPLE_OF(7), 7, 7, 7);
+    expect_triple(LUCID_TRIPLE_OF(lucid_triple(1, 2, 3)), 1, 2, 3);
+    cr_expect(!lucid_triple_get(lucid_pair(1, 2), t) && !lucid_triple_get(1, NULL));
+}
+
 Test(options, extents)
 {
     const int64_t most = ((int64_t)1 << 30) - 1, refused = -((int64_t)1 << 30);
