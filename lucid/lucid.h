@@ -34,6 +34,7 @@
 #include "io/npy.h"
 #include "plot/plot.h"
 #include "io/png.h"
+#include "io/pth.h"
 #include "io/safetensors.h"
 
 #include "../autograd/autocast.h"

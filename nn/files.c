@@ -1,7 +1,11 @@
-/* files.c: state dicts as safetensors files. The versions of the modules are one text of the file's
- * metadata, in the form of PyTorch's state_dict._metadata: {"": {"version": 1}, "1": {...}}. */
+/* files.c: state dicts as files, of safetensors or of torch.save. The versions of the modules are
+ * PyTorch's state_dict._metadata, in safetensors as one text of the file's metadata:
+ * {"": {"version": 1}, "1": {...}}. */
 #include "lucid/core/error_priv.h"
+#include "lucid/core/options_priv.h"
 #include "lucid/io/json_priv.h"
+#include "lucid/io/pth.h"
+#include "lucid/io/pth_priv.h"
 #include "lucid/io/safetensors.h"
 #include "lucid/io/safetensors_priv.h"
 #include "lucid/core/memory_priv.h"
@@ -62,7 +66,7 @@ static bool read_versions(lucid_state_dict *s, const char *text)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static bool write_file(const lucid_state_dict *s, const char *versions, const char *path)
+static bool write_safetensors(const lucid_state_dict *s, const char *versions, const char *path)
 {
     size_t n = s->tensors.count, m = s->notes.count + 1;
     const char **names = luc_calloc(n, sizeof *names, "save");
@@ -91,13 +95,49 @@ static bool write_file(const lucid_state_dict *s, const char *versions, const ch
     return ok;
 }
 
+static bool write_pth(const lucid_state_dict *s, const char *path)
+{
+    const size_t n = s->tensors.count, m = s->notes.count, k = s->versions.count;
+    const char **texts = luc_calloc(n + 2 * m + k, sizeof *texts, "save");
+    lucid_tensor **tensors = luc_calloc(n, sizeof *tensors, "save");
+    int64_t *versions = luc_calloc(k, sizeof *versions, "save");
+    bool ok = texts && tensors && versions;
+    for (size_t i = 0; ok && i < n; i++) {
+        texts[i] = s->tensors.items[i].name;
+        tensors[i] = s->tensors.items[i].tensor;
+    }
+    for (size_t i = 0; ok && i < m; i++) {
+        texts[n + i] = s->notes.items[i].name;
+        texts[n + m + i] = s->notes.items[i].text;
+    }
+    for (size_t i = 0; ok && i < k; i++) {
+        texts[n + 2 * m + i] = s->versions.items[i].name;
+        versions[i] = s->versions.items[i].number;
+    }
+    const luc_pth_content content = {texts,         tensors,    (int64_t)n,        texts + n,
+                                     texts + n + m, (int64_t)m, texts + n + 2 * m, versions,
+                                     (int64_t)k};
+    ok = ok && luc_pth_write(path, &content, "save");
+    luc_free(texts);
+    luc_free(tensors);
+    luc_free(versions);
+    return ok;
+}
+
+static bool ends_in(const char *path, const char *ending)
+{
+    const size_t n = path ? strlen(path) : 0, m = strlen(ending);
+    return n > m && strcmp(path + n - m, ending) == 0;
+}
+
 bool lucid_state_dict_save(const lucid_state_dict *s, const char *path)
 {
     LUC_CALLED_AS("state_dict_save");
     if (!luc_check_state(s, "save") || lucid_error_code() != LUCID_OK) return false;
+    if (!luc_state_is_whole(s, "save")) return false;
+    if (ends_in(path, ".pth") || ends_in(path, ".pt")) return write_pth(s, path);
     luc_string versions = {0};
-    bool ok = luc_state_is_whole(s, "save") && put_versions(&versions, s) &&
-              write_file(s, versions.s, path);
+    bool ok = put_versions(&versions, s) && write_safetensors(s, versions.s, path);
     luc_string_free(&versions);
     return ok;
 }
@@ -125,40 +165,73 @@ static bool read_tensor(lucid_state_dict *s, const lucid_safetensors *file, int6
     return lucid_state_dict_set(s, name, lucid_safetensors_view(file, i));
 }
 
-static bool read_file(lucid_state_dict *s, const lucid_safetensors *file)
+static bool read_note(lucid_state_dict *s, const char *key, const char *value)
 {
-    bool ok = true;
+    return strcmp(key, VERSIONS_KEY) == 0 ? read_versions(s, value)
+                                          : lucid_state_dict_set_note(s, key, value);
+}
+
+static bool read_safetensors(lucid_state_dict *s, const char *path)
+{
+    lucid_safetensors *file = lucid_safetensors_open(path);
+    bool ok = file != NULL;
     for (int64_t i = 0; ok && i < lucid_safetensors_count(file); i++) ok = read_tensor(s, file, i);
     for (int64_t i = 0; ok && i < lucid_safetensors_metadata_count(file); i++) {
         const char *key = lucid_safetensors_metadata_key(file, i);
-        const char *value = lucid_safetensors_metadata(file, key);
-        ok = strcmp(key, VERSIONS_KEY) == 0 ? read_versions(s, value)
-                                            : lucid_state_dict_set_note(s, key, value);
+        ok = read_note(s, key, lucid_safetensors_metadata(file, key));
     }
+    lucid_safetensors_close(file);
     return ok;
+}
+
+static bool read_pth_tensor(lucid_state_dict *s, const lucid_pth *file, int64_t i)
+{
+    char why[512];
+    const char *name = lucid_pth_name(file, i);
+    const lucid_code code = luc_pth_refusal(file, i, why, sizeof why);
+    if (code != LUCID_OK) return luc_state_set_foreign(s, name, code, why);
+    LUCID_SCOPE;
+    return lucid_state_dict_set(s, name, lucid_pth_view(file, i));
+}
+
+static bool read_pth(lucid_state_dict *s, const char *path, const char *entry)
+{
+    lucid_pth *file = lucid_pth_open_opt(path, LUC_WITH(lucid_pth, .entry = entry));
+    bool ok = file != NULL;
+    for (int64_t i = 0; ok && i < lucid_pth_count(file); i++) ok = read_pth_tensor(s, file, i);
+    for (int64_t i = 0; ok && i < lucid_pth_note_count(file); i++) {
+        const char *key = lucid_pth_note_key(file, i);
+        ok = read_note(s, key, lucid_pth_note(file, key));
+    }
+    lucid_pth_close(file);
+    return ok;
+}
+
+static lucid_state_dict *read_file(const char *path, const char *entry)
+{
+    lucid_state_dict *s = lucid_state_dict_new();
+    const bool is_pth = entry || luc_pth_is_file(path);
+    if (s && (is_pth ? read_pth(s, path, entry) : read_safetensors(s, path))) return s;
+    lucid_state_dict_free(s);
+    return NULL;
 }
 
 lucid_state_dict *lucid_state_dict_load(const char *path)
 {
     LUC_CALLED_AS("state_dict_load");
-    lucid_safetensors *file = lucid_safetensors_open(path);
-    lucid_state_dict *s = file ? lucid_state_dict_new() : NULL;
-    bool ok = s && read_file(s, file);
-    lucid_safetensors_close(file);
-    if (ok) return s;
-    lucid_state_dict_free(s);
-    return NULL;
+    return read_file(path, NULL);
 }
 
 bool lucid_load_opt(lucid_module *m, const char *path, const lucid_load_options *options)
 {
-    if (!luc_check_module(m, "load")) return false;
+    const lucid_load_options *o = LUC_OPTIONS(lucid_load, options, "load");
+    if (!o || !luc_check_module(m, "load")) return false;
     lucid_state_dict *s;
     {
         LUC_CALLED_AS("load");
-        s = lucid_state_dict_load(path);
+        s = read_file(path, o->entry);
     }
-    bool ok = s && lucid_load_state_dict_opt(m, s, options);
+    bool ok = s && lucid_load_state_dict_opt(m, s, o);
     lucid_state_dict_free(s);
     return ok;
 }

@@ -7,6 +7,7 @@
 #include "lucid/core/tensor_priv.h"
 #include "lucid/core/text_priv.h"
 #include "nn/module_priv.h"
+#include "nn/pattern.h"
 #include "nn/state_dict_priv.h"
 
 #include <string.h>
@@ -49,16 +50,32 @@ static bool comes_as_another(const load *l, size_t i)
     return false;
 }
 
+/* Whether two weights of convolutions [O,C,...] have all sizes but C in common. */
+static bool only_channels_differ(const lucid_tensor *a, const lucid_tensor *b)
+{
+    const int n = a->view.ndim;
+    if (n < 3 || n != b->view.ndim || a->view.dims[1] < 1 || b->view.dims[1] < 1) return false;
+    return a->view.dims[0] == b->view.dims[0] && a->view.dims[1] != b->view.dims[1] &&
+           luc_dims_equal(n - 2, a->view.dims + 2, n - 2, b->view.dims + 2);
+}
+
 /* Finds the source of every wanted tensor and converts it to the device and dtype that it will
  * have. */
-static bool match(load *l)
+static bool match(load *l, const lucid_load_options *o)
 {
     size_t n = lucid_state_dict_size(l->wanted);
     l->source = luc_calloc(n, sizeof *l->source, "load_state_dict");
     bool ok = l->source != NULL;
+    size_t adapted = 0;
     for (size_t i = 0; ok && i < n; i++) {
         lucid_named_tensor w = lucid_state_dict_at(l->wanted, i);
         lucid_tensor *t = lucid_state_dict_get(l->state, w.name);
+        if (t && lucid_name_matches(w.name, o->adapt_channels)) {
+            adapted++;
+            if (only_channels_differ(t, w.tensor)) t = luc_load_adapt(t, w.tensor->view.dims[1]);
+            if (!t) return false;
+        }
+        if (!t && lucid_name_matches(w.name, o->ignore)) continue;
         if (!t && luc_state_find(&l->state->foreign, w.name)) {
             ok = false; /* lucid cannot hold it, and has raised an error */
         } else if (!t) {
@@ -74,6 +91,10 @@ static bool match(load *l)
             ok = l->source[i] != NULL;
         }
     }
+    if (ok && o->adapt_channels && !adapted)
+        ok = luc_raise(LUCID_ERR_ARGUMENT, "load_state_dict",
+                       "adapt_channels: \"%s\" matches no name of module and state",
+                       o->adapt_channels);
     for (size_t i = 0; ok && i < lucid_state_dict_size(l->state); i++) {
         const char *name = lucid_state_dict_at(l->state, i).name;
         if (!lucid_state_dict_get(l->wanted, name)) ok = note_name(&l->unexpected, name);
@@ -122,8 +143,9 @@ bool lucid_load_state_dict_opt(lucid_module *m, const lucid_state_dict *state,
         return false;
     load l = {0};
     bool ok = (l.state = lucid_state_dict_shallow_copy(state)) &&
-              luc_module_walk(m, false, call_hook, &l) && (l.wanted = lucid_module_state_dict(m)) &&
-              match(&l) && refuse(&l, m, o->strict) && copy_all(&l);
+              (l.wanted = lucid_module_state_dict(m)) && luc_load_rename(&l.state, l.wanted, o) &&
+              luc_module_walk(m, false, call_hook, &l) && match(&l, o) &&
+              refuse(&l, m, o->strict) && copy_all(&l);
     lucid_state_dict_free(l.state);
     lucid_state_dict_free(l.wanted);
     luc_free(l.source);

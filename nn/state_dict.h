@@ -6,7 +6,7 @@
  *
  *     lucid_state_dict *now = lucid_module_state_dict(net), *best = lucid_state_dict_copy(now);
  *
- * Names, shapes and order are PyTorch's. Files are safetensors.
+ * Names, shapes and order are PyTorch's. Files are safetensors or PyTorch's own (.pth, .pt).
  * Threads: one at a time. */
 #ifndef LUCID_NN_STATE_DICT_H
 #define LUCID_NN_STATE_DICT_H
@@ -59,8 +59,22 @@ LUCID_API bool lucid_state_dict_set_note(lucid_state_dict *state, const char *ke
 typedef struct lucid_load_options {
     LUCID_OPTIONS_SIZE(lucid_load_options);
     bool strict LUCID_DEFAULT(true); /* missing and unexpected names are an error */
+    /* Names that are not loaded, by pattern (lucid_name_matches): with "fc.*" the module keeps its
+     * last layer, whatever the state has under such names. */
+    const char *ignore LUCID_DEFAULT(NULL);
+    /* Other names for tensors of the state, "OLD=NEW" with | between several, the first that
+     * matches counts; a * in both stands for the same text: "backbone.*=*|head.weight=fc.weight".
+     * It comes before .ignore. */
+    const char *rename LUCID_DEFAULT(NULL);
+    /* Weights [O,C,...] of convolutions, by pattern, that may have another number of channels than
+     * the module's: "conv1.weight". One channel gets the sum of all; otherwise channel c of the
+     * module gets channel c modulo C, times C divided by the module's number. */
+    const char *adapt_channels LUCID_DEFAULT(NULL);
+    /* Of a file of torch.save: the part that is wanted (pth.h), "ema". */
+    const char *entry LUCID_DEFAULT(NULL);
 } lucid_load_options;
-LUCID_DEFAULTS(lucid_load, .strict = true);
+LUCID_DEFAULTS(lucid_load, .strict = true, .ignore = NULL, .rename = NULL, .adapt_channels = NULL,
+               .entry = NULL);
 
 /* Copies the tensors of a state dict into the module's parameters and buffers, converting dtypes
  * and devices. Sizes must be equal. If the state is refused, nothing changes.
@@ -68,17 +82,23 @@ LUCID_DEFAULTS(lucid_load, .strict = true);
  * .strict only other sizes are errors. A parameter that the module has under several names (tied
  * weights) is not missing if the state has one of them, as in safetensors.torch.load_model. A
  * tensor that lucid cannot hold is an error if the module needs it, and an unexpected name
- * otherwise. */
+ * otherwise. If all names of the state begin with "module." or "_orig_mod.", as those of
+ * DistributedDataParallel and torch.compile do, and no name of the module does, they are read
+ * without that. A pattern among the options that matches no name is an error. */
 LUCID_API bool lucid_load_state_dict_opt(lucid_module *module, const lucid_state_dict *state,
                                          const lucid_load_options *options);
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Writes a module's state as safetensors, as lucid_safetensors_write does: the file is read back
- * before it replaces the old one, which stays as it was after any error. Writes nothing while an
- * error is pending. */
+/* Writes a module's state as safetensors, as lucid_safetensors_write does; where the path ends in
+ * .pth or .pt, as a file for torch.load. The file is read back before it replaces the old one,
+ * which stays as it was after any error. Writes nothing while an error is pending. */
 LUCID_API bool lucid_module_save(lucid_module *module, const char *path);
-/* Reads a file of lucid_module_save, or any safetensors file with the right names and sizes. */
+/* Reads a file of lucid_module_save, or any file of safetensors or torch.save with the right names
+ * and sizes. What it is is told by its first bytes, not by its name. Nothing in it is executed; see
+ * pth.h for which part of a checkpoint counts.
+ *
+ *     lucid_load(net, "resnet18.pth", .ignore = "fc.*"); */
 LUCID_API bool lucid_load_opt(lucid_module *module, const char *path,
                               const lucid_load_options *options);
 /* The same for a state dict alone. Tensors that were read lie on the CPU. Tensors that lucid

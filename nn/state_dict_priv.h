@@ -34,6 +34,13 @@ luc_state_item *luc_state_find(const luc_state_table *table, const char *name);
 bool luc_state_set_foreign(lucid_state_dict *s, const char *name, lucid_code code, const char *why);
 /* Whether two entries are the same elements of the same memory, as tied weights are. */
 bool luc_state_is_tied(const lucid_tensor *a, const lucid_tensor *b);
+/* The state with the names that the module has: prefixes that other programs add are taken off, and
+ * .rename and .ignore are applied. It takes the place of *state, which is freed. False after an
+ * error. */
+bool luc_load_rename(lucid_state_dict **state, const lucid_state_dict *wanted,
+                     const lucid_load_options *options);
+/* Weights of a convolution [O,C,...] made to fit `channels`, or NULL after an error. */
+lucid_tensor *luc_load_adapt(lucid_tensor *weight, int64_t channels);
 /* For functions that need every tensor: returns false, with an error raised, if lucid cannot hold
  * one. */
 bool luc_state_is_whole(const lucid_state_dict *s, const char *op);

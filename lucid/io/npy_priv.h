@@ -3,15 +3,7 @@
 #define LUCID_IO_NPY_PRIV_H
 
 #include "lucid/io/npy.h"
-
-/* A file's bytes, as the system maps them. */
-typedef struct luc_file_map {
-    unsigned char *data; /* may be NULL for an empty file */
-    size_t size;
-} luc_file_map;
-/* Only regular files. A change to the bytes stays in this process. False after an error. */
-bool luc_file_map_open(luc_file_map *map, const char *path, const char *op);
-void luc_file_map_close(luc_file_map *map);
+#include "lucid/io/zip_priv.h"
 
 /* What the header of an array says. */
 typedef struct luc_npy {

@@ -562,6 +562,13 @@ static lucid_npz *A_lucid_npz_p(const char *name)
     if (!file) file = lucid_npz_open("given.npz"); /* fuzz_api.c writes it */
     return file;
 }
+static lucid_pth *A_lucid_pth_p(const char *name)
+{
+    static lucid_pth *file;
+    (void)name;
+    if (!file) file = lucid_pth_open("given.pth"); /* fuzz_api.c writes it */
+    return file;
+}
 static lucid_loader_position A_lucid_loader_position(const char *name)
 {
     return (lucid_loader_position){A_uint64_t(name), A_int64_t(name), A_int64_t(name)};

@@ -37,6 +37,7 @@ FREES(lucid_confusion_free, lucid_confusion_new_opt(3, NULL))
 FREES(lucid_grad_scaler_free, lucid_grad_scaler_new(NULL))
 FREES(lucid_state_dict_free, lucid_state_dict_new())
 FREES(lucid_npz_close, lucid_npz_open("given.npz"))
+FREES(lucid_pth_close, lucid_pth_open("given.pth"))
 FREES(lucid_safetensors_close, lucid_safetensors_open("given.st"))
 FREES(lucid_release, lucid_retain(A_lucid_tensor_p("")))
 
@@ -165,6 +166,7 @@ static void write_given_file(void)
     const char *name = "a";
     lucid_tensor *x = lucid_ones_opt((lucid_shape){2, {2, 3}}, NULL);
     lucid_safetensors_write("given.st", &name, &x, 1, NULL, NULL, 0);
+    lucid_pth_write("given.pth", &name, &x, 1);
     FILE *archive = fopen("given.npz", "wb"); /* the smallest one: without an array */
     if (archive) {
         fwrite("PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 1, 22, archive);

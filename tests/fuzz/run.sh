@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh idx|safetensors|image|numpy|drawing SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
+# run.sh idx|safetensors|image|numpy|pth|drawing SECONDS|FILE, run.sh api CALLS [SEED]: builds lucid for fuzzing in build/fuzz
 # and runs one target.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -51,6 +51,24 @@ for n, method in (("stored", 0), ("deflated", 8)):
     with zipfile.ZipFile(sys.argv[1] + "/" + n, "w", method) as z:
         z.write(sys.argv[1] + "/array", "a.npy")' "$corpus"
     fi
+    ;;
+pth)
+    if command -v python3 >/dev/null 2>&1; then # files of the reference vectors
+        python3 -c 'import json, sys
+data = open(sys.argv[1], "rb").read()
+length = int.from_bytes(data[:8], "little")
+for name, tensor in json.loads(data[8 : 8 + length]).items():
+    if name.endswith("/bytes"):
+        begin, end = tensor["data_offsets"]
+        with open(sys.argv[2] + "/" + name.split("/")[0], "wb") as f:
+            f.write(data[8 + length + begin : 8 + length + end])' "$root/tests/reference/pth.safetensors" "$corpus"
+    fi
+    for word in 'ctorch._utils\x0a_rebuild_tensor_v2\x0a' 'ctorch\x0aFloatStorage\x0a' \
+        'ccollections\x0aOrderedDict\x0a' '\x8a\x08' '\x85' '\x86' '\x87' 'tQ' 'tR' ')R' '\x93' '\x94' \
+        'X\x07\x00\x00\x00storage' 'X\x0a\x00\x00\x00state_dict'; do
+        printf '"%s"\n' "$word"
+    done >"$build/words-pth"
+    dictionary=-dict=$build/words-pth
     ;;
 drawing)
     printf '\1\377\4' >"$corpus/plot"

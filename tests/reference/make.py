@@ -36,6 +36,7 @@ AREAS = [
     "images",
     "transforms",
     "npy",
+    "pth",
 ]
 
 

@@ -124,6 +124,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_plot) \
     DEFAULTS(lucid_poisson_nll_loss) \
     DEFAULTS(lucid_polynomial_lr) \
+    DEFAULTS(lucid_pth) \
     DEFAULTS(lucid_profiler) \
     DEFAULTS(lucid_radam) \
     DEFAULTS(lucid_random_apply) \
