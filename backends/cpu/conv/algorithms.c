@@ -3,6 +3,7 @@
  * The lists at the end of this file are tried from their first row on: the first that can compute
  * the pass, and pays, does it. Which one that is depends on the sizes, the strides and the CPU
  * level, and on whether Winograd's transform is allowed. */
+#include "backends/cpu/bf16/bf16.h"
 #include "backends/cpu/conv/conv.h"
 #include "backends/cpu/conv/conv_priv.h"
 #include "backends/cpu/matmul/gemm.h"
@@ -80,10 +81,15 @@ static bool channels_last(const luc_conv2d_params *p)
 
 /* ---- depthwise: one filter for each channel -------------------------------------------------- */
 
+static bool is_depthwise(const luc_conv2d_params *p)
+{
+    return p->c == p->groups && p->o == p->groups && p->groups > 1;
+}
+
 static bool can_depthwise(const luc_conv2d_params *p, luc_conv_pass pass)
 {
     (void)pass;
-    return channels_last(p) && p->c == p->groups && p->o == p->groups && p->groups > 1;
+    return channels_last(p) && is_depthwise(p);
 }
 
 static size_t depthwise_bytes(const luc_conv2d_plan *plan)
@@ -229,11 +235,11 @@ static void run_packed(const luc_conv2d_plan *plan, const luc_conv_operands *o)
     const luc_conv_packed_kernel *kernel = plan->algorithm->packed();
     const luc_conv2d_params *p = &plan->p;
     const bool backward = plan->pass == LUC_CONV_GRAD_INPUT;
-    const float *w = o->with;
+    const void *w = o->with;
     char *workspace = o->workspace;
     if (!plan->packed_bytes) {
-        kernel->pack(p, backward, w, (float *)(void *)workspace);
-        w = (const float *)(void *)workspace;
+        kernel->pack(p, backward, w, workspace);
+        w = workspace;
         workspace += kernel->packed_bytes(p, backward);
     }
     kernel->run(p, backward, o->from, w, o->then, o->to, workspace, plan->threads);
@@ -318,6 +324,42 @@ static void run_weights(const luc_conv2d_plan *plan, const luc_conv_operands *o)
     if (o->bias) luc_conv_weight_get()->run_bias(&plan->p, o->with, o->bias, o->workspace);
 }
 
+/* ---- bfloat16 in 16-bit instructions --------------------------------------------------------- */
+
+/* Of a depthwise convolution, 31 of 32 columns would be zeros. */
+static bool can_blocks(const luc_conv2d_params *p, luc_conv_pass pass)
+{
+    (void)pass;
+    return (channels_last(p) || p->convertible) && !is_depthwise(p);
+}
+
+/* A block with few numbers or columns is mostly zeros: there float's kernels are faster, with the
+   conversions. */
+static bool blocks_pay(const luc_conv2d_params *p, luc_conv_pass pass)
+{
+    enum { LEAST_NUMBERS = 32, LEAST_COLUMNS = 8 };
+    if (p->method == LUC_CONV_BLOCKS) return true;
+    const bool backward = pass == LUC_CONV_GRAD_INPUT;
+    const int64_t taps = p->kh * p->kw;
+    return luc_bf16_pays() && (backward ? p->o : p->c) / p->groups * taps >= LEAST_NUMBERS &&
+           (backward ? p->c : p->o) / p->groups >= LEAST_COLUMNS;
+}
+
+static const luc_conv_packed_kernel *kernel_blocks(void)
+{
+    return &luc_conv_blocks;
+}
+
+static size_t block_weights_bytes(const luc_conv2d_plan *plan)
+{
+    return luc_conv_block_weights_bytes(&plan->p, plan->threads);
+}
+
+static void run_block_weights(const luc_conv2d_plan *plan, const luc_conv_operands *o)
+{
+    luc_conv_block_weights(&plan->p, o->from, o->with, o->to, o->bias, o->workspace, plan->threads);
+}
+
 /* ---- double ---------------------------------------------------------------------------------- */
 
 static bool can_products(const luc_conv2d_params *p, luc_conv_pass pass)
@@ -378,7 +420,26 @@ static void run_loops_f64(const luc_conv2d_plan *plan, const luc_conv_operands *
 
 enum { Y = 1 << LUC_CONV_FORWARD, DX = 1 << LUC_CONV_GRAD_INPUT, DW = 1 << LUC_CONV_GRAD_WEIGHT };
 
-/* Of float. float16 and bfloat16 are converted to float. */
+/* Of bfloat16; where none of these does, it is converted to float. */
+static const luc_conv_algorithm algorithms_bf16[] = {
+    {.name = "blocks",
+     .passes = Y | DX,
+     .bf16 = true,
+     .can = can_blocks,
+     .pays = blocks_pay,
+     .packed = kernel_blocks,
+     .bytes = packed_kernel_bytes,
+     .run = run_packed},
+    {.name = "block weights",
+     .passes = DW,
+     .bf16 = true,
+     .can = can_blocks,
+     .pays = blocks_pay,
+     .bytes = block_weights_bytes,
+     .run = run_block_weights},
+};
+
+/* Of float. float16 is converted to float. */
 
 static const luc_conv_algorithm algorithms[] = {
     {.name = "depthwise",
@@ -461,16 +522,25 @@ static const luc_conv_algorithm algorithms_f64[] = {
      .run = run_loops_f64},
 };
 
+/* The first of n rows that computes the pass and pays; NULL: none does. */
+static const luc_conv_algorithm *first_of(const luc_conv_algorithm *a, size_t n,
+                                          const luc_conv2d_params *p, luc_conv_pass pass)
+{
+    for (const luc_conv_algorithm *end = a + n; a < end; a++)
+        if ((a->passes >> pass & 1) && a->can(p, pass) && (!a->pays || a->pays(p, pass))) return a;
+    return NULL;
+}
+
+#define LENGTH(list) (sizeof(list) / sizeof *(list))
+
 const luc_conv_algorithm *luc_conv_choose(const luc_conv2d_params *p, luc_conv_type type,
                                           luc_conv_pass pass)
 {
     const bool wide = type == LUC_CONV_F64;
     const luc_conv_algorithm *a = wide ? algorithms_f64 : algorithms;
-    const size_t n = wide ? sizeof algorithms_f64 / sizeof *a : sizeof algorithms / sizeof *a;
-    const luc_conv_algorithm *last = a + n - 1;
-    if (p->method == LUC_CONV_REFERENCE) return last;
-    while (a < last &&
-           !((a->passes >> pass & 1) && a->can(p, pass) && (!a->pays || a->pays(p, pass))))
-        a++;
-    return a;
+    const size_t n = wide ? LENGTH(algorithms_f64) : LENGTH(algorithms);
+    if (p->method == LUC_CONV_REFERENCE) return a + n - 1;
+    const luc_conv_algorithm *half =
+        type == LUC_CONV_BF16 ? first_of(algorithms_bf16, LENGTH(algorithms_bf16), p, pass) : NULL;
+    return half ? half : first_of(a, n, p, pass);
 }

@@ -5,7 +5,8 @@
  *                  x[n, c, i * stride - pad + r * dilation, ...] * w[o, c - first, r, s]
  *
  * where c runs over the group of o. Everything is logically [N,C,H,W] and [O,C/groups,kH,kW] with
- * any strides. Float (and float16, bfloat16, which are converted) with x and y in channels_last
+ * any strides. Float (and float16, bfloat16, which are converted unless the CPU has products of
+ * bfloat16) with x and y in channels_last
  * memory (channel stride 1) uses the fast kernels, and so do the cases whose algorithm
  * luc_conv_takes_planes. Double uses matrix products, with any strides. All other cases
  * use the plain reference, which is slow: callers convert NCHW first (luc_transpose). The caller
@@ -21,7 +22,7 @@
 typedef enum {
     LUC_CONV_F32,
     LUC_CONV_F64,
-    LUC_CONV_F16, /* F16, BF16: computed in float, rounded once at the end */
+    LUC_CONV_F16, /* F16, BF16: sums in float, rounded once at the end */
     LUC_CONV_BF16,
 } luc_conv_type;
 
@@ -41,6 +42,7 @@ typedef enum {
        computed together. */
     LUC_CONV_WINOGRAD,
     LUC_CONV_REFERENCE, /* the plain loops */
+    LUC_CONV_BLOCKS,    /* bfloat16: the blocks of bf16/bf16.h, at every level */
 } luc_conv_method;
 
 typedef struct {

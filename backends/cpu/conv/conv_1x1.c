@@ -130,8 +130,8 @@ static size_t conv_pointwise_packed_bytes(const luc_conv2d_params *p, bool backw
     return packed_bytes(&g);
 }
 
-static void conv_pointwise_pack(const luc_conv2d_params *p, bool backward, const float *w,
-                                float *packed)
+static void conv_pointwise_pack(const luc_conv2d_params *p, bool backward, const void *w,
+                                void *packed)
 {
     pointwise g = {.p = p};
     set_sizes(&g, backward);
@@ -283,8 +283,8 @@ static size_t conv_pointwise_bytes(const luc_conv2d_params *p, bool backward, in
     return g.copy_bytes * (size_t)threads;
 }
 
-static void conv_pointwise_run(const luc_conv2d_params *p, bool backward, const float *from,
-                               const float *packed, const luc_conv_then *then, float *to,
+static void conv_pointwise_run(const luc_conv2d_params *p, bool backward, const void *from,
+                               const void *packed, const luc_conv_then *then, void *to,
                                char *workspace, int threads)
 {
     pointwise g = {.p = p, .src = from, .packed = packed, .dst = to, .scratch = workspace};

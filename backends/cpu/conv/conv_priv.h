@@ -25,9 +25,11 @@ typedef struct {
 } luc_conv_sums_table;
 LUC_DECLARE_TABLES(luc_conv_sums_table, luc_conv_sums)
 
-/* luc_conv_epilogue for float; fields are NULL or false if there is nothing to do. */
+/* luc_conv_epilogue for float and bfloat16; fields are NULL or false if there is nothing to do. */
 typedef struct {
-    const float *scale, *shift, *residual;
+    const float *scale, *shift;
+    const float *residual;         /* of float */
+    const uint16_t *half_residual; /* of bfloat16 */
     bool relu;
     const luc_conv_sums *sums; /* to be filled */
 } luc_conv_then;
@@ -42,23 +44,23 @@ static inline int luc_conv_cut_for(const luc_conv2d_params *p, int threads)
 
 /* Kernels of the forward pass and the input gradient (backward: from dy to dx). They read the
    weights in a packed form, which depends on the weights' sizes and the level, not on the
-   images. */
+   images. All are of float, except those of the algorithms of bfloat16. */
 typedef struct {
     size_t (*packed_bytes)(const luc_conv2d_params *p, bool backward);
-    void (*pack)(const luc_conv2d_params *p, bool backward, const float *w, float *packed);
+    void (*pack)(const luc_conv2d_params *p, bool backward, const void *w, void *packed);
     size_t (*bytes)(const luc_conv2d_params *p, bool backward, int threads); /* without those */
-    void (*run)(const luc_conv2d_params *p, bool backward, const float *from, const float *packed,
-                const luc_conv_then *then, float *to, char *workspace, int threads);
+    void (*run)(const luc_conv2d_params *p, bool backward, const void *from, const void *packed,
+                const luc_conv_then *then, void *to, char *workspace, int threads);
     int64_t (*parts)(const luc_conv2d_params *p); /* of statistics; NULL: it takes none */
 } luc_conv_packed_kernel;
 
-/* What a pass reads and writes: float, or double for LUC_CONV_F64. */
+/* What a pass reads and writes: float, double for LUC_CONV_F64, or what the algorithm is of. */
 typedef struct {
     const void *from, *with; /* forward: x, w; input gradient: dy, w; weight gradient: x, dy */
     void *to;                /* y, dx or dw */
     void *bias;              /* weight gradient: dbias, or NULL */
     const luc_conv_epilogue *epilogue; /* forward; NULL: the plain sums */
-    const luc_conv_then *then;         /* forward of float: never NULL */
+    const luc_conv_then *then;         /* forward, not of double: never NULL */
     char *workspace;                   /* plan->own_bytes */
 } luc_conv_operands;
 
@@ -67,6 +69,7 @@ struct luc_conv_algorithm {
     const char *name;
     unsigned passes; /* 1 << LUC_CONV_FORWARD and so on */
     bool planes;     /* it reads and writes images whose channels are planes */
+    bool bf16;       /* it reads and writes bfloat16 */
     /* Whether it computes this pass, with these strides. */
     bool (*can)(const luc_conv2d_params *p, luc_conv_pass pass);
     /* Whether it should be faster than what comes later in the list. NULL: it is. */
@@ -167,6 +170,12 @@ void luc_conv_f64_grad_input(const luc_conv2d_params *p, const double *dy, const
                              double *dx, char *workspace, int threads);
 void luc_conv_f64_grad_weight(const luc_conv2d_params *p, const double *x, const double *dy,
                               double *dw, char *workspace, int threads);
+
+/* bfloat16 by the blocks of bf16/bf16.h, in channels_last memory. */
+extern const luc_conv_packed_kernel luc_conv_blocks;
+size_t luc_conv_block_weights_bytes(const luc_conv2d_params *p, int threads);
+void luc_conv_block_weights(const luc_conv2d_params *p, const uint16_t *x, const uint16_t *dy,
+                            uint16_t *dw, uint16_t *dbias, char *workspace, int threads);
 
 /* The plain loops, any strides, float or double. */
 void luc_conv_ref_forward_f32(const luc_conv2d_params *p, const float *x, const float *w,

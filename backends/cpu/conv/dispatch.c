@@ -121,15 +121,15 @@ luc_conv2d_plan luc_conv2d_make_plan(const luc_conv2d_params *p, luc_conv_type t
     const luc_conv_algorithm *a = algorithm ? algorithm : luc_conv_choose(p, type, pass);
     plan.algorithm = a;
     plan.p.statistics = plan.statistics && sums_itself(p, a);
-    if (pass == LUC_CONV_FORWARD && p->packed && type == LUC_CONV_F32 && a->packed)
+    if (pass == LUC_CONV_FORWARD && p->packed && a->packed && (type == LUC_CONV_F32 || a->bf16))
         plan.packed_bytes = a->packed()->packed_bytes(p, false);
     if (a->bytes) plan.own_bytes = a->bytes(&plan);
-    if (pass == LUC_CONV_GRAD_WEIGHT && type != LUC_CONV_F64 && a->bytes) {
+    if (pass == LUC_CONV_GRAD_WEIGHT && type != LUC_CONV_F64 && a->bytes && !a->bf16) {
         const size_t bias = luc_conv_weight_get()->bias_bytes(p);
         if (bias > plan.own_bytes) plan.own_bytes = bias;
     }
     plan.workspace = place_sums(&plan, NULL, NULL) + plan.own_bytes;
-    if (type == LUC_CONV_F16 || type == LUC_CONV_BF16) {
+    if ((type == LUC_CONV_F16 || type == LUC_CONV_BF16) && !a->bf16) {
         const spans s = spans_of(p);
         plan.workspace += luc_wide_bytes(s.x) + luc_wide_bytes(s.w) + 2 * luc_wide_bytes(s.y) +
                           luc_wide_bytes(p->o);
@@ -167,15 +167,18 @@ void luc_conv2d_pack(const luc_conv2d_plan *plan, const void *w, void *packed)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static void forward_f32(const luc_conv2d_plan *plan, const float *x, const float *w,
-                        const luc_conv_epilogue *epilogue, float *y, char *workspace)
+/* Of float, or of bfloat16 as it is. */
+static void forward_narrow(const luc_conv2d_plan *plan, const void *x, const void *w,
+                           const luc_conv_epilogue *epilogue, void *y, char *workspace)
 {
     luc_conv_then then = {0};
     if (epilogue)
-        then = (luc_conv_then){.scale = epilogue->scale,
-                               .shift = epilogue->shift,
-                               .residual = epilogue->residual,
-                               .relu = epilogue->relu};
+        then = (luc_conv_then){
+            .scale = epilogue->scale, .shift = epilogue->shift, .relu = epilogue->relu};
+    if (epilogue && plan->algorithm->bf16)
+        then.half_residual = epilogue->residual;
+    else if (epilogue)
+        then.residual = epilogue->residual;
     luc_conv_sums sums;
     workspace += place_sums(plan, workspace, &sums);
     if (plan->p.statistics) then.sums = &sums;
@@ -195,9 +198,10 @@ static lucid_dtype dtype_of(luc_conv_type half)
     return half == LUC_CONV_BF16 ? LUCID_BF16 : LUCID_F16;
 }
 
-static bool is_half(const luc_conv2d_plan *plan)
+/* Whether the operands are converted to float and the result back. */
+static bool is_converted(const luc_conv2d_plan *plan)
 {
-    return plan->type == LUC_CONV_F16 || plan->type == LUC_CONV_BF16;
+    return (plan->type == LUC_CONV_F16 || plan->type == LUC_CONV_BF16) && !plan->algorithm->bf16;
 }
 
 /* Gaps between an output's numbers must keep their values, so an output with gaps is widened
@@ -215,7 +219,7 @@ static void forward_half(const luc_conv2d_plan *plan, const void *x, const void 
     luc_conv_epilogue wide = {0};
     if (then) wide = *then;
     if (wide.residual) wide.residual = luc_take_wide(&at, s.y, wide.residual, half);
-    forward_f32(plan, wide_x, wide_w, then ? &wide : NULL, wide_y, at);
+    forward_narrow(plan, wide_x, wide_w, then ? &wide : NULL, wide_y, at);
     luc_narrow(wide_y, y, s.y, half);
 }
 
@@ -225,10 +229,10 @@ void luc_conv2d_forward(const luc_conv2d_plan *plan, const void *x, const void *
     if (!plan->algorithm) {
         for (int64_t o = 0; plan->statistics && o < plan->p.o; o++)
             then->mean[o] = then->var[o] = 0;
-    } else if (is_half(plan)) {
+    } else if (is_converted(plan)) {
         forward_half(plan, x, w, then, y, workspace);
-    } else if (plan->type == LUC_CONV_F32) {
-        forward_f32(plan, x, w, then, y, workspace);
+    } else if (plan->type != LUC_CONV_F64) {
+        forward_narrow(plan, x, w, then, y, workspace);
     } else {
         const luc_conv_operands o = {
             .from = x, .with = w, .to = y, .epilogue = then, .workspace = workspace};
@@ -242,7 +246,7 @@ void luc_conv2d_grad_input(const luc_conv2d_plan *plan, const void *dy, const vo
     const luc_conv2d_params *p = &plan->p;
     if (!plan->algorithm) return;
     luc_conv_operands o = {.from = dy, .with = w, .to = dx, .workspace = workspace};
-    if (!is_half(plan)) {
+    if (!is_converted(plan)) {
         plan->algorithm->run(plan, &o);
         return;
     }
@@ -261,7 +265,7 @@ void luc_conv2d_grad_weight(const luc_conv2d_plan *plan, const void *x, const vo
     const luc_conv2d_params *p = &plan->p;
     if (!plan->algorithm) return;
     luc_conv_operands o = {.from = x, .with = dy, .to = dw, .bias = dbias, .workspace = workspace};
-    if (!is_half(plan)) {
+    if (!is_converted(plan)) {
         plan->algorithm->run(plan, &o);
         return;
     }

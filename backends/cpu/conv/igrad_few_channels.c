@@ -117,9 +117,11 @@ static size_t conv_thin_packed_bytes(const luc_conv2d_params *p, bool backward)
 }
 
 /* [source row][source column][output channel][lane]; lanes that read nothing there are not used. */
-static void conv_thin_pack(const luc_conv2d_params *p, bool backward, const float *w, float *packed)
+static void conv_thin_pack(const luc_conv2d_params *p, bool backward, const void *w, void *packed)
 {
     plan g = {.p = p};
+    const float *weights = w;
+    float *panel = packed;
     memset(packed, 0, conv_thin_packed_bytes(p, backward));
     set_plan(&g);
     for (int64_t i = 0; i < g.r.count * g.c.count; i++)
@@ -128,9 +130,9 @@ static void conv_thin_pack(const luc_conv2d_params *p, bool backward, const floa
             const int64_t tr = g.r.first + i / g.c.count - r->first;
             const int64_t tc = g.c.first + i % g.c.count - c->first;
             if (tr < 0 || tr >= r->count || tc < 0 || tc >= c->count) continue;
-            const float *from = w + (r->kernel_first + tr * r->kernel_step) * p->w_stride[2] +
+            const float *from = weights + (r->kernel_first + tr * r->kernel_step) * p->w_stride[2] +
                                 (c->kernel_first + tc * c->kernel_step) * p->w_stride[3];
-            float *to = packed + i * p->o * g.lanes + q * p->c;
+            float *to = panel + i * p->o * g.lanes + q * p->c;
             for (int64_t o = 0; o < p->o; o++)
                 for (int64_t ch = 0; ch < p->c; ch++)
                     to[o * g.lanes + ch] = from[o * p->w_stride[0] + ch * p->w_stride[1]];
@@ -234,9 +236,9 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void conv_thin_run(const luc_conv2d_params *p, bool backward, const float *from,
-                          const float *packed, const luc_conv_then *then, float *to,
-                          char *workspace, int threads)
+static void conv_thin_run(const luc_conv2d_params *p, bool backward, const void *from,
+                          const void *packed, const luc_conv_then *then, void *to, char *workspace,
+                          int threads)
 {
     plan g = {.p = p, .dy = from, .packed = packed, .dx = to, .scratch = workspace};
     (void)backward, (void)then;

@@ -271,8 +271,8 @@ static size_t conv_winograd_packed_bytes(const luc_conv2d_params *p, bool backwa
     return g.u_bytes;
 }
 
-static void conv_winograd_pack(const luc_conv2d_params *p, bool backward, const float *w,
-                               float *packed)
+static void conv_winograd_pack(const luc_conv2d_params *p, bool backward, const void *w,
+                               void *packed)
 {
     winograd g = {.p = p, .backward = backward, .w = w, .u_to = packed};
     set_plan(&g, 1);
@@ -286,8 +286,8 @@ static size_t conv_winograd_bytes(const luc_conv2d_params *p, bool backward, int
     return g.zero_bytes + (g.v_bytes + g.m_bytes) * (size_t)threads;
 }
 
-static void conv_winograd_run(const luc_conv2d_params *p, bool backward, const float *from,
-                              const float *packed, const luc_conv_then *then, float *to,
+static void conv_winograd_run(const luc_conv2d_params *p, bool backward, const void *from,
+                              const void *packed, const luc_conv_then *then, void *to,
                               char *workspace, int threads)
 {
     winograd g = {.p = p, .backward = backward, .src = from, .u = packed, .dst = to};
