@@ -69,7 +69,8 @@ static inline bool backward(norm_case *k)
 
 static inline int64_t element(const norm_case *k, int64_t c, int64_t i)
 {
-    return (i / k->inner * k->c + c) * k->inner + i % k->inner;
+    const uint32_t at = (uint32_t)i, inner = (uint32_t)k->inner;
+    return ((int64_t)(at / inner) * k->c + c) * k->inner + at % inner;
 }
 
 /* What is true, in long double, from the values that the arrays hold. */
@@ -85,23 +86,27 @@ static inline double *doubles(int64_t n)
     return p;
 }
 
-static inline void statistics(const norm_case *k, int64_t c, long double *mean, long double *var)
+/* All elements in row-major order. */
+static inline double *values(const array *a)
+{
+    const int64_t n = array_numel(a);
+    double *p = doubles(n);
+    for (int64_t i = 0; i < n; i++) p[i] = array_get(a, i);
+    return p;
+}
+
+static inline void statistics(const norm_case *k, const double *x, int64_t c, long double *mean,
+                              long double *var)
 {
     int64_t n = k->n * k->inner;
     *mean = *var = 0;
-    for (int64_t i = 0; i < n; i++) *mean += array_get(&k->x, element(k, c, i));
+    for (int64_t i = 0; i < n; i++) *mean += x[element(k, c, i)];
     *mean /= n;
     for (int64_t i = 0; i < n; i++) {
-        long double d = array_get(&k->x, element(k, c, i)) - *mean;
+        long double d = x[element(k, c, i)] - *mean;
         *var += d * d;
     }
     *var /= n;
-}
-
-/* dy, 0 where the output that was computed is not above 0. */
-static inline double gradient(const norm_case *k, int64_t at)
-{
-    return k->attrs.relu && array_get(&k->y, at) <= 0 ? 0 : array_get(&k->dy, at);
 }
 
 /* Of y before forward, of the gradients after it. */
@@ -110,18 +115,22 @@ static inline norm_truth truth(const norm_case *k)
     int64_t n = k->n * k->inner, all = n * k->c;
     norm_truth t = {doubles(all),  doubles(all),  doubles(k->c), doubles(k->c), doubles(k->c),
                     doubles(k->c), doubles(k->c), doubles(k->c), doubles(all)};
+    const double *x = values(&k->x), *r = k->added ? values(&k->r) : NULL;
+    double *gradient = values(&k->dy); /* 0 where the output that was computed is not above 0 */
+    for (int64_t i = 0; k->attrs.relu && i < all; i++)
+        if (array_get(&k->y, i) <= 0) gradient[i] = 0;
     for (int64_t c = 0; c < k->c; c++) {
         long double mean = 0, var = 0, sdy = 0, sdyx = 0, w = k->affine ? array_get(&k->w, c) : 1;
         long double b = k->affine ? array_get(&k->b, c) : 0, m = k->attrs.momentum;
         if (k->attrs.training)
-            statistics(k, c, &mean, &var);
+            statistics(k, x, c, &mean, &var);
         else
             mean = array_get(&k->rm, c), var = array_get(&k->rv, c);
         long double invstd = 1 / sqrtl(var + k->attrs.eps);
         for (int64_t i = 0; i < n; i++) {
             int64_t at = element(k, c, i);
-            long double d = array_get(&k->x, at) - mean, dy = gradient(k, at);
-            long double y = d * invstd * w + b + (k->added ? array_get(&k->r, at) : 0);
+            long double d = x[at] - mean, dy = gradient[at];
+            long double y = d * invstd * w + b + (r ? r[at] : 0);
             t.dr[at] = (double)dy;
             t.y[at] = (double)(k->attrs.relu && y < 0 ? 0 : y);
             sdy += dy;
@@ -129,7 +138,7 @@ static inline norm_truth truth(const norm_case *k)
         }
         for (int64_t i = 0; i < n; i++) {
             int64_t at = element(k, c, i);
-            long double xhat = (array_get(&k->x, at) - mean) * invstd, dy = gradient(k, at);
+            long double xhat = (x[at] - mean) * invstd, dy = gradient[at];
             t.dx[at] = (double)(k->attrs.training ? w * invstd * (dy - sdy / n - xhat * sdyx / n)
                                                   : w * invstd * dy);
         }

@@ -94,7 +94,8 @@ static void check_all(void)
                 const form *f = &forms[k];
                 lucid_tensor *want = apply(c, f, lucid_cpu(), LUCID_F64);
                 lucid_tensor *got = apply(c, f, lucid_cuda(0), dtypes[d]);
-                lucid_tensor *again = apply(c, f, lucid_cuda(0), dtypes[d]);
+                /* Threads of a GPU end in any order, those of the emulator in one. */
+                lucid_tensor *again = is_emulated() ? got : apply(c, f, lucid_cuda(0), dtypes[d]);
                 cr_assert(want && got && again, "%s: %s", c->name, lucid_error());
                 got = lucid_tensor_to(got, lucid_cpu());
                 const tolerance *t = tolerance_of(dtypes[d]);

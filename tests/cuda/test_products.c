@@ -23,6 +23,7 @@ typedef struct run {
     const void *attrs;
     int n_in;
     arrange arrange[3];
+    bool few; /* float32 and float16 alone: for what the emulator computes in another arrangement */
 } run;
 
 static bool run_on(const run *r, lucid_tensor *const *from, lucid_device device, lucid_dtype dtype,
@@ -52,9 +53,10 @@ static void check(const run *r, lucid_tensor *const *in, lucid_dtype dtype, cons
 {
     static const char *const parts[] = {"output", "gradient of the first", "of the second"};
     lucid_tensor *want[3], *got[3], *again[3];
+    /* Threads of a GPU end in any order, those of the emulator in one: it need not run again. */
     bool ok = run_on(r, in, lucid_cpu(), LUCID_F64, want) &&
               run_on(r, in, lucid_cuda(0), dtype, got) &&
-              run_on(r, in, lucid_cuda(0), dtype, again);
+              (is_emulated() || run_on(r, in, lucid_cuda(0), dtype, again));
     cr_expect(ok, "%s, %s: %s", what, lucid_dtype_name(dtype), lucid_error());
     lucid_clear_error();
     LUCID_NO_GRAD;
@@ -63,7 +65,7 @@ static void check(const run *r, lucid_tensor *const *in, lucid_dtype dtype, cons
         lucid_tensor *host = lucid_tensor_to(got[i], lucid_cpu());
         cr_expect(lucid_allclose(lucid_cast(host, LUCID_F64), want[i], t->rtol, t->atol, false),
                   "%s, %s: %s", what, lucid_dtype_name(dtype), parts[i]);
-        cr_expect(lucid_equal(host, lucid_tensor_to(again[i], lucid_cpu())),
+        cr_expect(is_emulated() || lucid_equal(host, lucid_tensor_to(again[i], lucid_cpu())),
                   "%s, %s: %s differs from run to run", what, lucid_dtype_name(dtype), parts[i]);
     }
 }
@@ -71,7 +73,7 @@ static void check(const run *r, lucid_tensor *const *in, lucid_dtype dtype, cons
 /* Exact in every dtype, so that the reference multiplies the same numbers. */
 static void check_all(const run *r, const lucid_shape *shapes, const char *what)
 {
-    for (int d = 0; d < N_DTYPES; d++) {
+    for (int d = 0; d < N_DTYPES; d += r->few ? 2 : 1) {
         LUCID_SCOPE;
         lucid_tensor *in[3] = {NULL};
         lucid_dtype exact = dtypes[d] == LUCID_F16 ? LUCID_F16 : LUCID_BF16;
@@ -260,7 +262,11 @@ static void convolutions(arrange of_x, arrange of_w, int extra)
         memcpy(shapes[1].dims, c->w, sizeof c->w);
         shapes[0].dims[2] += extra;
         shapes[0].dims[3] += extra;
-        run r = {.op = &luc_op_conv2d, .attrs = &c->attrs, .n_in = 3, .arrange = {of_x, of_w}};
+        run r = {.op = &luc_op_conv2d,
+                 .attrs = &c->attrs,
+                 .n_in = 3,
+                 .arrange = {of_x, of_w},
+                 .few = is_emulated() && (of_x || of_w || getenv("LUC_EMULATOR_DNN"))};
         check_all(&r, shapes, c->name);
     }
 }
