@@ -125,6 +125,16 @@ int luc_cpu_next(int level)
     return level <= (int)luc_cpu_best() ? level : -1;
 }
 
+int luc_cpu_next_whole(int level)
+{
+#define WHOLE(unused, ID, name) [LUC_CPU_##ID] = true,
+    static const bool whole[LUC_CPU_LEVELS] = {LUC_WHOLE_LEVELS(WHOLE, )};
+#undef WHOLE
+    do level = luc_cpu_next(level);
+    while (level >= 0 && !whole[level]);
+    return level;
+}
+
 luc_cpu_level luc_cpu_capped(const char *cap, bool *known)
 {
     const luc_cpu_level best = luc_cpu_best();

@@ -238,7 +238,11 @@ static inline double array_distance(const array *a, const double *b, double abso
     return worst;
 }
 
-#define FOR_LEVELS                                                   \
+#define FOR_LEVELS                                                         \
+    for (int level_ = 0; level_ >= 0; level_ = luc_cpu_next_whole(level_)) \
+        if (luc_cpu_force((luc_cpu_level)level_))
+/* Also those that have products of 16 bits alone. */
+#define FOR_ALL_LEVELS                                               \
     for (int level_ = 0; level_ >= 0; level_ = luc_cpu_next(level_)) \
         if (luc_cpu_force((luc_cpu_level)level_))
 

@@ -139,7 +139,7 @@ static void any_strides(luc_conv2d_params *p)
 
 Test(conv_f64, products_equal_the_plain_loops)
 {
-    for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
+    for (int level = 0; level >= 0; level = luc_cpu_next_whole(level)) {
         int fast = 0;
         cr_assert(luc_cpu_force((luc_cpu_level)level));
         for (int i = 0; i < 60; i++) {

@@ -131,7 +131,7 @@ Test(exceptions, unused_lanes_raise_none, .timeout = 120)
     CASES(CASE)
 #undef CASE
     lucid_set_num_threads(1);
-    for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
+    for (int level = 0; level >= 0; level = luc_cpu_next_whole(level)) {
         luc_cpu_force((luc_cpu_level)level);
         for (int dtype = LUCID_F32; dtype <= LUCID_BF16; dtype++)
             for (int which = 0; which < cases; which++)
@@ -178,7 +178,7 @@ Test(exceptions, optimizers_raise_none)
 {
     static const char *const kinds[] = {"Adam", "Adadelta", "SGD"};
     lucid_set_num_threads(1);
-    for (int level = 0; level >= 0; level = luc_cpu_next(level)) {
+    for (int level = 0; level >= 0; level = luc_cpu_next_whole(level)) {
         luc_cpu_force((luc_cpu_level)level);
         for (int k = 0; k < 3; k++)
             for (int64_t n = 1; n < 20; n += 3) {

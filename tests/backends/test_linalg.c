@@ -6,8 +6,8 @@
 #include <criterion/criterion.h>
 
 /* Every level with our own kernels alone, and with OpenBLAS for all that it can compute. */
-#define FOR_LEVELS_AND_OPENBLAS \
-    for (int blas_ = 0; blas_ < 2; blas_++, luc_openblas_prefer(blas_ == 1)) FOR_LEVELS
+#define FOR_ALL_LEVELS_AND_OPENBLAS \
+    for (int blas_ = 0; blas_ < 2; blas_++, luc_openblas_prefer(blas_ == 1)) FOR_ALL_LEVELS
 
 static double *numbers(int64_t n)
 {
@@ -52,7 +52,7 @@ Test(matmul, every_layout_and_broadcast)
 {
     static const int64_t sizes[][3] = {{3, 4, 5}, {1, 7, 9}, {6, 1, 4},   {5, 8, 1},
                                        {1, 1, 1}, {4, 0, 3}, {17, 33, 20}};
-    FOR_LEVELS_AND_OPENBLAS
+    FOR_ALL_LEVELS_AND_OPENBLAS
     for (int s = 0; s < 7; s++)
         for (int l = 0; l < 125; l++)
             for (int kind = 0; kind < 4; kind++) {
@@ -67,7 +67,7 @@ Test(matmul, every_dtype)
     static const int64_t size[] = {5, 6, 7};
     static const array_layout layouts[][3] = {{DENSE, DENSE, DENSE}, {REVERSED, PADDED, DENSE}};
     static const lucid_dtype dtypes[] = {LUCID_F64, LUCID_F16, LUCID_BF16};
-    FOR_LEVELS_AND_OPENBLAS
+    FOR_ALL_LEVELS_AND_OPENBLAS
     for (int t = 0; t < 3; t++)
         for (int l = 0; l < 2; l++) check_matmul(dtypes[t], size, 2, 2, layouts[l]);
 }
@@ -100,7 +100,7 @@ Test(linear, ranks_layouts_and_dtypes)
 {
     static const int64_t shapes[][4] = {{9}, {6, 17}, {2, 5, 8}, {2, 3, 4, 5}};
     static const lucid_dtype floating[] = {LUCID_F32, LUCID_F64, LUCID_F16, LUCID_BF16};
-    FOR_LEVELS_AND_OPENBLAS
+    FOR_ALL_LEVELS_AND_OPENBLAS
     for (int ndim = 1; ndim <= 4; ndim++)
         for (int l = 0; l < 125; l++)
             for (int t = 0; t < 4; t++) {
@@ -200,7 +200,7 @@ Test(conv2d, every_layout_of_every_argument)
          {0}},
     };
     static const lucid_dtype floating[] = {LUCID_F32, LUCID_F64, LUCID_F16, LUCID_BF16};
-    FOR_LEVELS
+    FOR_ALL_LEVELS
     for (int i = 0; i < 5; i++)
         for (int l = 0; l < 125; l++) {
             array_layout layout[] = {(array_layout)(l % 5), (array_layout)(l / 5 % 5),
