@@ -4,6 +4,7 @@
 #define LUCID_AUTOGRAD_OPS_H
 
 #include "ops/activation.h"
+#include "ops/attention.h"
 #include "ops/convolution.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"

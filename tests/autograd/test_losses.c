@@ -62,6 +62,14 @@ CALL(layer, lucid_layer_norm(x, 4, .weight = lucid_select(y, 0, 0), .bias = luci
 CALL(layer_all, lucid_layer_norm(x, (3, 4), .weight = y, .bias = z))
 CALL(rms, lucid_rms_norm(x, 4, .weight = lucid_select(y, 0, 0)))
 CALL(instance, lucid_instance_norm(lucid_reshape(x, (1, 3, 4)), .weight = lucid_select(y, 1, 0)))
+CALL(attention, lucid_scaled_dot_product_attention(x, y, z))
+CALL(attention_causal, lucid_scaled_dot_product_attention(x, y, z, .is_causal = true, .scale = 2))
+CALL(attention_mask,
+     lucid_scaled_dot_product_attention(x, y, z,
+                                        .attn_mask = lucid_matmul(x, lucid_transpose(z, 0, 1))))
+CALL(attention_groups,
+     lucid_scaled_dot_product_attention(lucid_reshape(x, (2, 2, 3)), lucid_reshape(y, (1, 4, 3)),
+                                        lucid_reshape(z, (1, 4, 3)), .enable_gqa = true))
 CALL(response, lucid_local_response_norm(lucid_reshape(x, (1, 4, 3)), 3, .alpha = 2))
 
 static const struct {
@@ -96,6 +104,10 @@ static const struct {
             {"layer_all", layer_all},
             {"rms", rms},
             {"instance", instance},
+            {"attention", attention},
+            {"attention_causal", attention_causal},
+            {"attention_mask", attention_mask},
+            {"attention_groups", attention_groups},
             {"response", response}};
 
 Test(losses, first_and_second_derivatives)

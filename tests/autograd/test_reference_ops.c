@@ -37,6 +37,7 @@ AREA(spatial, 170)
 AREA(loss, 190)
 AREA(losses, 180)
 AREA(norms, 60)
+AREA(attention, 45)
 AREA(pad, 60)
 AREA(rearrange, 40)
 

@@ -212,6 +212,14 @@ static void call_bilinear(op_case *c)
     c->out[0] = lucid_bilinear(c->in[0], c->in[1], c->in[2], c->in[3]);
 }
 
+static void call_attention(op_case *c)
+{
+    c->out[0] = lucid_scaled_dot_product_attention(
+        c->in[0], c->in[1], c->in[2], .attn_mask = c->in[3], .scale = number(c, "scale"),
+        .is_causal = vectors_bool(c->line, "is_causal", false),
+        .enable_gqa = vectors_bool(c->line, "enable_gqa", false));
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define ENTRY(name, call)                                      \
@@ -250,6 +258,7 @@ static const op_entry table[] = {
     {"pad", TOLERANCE_EXACT, TOLERANCE_SUM, call_pad},
     {"embedding", TOLERANCE_EXACT, TOLERANCE_SUM, call_embedding},
     {"bilinear", TOLERANCE_SUM, TOLERANCE_SUM, call_bilinear},
+    ENTRY("scaled_dot_product_attention", call_attention),
 };
 
 const op_entry *loss_find(const char *name)

@@ -23,6 +23,8 @@ AREAS = [
     "ops_norms",
     "ops_rearrange",
     "ops_pad",
+    "ops_attention",
+    "sequences",
     "modules",
     "batchnorm",
     "optim",

@@ -110,12 +110,16 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_leaky_relu) \
     DEFAULTS(lucid_nn_linear) \
     DEFAULTS(lucid_nn_mse_loss) \
+    DEFAULTS(lucid_nn_multihead_attention) \
     DEFAULTS(lucid_nn_nll_loss) \
     DEFAULTS(lucid_nn_prelu) \
     DEFAULTS(lucid_nn_relu) \
     DEFAULTS(lucid_nn_resnet) \
     DEFAULTS(lucid_nn_rms_norm) \
     DEFAULTS(lucid_nn_softplus) \
+    DEFAULTS(lucid_nn_transformer) \
+    DEFAULTS(lucid_nn_transformer_layer) \
+    DEFAULTS(lucid_nn_transformer_stack) \
     DEFAULTS(lucid_npy_read) \
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_orthogonal) \
@@ -144,6 +148,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_rprop) \
     DEFAULTS(lucid_rrelu) \
     DEFAULTS(lucid_run) \
+    DEFAULTS(lucid_scaled_dot_product_attention) \
     DEFAULTS(lucid_sgd) \
     DEFAULTS(lucid_smooth_l1_loss) \
     DEFAULTS(lucid_soft_margin_loss) \

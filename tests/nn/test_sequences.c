@@ -1,0 +1,402 @@
+/* test_sequences.c: attention and transformers step by step against PyTorch, and what they
+ * refuse. */
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "lucid/core/memory.h"
+#include "lucid/core/tensor_priv.h"
+#include "nn/nn.h"
+#include "tests/reference/vectors.h"
+#include "tests/testing.h"
+#include "tests/tolerance.h"
+
+/* ---- a case of tests/reference/make_sequences.py --------------------------------------------- */
+
+static int64_t integer(const vectors_case *c, const char *key, int64_t otherwise)
+{
+    return vectors_int(c, key, otherwise);
+}
+
+static bool flag(const vectors_case *c, const char *key)
+{
+    return vectors_bool(c, key, false);
+}
+
+static lucid_module *make_attention(const vectors_case *c, lucid_dtype dtype)
+{
+    return nn_MultiheadAttention(
+        integer(c, "embed_dim", 0), integer(c, "num_heads", 0),
+        .bias = vectors_bool(c, "bias", true), .add_bias_kv = flag(c, "add_bias_kv"),
+        .add_zero_attn = flag(c, "add_zero_attn"), .kdim = integer(c, "kdim", -1),
+        .vdim = integer(c, "vdim", -1), .batch_first = flag(c, "batch_first"),
+        .average_attn_weights = flag(c, "average"), .dtype = dtype);
+}
+
+static lucid_module *make_layer(const vectors_case *c, lucid_dtype dtype, bool decoder)
+{
+    const char *activation = vectors_get(c, "activation");
+    lucid_nn_transformer_layer_options o = lucid_nn_transformer_layer_defaults;
+    o.dim_feedforward = integer(c, "dim_feedforward", 0);
+    o.dropout = vectors_double(c, "dropout", NAN);
+    if (activation && strcmp(activation, "gelu") == 0) o.activation = LUCID_TRANSFORMER_GELU;
+    o.layer_norm_eps = vectors_double(c, "layer_norm_eps", 1e-5);
+    o.batch_first = flag(c, "batch_first");
+    o.norm_first = flag(c, "norm_first");
+    o.bias = vectors_bool(c, "bias", true);
+    o.dtype = dtype;
+    return (decoder ? lucid_nn_transformer_decoder_layer : lucid_nn_transformer_encoder_layer)(
+        integer(c, "d_model", 0), integer(c, "nhead", 0), &o);
+}
+
+static lucid_module *make_stack(const vectors_case *c, lucid_dtype dtype, bool decoder)
+{
+    lucid_module *norm =
+        flag(c, "norm") ? nn_LayerNorm(integer(c, "d_model", 0), .dtype = dtype) : NULL;
+    lucid_module *layer = make_layer(c, dtype, decoder);
+    const int64_t n = integer(c, "num_layers", 0);
+    return decoder ? nn_TransformerDecoder(layer, n, .norm = norm)
+                   : nn_TransformerEncoder(layer, n, .norm = norm);
+}
+
+static lucid_module *make(const vectors_case *c)
+{
+    const char *op = vectors_get(c, "op");
+    const lucid_dtype dtype = vectors_dtype(vectors_get(c, "dtype"));
+    if (strcmp(op, "MultiheadAttention") == 0) return make_attention(c, dtype);
+    if (strcmp(op, "TransformerEncoderLayer") == 0) return make_layer(c, dtype, false);
+    if (strcmp(op, "TransformerDecoderLayer") == 0) return make_layer(c, dtype, true);
+    if (strcmp(op, "TransformerEncoder") == 0) return make_stack(c, dtype, false);
+    if (strcmp(op, "TransformerDecoder") == 0) return make_stack(c, dtype, true);
+    if (strcmp(op, "Transformer") == 0)
+        return nn_Transformer(.d_model = integer(c, "d_model", 0), .nhead = integer(c, "nhead", 0),
+                              .num_encoder_layers = integer(c, "num_encoder_layers", 0),
+                              .num_decoder_layers = integer(c, "num_decoder_layers", 0),
+                              .dim_feedforward = integer(c, "dim_feedforward", 0), .dropout = 0,
+                              .dtype = dtype);
+    cr_assert_fail("op=%s is not known", op);
+    return NULL;
+}
+
+static lucid_tensor *role(const vectors *v, const vectors_case *c, const char *prefix,
+                          const char *name)
+{
+    char text[192];
+    snprintf(text, sizeof text, "%s/%s%s", vectors_name(c), prefix, name);
+    return vectors_has(v, text) ? vectors_tensor(v, text) : NULL;
+}
+
+static lucid_tensor *numbered(const vectors *v, const vectors_case *c, const char *prefix, int i)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", i);
+    return role(v, c, prefix, number);
+}
+
+/* Several layers round one after the other: eight times what one sum may differ by. */
+static void compare(const vectors_case *c, const char *what, const lucid_tensor *got,
+                    const lucid_tensor *want)
+{
+    cr_assert(got, "%s: %s is NULL: %s", vectors_name(c), what, lucid_error());
+    cr_assert(luc_dims_equal(got->view.ndim, got->view.dims, want->view.ndim, want->view.dims),
+              "%s: %s: expected %s, got %s", vectors_name(c), what, luc_shape_text(want).s,
+              luc_shape_text(got).s);
+    const size_t n = (size_t)lucid_numel(want);
+    double *x = malloc((n + 1) * sizeof *x), *y = malloc((n + 1) * sizeof *y), largest = 1e-3;
+    lucid_to_doubles(got, x, n);
+    lucid_to_doubles(want, y, n);
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(y[i])) largest = fmax(largest, fabs(y[i]));
+    tolerance t = tolerance_of(TOLERANCE_STATISTICS, lucid_tensor_dtype(want));
+    t.whole *= 8;
+    for (size_t i = 0; i < n; i++)
+        if (!tolerance_meets(t, x[i], y[i], largest))
+            cr_expect(false, "%s: %s[%zu]: expected %.17g, got %.17g", vectors_name(c), what, i,
+                      y[i], x[i]);
+    free(x);
+    free(y);
+}
+
+static void run_case(const vectors *v, const vectors_case *c)
+{
+    LUCID_SCOPE;
+    enum { MOST = 8 };
+    lucid_tensor *in[MOST] = {NULL}, *out[MOST] = {NULL}, *grad[MOST];
+    int n_in = 0, n_out = 0;
+    lucid_module *m = make(c);
+    cr_assert(m, "%s: %s", vectors_name(c), lucid_error());
+    size_t n;
+    const lucid_named_tensor *p = lucid_named_parameters(m, &n);
+    for (size_t i = 0; i < n; i++) {
+        LUCID_NO_GRAD;
+        lucid_tensor *value = role(v, c, "param.", p[i].name);
+        cr_assert(value, "%s: PyTorch has no parameter %s", vectors_name(c), p[i].name);
+        cr_assert(lucid_copy_(p[i].tensor, value), "%s", lucid_error());
+    }
+    for (int i = 0; i < MOST; i++) {
+        if (!(in[i] = numbered(v, c, "in", i))) continue;
+        n_in = i + 1;
+        if (numbered(v, c, "grad_in", i)) lucid_requires_grad_(in[i], true);
+    }
+    while (n_out < MOST && (grad[n_out] = numbered(v, c, "grad_out", n_out))) n_out++;
+    cr_assert(lucid_forward_many(m, in, n_in, out, n_out), "%s: %s", vectors_name(c),
+              lucid_error());
+    for (int i = 0; i < n_out; i++) compare(c, "out", out[i], numbered(v, c, "out", i));
+    cr_assert(lucid_backward_multi(out, grad, (size_t)n_out, NULL), "%s: %s", vectors_name(c),
+              lucid_error());
+    for (int i = 0; i < n_in; i++)
+        if (in[i] && lucid_requires_grad(in[i]))
+            compare(c, "grad_in", lucid_tensor_grad(in[i]), numbered(v, c, "grad_in", i));
+    for (size_t i = 0; i < n; i++) {
+        lucid_tensor *want = role(v, c, "grad.", p[i].name);
+        if (want) compare(c, p[i].name, lucid_tensor_grad(p[i].tensor), want);
+    }
+    lucid_module_free(m);
+}
+
+Test(sequences, against_pytorch)
+{
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    vectors *v = vectors_open("sequences");
+    int cases = 0;
+    for (const vectors_case *c; (c = vectors_next(v)); cases++) run_case(v, c);
+    cr_expect(cases >= 45, "only %d cases", cases);
+    vectors_close(v);
+}
+
+/* ---- derivatives ----------------------------------------------------------------------------- */
+
+/* A module's outputs from its first inputs. */
+typedef struct many {
+    lucid_module *m;
+    int n_out;
+    lucid_tensor *fixed[LUCID_MODULE_MAX_INPUTS]; /* inputs after those that are varied */
+    int n_fixed;
+} many;
+
+static bool apply(lucid_tensor *const *in, size_t n, lucid_tensor **out, size_t *n_out, void *user)
+{
+    const many *f = user;
+    lucid_tensor *all[LUCID_MODULE_MAX_INPUTS] = {NULL};
+    for (size_t i = 0; i < n; i++) all[i] = in[i];
+    for (int i = 0; i < f->n_fixed; i++) all[n + (size_t)i] = f->fixed[i];
+    *n_out = (size_t)f->n_out;
+    return lucid_forward_many(f->m, all, (int)n + f->n_fixed, out, f->n_out);
+}
+
+/* The first and second derivatives; frees the module. */
+static void check_derivatives(many f, lucid_tensor **in, size_t n)
+{
+    cr_assert(f.m, "%s", lucid_error());
+    for (size_t i = 0; i < n; i++) lucid_requires_grad_(in[i], true);
+    cr_expect(lucid_gradcheck(apply, &f, in, n, NULL), "%s: %s", f.m->cls->name, lucid_error());
+    lucid_clear_error();
+    cr_expect(lucid_gradgradcheck(apply, &f, in, n, NULL), "%s, second: %s", f.m->cls->name,
+              lucid_error());
+    lucid_clear_error();
+    lucid_module_free(f.m);
+}
+
+#define F64(...) lucid_randn((__VA_ARGS__), .dtype = LUCID_F64)
+
+Test(sequences, derivatives)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_tensor *x = F64(2, 2, 4), *y = F64(3, 2, 4), *in[2] = {x, y};
+    lucid_tensor *hidden = lucid_gt(F64(2, 3), 0.5);
+    check_derivatives((many){nn_MultiheadAttention(4, 2, .add_bias_kv = true, .dtype = LUCID_F64),
+                             2,
+                             {NULL, hidden},
+                             2},
+                      in, 2);
+    check_derivatives(
+        (many){nn_MultiheadAttention(4, 2, .is_causal = true, .dtype = LUCID_F64), 1, {NULL}, 0},
+        in, 1);
+    check_derivatives(
+        (many){nn_TransformerDecoderLayer(4, 2, .dropout = 0, .dim_feedforward = 5,
+                                          .activation = LUCID_TRANSFORMER_GELU, .dtype = LUCID_F64),
+               1,
+               {NULL},
+               0},
+        in, 2);
+}
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+static void check_text(lucid_module *m, const char *expected)
+{
+    char *text = lucid_module_to_string(m);
+    cr_expect_str_eq(text, expected);
+    free(text);
+}
+
+Test(sequences, attention)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *m = nn_MultiheadAttention(4, 2), *causal;
+    lucid_tensor *x = lucid_randn((3, 2, 4)), *y, *w, *z;
+    check_text(m, "MultiheadAttention(\n  (out_proj): Linear(in_features=4, out_features=4, "
+                  "bias=True)\n)");
+    EXPECT_VALUES(lucid_get_parameter(m, "out_proj.bias"), 0, 0, {0, 0, 0, 0});
+    cr_expect(lucid_max(lucid_abs(lucid_get_parameter(m, "in_proj_weight"))) != NULL);
+    /* is_causal is the causal mask */
+    causal = nn_MultiheadAttention(4, 2, .is_causal = true);
+    lucid_state_dict *state = lucid_module_state_dict(m);
+    cr_expect(lucid_load_state_dict(causal, state));
+    lucid_state_dict_free(state);
+    lucid_tensor *mask = lucid_causal_mask(3);
+    EXPECT_VALUES(mask, 0, 0, {0, -INFINITY, -INFINITY, 0, 0, -INFINITY, 0, 0, 0});
+    z = lucid_forward(m, x, NULL, NULL, NULL, mask);
+    cr_expect(lucid_allclose(lucid_forward(causal, x), z, 1e-5, 1e-6, false));
+    cr_expect(lucid_forward_into(causal, (x), (&y, &w)));
+    EXPECT_SHAPE(w, 2, 3, 3);
+    cr_expect(lucid_allclose(y, z, 1e-5, 1e-6, false));
+    /* a sample whose keys are all hidden: zeros without the weights, NaN with them, as PyTorch */
+    lucid_tensor *hidden = lucid_ones((2, 3), .dtype = LUCID_BOOL);
+    y = lucid_forward(m, x, NULL, NULL, hidden);
+    cr_expect(y && !lucid_has_nan(y));
+    cr_expect(lucid_forward_into(m, (x, NULL, NULL, hidden), (&y, &w)) && lucid_has_nan(w));
+    /* nothing at all */
+    EXPECT_SHAPE(lucid_forward(m, lucid_randn((3, 0, 4))), 3, 0, 4);
+    EXPECT_SHAPE(lucid_forward(m, lucid_randn((0, 2, 4)), x), 0, 2, 4);
+    EXPECT_SHAPE(lucid_forward(m, lucid_randn((3, 4))), 3, 4);
+    /* dropout draws while training only */
+    lucid_module *drops = nn_MultiheadAttention(4, 2, .dropout = 0.5);
+    cr_expect(!lucid_equal(lucid_forward(drops, x), lucid_forward(drops, x)));
+    lucid_eval(drops);
+    cr_expect(lucid_equal(lucid_forward(drops, x), lucid_forward(drops, x)));
+    lucid_module_free(drops);
+    lucid_module_free(causal);
+    lucid_module_free(m);
+}
+
+Test(sequences, attention_refuses)
+{
+    LUCID_SCOPE;
+    lucid_module *m = nn_MultiheadAttention(4, 2);
+    lucid_tensor *x = lucid_randn((3, 2, 4)), *k = lucid_randn((5, 2, 4));
+    EXPECT_ERROR(nn_MultiheadAttention(5, 2), LUCID_ERR_ARGUMENT,
+                 "embed_dim: expected a multiple of the 2 heads, got 5");
+    EXPECT_ERROR(nn_MultiheadAttention(4, 0), LUCID_ERR_ARGUMENT, "num_heads: expected at least 1");
+    EXPECT_ERROR(nn_MultiheadAttention(4, 2, .dropout = 2), LUCID_ERR_ARGUMENT,
+                 "dropout: expected");
+    EXPECT_ERROR(nn_MultiheadAttention(4, 2, .kdim = 0), LUCID_ERR_ARGUMENT, "kdim: expected");
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((4))), LUCID_ERR_ARGUMENT, "query: expected");
+    EXPECT_ERROR(lucid_forward(m, x, lucid_randn((5, 2))), LUCID_ERR_ARGUMENT,
+                 "key: expected as many dimensions");
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((3, 2, 5))), LUCID_ERR_ARGUMENT,
+                 "query: expected 4 features");
+    EXPECT_ERROR(lucid_forward(m, x, lucid_randn((5, 3, 4))), LUCID_ERR_ARGUMENT,
+                 "key: expected 4 features and the batch of 2, got [5,3,4]");
+    EXPECT_ERROR(lucid_forward(m, x, k, x), LUCID_ERR_ARGUMENT,
+                 "value: expected as many positions");
+    EXPECT_ERROR(lucid_forward(m, x, k, k, lucid_ones((2, 4))), LUCID_ERR_ARGUMENT,
+                 "key_padding_mask: expected [2,5], got [2,4]");
+    EXPECT_ERROR(lucid_forward(m, x, k, k, NULL, lucid_ones((5, 3))), LUCID_ERR_ARGUMENT,
+                 "attn_mask: expected [3,5] or [4,3,5], got [5,3]");
+    EXPECT_ERROR(lucid_forward(m, x, k, k, NULL, lucid_ones((3, 5), .dtype = LUCID_I64)),
+                 LUCID_ERR_ARGUMENT, "attn_mask: expected bool or a floating dtype, got int64");
+    lucid_module_free(m);
+    lucid_tensor *q = lucid_randn((2, 4, 3, 5)), *v = lucid_randn((2, 3, 3, 5));
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(q, v, v, .enable_gqa = true),
+                 LUCID_ERR_ARGUMENT, "expected equal numbers of heads that divide the query's 4");
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(q, lucid_randn((3, 4)), v), LUCID_ERR_ARGUMENT,
+                 "key: expected [...,S,5], got [3,4]");
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(q, q, lucid_randn((4, 5))), LUCID_ERR_ARGUMENT,
+                 "value: expected [...,3,Ev], got [4,5]");
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(q, q, lucid_cast(q, LUCID_F64)),
+                 LUCID_ERR_ARGUMENT, "value: expected float32, got float64");
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(lucid_randn((5)), q, q), LUCID_ERR_ARGUMENT,
+                 "query: expected [...,L,E], got [5]");
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(q, q, q, .dropout_p = -1), LUCID_ERR_ARGUMENT,
+                 "dropout_p: expected [0,1], got -1");
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(q, q, q, .attn_mask = q, .is_causal = true),
+                 LUCID_ERR_ARGUMENT, "attn_mask: expected none beside is_causal");
+    EXPECT_ERROR(lucid_scaled_dot_product_attention(q, q, q, .attn_mask = q), LUCID_ERR_ARGUMENT,
+                 "attn_mask: expected sizes that broadcast to [2,4,3,3], got [2,4,3,5]");
+    EXPECT_ERROR(lucid_causal_mask(-1), LUCID_ERR_ARGUMENT, "causal_mask: size: expected");
+}
+
+/* ---- transformers ---------------------------------------------------------------------------- */
+
+static size_t parameters_of(lucid_module *m)
+{
+    size_t n = 0;
+    lucid_named_parameters(m, &n);
+    return n;
+}
+
+Test(sequences, transformers)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *net =
+        nn_Transformer(.d_model = 8, .nhead = 2, .num_encoder_layers = 2, .num_decoder_layers = 1,
+                       .dim_feedforward = 16, .tgt_is_causal = true, .batch_first = true);
+    cr_assert(net, "%s", lucid_error());
+    lucid_tensor *src = lucid_randn((2, 5, 8)), *tgt = lucid_randn((2, 3, 8));
+    cr_expect(lucid_get_parameter(net, "encoder.layers.1.self_attn.in_proj_weight"));
+    cr_expect(lucid_get_parameter(net, "decoder.layers.0.multihead_attn.out_proj.bias"));
+    cr_expect(lucid_get_parameter(net, "decoder.norm.weight"));
+    cr_expect_eq(parameters_of(net), 2u * 12u + 2u + 18u + 2u);
+    lucid_tensor *y = lucid_forward(net, src, tgt);
+    EXPECT_SHAPE(y, 2, 3, 8);
+    cr_expect(lucid_backward(lucid_sum(lucid_square(y))));
+    lucid_module *copy = lucid_module_copy(net);
+    lucid_eval(net);
+    lucid_eval(copy);
+    cr_expect(lucid_equal(lucid_forward(net, src, tgt), lucid_forward(copy, src, tgt)));
+    /* the target's future is hidden */
+    y = lucid_forward(net, src, tgt);
+    lucid_tensor *first = lucid_forward(net, src, lucid_narrow(tgt, 1, 0, 2));
+    cr_expect(lucid_allclose(lucid_narrow(y, 1, 0, 2), first, 1e-4, 1e-5, false));
+    lucid_module_free(copy);
+    lucid_module_free(net);
+    lucid_module *none = nn_TransformerEncoder(nn_TransformerEncoderLayer(8, 2), 0);
+    cr_expect(lucid_equal(lucid_forward(none, src), src));
+    lucid_module_free(none);
+    EXPECT_ERROR(nn_TransformerEncoder(NULL, 2, .norm = nn_LayerNorm(8)), LUCID_ERR_ARGUMENT,
+                 "TransformerEncoder: layer: expected a module, got NULL");
+    EXPECT_ERROR(nn_TransformerDecoder(nn_TransformerDecoderLayer(8, 2), -1), LUCID_ERR_ARGUMENT,
+                 "TransformerDecoder: num_layers: expected 0 to 10000, got -1");
+    EXPECT_ERROR(nn_TransformerEncoderLayer(8, 3), LUCID_ERR_ARGUMENT, "embed_dim: expected");
+    EXPECT_ERROR(nn_TransformerEncoderLayer(8, 2, .memory_is_causal = true), LUCID_ERR_ARGUMENT,
+                 "memory_is_causal: expected false");
+    EXPECT_ERROR(nn_TransformerDecoderLayer(8, 2, .activation = 5), LUCID_ERR_ARGUMENT,
+                 "activation: expected");
+    EXPECT_ERROR(nn_TransformerDecoderLayer(8, 2, .dim_feedforward = 0), LUCID_ERR_ARGUMENT,
+                 "dim_feedforward: expected at least 1");
+    EXPECT_ERROR(nn_Transformer(.nhead = 3), LUCID_ERR_ARGUMENT, "embed_dim: expected");
+}
+
+/* ---- memory runs out ------------------------------------------------------------------------- */
+
+static bool run_transformer(void)
+{
+    LUCID_SCOPE;
+    lucid_module *net = nn_Transformer(.d_model = 4, .nhead = 2, .num_encoder_layers = 2,
+                                       .num_decoder_layers = 1, .dim_feedforward = 4);
+    lucid_tensor *x = net ? lucid_randn((2, 1, 4)) : NULL, *y = NULL;
+    lucid_tensor *mask = x ? lucid_causal_mask(2) : NULL;
+    if (mask) y = lucid_forward(net, x, x, mask);
+    bool ok = y && lucid_backward(lucid_sum(y)) && lucid_error_code() == LUCID_OK;
+    lucid_module_free(net);
+    return ok;
+}
+
+Test(sequences, every_allocation_of_a_transformer_fails_once)
+{
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    cr_assert(run_transformer(), "%s", lucid_error());
+    for (uint64_t nth = 1;; nth++) {
+        lucid_memory_fail_nth(nth);
+        bool ok = run_transformer();
+        bool done = lucid_memory_fail_count() < nth;
+        lucid_memory_fail_nth(0);
+        cr_expect(ok == done, "allocation %llu", (unsigned long long)nth);
+        cr_expect(done || lucid_error_code() == LUCID_ERR_MEMORY, "allocation %llu: %s",
+                  (unsigned long long)nth, lucid_error());
+        lucid_clear_error();
+        if (done) break;
+    }
+}
