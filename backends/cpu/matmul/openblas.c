@@ -113,16 +113,25 @@ static luc_cpu_level float_level(luc_cpu_level level)
     return level > LUC_CPU_AVX512 ? LUC_CPU_AVX512 : level;
 }
 
+static const struct {
+    const char *name;
+    luc_cpu_level level;
+} cores[] = {
+    {"Haswell", LUC_CPU_AVX2},          {"Zen", LUC_CPU_AVX2},
+    {"SkylakeX", LUC_CPU_AVX512},       {"Cooperlake", LUC_CPU_AVX512},
+    {"SapphireRapids", LUC_CPU_AVX512},
+};
+
+/* One whose kernels fit the level. */
+static const char *core_for(luc_cpu_level level)
+{
+    for (size_t i = 0; i < sizeof cores / sizeof *cores; i++)
+        if (cores[i].level == level) return cores[i].name;
+    return "";
+}
+
 luc_cpu_level luc_openblas_level(const char *core)
 {
-    static const struct {
-        const char *name;
-        luc_cpu_level level;
-    } cores[] = {
-        {"Haswell", LUC_CPU_AVX2},          {"Zen", LUC_CPU_AVX2},
-        {"SkylakeX", LUC_CPU_AVX512},       {"Cooperlake", LUC_CPU_AVX512},
-        {"SapphireRapids", LUC_CPU_AVX512},
-    };
     for (size_t i = 0; i < sizeof cores / sizeof *cores; i++)
         if (strcasecmp(core, cores[i].name) == 0) return cores[i].level;
     return LUC_CPU_GENERIC;
@@ -133,6 +142,12 @@ static luc_cpu_level float_level(luc_cpu_level level)
 {
     (void)level;
     return LUC_CPU_GENERIC;
+}
+
+static const char *core_for(luc_cpu_level level)
+{
+    (void)level;
+    return "";
 }
 
 luc_cpu_level luc_openblas_level(const char *core)
@@ -200,8 +215,10 @@ static void report_misfit(void)
 {
     fprintf(stderr,
             "lucid: OpenBLAS chose its kernels for %s, which are not known to fit this CPU (%s): "
-            "lucid computes with its own kernels instead\n",
-            found.core, luc_cpu_level_name(luc_cpu_current()));
+            "lucid computes with its own kernels instead; with OPENBLAS_CORETYPE=%s in the "
+            "environment, OpenBLAS is used\n",
+            found.core, luc_cpu_level_name(luc_cpu_current()),
+            core_for(float_level(luc_cpu_current())));
 }
 
 static void forget_calls(void);
