@@ -186,7 +186,8 @@ Test(bf16, tiles_as_the_emulation)
             a[i] = luc_f32_to_bf16(ldexpf((float)uniform(), of_a));
             b[i] = luc_f32_to_bf16(ldexpf((float)uniform(), of_b));
         }
-        luc_bf16_block k = {.a = a, .a_row = 32, .a_step = 1024, .b = b, .steps = STEPS};
+        luc_bf16_block k = luc_bf16_plain_block(32, 1024, STEPS);
+        k.a = a, k.b = b;
         k.m = pick(1, 32), k.n = pick(1, 32), k.c = want;
         emulated->block(&k);
         k.c = got;

@@ -24,20 +24,25 @@ LUC_INLINE __m512bh same_pair(const uint16_t *p)
 /* GROUP rows by all columns: 16 sums of vectors are in registers. */
 LUC_INLINE void rows_of_block(const luc_bf16_block *k, int64_t first)
 {
-    const uint16_t *a = k->a + first * k->a_row, *b = k->b;
+    const int64_t low = first % LUC_BF16_TILE;
+    const uint16_t *rows = k->a + (first - low) / LUC_BF16_TILE * k->a_half + low * k->a_row;
+    const uint16_t *b = k->b;
     __m512 x[GROUP], y[GROUP];
     for (int r = 0; r < GROUP; r++) x[r] = y[r] = _mm512_setzero_ps();
-    for (int64_t s = 0; s < k->steps; s++, a += k->a_step, b += LUC_BF16_PACKED)
-        for (int p = 0; p < PAIRS; p++) {
-            const __m512bh u = pairs_at(b + p * LUC_BF16_BLOCK);
-            const __m512bh v = pairs_at(b + TILE_NUMBERS + p * LUC_BF16_BLOCK);
+    for (int64_t i = 0; i < k->runs; i++) {
+        const uint16_t *a = rows + k->a_run[i];
+        for (int64_t s = 0; s < k->steps; s++, a += k->a_step, b += LUC_BF16_PACKED)
+            for (int p = 0; p < PAIRS; p++) {
+                const __m512bh u = pairs_at(b + p * LUC_BF16_BLOCK);
+                const __m512bh v = pairs_at(b + TILE_NUMBERS + p * LUC_BF16_BLOCK);
 #pragma GCC unroll 8
-            for (int r = 0; r < GROUP; r++) {
-                const __m512bh same = same_pair(a + r * k->a_row + 2 * p);
-                x[r] = _mm512_dpbf16_ps(x[r], same, u);
-                y[r] = _mm512_dpbf16_ps(y[r], same, v);
+                for (int r = 0; r < GROUP; r++) {
+                    const __m512bh same = same_pair(a + r * k->a_row + 2 * p);
+                    x[r] = _mm512_dpbf16_ps(x[r], same, u);
+                    y[r] = _mm512_dpbf16_ps(y[r], same, v);
+                }
             }
-        }
+    }
     float *c = k->c + first * LUC_BF16_BLOCK;
     for (int r = 0; r < GROUP; r++, c += LUC_BF16_BLOCK) {
         _mm512_storeu_ps(c, x[r]);

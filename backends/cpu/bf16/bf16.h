@@ -28,12 +28,15 @@ enum {
 
 /* One block of sums. */
 typedef struct {
-    const uint16_t *a; /* the 32 numbers of row r and step s: a + r * a_row + s * a_step */
-    int64_t a_row, a_step;
-    const uint16_t *b; /* the panel of columns */
-    int64_t steps;     /* 0: the sums are 0 */
-    int64_t m, n;      /* 1 to 32; rows of a up to the next multiple of 16 are read */
-    float *c;          /* [32][32], of which m rows and n columns have a meaning */
+    /* The 32 numbers of row r and step s: a + r * a_row + s * a_step. The second 16 rows may lie
+       elsewhere: a_half from the first. Steps come in runs, of which number i is a_run[i] on. */
+    const uint16_t *a;
+    int64_t a_row, a_step, a_half;
+    const int64_t *a_run;
+    const uint16_t *b;   /* the panel of columns: all steps, one after the other */
+    int64_t runs, steps; /* steps of one run; 0 of either: the sums are 0 */
+    int64_t m, n;        /* 1 to 32; rows of a up to the next multiple of 16 are read */
+    float *c;            /* [32][32], of which m rows and n columns have a meaning */
 } luc_bf16_block;
 
 /* What is done to sums before they are rounded: c * scale + shift + row_shift + residual, ReLU. */
@@ -73,6 +76,18 @@ const luc_bf16_table *luc_bf16_kernels(void);
 
 /* Whether the level in use computes products of bfloat16 faster than those of float. */
 bool luc_bf16_pays(void);
+
+/* A block whose steps are one run, and whose rows lie at equal distances. */
+static inline luc_bf16_block luc_bf16_plain_block(int64_t a_row, int64_t a_step, int64_t steps)
+{
+    static const int64_t none = 0;
+    return (luc_bf16_block){.a_row = a_row,
+                            .a_step = a_step,
+                            .a_half = LUC_BF16_TILE * a_row,
+                            .a_run = &none,
+                            .runs = 1,
+                            .steps = steps};
+}
 
 static inline int64_t luc_bf16_blocks(int64_t n)
 {

@@ -14,23 +14,26 @@ LUC_INLINE void luc_block_tall(const luc_bf16_block *k, const int columns)
 {
     LUC_TILES;
     const int64_t row = k->a_row * (int64_t)sizeof *k->a;
-    const uint16_t *a = k->a, *a1 = a + LUC_BF16_TILE * k->a_row, *b = k->b;
+    const uint16_t *b = k->b;
     LUC_TILE_ZERO(0);
     LUC_TILE_ZERO(1);
     LUC_TILE_ZERO(2);
     LUC_TILE_ZERO(3);
-    for (int64_t s = 0; s < k->steps; s++) {
-        LUC_TILE_LOAD(6, b, B_ROW);
-        LUC_TILE_LOAD(4, a, row);
-        LUC_TILE_DOT(0, 4, 6);
-        LUC_TILE_LOAD(5, a1, row);
-        LUC_TILE_DOT(2, 5, 6);
-        if (columns > 1) {
-            LUC_TILE_LOAD(7, b + B_TILE, B_ROW);
-            LUC_TILE_DOT(1, 4, 7);
-            LUC_TILE_DOT(3, 5, 7);
+    for (int64_t i = 0; i < k->runs; i++) {
+        const uint16_t *a = k->a + k->a_run[i], *a1 = a + k->a_half;
+        for (int64_t s = 0; s < k->steps; s++) {
+            LUC_TILE_LOAD(6, b, B_ROW);
+            LUC_TILE_LOAD(4, a, row);
+            LUC_TILE_DOT(0, 4, 6);
+            LUC_TILE_LOAD(5, a1, row);
+            LUC_TILE_DOT(2, 5, 6);
+            if (columns > 1) {
+                LUC_TILE_LOAD(7, b + B_TILE, B_ROW);
+                LUC_TILE_DOT(1, 4, 7);
+                LUC_TILE_DOT(3, 5, 7);
+            }
+            a += k->a_step, a1 += k->a_step, b += LUC_BF16_PACKED;
         }
-        a += k->a_step, a1 += k->a_step, b += LUC_BF16_PACKED;
     }
     float *low = k->c + LUC_BF16_TILE * LUC_BF16_BLOCK;
     LUC_TILE_STORE(0, k->c, C_ROW);
@@ -45,18 +48,21 @@ LUC_INLINE void luc_block_flat(const luc_bf16_block *k, const int columns)
 {
     LUC_TILES;
     const int64_t row = k->a_row * (int64_t)sizeof *k->a;
-    const uint16_t *a = k->a, *b = k->b;
+    const uint16_t *b = k->b;
     LUC_TILE_ZERO(0);
     LUC_TILE_ZERO(1);
-    for (int64_t s = 0; s < k->steps; s++) {
-        LUC_TILE_LOAD(6, b, B_ROW);
-        LUC_TILE_LOAD(4, a, row);
-        LUC_TILE_DOT(0, 4, 6);
-        if (columns > 1) {
-            LUC_TILE_LOAD(7, b + B_TILE, B_ROW);
-            LUC_TILE_DOT(1, 4, 7);
+    for (int64_t i = 0; i < k->runs; i++) {
+        const uint16_t *a = k->a + k->a_run[i];
+        for (int64_t s = 0; s < k->steps; s++) {
+            LUC_TILE_LOAD(6, b, B_ROW);
+            LUC_TILE_LOAD(4, a, row);
+            LUC_TILE_DOT(0, 4, 6);
+            if (columns > 1) {
+                LUC_TILE_LOAD(7, b + B_TILE, B_ROW);
+                LUC_TILE_DOT(1, 4, 7);
+            }
+            a += k->a_step, b += LUC_BF16_PACKED;
         }
-        a += k->a_step, b += LUC_BF16_PACKED;
     }
     LUC_TILE_STORE(0, k->c, C_ROW);
     if (columns > 1) LUC_TILE_STORE(1, k->c + C_TILE, C_ROW);

@@ -171,6 +171,7 @@ static void set_rows(const product *g, luc_bf16_block *k, int64_t batch, int64_t
         k->a = g->a + batch * p->stride_a + block * LUC_BF16_BLOCK * p->lda;
         k->a_row = p->lda, k->a_step = LUC_BF16_BLOCK;
     }
+    k->a_half = LUC_BF16_TILE * k->a_row;
 }
 
 static void run_block(const product *g, luc_bf16_block *k, int64_t batch, int64_t block,
@@ -198,7 +199,8 @@ static void run_items(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const product *g = ctx;
     _Alignas(64) float sums[LUC_BF16_BLOCK * LUC_BF16_BLOCK];
-    luc_bf16_block k = {.steps = g->steps, .c = sums};
+    luc_bf16_block k = luc_bf16_plain_block(0, 0, g->steps);
+    k.c = sums;
     (void)thread;
     g->table->begin();
     for (int64_t item = begin; item < end; item++) {

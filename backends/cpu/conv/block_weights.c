@@ -166,8 +166,8 @@ static void run_panel(const weights *g, const uint16_t *columns, int64_t part, i
                       int64_t panel)
 {
     const int64_t of = part * g->p->groups + group;
-    luc_bf16_block b = {
-        .a_row = LUC_BF16_BLOCK, .a_step = LUC_BF16_PACKED, .b = columns, .steps = g->steps};
+    luc_bf16_block b = luc_bf16_plain_block(LUC_BF16_BLOCK, LUC_BF16_PACKED, g->steps);
+    b.b = columns;
     b.n = luc_min64(LUC_BF16_BLOCK, g->numbers - panel * LUC_BF16_BLOCK);
     for (int64_t i = 0; i < g->blocks; i++) {
         b.m = luc_min64(LUC_BF16_BLOCK, g->walk.lanes - i * LUC_BF16_BLOCK);

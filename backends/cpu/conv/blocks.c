@@ -2,9 +2,13 @@
  * blocks.c: forward and input gradient of bfloat16 over channels_last images, as products of pixels
  * by weights in the blocks of bf16/bf16.h.
  *
- * An item of parallel work is some neighbouring pixels of a walk's grid, wherever its rows and
- * images end, and some panels of destination channels. The rows of what the pixels see are copied
- * into the format of blocks; those of a 1x1 kernel are read from the image as they are.
+ * There are three ways to the rows of what pixels see. A 1x1 kernel reads the image as it is. A
+ * strip is a copy of some image rows with zeros around, in which each tap's rows lie at equal
+ * distances. Where strips would waste too much, on small images and where channels do not fill
+ * steps, what some pixels see is copied into the format of blocks.
+ *
+ * An item of parallel work is some pixels of a walk's grid and some panels of destination channels.
+ * With strips these are rows of one image, else neighbours, wherever rows and images end.
  */
 #include "backends/cpu/bf16/bf16.h"
 #include "backends/cpu/conv/blocks_priv.h"
@@ -13,11 +17,13 @@
 
 enum {
     MOST_PIXELS = 256, /* of an item, and the least where rows are long */
-    LEAST_PIXELS = 64,
+    LEAST_PIXELS = 128,
     ROW_BYTES = 1 << 20, /* that an item's rows should take of the second-level cache */
-    LEAST_ITEMS = 8,     /* in which a walk should be cut, for threads */
-    FEW_PANELS = 4,      /* a row that so few panels are multiplied with is not worth a copy */
-    MOST_TAPS = 16,      /* of kernels that are packed by transposition */
+    STRIP_BYTES = 1 << 18,
+    MOST_RUNS = 49,  /* of taps in a strip */
+    LEAST_ITEMS = 8, /* in which a walk should be cut, for threads */
+    FEW_PANELS = 4,  /* a row that so few panels are multiplied with is not worth a copy */
+    MOST_TAPS = 16,  /* of kernels that are packed by transposition */
 };
 
 typedef struct {
@@ -30,6 +36,11 @@ typedef struct {
     bool whole;  /* no step has numbers of two taps */
     bool direct; /* the image is a matrix of rows */
     bool dense;  /* the destination's pixels follow each other */
+    /* Strips: [row's phase][column's phase][row][column][channel], where a phase is what remains of
+       a source coordinate divided by the step. */
+    bool strip, aligned; /* aligned: grid rows are whole tiles */
+    int64_t strip_rows, strip_cols, pitch, item_rows, image_items;
+    int64_t run[MOST_RUNS];
     size_t packed_bytes, row_bytes, line_bytes;
     /* one run */
     const uint16_t *src, *w, *packed;
@@ -49,6 +60,115 @@ static bool is_matrix(const blocks *g)
            (k->src_c % 1024 != 0 || g->panels <= FEW_PANELS);
 }
 
+/* ---- strips ---------------------------------------------------------------------------------- */
+
+/* The rows of a strip for this number of grid rows, and its columns: each phase has the same. */
+static int64_t rows_of_strip(const luc_conv_walk *k, int64_t rows)
+{
+    return rows + (k->r.count - 1) * k->r.step / k->step_r;
+}
+
+static int64_t cols_of_strip(const luc_conv_walk *k)
+{
+    return k->cols + (k->c.count - 1) * k->c.step / k->step_c;
+}
+
+/* Whether strips cost less: they compute columns between the rows of the grid in vain, unless rows
+   are whole tiles; the other way copies every number once for each tap, which takes the time of
+   some 40 columns of the product. */
+static bool strips_pay(const blocks *g)
+{
+    const luc_conv_walk *k = &g->walk;
+    if (!g->whole || g->taps == 0 || g->taps > MOST_RUNS) return false;
+    if (g->taps == 1) return false; /* each number is copied once in any case */
+    const double pixels = (double)(k->rows * k->cols);
+    const double wasted =
+        k->cols % LUC_BF16_TILE == 0
+            ? 0
+            : (double)(luc_ceil_div(k->rows * cols_of_strip(k), LUC_BF16_TILE) * LUC_BF16_TILE) /
+                      pixels -
+                  1;
+    return wasted < 40 / (double)k->lanes;
+}
+
+/* Cuts images into strips. */
+static void set_strips(blocks *g)
+{
+    const luc_conv_walk *k = &g->walk;
+    const int64_t channels = k->depth * g->p->groups;
+    /* Pixels a multiple of 1 KB apart would all need the same lines of the first-level cache. */
+    g->pitch = channels % 512 == 0 ? channels + LUC_BF16_BLOCK : channels;
+    g->strip_cols = cols_of_strip(k);
+    g->aligned = k->cols % LUC_BF16_TILE == 0;
+    const int64_t line = g->strip_cols * g->pitch * k->step_r * k->step_c;
+    const int64_t more = rows_of_strip(k, 0);
+    int64_t rows = luc_max64(STRIP_BYTES / 2 / line - more, 1);
+    rows = luc_min64(rows, luc_max64(luc_ceil_div(k->rows * g->p->n, LEAST_ITEMS), 2));
+    g->item_rows = luc_even_piece(k->rows, luc_min64(rows, k->rows));
+    if (g->item_rows % 2 && g->item_rows < k->rows) g->item_rows++; /* blocks may take two */
+    g->image_items = luc_ceil_div(k->rows, g->item_rows);
+    g->pixel_items = g->p->n * g->image_items;
+    g->strip_rows = rows_of_strip(k, g->item_rows);
+    for (int64_t tap = 0; tap < g->taps; tap++) {
+        const int64_t r = tap / k->c.count * k->r.step, c = tap % k->c.count * k->c.step;
+        const int64_t phase = r % k->step_r * k->step_c + c % k->step_c;
+        const int64_t row = phase * g->strip_rows + r / k->step_r;
+        g->run[tap] = (row * g->strip_cols + c / k->step_c) * g->pitch;
+    }
+    /* A last block that is not full reads beyond the end. */
+    const int64_t pixels = k->step_r * k->step_c * g->strip_rows * g->strip_cols + LUC_BF16_BLOCK;
+    g->row_bytes = luc_round64(sizeof(uint16_t) * (size_t)(pixels * g->pitch));
+}
+
+/* Whether a tap falls on this phase of rows (columns). */
+static bool is_seen(const luc_conv_taps *t, int64_t step, int64_t phase)
+{
+    for (int64_t i = 0; i < t->count; i++)
+        if (i * t->step % step == phase) return true;
+    return false;
+}
+
+/* One row of a strip: pixels of source row `from`, or zeros where that is NULL. */
+static void fill_line(const blocks *g, uint16_t *to, const uint16_t *from, int64_t phase)
+{
+    const luc_conv_walk *k = &g->walk;
+    const int64_t channels = k->depth * g->p->groups, left = k->c.first + phase;
+    const size_t bytes = sizeof *to * (size_t)channels, pitch = sizeof *to * (size_t)g->pitch;
+    int64_t first = 0, last = 0;
+    if (from) luc_valid_range(g->strip_cols, k->step_c, left, k->src_cols, &first, &last);
+    memset(to, 0, pitch * (size_t)first);
+    memset(to + last * g->pitch, 0, pitch * (size_t)(g->strip_cols - last));
+    if (first == last) return;
+    from += (first * k->step_c + left) * k->src_c;
+    to += first * g->pitch;
+    if (k->step_c == 1 && k->src_c == channels && g->pitch == channels) {
+        memcpy(to, from, bytes * (size_t)(last - first));
+        return;
+    }
+    for (int64_t i = first; i < last; i++, to += g->pitch, from += k->step_c * k->src_c)
+        memcpy(to, from, bytes);
+}
+
+/* The strip of grid rows [row, row + rows) of one image. */
+static void fill_strip(const blocks *g, uint16_t *strip, const uint16_t *image, int64_t row,
+                       int64_t rows)
+{
+    const luc_conv_walk *k = &g->walk;
+    const int64_t line = g->strip_cols * g->pitch, count = rows_of_strip(k, rows);
+    for (int64_t phase = 0; phase < k->step_r * k->step_c; phase++) {
+        const int64_t of_row = phase / k->step_c, of_col = phase % k->step_c;
+        if (!is_seen(&k->r, k->step_r, of_row) || !is_seen(&k->c, k->step_c, of_col)) continue;
+        uint16_t *to = strip + phase * g->strip_rows * line;
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t at = (row + i) * k->step_r + k->r.first + of_row;
+            const bool inside = at >= 0 && at < k->src_rows;
+            fill_line(g, to + i * line, inside ? image + at * k->src_r : NULL, of_col);
+        }
+    }
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
 /* Sets what follows from walk number i. False: there is nothing to compute. */
 static bool set_walk(blocks *g, bool backward, int64_t i)
 {
@@ -65,16 +185,21 @@ static bool set_walk(blocks *g, bool backward, int64_t i)
     g->whole = k->depth % LUC_BF16_BLOCK == 0;
     g->direct = is_matrix(g);
     g->dense = k->dst_r == k->cols * k->dst_c && (p->n == 1 || k->dst_n == k->rows * k->dst_r);
-    const int64_t row = luc_max64(g->steps, 1) * LUC_BF16_BLOCK * (int64_t)sizeof(uint16_t);
-    const int64_t fit = ROW_BYTES / row / LUC_BF16_BLOCK * LUC_BF16_BLOCK;
-    g->item_pixels = luc_min64(luc_max64(fit, LEAST_PIXELS), MOST_PIXELS);
-    g->pixel_items = luc_ceil_div(g->pixels, g->item_pixels);
+    g->strip = strips_pay(g);
+    if (g->strip) {
+        set_strips(g);
+    } else {
+        const int64_t row = luc_max64(g->steps, 1) * LUC_BF16_BLOCK * (int64_t)sizeof(uint16_t);
+        const int64_t fit = ROW_BYTES / row / LUC_BF16_BLOCK * LUC_BF16_BLOCK;
+        g->item_pixels = luc_min64(luc_max64(fit, LEAST_PIXELS), MOST_PIXELS);
+        g->pixel_items = luc_ceil_div(g->pixels, g->item_pixels);
+        g->row_bytes = (size_t)(row * (g->direct ? LUC_BF16_BLOCK : g->item_pixels));
+    }
     const int64_t cuts = luc_min64(luc_ceil_div(LEAST_ITEMS, g->pixel_items), g->panels);
     g->item_panels = luc_ceil_div(g->panels, cuts);
     g->panel_items = luc_ceil_div(g->panels, g->item_panels);
     g->packed_bytes =
         sizeof(uint16_t) * LUC_BF16_PACKED * (size_t)(p->groups * g->panels * g->steps);
-    g->row_bytes = (size_t)(row * (g->direct ? LUC_BF16_BLOCK : g->item_pixels));
     g->line_bytes = g->whole ? 0 : luc_round64(sizeof(uint16_t) * (size_t)g->numbers);
     return true;
 }
@@ -228,18 +353,28 @@ static void fill_rows(const blocks *g, uint16_t *to, int64_t step, uint16_t *lin
     }
 }
 
-/* Rounds a block's sums to where its pixels are. */
-static void store(const blocks *g, const luc_bf16_block *b, const luc_bf16_then *then,
-                  int64_t pixel, int64_t channel)
+/* Rounds a block's m sums from row `row` of it on, to neighbouring pixels of an image's row. */
+static void store_run(const blocks *g, const luc_bf16_block *b, int64_t row, int64_t m, int64_t n,
+                      int64_t r, int64_t c, int64_t channel)
+{
+    const luc_conv_walk *k = &g->walk;
+    const luc_conv_then *then = &g->then;
+    const luc_bf16_then last = {.scale = then->scale ? then->scale + channel : NULL,
+                                .shift = then->shift ? then->shift + channel : NULL,
+                                .relu = then->relu};
+    const int64_t at = k->dst_at + n * k->dst_n + r * k->dst_r + c * k->dst_c + channel;
+    g->table->finish(&last, b->c + row * LUC_BF16_BLOCK, m, b->n, g->dst + at, k->dst_c,
+                     then->half_residual ? then->half_residual + at : NULL);
+}
+
+/* Stores a block of neighbouring pixels, from `pixel` on. */
+static void store(const blocks *g, const luc_bf16_block *b, int64_t pixel, int64_t channel)
 {
     const luc_conv_walk *k = &g->walk;
     for (int64_t i = 0, some; i < b->m; i += some) {
         const int64_t col = (pixel + i) % k->cols, line = (pixel + i) / k->cols;
-        const int64_t row = line % k->rows, n = line / k->rows;
-        const int64_t at = k->dst_at + n * k->dst_n + row * k->dst_r + col * k->dst_c + channel;
         some = g->dense ? b->m : luc_min64(b->m - i, k->cols - col);
-        g->table->finish(then, b->c + i * LUC_BF16_BLOCK, some, b->n, g->dst + at, k->dst_c,
-                         g->then.half_residual ? g->then.half_residual + at : NULL);
+        store_run(g, b, i, some, line / k->rows, line % k->rows, col, channel);
     }
 }
 
@@ -247,10 +382,6 @@ static void store(const blocks *g, const luc_bf16_block *b, const luc_bf16_then 
 static void run_panel(const blocks *g, luc_bf16_block *b, const uint16_t *rows, const uint16_t *src,
                       int64_t pixel, int64_t count, int64_t channel)
 {
-    const luc_conv_then *then = &g->then;
-    const luc_bf16_then last = {.scale = then->scale ? then->scale + channel : NULL,
-                                .shift = then->shift ? then->shift + channel : NULL,
-                                .relu = then->relu};
     for (int64_t i = 0; i < count; i += LUC_BF16_BLOCK) {
         b->m = luc_min64(LUC_BF16_BLOCK, count - i);
         if (g->direct && b->m % LUC_BF16_TILE == 0) {
@@ -261,27 +392,82 @@ static void run_panel(const blocks *g, luc_bf16_block *b, const uint16_t *rows, 
             b->a_row = LUC_BF16_BLOCK;
             b->a_step = LUC_BF16_BLOCK * (g->direct ? LUC_BF16_BLOCK : g->item_pixels);
         }
+        b->a_half = LUC_BF16_TILE * b->a_row;
         g->table->block(b);
-        store(g, b, &last, pixel + i, channel);
+        store(g, b, pixel + i, channel);
     }
 }
 
-static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
+/* The same of a strip whose grid rows are whole tiles: of `rows` rows from `row` of image n. */
+static void run_tiles(const blocks *g, luc_bf16_block *b, const uint16_t *strip, int64_t n,
+                      int64_t row, int64_t rows, int64_t channel)
 {
-    const blocks *g = ctx;
-    const int64_t pixel = begin / g->panel_items * g->item_pixels;
+    const int64_t tiles = g->walk.cols / LUC_BF16_TILE, count = rows * tiles;
+    int64_t at[2], r[2], c[2];
+    for (int64_t i = 0; i < count; i += 2) {
+        const int some = i + 1 < count ? 2 : 1;
+        for (int t = 0; t < some; t++) {
+            r[t] = (i + t) / tiles, c[t] = (i + t) % tiles * LUC_BF16_TILE;
+            at[t] = (r[t] * g->strip_cols + c[t]) * g->pitch;
+        }
+        b->m = some * LUC_BF16_TILE;
+        b->a = strip + at[0], b->a_half = some > 1 ? at[1] - at[0] : 0;
+        g->table->block(b);
+        for (int t = 0; t < some; t++)
+            store_run(g, b, t * LUC_BF16_TILE, LUC_BF16_TILE, n, row + r[t], c[t], channel);
+    }
+}
+
+/* The same of any strip: its columns between the rows of the grid are computed, and left out. */
+static void run_strip(const blocks *g, luc_bf16_block *b, const uint16_t *strip, int64_t n,
+                      int64_t row, int64_t rows, int64_t channel)
+{
+    const int64_t cols = g->walk.cols, count = (rows - 1) * g->strip_cols + cols;
+    b->a_half = LUC_BF16_TILE * g->pitch;
+    for (int64_t i = 0; i < count; i += LUC_BF16_BLOCK) {
+        b->m = luc_min64(LUC_BF16_BLOCK, count - i);
+        b->a = strip + i * g->pitch;
+        g->table->block(b);
+        for (int64_t j = i, end; j < i + b->m; j = end) {
+            const int64_t r = j / g->strip_cols, c = j % g->strip_cols;
+            end = luc_min64((r + 1) * g->strip_cols, i + b->m);
+            const int64_t some = luc_min64(end - j, cols - c);
+            if (some > 0) store_run(g, b, j - i, some, n, row + r, c, channel);
+        }
+    }
+}
+
+/* The panels [p0, p1) of all groups, by strips. */
+static void run_strips(const blocks *g, luc_bf16_block *b, int64_t item, int64_t p0, int64_t p1,
+                       uint16_t *strip)
+{
+    const luc_conv_walk *k = &g->walk;
+    const int64_t n = item / g->image_items, row = item % g->image_items * g->item_rows;
+    const int64_t rows = luc_min64(g->item_rows, k->rows - row);
+    fill_strip(g, strip, g->src + n * k->src_n, row, rows);
+    b->runs = g->taps, b->steps = k->depth / LUC_BF16_BLOCK, b->a_run = g->run;
+    b->a_row = g->pitch, b->a_step = LUC_BF16_BLOCK;
+    for (int64_t i = 0; i < g->p->groups * (p1 - p0); i++) {
+        const int64_t group = i / (p1 - p0), panel = p0 + i % (p1 - p0);
+        const int64_t lane = panel * LUC_BF16_BLOCK, channel = group * k->lanes + lane;
+        b->n = luc_min64(LUC_BF16_BLOCK, k->lanes - lane);
+        b->b = g->packed + (group * g->panels + panel) * g->steps * LUC_BF16_PACKED;
+        if (g->aligned)
+            run_tiles(g, b, strip + group * k->depth, n, row, rows, channel);
+        else
+            run_strip(g, b, strip + group * k->depth, n, row, rows, channel);
+    }
+}
+
+/* The same by rows. */
+static void run_rows(const blocks *g, luc_bf16_block *b, int64_t item, int64_t p0, int64_t p1,
+                     uint16_t *rows, uint16_t *line)
+{
+    const luc_conv_walk *k = &g->walk;
+    const int64_t pixel = item * g->item_pixels;
     const int64_t count = luc_min64(g->item_pixels, g->pixels - pixel);
-    const int64_t p0 = begin % g->panel_items * g->item_panels;
-    const int64_t p1 = luc_min64(p0 + g->item_panels, g->panels);
-    char *scratch = g->scratch + (size_t)thread * (g->row_bytes + g->line_bytes);
-    uint16_t *rows = (uint16_t *)(void *)scratch;
-    uint16_t *line = (uint16_t *)(void *)(scratch + g->row_bytes);
-    _Alignas(64) float sums[LUC_BF16_BLOCK * LUC_BF16_BLOCK];
-    luc_bf16_block b = {.steps = g->steps, .c = sums};
-    (void)end;
-    g->table->begin();
     for (int64_t group = 0; group < g->p->groups; group++) {
-        const uint16_t *src = g->src + group * g->walk.depth;
+        const uint16_t *src = g->src + group * k->depth;
         /* Only the last block would be read beyond the image's end. */
         const int64_t skip = g->direct ? count / LUC_BF16_BLOCK * LUC_BF16_BLOCK : 0;
         const int64_t wide = g->direct ? LUC_BF16_BLOCK : g->item_pixels;
@@ -289,11 +475,29 @@ static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
             fill_rows(g, rows, wide * LUC_BF16_BLOCK, line, src, pixel + skip, count - skip);
         for (int64_t panel = p0; panel < p1; panel++) {
             const int64_t lane = panel * LUC_BF16_BLOCK;
-            b.n = luc_min64(LUC_BF16_BLOCK, g->walk.lanes - lane);
-            b.b = g->packed + (group * g->panels + panel) * g->steps * LUC_BF16_PACKED;
-            run_panel(g, &b, rows, src, pixel, count, group * g->walk.lanes + lane);
+            b->n = luc_min64(LUC_BF16_BLOCK, k->lanes - lane);
+            b->b = g->packed + (group * g->panels + panel) * g->steps * LUC_BF16_PACKED;
+            run_panel(g, b, rows, src, pixel, count, group * k->lanes + lane);
         }
     }
+}
+
+static void run_item(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const blocks *g = ctx;
+    const int64_t item = begin / g->panel_items, p0 = begin % g->panel_items * g->item_panels;
+    const int64_t p1 = luc_min64(p0 + g->item_panels, g->panels);
+    char *scratch = g->scratch + (size_t)thread * (g->row_bytes + g->line_bytes);
+    uint16_t *rows = (uint16_t *)(void *)scratch;
+    _Alignas(64) float sums[LUC_BF16_BLOCK * LUC_BF16_BLOCK];
+    luc_bf16_block b = luc_bf16_plain_block(0, 0, g->steps);
+    (void)end;
+    b.c = sums;
+    g->table->begin();
+    if (g->strip)
+        run_strips(g, &b, item, p0, p1, rows);
+    else
+        run_rows(g, &b, item, p0, p1, rows, (uint16_t *)(void *)(scratch + g->row_bytes));
     g->table->end();
 }
 
