@@ -227,6 +227,7 @@ static void pack_x(void *ctx, int64_t begin, int64_t end, int thread)
         const int64_t top = run % g->bands * g->band * k->step_r + k->r.first + phase / k->step_c;
         const int64_t left = k->c.first + phase % k->step_c;
         uint16_t *to = x_at(g, run, phase, channel);
+        if (!luc_conv_phase_is_seen(k, phase)) continue;
         int64_t row = top, col = left;
         const int64_t right = left + g->strip_cols * k->step_c;
         for (int64_t at = 0; at < g->length; at += BLOCK, to += BLOCK) {

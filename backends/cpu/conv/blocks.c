@@ -120,14 +120,6 @@ static void set_strips(blocks *g)
     g->row_bytes = luc_round64(sizeof(uint16_t) * (size_t)(pixels * g->pitch));
 }
 
-/* Whether a tap falls on this phase of rows (columns). */
-static bool is_seen(const luc_conv_taps *t, int64_t step, int64_t phase)
-{
-    for (int64_t i = 0; i < t->count; i++)
-        if (i * t->step % step == phase) return true;
-    return false;
-}
-
 /* One row of a strip: pixels of source row `from`, or zeros where that is NULL. */
 static void fill_line(const blocks *g, uint16_t *to, const uint16_t *from, int64_t phase)
 {
@@ -157,7 +149,7 @@ static void fill_strip(const blocks *g, uint16_t *strip, const uint16_t *image, 
     const int64_t line = g->strip_cols * g->pitch, count = rows_of_strip(k, rows);
     for (int64_t phase = 0; phase < k->step_r * k->step_c; phase++) {
         const int64_t of_row = phase / k->step_c, of_col = phase % k->step_c;
-        if (!is_seen(&k->r, k->step_r, of_row) || !is_seen(&k->c, k->step_c, of_col)) continue;
+        if (!luc_conv_phase_is_seen(k, phase)) continue;
         uint16_t *to = strip + phase * g->strip_rows * line;
         for (int64_t i = 0; i < count; i++) {
             const int64_t at = (row + i) * k->step_r + k->r.first + of_row;

@@ -22,6 +22,22 @@ static inline luc_conv_corner luc_conv_corner_of(const luc_conv_walk *k, int64_t
     return c;
 }
 
+/* Whether a tap of a row or column falls on this phase. */
+static inline bool luc_conv_taps_meet(const luc_conv_taps *t, int64_t step, int64_t phase)
+{
+    for (int64_t i = 0; i < t->count; i++)
+        if (i * t->step % step == phase) return true;
+    return false;
+}
+
+/* A phase is what remains of a source's row and column, from the corner, divided by the steps.
+   Whether any tap falls on it. */
+static inline bool luc_conv_phase_is_seen(const luc_conv_walk *k, int64_t phase)
+{
+    return luc_conv_taps_meet(&k->r, k->step_r, phase / k->step_c) &&
+           luc_conv_taps_meet(&k->c, k->step_c, phase % k->step_c);
+}
+
 /* The source of tap (i, j), or NULL outside of the image. */
 static inline const uint16_t *luc_conv_seen(const luc_conv_walk *k, const uint16_t *src,
                                             const luc_conv_corner *c, int64_t i, int64_t j)
