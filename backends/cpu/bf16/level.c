@@ -4,33 +4,11 @@
 #include "backends/cpu/matmul/gemm_priv.h"
 #include "backends/cpu/simd/template.h"
 
+#define LUC_ROUND_BF16   vf_store_bf16
+#define LUC_ROUND_BF16_N vf_store_bf16_n
+#include "backends/cpu/bf16/finish.h"
+
 enum { PAIRS = LUC_BF16_BLOCK / 2, TILE = LUC_BF16_TILE, TILE_NUMBERS = LUC_BF16_PACKED / 2 };
-
-/* ---- sums ------------------------------------------------------------------------------------ */
-
-LUC_INLINE vf finished(const luc_bf16_then *then, vf sum, int64_t row, int64_t column, int64_t n,
-                       const uint16_t *residual)
-{
-    if (then->scale) sum = vf_mul(sum, vf_load_n(then->scale + column, n));
-    if (then->shift) sum = vf_add(sum, vf_load_n(then->shift + column, n));
-    if (then->row_shift) sum = vf_add(sum, vf_set1(then->row_shift[row]));
-    if (residual) sum = vf_add(sum, vf_load_bf16_n(residual + column, n));
-    return then->relu ? vf_max(vf_zero(), sum) : sum; /* a NaN stays: it is the second */
-}
-
-static void finish(const luc_bf16_then *then, const float *c, int64_t m, int64_t n, uint16_t *to,
-                   int64_t to_row, const uint16_t *residual)
-{
-    for (int64_t i = 0; i < m; i++, c += LUC_BF16_BLOCK, to += to_row) {
-        int64_t j = 0;
-        for (; j + LUC_VF <= n; j += LUC_VF)
-            vf_store_bf16(to + j, finished(then, vf_load(c + j), i, j, LUC_VF, residual));
-        if (j < n)
-            vf_store_bf16_n(to + j, finished(then, vf_load_n(c + j, n - j), i, j, n - j, residual),
-                            n - j);
-        if (residual) residual += to_row;
-    }
-}
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
@@ -131,7 +109,7 @@ LUC_LEVEL_TABLE(luc_bf16_table, luc_bf16) = {
     .end = nothing,
     .block = luc_block_with_tiles,
 #endif
-    .finish = finish,
+    .finish = luc_finish_block,
     .rows = copy_rows,
     .rows_across = rows_across,
     .columns = columns,
