@@ -25,6 +25,7 @@
 #include "metrics.h"
 #include "layers/padding.h"
 #include "layers/rearrange.h"
+#include "layers/recurrent.h"
 #include "layers/transformer.h"
 #include "models/resnet.h"
 #include "module.h"

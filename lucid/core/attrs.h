@@ -129,6 +129,16 @@ typedef struct lucid_nll_attrs {
     int64_t ignore_index;
 } lucid_nll_attrs;
 
+/* lstm: inputs (gates [T,N,4H], the input's part of i, f, g, o; weight_hh [4H,H], h0 [N,H], c0
+ * [N,H], lengths? [N] of int64), outputs (y [T,N,H], h_n [N,H], c_n [N,H], c of each step [T,N,H],
+ * the activations of i, f, g, o [T,N,4H]). After its length a sample's state stays, y and
+ * activations are 0.
+ * lstm_backward: inputs (activations, c, c0, weight_hh, grad_y?, grad_h_n?, grad_c_n?, lengths?),
+ * outputs (grad_gates, grad_h0, grad_c0). */
+typedef struct lucid_lstm_attrs {
+    bool reverse; /* from the last step to the first */
+} lucid_lstm_attrs;
+
 /* Philox4x32-10: element i takes lane i % 4 of block offset + i / 4, so the numbers do not depend
  * on threads, device or vector width. dropout: inputs (x), outputs (y, mask u8). */
 typedef struct lucid_random_attrs {

@@ -106,7 +106,7 @@ Test(autocast, every_operator_has_torchs_policy)
         lucid_autocast_policy policy;
         const char *names[32];
     } lists[] = {
-        {LUCID_AUTOCAST_LOW, {"matmul", "linear", "conv2d"}},
+        {LUCID_AUTOCAST_LOW, {"matmul", "linear", "conv2d", "lstm"}},
         {LUCID_AUTOCAST_FULL,
          {"exp",  "log",     "rsqrt",       "square",   "reciprocal", "pow_scalar", "pow",
           "sum",  "softmax", "log_softmax", "nll_loss", "softplus",   "tan",        "asin",

@@ -1,7 +1,8 @@
-"""Modules of sequences: attention and transformers, with all their inputs and outputs."""
+"""Modules of sequences: attention, transformers, recurrent networks, with all their inputs and outputs."""
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from common import Area, DTYPES, Source
 
@@ -196,8 +197,80 @@ def transformers(area):
     )
 
 
+def recurrent_case(area, name, kind, x, lengths=None, h=None, c=None, **options):
+    dtype = options.pop("dtype", "f64")
+    module = getattr(nn, kind)(3, 4, **options)
+    first = options.get("batch_first", False)
+
+    def call(x, *rest):
+        rest = [r for r in rest if r is not None and r.is_floating_point()]
+        state = None if not rest else tuple(rest) if kind == "LSTM" else rest[0]
+        if lengths is None:
+            y, last = module(x, state)
+        else:
+            packed = pack_padded_sequence(x, lengths, first, enforce_sorted=False)
+            y, last = module(packed, state)
+            total = x.shape[1 if first else 0]
+            y, _ = pad_packed_sequence(y, first, total_length=total)
+        return (y, *last) if kind == "LSTM" else (y, last)
+
+    inputs = [x, h] + ([c] if kind == "LSTM" else [])
+    if lengths is not None:
+        inputs.append(torch.tensor(lengths))
+    run(area, name, module, inputs, call, dtype, input_size=3, hidden_size=4, **options)
+
+
+def recurrents(area):
+    s = Source("recurrents")
+    x = s.normal(5, 3, 3)
+    for kind in ("RNN", "LSTM", "GRU"):
+        state = lambda layers, n=4: dict(
+            h=s.normal(layers, 3, n), **({"c": s.normal(layers, 3, 4)} if kind == "LSTM" else {})
+        )
+        add = lambda name, *a, **k: recurrent_case(area, f"{kind.lower()}_{name}", kind, *a, **k)
+        add("plain", x)
+        add("f32", x, dtype="f32")
+        add("state", x, **state(1))
+        add("two", x, num_layers=2, bidirectional=True, **state(4))
+        add("no_bias", x, bias=False)
+        add("batch_first", s.normal(3, 5, 3), batch_first=True, num_layers=2)
+        add("single", s.normal(5, 3), bidirectional=True)
+        add("lengths", x, [2, 5, 3], **state(1))
+        add("lengths_two", x, [4, 1, 5], num_layers=2, bidirectional=True, **state(4))
+        add("lengths_f32", x, [4, 1, 5], bidirectional=True, dtype="f32")
+        if kind == "RNN":
+            add("relu", x, nonlinearity="relu")
+        if kind == "LSTM":
+            add("projection", x, proj_size=2, num_layers=2, bidirectional=True, **state(4, 2))
+            add("projection_lengths", x, [2, 5, 3], proj_size=2)
+
+
+def cells(area):
+    s = Source("cells")
+    for kind in ("RNNCell", "LSTMCell", "GRUCell"):
+        for name, options, n in (("plain", {}, (2,)), ("no_bias", {"bias": False}, (2,)), ("single", {}, ())):
+            module = getattr(nn, kind)(3, 4, **options)
+            h, c = s.normal(*n, 4), s.normal(*n, 4)
+            inputs = [s.normal(*n, 3), h] + ([c] if kind == "LSTMCell" else [])
+            call = (lambda x, h, c: module(x, (h, c))) if kind == "LSTMCell" else module
+            case = f"{kind.lower()}_{name}"
+            run(area, case, module, inputs, call, "f64", input_size=3, hidden_size=4, **options)
+    relu = nn.RNNCell(3, 4, nonlinearity="relu")
+    run(
+        area,
+        "rnncell_relu",
+        relu,
+        [s.normal(2, 3)],
+        relu,
+        "f32",
+        input_size=3,
+        hidden_size=4,
+        nonlinearity="relu",
+    )
+
+
 def make(folder):
     area = Area("sequences", "Modules of sequences: inputs in0.., outputs out0.., all gradients.")
-    for part in (attentions, transformers):
+    for part in (attentions, transformers, recurrents, cells):
         part(area)
     area.write(folder)

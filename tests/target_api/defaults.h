@@ -103,12 +103,15 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_elu) \
     DEFAULTS(lucid_nn_embedding) \
     DEFAULTS(lucid_nn_flatten) \
+    DEFAULTS(lucid_nn_gated_cell) \
     DEFAULTS(lucid_nn_gelu) \
     DEFAULTS(lucid_nn_group_norm) \
+    DEFAULTS(lucid_nn_gru) \
     DEFAULTS(lucid_nn_instance_norm) \
     DEFAULTS(lucid_nn_layer_norm) \
     DEFAULTS(lucid_nn_leaky_relu) \
     DEFAULTS(lucid_nn_linear) \
+    DEFAULTS(lucid_nn_lstm) \
     DEFAULTS(lucid_nn_mse_loss) \
     DEFAULTS(lucid_nn_multihead_attention) \
     DEFAULTS(lucid_nn_nll_loss) \
@@ -116,6 +119,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_relu) \
     DEFAULTS(lucid_nn_resnet) \
     DEFAULTS(lucid_nn_rms_norm) \
+    DEFAULTS(lucid_nn_rnn) \
+    DEFAULTS(lucid_nn_rnn_cell) \
     DEFAULTS(lucid_nn_softplus) \
     DEFAULTS(lucid_nn_transformer) \
     DEFAULTS(lucid_nn_transformer_layer) \
