@@ -9,6 +9,7 @@
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/indexing.h"
+#include "ops/interpolate.h"
 #include "ops/loss.h"
 #include "ops/loss_ctc.h"
 #include "ops/loss_margin.h"

@@ -6,6 +6,7 @@
 
 #include "api.h"
 #include "backend.h"
+#include "interpolation.h"
 #include "reduction.h"
 #include "shape.h"
 
@@ -103,6 +104,15 @@ typedef struct lucid_pool2d_attrs {
     int64_t divisor; /* avg_pool2d: divide by this; 0: by the window */
     int64_t size[2]; /* H and W of the output; of grad_in for the backwards */
 } lucid_pool2d_attrs;
+
+/* interpolate (x [N,C,H,W]) -> output, and interpolate_backward (grad of the output) -> grad of x.
+ * H and W are `in` before and `out` after interpolating, in both. */
+typedef struct lucid_interpolate_attrs {
+    int mode; /* a lucid_interpolate_mode, but not area; linear is bilinear */
+    bool align_corners, antialias;
+    int64_t in[2], out[2];
+    double scale[2]; /* out / in where it was given; 0: computed from the sizes */
+} lucid_interpolate_attrs;
 
 /* batch_norm: inputs (x [N,C,...], weight?, bias?, running_mean?, running_var?, residual?, mean?,
  * var?), outputs (y, mean [C], invstd [C]). The residual is like x and added to what was

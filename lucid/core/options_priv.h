@@ -20,7 +20,7 @@ const void *luc_options(const void *given, const void *defaults, void *storage, 
 
 /* Is it of lucid_pair, not a single number? */
 bool luc_extent_is_pair(int64_t extent);
-/* The same of lucid_triple. */
+/* Is it of lucid_triple? */
 bool luc_extent_is_triple(int64_t extent);
 
 /* Options for a call inside the library, from fields; what is not named is 0:

@@ -39,6 +39,7 @@ AREA(losses, 180)
 AREA(norms, 60)
 AREA(attention, 45)
 AREA(pad, 60)
+AREA(interpolate, 300)
 AREA(rearrange, 40)
 
 /* ---- promotion: the dtype of every pair, 0-d tensors and numbers among them ------------------ */

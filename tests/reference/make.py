@@ -25,6 +25,7 @@ AREAS = [
     "ops_pad",
     "ops_attention",
     "sequences",
+    "ops_interpolate",
     "modules",
     "batchnorm",
     "optim",

@@ -1,6 +1,7 @@
 /* The operators by the names of the manifests: how a case's fields become arguments. */
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "tests/reference/image_calls.h"
 #include "tests/reference/loss_calls.h"
 #include "tests/reference/op_cases.h"
 #include "tests/testing.h"
@@ -417,6 +418,7 @@ const op_entry *op_find(const char *name)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0) return &table[i];
     if (loss_find(name)) return loss_find(name);
+    if (image_find(name)) return image_find(name);
     static const op_entry plain = {"", FUNCTION, CANCELLING, unary};
     const op_entry *activation = op_find_activation(name);
     if (activation) return activation;

@@ -67,6 +67,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_index) \
     DEFAULTS(lucid_init_sparse) \
     DEFAULTS(lucid_instance_norm) \
+    DEFAULTS(lucid_interpolate) \
     DEFAULTS(lucid_kaiming) \
     DEFAULTS(lucid_kl_div) \
     DEFAULTS(lucid_kmnist) \
@@ -167,6 +168,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_triplet_margin_loss) \
     DEFAULTS(lucid_triplet_margin_with_distance_loss) \
     DEFAULTS(lucid_trunc_normal) \
+    DEFAULTS(lucid_upsampling2d) \
     DEFAULTS(lucid_var) \
     DEFAULTS(lucid_warm_restarts_lr) \
     DEFAULTS(lucid_weighted_sampler)
