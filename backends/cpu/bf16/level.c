@@ -53,8 +53,36 @@ LUC_INLINE void pair(uint16_t *to, const uint16_t *even, const uint16_t *odd, in
 }
 #endif
 
+#if defined(__AVX512BW__)
+LUC_INLINE __m512i all_columns(const uint16_t *line)
+{
+    return line ? _mm512_loadu_si512(line) : _mm512_setzero_si512();
+}
+
+/* The same of 32 columns, for both tiles. */
+static void whole_columns(uint16_t *to, const uint16_t *const *line)
+{
+    const __m512i first = _mm512_or_si512(
+        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+        _mm512_slli_epi32(
+            _mm512_set_epi32(47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 34, 33, 32), 16));
+    const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(TILE));
+    for (int p = 0; p < PAIRS; p++, to += LUC_BF16_BLOCK) {
+        const __m512i even = all_columns(line[2 * p]), odd = all_columns(line[2 * p + 1]);
+        _mm512_storeu_si512(to, _mm512_permutex2var_epi16(even, first, odd));
+        _mm512_storeu_si512(to + TILE_NUMBERS, _mm512_permutex2var_epi16(even, second, odd));
+    }
+}
+#endif
+
 static void columns(uint16_t *to, const uint16_t *const *line, int64_t n)
 {
+#if defined(__AVX512BW__)
+    if (n == LUC_BF16_BLOCK) {
+        whole_columns(to, line);
+        return;
+    }
+#endif
     for (int64_t t = 0; t < LUC_BF16_BLOCK; t += TILE) {
         const int64_t some = luc_min64(luc_max64(n - t, 0), TILE);
         for (int p = 0; p < PAIRS; p++, to += LUC_BF16_BLOCK) {

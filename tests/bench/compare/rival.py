@@ -184,10 +184,8 @@ class Training:
 
 
 def modes():
-    if DEVICE.type == "cpu":
-        return ["eager"]
-    chosen = os.environ.get("TORCH_MODES", "eager,graph,compile,compile graph")
-    return chosen.split(",")
+    usual = "eager" if DEVICE.type == "cpu" else "eager,graph,compile,compile graph"
+    return os.environ.get("TORCH_MODES", usual).split(",")
 
 
 def formats(shape):
@@ -221,10 +219,10 @@ def inference(make_net, shape):
     def candidate(memory_format, sizes, mode):
         net = make_net().to(DEVICE).eval().requires_grad_(False)
         fill_module(net)
-        net = net.to(memory_format=memory_format)
+        net = net.to(dtype=DTYPE, memory_format=memory_format)
         if "compile" in mode:
             net = torch.compile(net)
-        x = fill(sizes).contiguous(memory_format=memory_format)
+        x = fill(sizes).to(DTYPE).contiguous(memory_format=memory_format)
         return Call(lambda: net(x), mode=mode)
 
     def kind(batch, *_):

@@ -198,12 +198,14 @@ static void *setup_resnet50(const row *r)
 
 /* ---- inference ------------------------------------------------------------------------------- */
 
+/* A row of bfloat16 has the whole network in it. */
 static void *setup_inference(const row *r)
 {
     job *j = job_new(r);
     j->net = nn_ResNet50();
     row_fill_module(j->net);
     lucid_eval(j->net);
+    if (r->half) lucid_to_dtype(j->net, LUCID_BF16);
     job_input(j, 0, LUCID_SHAPE(r->arguments[0], 3, 224, 224), 1, false, false);
     return j;
 }
@@ -238,6 +240,22 @@ static void infer(void *state)
         .tolerance = 1e-3, .flops = (mflop)*1e6 * (batch), .memory = true,                    \
     }
 
+/* The same in bfloat16: training under autocast. */
+#define TRAIN_HALF(label, how, batch, mflop)                                              \
+    {                                                                                     \
+        .name = "train " label " b" #batch " bf16", .twin = label, .arguments = {batch},  \
+        .setup = how, .run = train_step, .teardown = train_teardown, .value = first_loss, \
+        .tolerance = 2e-2, .flops = (mflop)*1e6 * (batch), .memory = true, .half = true,  \
+        .everywhere = true                                                                \
+    }
+#define INFER_HALF(label, batch, mflop)                                                       \
+    {                                                                                         \
+        .name = "infer " label " b" #batch " bf16", .twin = label, .arguments = {batch},      \
+        .setup = setup_inference, .run = infer, .teardown = job_teardown, .value = job_value, \
+        .tolerance = 5e-2, .flops = (mflop)*1e6 * (batch), .memory = true, .half = true,      \
+        .everywhere = true                                                                    \
+    }
+
 const row train_rows[] = {
     TRAIN("mnist", setup_mnist, 64, 46.7, 1e-4),
     TRAIN("mnist", setup_mnist, 256, 46.7, 1e-4),
@@ -260,6 +278,12 @@ const row train_rows[] = {
      .memory = true},
     INFER("resnet50", 1, 8180),
     INFER("resnet50", 8, 8180),
+    TRAIN_HALF("mnist", setup_mnist, 64, 46.7),
+    TRAIN_HALF("mnist", setup_mnist, 256, 46.7),
+    TRAIN_HALF("resnet18", setup_resnet18, 32, 3340),
+    TRAIN_HALF("resnet18", setup_resnet18, 128, 3340),
+    INFER_HALF("resnet50", 1, 8180),
+    INFER_HALF("resnet50", 8, 8180),
     {.name = NULL},
 };
 
