@@ -59,7 +59,7 @@ LUC_INLINE __m512i all_columns(const uint16_t *line)
     return line ? _mm512_loadu_si512(line) : _mm512_setzero_si512();
 }
 
-/* The same of 32 columns, for both tiles. */
+/* Pairs of 32 columns, for both tiles. */
 static void whole_columns(uint16_t *to, const uint16_t *const *line)
 {
     const __m512i first = _mm512_or_si512(

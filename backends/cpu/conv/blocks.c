@@ -390,7 +390,7 @@ static void run_panel(const blocks *g, luc_bf16_block *b, const uint16_t *rows, 
     }
 }
 
-/* The same of a strip whose grid rows are whole tiles: of `rows` rows from `row` of image n. */
+/* All blocks of a strip whose grid rows are whole tiles: of `rows` rows from `row` of image n. */
 static void run_tiles(const blocks *g, luc_bf16_block *b, const uint16_t *strip, int64_t n,
                       int64_t row, int64_t rows, int64_t channel)
 {
@@ -410,7 +410,7 @@ static void run_tiles(const blocks *g, luc_bf16_block *b, const uint16_t *strip,
     }
 }
 
-/* The same of any strip: its columns between the rows of the grid are computed, and left out. */
+/* Those of any other strip: its columns between the rows of the grid are computed, and left out. */
 static void run_strip(const blocks *g, luc_bf16_block *b, const uint16_t *strip, int64_t n,
                       int64_t row, int64_t rows, int64_t channel)
 {
