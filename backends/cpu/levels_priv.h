@@ -50,8 +50,8 @@ luc_cpu_level luc_cpu_current(void);
 /* The next higher level that both this CPU and this build have; -1 after the best one. All levels:
    for (int level = LUC_CPU_GENERIC; level >= 0; level = luc_cpu_next(level)) */
 int luc_cpu_next(int level);
-/* The same of the levels that have kernels of every family: the others add products of 16 bits, and
-   take the rest from the level below. */
+/* The same for the levels that have kernels of every family alone: the others add products of 16
+   bits, and take the rest from the level below. */
 int luc_cpu_next_whole(int level);
 
 /* Sets the level for every thread from now on. False, and no change, if the CPU or the build lacks

@@ -161,3 +161,16 @@ size_t luc_machine_name(char *text, size_t size)
     text[size - 1] = '\0';
     return strlen(text);
 }
+
+/* ---- AMX ------------------------------------------------------------------------------------- */
+
+/* A signal's frame grows by the 8 KB of the tiles then. Older kernels do not know the question. */
+bool luc_allow_tiles(void)
+{
+#if defined(__x86_64__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}

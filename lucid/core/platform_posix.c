@@ -87,3 +87,8 @@ size_t luc_machine_name(char *text, size_t size)
     text[size - 1] = '\0';
     return strlen(text);
 }
+
+bool luc_allow_tiles(void)
+{
+    return false;
+}

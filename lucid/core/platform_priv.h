@@ -9,6 +9,7 @@
 #define LUCID_PLATFORM_PRIV_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* "linux" or "posix": the file that was built. */
@@ -38,5 +39,10 @@ int luc_cgroup_cpus(const char *root);
 /* Writes what names this machine since it was started into text, without a final NUL, and returns
  * the number of bytes. All containers of a machine get the same name. 0: the machine has none. */
 size_t luc_machine_name(char *text, size_t size);
+
+/* Asks for the registers of Intel's AMX, which the system gives to a process that wants them.
+ * False: it refuses, as some containers do, or does not know of them. Asking again changes
+ * nothing. */
+bool luc_allow_tiles(void);
 
 #endif

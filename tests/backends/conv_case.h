@@ -61,6 +61,20 @@ static inline luc_conv2d_params shape(int64_t n, int64_t c, int64_t h, int64_t w
     return p;
 }
 
+typedef enum { X, W, Y } operand;
+
+static inline int64_t span(const luc_conv2d_params *p, operand which)
+{
+    switch (which) {
+    case X:
+        return p->n * p->c * p->h * p->w;
+    case W:
+        return p->o * (p->c / p->groups) * p->kh * p->kw;
+    default:
+        return p->n * p->o * p->oh * p->ow;
+    }
+}
+
 /* By the plain loops, which are the reference. */
 static inline luc_conv2d_plan loops(const luc_conv2d_params *p, luc_conv_type type,
                                     luc_conv_pass pass)

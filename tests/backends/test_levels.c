@@ -99,7 +99,7 @@ Test(levels, a_missing_table_or_entry_is_that_of_the_level_below)
     cr_expect(above->rows == 4 && above->cols == 8);
     cr_expect_eq(luc_level_table(&two, LUC_CPU_GENERIC), (const void *)&low);
     cr_expect_eq(luc_level_table(&two, (luc_cpu_level)1), (const void *)above, "completed once");
-    free((void *)(uintptr_t)above); /* one of the library's own families lives as long as it does */
+    free((void *)(uintptr_t)above); /* a table of the library itself is never freed */
 
     luc_level_tables full = {.size = sizeof(table), .own = {&low, &whole}};
     cr_expect_eq(luc_level_table(&full, (luc_cpu_level)1), (const void *)&whole, "nothing to add");

@@ -1,31 +1,14 @@
 /* level.c: what AMX does better than AVX512-BF16: blocks of products of bfloat16, in its tiles. */
 #include "backends/cpu/bf16/block_tiles.h"
+#include "lucid/core/platform_priv.h"
 
 #include <pthread.h>
-
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-
-/* Linux gives a process the registers of the tiles when it asks for them: a signal's frame grows
- * by 8 KB then. Containers may refuse, and older kernels do not know the question. */
-static bool ask_for_tiles(void)
-{
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
-}
-#else
-static bool ask_for_tiles(void)
-{
-    return false;
-}
-#endif
 
 static bool permitted;
 
 static void ask_once(void)
 {
-    permitted = ask_for_tiles();
+    permitted = luc_allow_tiles();
 }
 
 static bool is_permitted(void)
