@@ -4,6 +4,7 @@
 #define LUCID_AUTOGRAD_OPS_H
 
 #include "ops/activation.h"
+#include "ops/arrange.h"
 #include "ops/attention.h"
 #include "ops/convolution.h"
 #include "ops/elementwise.h"
@@ -23,7 +24,10 @@
 #include "ops/pooling.h"
 #include "ops/rearrange.h"
 #include "ops/reduction.h"
+#include "ops/scan.h"
+#include "ops/search.h"
 #include "ops/sorting.h"
+#include "ops/statistics.h"
 #include "ops/view.h"
 
 #endif

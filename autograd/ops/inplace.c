@@ -241,7 +241,8 @@ lucid_tensor *lucid_copy_(lucid_tensor *x, lucid_tensor *source)
 
 /* A result's history ends here, as with fill_: it is copied into. */
 static lucid_tensor *random_(lucid_tensor *x, const char *name, double a, double b,
-                             lucid_tensor *(*fill)(lucid_tensor *t, double a, double b))
+                             lucid_tensor *(*fill)(lucid_tensor *t, double a, double b,
+                                                   lucid_generator *g))
 {
     if (!lucid_dtype_is_floating(x->view.dtype))
         return luc_raise_null(LUCID_ERR_ARGUMENT, name,
@@ -251,9 +252,9 @@ static lucid_tensor *random_(lucid_tensor *x, const char *name, double a, double
         lucid_tensor_options o = lucid_tensor_defaults;
         o.dtype = x->view.dtype;
         o.device = x->storage->device;
-        return lucid_copy_(x, fill(lucid_empty_opt(lucid_tensor_shape(x), &o), a, b));
+        return lucid_copy_(x, fill(lucid_empty_opt(lucid_tensor_shape(x), &o), a, b, NULL));
     }
-    if (!luc_before_write(x->storage) || !fill(x, a, b)) return NULL;
+    if (!luc_before_write(x->storage) || !fill(x, a, b, NULL)) return NULL;
     luc_storage_bump(x->storage);
     return x;
 }

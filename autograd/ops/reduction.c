@@ -3,6 +3,7 @@
 #include "autograd/graph/graph_priv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/ops_priv.h"
+#include "autograd/ops/reduction_priv.h"
 #include "autograd/ops/view.h"
 #include "lucid/core/error_priv.h"
 #include "lucid/core/options_priv.h"
@@ -10,9 +11,7 @@
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-/* A bit for each reduced dimension. */
-static bool reduce_mask(const lucid_tensor *x, const lucid_shape *dims, const char *op,
-                        uint32_t *mask)
+bool luc_reduce_mask(const lucid_tensor *x, const lucid_shape *dims, const char *op, uint32_t *mask)
 {
     int ndim = x->view.ndim;
     *mask = 0;
@@ -332,7 +331,7 @@ static lucid_tensor *reduce(const lucid_op *op, lucid_tensor *x, const lucid_sha
 {
     const lucid_reduce_options *o = LUC_OPTIONS(lucid_reduce, options, op->name);
     lucid_reduce_attrs attrs = {.keepdim = o && o->keepdim, .correction = 1};
-    if (!o || !luc_given(x, op->name, "x") || !reduce_mask(x, dims, op->name, &attrs.mask))
+    if (!o || !luc_given(x, op->name, "x") || !luc_reduce_mask(x, dims, op->name, &attrs.mask))
         return NULL;
     return luc_apply1(op, x, &attrs);
 }
@@ -352,7 +351,7 @@ lucid_tensor *lucid_var_opt(lucid_tensor *x, lucid_shape dims, const lucid_var_o
     const lucid_var_options *o = LUC_OPTIONS(lucid_var, options, "var");
     if (!o) return NULL;
     lucid_reduce_attrs attrs = {.keepdim = o->keepdim, .correction = o->correction};
-    if (!luc_given(x, "var", "x") || !reduce_mask(x, &dims, "var", &attrs.mask)) return NULL;
+    if (!luc_given(x, "var", "x") || !luc_reduce_mask(x, &dims, "var", &attrs.mask)) return NULL;
     return luc_apply1(&luc_op_var, x, &attrs);
 }
 
@@ -385,7 +384,7 @@ static lucid_tensor *arg_reduce(const lucid_op *op, lucid_tensor *x, const lucid
     const lucid_reduce_options *o = LUC_OPTIONS(lucid_reduce, options, op->name);
     if (!o || !luc_given(x, op->name, "x")) return NULL;
     lucid_reduce_attrs attrs = {.keepdim = o->keepdim};
-    if (!reduce_mask(x, dims, op->name, &attrs.mask)) return NULL;
+    if (!luc_reduce_mask(x, dims, op->name, &attrs.mask)) return NULL;
     if (dims->ndim > 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, op->name,
                               "dims: expected one dimension, or all of them, got %s",

@@ -57,6 +57,24 @@ typedef struct lucid_sort_attrs {
     bool descending; /* the largest first */
 } lucid_sort_attrs;
 
+/* cumsum, cumprod, logcumsumexp (x) -> y; cummax, cummin (x) -> (values, index of int64): along
+ * `dim`. A NaN stays from where it stands on; of equal extremes the last one's index counts. */
+typedef struct lucid_scan_attrs {
+    int dim;
+    bool reverse; /* cumsum, logcumsumexp: from the end */
+} lucid_scan_attrs;
+
+/* linalg_*: matrices are the last two dimensions, those before them are a batch.
+ * cholesky (a) -> l; det (a) -> det; slogdet (a) -> (log |det|, sign); solve (a, b) -> x; a b of
+ * [..,M,K]; solve_triangular (a, b) -> x; qr (a) -> (q, r); svd (a) -> (u, s, vh); eigh (a) ->
+ * (values, vectors), of one triangle of a. */
+typedef struct lucid_linalg_attrs {
+    bool upper;       /* cholesky, eigh: reads the upper triangle; solve_triangular: a is upper */
+    bool unit;        /* solve_triangular: a's diagonal counts as ones */
+    bool full;        /* qr, svd: square q, u and vh */
+    bool values_only; /* svd, eigh: vectors are not computed and have size [0] */
+} lucid_linalg_attrs;
+
 /* view, expand, permute (dims = the order), copy, as_strided and the view backwards */
 typedef struct lucid_view_attrs {
     lucid_shape shape;               /* of the result; permute: the order */

@@ -16,7 +16,8 @@ static bool index_options(const lucid_index_options *options, lucid_tensor_optio
     const lucid_index_options *o = LUC_OPTIONS(lucid_index, options, op);
     if (!o) return false;
     *out = *LUC_WITH(lucid_tensor, .dtype = o->dtype, .device = o->device,
-                     .memory_format = o->memory_format, .requires_grad = o->requires_grad);
+                     .memory_format = o->memory_format, .requires_grad = o->requires_grad,
+                     .generator = o->generator);
     return true;
 }
 
@@ -301,25 +302,43 @@ static uint64_t blocks_for(const lucid_tensor *t, int64_t lanes)
     return ((uint64_t)t->numel * (uint64_t)lanes + 3) / 4;
 }
 
+/* Takes `blocks` blocks of a generator, NULL for the default one, and returns where they begin. */
+static lucid_generator take(lucid_generator *g, uint64_t blocks)
+{
+    if (!g) return luc_random_take(blocks);
+    const lucid_generator begin = *g;
+    g->offset += blocks;
+    return begin;
+}
+
 static lucid_tensor *random(lucid_tensor *t, lucid_op_id op, int64_t lanes,
-                            lucid_random_attrs attrs)
+                            lucid_random_attrs attrs, lucid_generator *generator)
 {
     if (!t || t->numel == 0) return t;
-    lucid_generator g = luc_random_take(blocks_for(t, lanes));
+    lucid_generator g = take(generator, blocks_for(t, lanes));
     attrs.seed = g.seed;
     attrs.offset = g.offset;
-    if (!luc_capture_random(t->storage->device, &attrs, luc_op_id_name(op))) return NULL;
+    if (generator && luc_is_capturing(t->storage->device))
+        return luc_raise_null(LUCID_ERR_UNSUPPORTED, luc_op_id_name(op),
+                              "generator: expected the default one in a captured step");
+    if (!generator && !luc_capture_random(t->storage->device, &attrs, luc_op_id_name(op)))
+        return NULL;
     return generate(t, op, &attrs);
 }
 
-lucid_tensor *luc_fill_uniform(lucid_tensor *t, double low, double high)
+lucid_tensor *luc_fill_uniform(lucid_tensor *t, double low, double high, lucid_generator *g)
 {
-    return random(t, LUCID_OP_uniform, 1, (lucid_random_attrs){.a = low, .b = high});
+    return random(t, LUCID_OP_uniform, 1, (lucid_random_attrs){.a = low, .b = high}, g);
 }
 
-lucid_tensor *luc_fill_normal(lucid_tensor *t, double mean, double std)
+lucid_tensor *luc_fill_normal(lucid_tensor *t, double mean, double std, lucid_generator *g)
 {
-    return random(t, LUCID_OP_normal, 1, (lucid_random_attrs){.a = mean, .b = std});
+    return random(t, LUCID_OP_normal, 1, (lucid_random_attrs){.a = mean, .b = std}, g);
+}
+
+lucid_tensor *luc_fill_randint(lucid_tensor *t, int64_t low, int64_t high, lucid_generator *g)
+{
+    return random(t, LUCID_OP_randint, 2, (lucid_random_attrs){.low = low, .high = high}, g);
 }
 
 static bool floating(const lucid_tensor_options *o, const char *op)
@@ -333,14 +352,16 @@ lucid_tensor *lucid_randn_opt(lucid_shape shape, const lucid_tensor_options *opt
 {
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "randn");
     if (!o) return NULL;
-    return floating(o, "randn") ? luc_fill_normal(make_tensor(shape, o, "randn"), 0, 1) : NULL;
+    if (!floating(o, "randn")) return NULL;
+    return luc_fill_normal(make_tensor(shape, o, "randn"), 0, 1, o->generator);
 }
 
 lucid_tensor *lucid_rand_opt(lucid_shape shape, const lucid_tensor_options *options)
 {
     const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "rand");
     if (!o) return NULL;
-    return floating(o, "rand") ? luc_fill_uniform(make_tensor(shape, o, "rand"), 0, 1) : NULL;
+    if (!floating(o, "rand")) return NULL;
+    return luc_fill_uniform(make_tensor(shape, o, "rand"), 0, 1, o->generator);
 }
 
 lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
@@ -353,21 +374,22 @@ lucid_tensor *lucid_randint_opt(lucid_shape shape, int64_t low, int64_t high,
                               "high: expected > low, got low %lld, "
                               "high %lld",
                               (long long)low, (long long)high);
-    lucid_random_attrs attrs = {.low = low, .high = high};
     lucid_tensor *t = make_tensor(shape, o, "randint");
     if (t && o->dtype != LUCID_I64 &&
         (!holds(o->dtype, (double)low, "randint", "low") ||
          !holds(o->dtype, (double)high - 1, "randint", "high - 1")))
         return NULL;
-    return random(t, LUCID_OP_randint, 2, attrs);
+    return luc_fill_randint(t, low, high, o->generator);
 }
 
 lucid_tensor *lucid_bernoulli_opt(lucid_shape shape, double p, const lucid_tensor_options *options)
 {
     if (!(p >= 0 && p <= 1))
         return luc_raise_null(LUCID_ERR_ARGUMENT, "bernoulli", "p: expected [0,1], got %g", p);
-    return random(make_tensor(shape, options, "bernoulli"), LUCID_OP_bernoulli, 1,
-                  (lucid_random_attrs){.a = p});
+    const lucid_tensor_options *o = LUC_OPTIONS(lucid_tensor, options, "bernoulli");
+    if (!o) return NULL;
+    return random(make_tensor(shape, o, "bernoulli"), LUCID_OP_bernoulli, 1,
+                  (lucid_random_attrs){.a = p}, o->generator);
 }
 
 lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_index_options *options)
@@ -381,13 +403,14 @@ lucid_tensor *lucid_randperm_opt(int64_t n, const lucid_index_options *options)
     if (n > 0 && !holds(o->dtype, (double)n - 1, "randperm", "n - 1")) return NULL;
     int64_t *order = luc_alloc((size_t)n * sizeof *order, "randperm");
     if (!order) return NULL;
-    lucid_generator g = luc_random_take(n > 1 ? (uint64_t)n - 1 : 0);
+    lucid_generator g = o->generator ? *o->generator : luc_random_take(n > 1 ? (uint64_t)n - 1 : 0);
     for (int64_t i = 0; i < n; i++) order[i] = i;
     for (int64_t i = n - 1; i > 0; i--) { /* the shuffle of Fisher and Yates */
         int64_t j = (int64_t)lucid_random_below(&g, (uint64_t)i + 1), x = order[i];
         order[i] = order[j];
         order[j] = x;
     }
+    if (o->generator) *o->generator = g;
     lucid_tensor *t = from_host(shape, LUCID_I64, order, o, "randperm");
     luc_free(order);
     return t;

@@ -13,6 +13,7 @@
 #include "api.h"
 #include "device.h"
 #include "dtype.h"
+#include "random.h"
 #include "scope.h"
 #include "shape.h"
 
@@ -29,9 +30,12 @@ typedef struct lucid_tensor_options {
     /* LUCID_CHANNELS_LAST needs 4 or 5 dimensions */
     lucid_memory_format memory_format LUCID_DEFAULT(LUCID_CONTIGUOUS);
     bool requires_grad LUCID_DEFAULT(false); /* floating dtypes only */
+    /* Of random numbers: the generator to take them from, which moves on; NULL: the default one. It
+     * must not be used by another thread meanwhile. Functions without randomness ignore it. */
+    lucid_generator *generator LUCID_DEFAULT(NULL);
 } lucid_tensor_options;
 LUCID_DEFAULTS(lucid_tensor, .dtype = LUCID_F32, .device = {LUCID_CPU, 0},
-               .memory_format = LUCID_CONTIGUOUS, .requires_grad = false);
+               .memory_format = LUCID_CONTIGUOUS, .requires_grad = false, .generator = NULL);
 
 /* The options of functions that make integers: int64 by default. */
 typedef struct lucid_index_options {
@@ -40,9 +44,10 @@ typedef struct lucid_index_options {
     lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
     lucid_memory_format memory_format LUCID_DEFAULT(LUCID_CONTIGUOUS);
     bool requires_grad LUCID_DEFAULT(false);
+    lucid_generator *generator LUCID_DEFAULT(NULL); /* as in lucid_tensor_options */
 } lucid_index_options;
 LUCID_DEFAULTS(lucid_index, .dtype = LUCID_I64, .device = {LUCID_CPU, 0},
-               .memory_format = LUCID_CONTIGUOUS, .requires_grad = false);
+               .memory_format = LUCID_CONTIGUOUS, .requires_grad = false, .generator = NULL);
 
 /* The functions. options may be NULL: the defaults.
  * Sizes must be >= 0 and their product, in bytes, must fit in size_t. */
@@ -80,7 +85,8 @@ LUCID_API lucid_tensor *lucid_from_blob(lucid_shape shape, lucid_dtype dtype, vo
  * number does in PyTorch: lucid_mul(x, lucid_scalar(2)). */
 LUCID_API lucid_tensor *lucid_scalar(double value);
 
-/* Random numbers come from the thread-safe default generator (random.h). */
+/* Random numbers come from the thread-safe default generator (random.h), or from .generator:
+ * equal states give equal numbers. A captured step (capture.h) takes the default one only. */
 LUCID_API lucid_tensor *lucid_randn_opt(lucid_shape shape, const lucid_tensor_options *options);
 LUCID_API lucid_tensor *lucid_rand_opt(lucid_shape shape, const lucid_tensor_options *options);
 /* Integers in [low, high), which the dtype must hold. */

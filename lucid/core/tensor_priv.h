@@ -185,9 +185,12 @@ const lucid_tensor *luc_host_tensor(const lucid_tensor *t, const char *op);
 /* The element that lies `offset` elements after the first one; t must be on the CPU. */
 double luc_element_to_double(const lucid_tensor *t, int64_t offset);
 
-/* Fills t with numbers of the default generator; returns t, or NULL after an error. */
-lucid_tensor *luc_fill_uniform(lucid_tensor *t, double low, double high);
-lucid_tensor *luc_fill_normal(lucid_tensor *t, double mean, double std);
+/* Fills t with numbers of a generator, NULL for the default one; returns t, or NULL after an
+ * error. */
+lucid_tensor *luc_fill_uniform(lucid_tensor *t, double low, double high, lucid_generator *g);
+lucid_tensor *luc_fill_normal(lucid_tensor *t, double mean, double std, lucid_generator *g);
+/* Fills a new tensor t with whole numbers in [low, high), which its dtype must hold. */
+lucid_tensor *luc_fill_randint(lucid_tensor *t, int64_t low, int64_t high, lucid_generator *g);
 
 /* The default generator: takes `blocks` blocks and returns where they begin. */
 

@@ -41,6 +41,7 @@ AREA(attention, 45)
 AREA(pad, 60)
 AREA(interpolate, 300)
 AREA(rearrange, 40)
+AREA(tensor, 700)
 
 /* ---- promotion: the dtype of every pair, 0-d tensors and numbers among them ------------------ */
 

@@ -24,7 +24,7 @@ function argument(type, name,    i) {
     if (type == "FILE *") return "nowhere"
     if (type == "const lucid_op *") return "lucid_op_find(\"relu\")"
     if (type == "lucid_tensor **") return "out"
-    if (type ~ /^(double|int64_t) \*$/) return "(void *)memory"
+    if (type ~ /^(const )?(double|int64_t) \*$/) return "(void *)memory"
     if (type ~ /^(const )?lucid_(transform|generator) \*$/) return "a_" name
     if (type == "lucid_module_totals *") return "(&totals)"
     if (type ~ /^lucid_(module|optimizer|state_dict|grad_scaler|confusion) \*$/) return "a_" name

@@ -26,6 +26,7 @@ AREAS = [
     "ops_attention",
     "sequences",
     "ops_interpolate",
+    "ops_tensor",
     "modules",
     "batchnorm",
     "optim",

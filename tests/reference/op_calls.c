@@ -422,5 +422,6 @@ const op_entry *op_find(const char *name)
     static const op_entry plain = {"", FUNCTION, CANCELLING, unary};
     const op_entry *activation = op_find_activation(name);
     if (activation) return activation;
+    if (op_find_tensor(name)) return op_find_tensor(name);
     return lucid_op_find(name) ? &plain : NULL;
 }

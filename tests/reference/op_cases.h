@@ -28,6 +28,8 @@ typedef struct op_entry {
 const op_entry *op_find(const char *name);
 /* The same for the activations and mathematical functions; op_find asks it too. */
 const op_entry *op_find_activation(const char *name);
+/* The same for reductions, scans, parts, turns and searches. */
+const op_entry *op_find_tensor(const char *name);
 
 /* Runs every case of the area. Each that fails is reported by its name; returns how many ran. */
 int op_cases_run(const char *area);

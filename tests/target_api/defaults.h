@@ -40,6 +40,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_ctc_loss) \
     DEFAULTS(lucid_cyclic_lr) \
     DEFAULTS(lucid_dice_loss) \
+    DEFAULTS(lucid_diff) \
     DEFAULTS(lucid_dirac) \
     DEFAULTS(lucid_elu) \
     DEFAULTS(lucid_ema) \
@@ -59,6 +60,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_hardshrink) \
     DEFAULTS(lucid_hardtanh) \
     DEFAULTS(lucid_hinge_embedding_loss) \
+    DEFAULTS(lucid_histc) \
     DEFAULTS(lucid_huber_loss) \
     DEFAULTS(lucid_image_folder) \
     DEFAULTS(lucid_image_pad) \
@@ -71,6 +73,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_kaiming) \
     DEFAULTS(lucid_kl_div) \
     DEFAULTS(lucid_kmnist) \
+    DEFAULTS(lucid_kthvalue) \
     DEFAULTS(lucid_l1_loss) \
     DEFAULTS(lucid_lamb) \
     DEFAULTS(lucid_lambda_lr) \
@@ -126,6 +129,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_transformer) \
     DEFAULTS(lucid_nn_transformer_layer) \
     DEFAULTS(lucid_nn_transformer_stack) \
+    DEFAULTS(lucid_norm) \
     DEFAULTS(lucid_npy_read) \
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_orthogonal) \
@@ -136,6 +140,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_polynomial_lr) \
     DEFAULTS(lucid_pth) \
     DEFAULTS(lucid_profiler) \
+    DEFAULTS(lucid_quantile) \
     DEFAULTS(lucid_radam) \
     DEFAULTS(lucid_random_apply) \
     DEFAULTS(lucid_random_crop) \
@@ -155,6 +160,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_rrelu) \
     DEFAULTS(lucid_run) \
     DEFAULTS(lucid_scaled_dot_product_attention) \
+    DEFAULTS(lucid_searchsorted) \
     DEFAULTS(lucid_sgd) \
     DEFAULTS(lucid_smooth_l1_loss) \
     DEFAULTS(lucid_soft_margin_loss) \
@@ -165,6 +171,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_swa) \
     DEFAULTS(lucid_tensor) \
     DEFAULTS(lucid_topk) \
+    DEFAULTS(lucid_trapezoid) \
     DEFAULTS(lucid_triplet_margin_loss) \
     DEFAULTS(lucid_triplet_margin_with_distance_loss) \
     DEFAULTS(lucid_trunc_normal) \

@@ -104,6 +104,7 @@ static struct {
                        that was fixed when it was built */
 } found;
 static atomic_bool usable;
+static _Atomic(void *) handle; /* NULL: there is none, or a fork has left its locks unusable */
 static atomic_bool is_allowed = true, is_preferred;
 
 #if defined(__x86_64__)
@@ -231,7 +232,8 @@ static void load(void)
     bool was_loaded;
     sigset_t before;
     luc_signals_block(&before);
-    if (open_library(&was_loaded)) {
+    void *const lib = open_library(&was_loaded);
+    if (lib) {
         if (!was_loaded) {
             library.set_num_threads(1);
             if (library.stop_threads) library.stop_threads();
@@ -242,20 +244,28 @@ static void load(void)
         if (found.level < float_level(luc_cpu_current())) report_misfit();
         luc_in_forked_child(forget_calls);
         atomic_store(&usable, found.level > LUC_CPU_GENERIC);
+        atomic_store(&handle, lib);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
+
+#if defined(LUC_HAVE_OPENBLAS)
+static void load_once(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load);
+}
+#endif
 
 /* Whether it may compute at the level in use. Kernels of another level would make the levels
    differ less than their names say, and those of a lower one are slower than ours. */
 static bool is_ready(void)
 {
 #if defined(LUC_HAVE_OPENBLAS)
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (!atomic_load_explicit(&is_allowed, memory_order_relaxed)) return false;
     const luc_cpu_level level = float_level(luc_cpu_current());
     if (level == LUC_CPU_GENERIC) return false;
-    pthread_once(&once, load);
+    load_once();
     return atomic_load_explicit(&usable, memory_order_relaxed) && found.level == level;
 #else
     (void)load;
@@ -290,7 +300,10 @@ static atomic_int calls;
 /* In a child: a thread that was in OpenBLAS at the fork may have held one of its locks. */
 static void forget_calls(void)
 {
-    if (use.products > 0) atomic_store(&usable, false);
+    if (use.products > 0) {
+        atomic_store(&usable, false);
+        atomic_store(&handle, NULL);
+    }
     use.products = 0;
     atomic_store(&calls, 0);
 }
@@ -308,7 +321,7 @@ static void set_threads(int n)
 static bool begin_product(void)
 {
     luc_lock(LUC_LOCK_OPENBLAS);
-    const bool ok = atomic_load(&usable);
+    const bool ok = atomic_load(&handle) != NULL;
     if (ok) {
         const int threads = library.get_num_threads();
         if (threads != 1) {
@@ -401,4 +414,25 @@ bool luc_openblas_gemm(const luc_gemm_params *p, luc_gemm_type type, const void 
     luc_parallel_for(g.row_blocks * g.col_blocks * p->batch, 1, run_block, &g);
     end_product();
     return true;
+}
+
+/* ---- LAPACK ---------------------------------------------------------------------------------- */
+
+void *luc_openblas_begin(void)
+{
+#if defined(LUC_HAVE_OPENBLAS)
+    load_once();
+    if (!begin_product()) return NULL;
+    begin_call();
+    return atomic_load(&handle);
+#else
+    (void)begin_call;
+    return NULL;
+#endif
+}
+
+void luc_openblas_end(void)
+{
+    atomic_fetch_sub(&calls, 1);
+    end_product();
 }

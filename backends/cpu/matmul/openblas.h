@@ -21,6 +21,12 @@
 bool luc_openblas_gemm(const luc_gemm_params *p, luc_gemm_type type, const void *a, const void *b,
                        void *c, const void *bias);
 
+/* For calls of its other functions, LAPACK's: the library, as dlsym wants it, or NULL if there is
+   none. After it one thread computes at a time in each call, until luc_openblas_end. The level in
+   use does not matter. */
+void *luc_openblas_begin(void);
+void luc_openblas_end(void);
+
 /* For tests and benchmarks: whether OpenBLAS may be used, and whether it is for every shape that it
    can compute, also where our own kernels are faster. Both return the old value. */
 bool luc_openblas_allow(bool allowed);
