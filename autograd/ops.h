@@ -9,6 +9,7 @@
 #include "ops/convolution.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/embedding_bag.h"
 #include "ops/indexing.h"
 #include "ops/interpolate.h"
 #include "ops/loss.h"

@@ -85,6 +85,27 @@ static lucid_module *make_recurrent(const vectors_case *c, const char *op, lucid
     return NULL;
 }
 
+static lucid_module *make_bag(const vectors_case *c, lucid_dtype dtype)
+{
+    const char *mode = vectors_get(c, "mode");
+    return nn_EmbeddingBag(integer(c, "num_embeddings", 0), integer(c, "embedding_dim", 0),
+                           .mode = strcmp(mode, "sum") == 0    ? LUCID_BAG_SUM
+                                   : strcmp(mode, "mean") == 0 ? LUCID_BAG_MEAN
+                                                               : LUCID_BAG_MAX,
+                           .include_last_offset = flag(c, "include_last_offset"),
+                           .padding_idx = integer(c, "padding_idx", LUCID_NO_PADDING),
+                           .dtype = dtype);
+}
+
+static lucid_module *make_adaptive(const vectors_case *c, lucid_dtype dtype)
+{
+    lucid_shape cutoffs = {.ndim = 0};
+    vectors_list(c, "cutoffs", &cutoffs);
+    return nn_AdaptiveLogSoftmaxWithLoss(integer(c, "in_features", 0), integer(c, "n_classes", 0),
+                                         cutoffs, .div_value = 2, .head_bias = true,
+                                         .dtype = dtype);
+}
+
 static lucid_module *make(const vectors_case *c)
 {
     const char *op = vectors_get(c, "op");
@@ -94,6 +115,8 @@ static lucid_module *make(const vectors_case *c)
     if (strcmp(op, "TransformerDecoderLayer") == 0) return make_layer(c, dtype, true);
     if (strcmp(op, "TransformerEncoder") == 0) return make_stack(c, dtype, false);
     if (strcmp(op, "TransformerDecoder") == 0) return make_stack(c, dtype, true);
+    if (strcmp(op, "EmbeddingBag") == 0) return make_bag(c, dtype);
+    if (strcmp(op, "AdaptiveLogSoftmaxWithLoss") == 0) return make_adaptive(c, dtype);
     if (strcmp(op, "Transformer") == 0)
         return nn_Transformer(.d_model = integer(c, "d_model", 0), .nhead = integer(c, "nhead", 0),
                               .num_encoder_layers = integer(c, "num_encoder_layers", 0),
@@ -185,7 +208,7 @@ Test(sequences, against_pytorch)
     vectors *v = vectors_open("sequences");
     int cases = 0;
     for (const vectors_case *c; (c = vectors_next(v)); cases++) run_case(v, c);
-    cr_expect(cases >= 85, "only %d cases", cases);
+    cr_expect(cases >= 100, "only %d cases", cases);
     vectors_close(v);
 }
 
@@ -588,4 +611,98 @@ Test(sequences, recurrent_refuses)
                  "GRUCell: h: expected [N,4]");
     lucid_module_free(m);
     lucid_module_free(cell);
+}
+
+/* ---- bags, padded sequences, adaptive softmax ------------------------------------------------ */
+
+static lucid_tensor *integers_of(lucid_tensor *x)
+{
+    return lucid_cast(x, LUCID_I64);
+}
+
+Test(sequences, bags)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *m = nn_EmbeddingBag(5, 2, .mode = LUCID_BAG_SUM, .padding_idx = -1);
+    check_text(m, "EmbeddingBag(5, 2, mode='sum', padding_idx=4)");
+    lucid_tensor *table = lucid_get_parameter(m, "weight"),
+                 *begin = integers_of(lucid_values((2), 0, 3));
+    lucid_tensor *flat = integers_of(lucid_values((4), 0, 1, 1, 4));
+    lucid_tensor *rows = integers_of(lucid_values((2, 2), 0, 1, 4, 4));
+    EXPECT_VALUES(lucid_select(lucid_forward(m, rows), 0, 1), 0, 0, {0, 0});
+    EXPECT_VALUES(lucid_select(lucid_forward(m, flat, begin), 0, 1), 0, 0, {0, 0});
+    EXPECT_SHAPE(lucid_forward(m, integers_of(lucid_zeros((0, 3)))), 0, 2);
+    EXPECT_SHAPE(lucid_forward(m, integers_of(lucid_zeros((3, 0)))), 3, 2);
+    EXPECT_SHAPE(lucid_forward(m, integers_of(lucid_zeros((0))), integers_of(lucid_zeros((0)))), 0,
+                 2);
+    EXPECT_ERROR(lucid_forward(m, flat), LUCID_ERR_ARGUMENT,
+                 "index: expected [B,L] without offsets");
+    EXPECT_ERROR(lucid_forward(m, rows, begin), LUCID_ERR_ARGUMENT, "index: expected [N] with");
+    EXPECT_ERROR(lucid_forward(m, flat, integers_of(lucid_values((2), 1, 3))), LUCID_ERR_ARGUMENT,
+                 "offsets: expected 0 at the beginning, got 1");
+    EXPECT_ERROR(lucid_forward(m, flat, integers_of(lucid_values((2), 0, 9))), LUCID_ERR_ARGUMENT,
+                 "offsets: expected rising numbers up to 4, got 9 after 0");
+    EXPECT_ERROR(lucid_forward(m, flat, lucid_zeros((2))), LUCID_ERR_ARGUMENT,
+                 "offsets: expected integers [B], got float32 [2]");
+    EXPECT_ERROR(lucid_embedding_bag(rows, table, .per_sample_weights = lucid_zeros((2, 2))),
+                 LUCID_ERR_ARGUMENT, "per_sample_weights: expected none");
+    EXPECT_ERROR(lucid_embedding_bag(rows, table, .mode = LUCID_BAG_SUM,
+                                     .per_sample_weights = lucid_zeros((2, 3))),
+                 LUCID_ERR_ARGUMENT, "per_sample_weights: expected float32 [2,2]");
+    EXPECT_ERROR(lucid_embedding_bag(rows, lucid_zeros((3))), LUCID_ERR_ARGUMENT,
+                 "weight: expected");
+    EXPECT_ERROR(nn_EmbeddingBag(5, 2, .padding_idx = 5), LUCID_ERR_ARGUMENT,
+                 "padding_idx: expected");
+    EXPECT_ERROR(nn_EmbeddingBag(5, 2, .mode = 7), LUCID_ERR_ARGUMENT, "mode: expected");
+    lucid_module_free(m);
+}
+
+Test(sequences, padded_sequences)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_tensor *list[2] = {lucid_values((2), 1, 2), lucid_values((3), 3, 4, 5)}, *other[2];
+    EXPECT_VALUES(lucid_pad_sequence(list, 2), 0, 0, {1, 3, 2, 4, 0, 5});
+    EXPECT_VALUES(lucid_pad_sequence(list, 2, .batch_first = true, .padding_value = 9), 0, 0,
+                  {1, 2, 9, 3, 4, 5});
+    EXPECT_VALUES(lucid_pad_sequence(list, 2, .batch_first = true, .padding_left = true), 0, 0,
+                  {0, 1, 2, 3, 4, 5});
+    other[0] = list[0], other[1] = lucid_randn((2, 3));
+    EXPECT_ERROR(lucid_pad_sequence(other, 2), LUCID_ERR_ARGUMENT, "tensors: expected [T,...]");
+    EXPECT_ERROR(lucid_pad_sequence(list, 0), LUCID_ERR_ARGUMENT, "tensors: expected at least one");
+}
+
+Test(sequences, adaptive_softmax)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *m = nn_AdaptiveLogSoftmaxWithLoss(8, 12, (3, 7), .div_value = 2);
+    lucid_tensor *x = lucid_randn((5, 8)), *t = integers_of(lucid_values((5), 0, 11, 4, 3, 2)), *y,
+                 *loss;
+    lucid_tensor *all = lucid_adaptive_log_prob(m, x);
+    EXPECT_SHAPE(all, 5, 12);
+    EXPECT_VALUES(lucid_sum(lucid_exp(all), (1)), 1e-5, 0, {1, 1, 1, 1, 1});
+    cr_expect(lucid_forward_into(m, (x, t), (&y, &loss)), "%s", lucid_error());
+    lucid_tensor *want = lucid_squeeze(lucid_gather(all, 1, lucid_unsqueeze(t, 1)), 1);
+    cr_expect(lucid_allclose(y, want, 1e-5, 1e-6, false));
+    cr_expect(lucid_allclose(loss, lucid_neg(lucid_mean(want)), 1e-5, 1e-6, false));
+    cr_expect(lucid_get_parameter(m, "tail.1.0.weight"));
+    EXPECT_SHAPE(lucid_forward(m, lucid_randn((0, 8)), integers_of(lucid_zeros((0)))), 0);
+    EXPECT_SHAPE(lucid_adaptive_log_prob(m, lucid_randn((8))), 12);
+    EXPECT_ERROR(lucid_forward(m, x, lucid_add(t, 1)), LUCID_ERR_ARGUMENT,
+                 "target: expected classes in [0,12), got 12");
+    EXPECT_ERROR(lucid_forward(m, x, lucid_randn((5))), LUCID_ERR_ARGUMENT,
+                 "target: expected a class");
+    EXPECT_ERROR(lucid_forward(m, lucid_randn((5, 7)), t), LUCID_ERR_ARGUMENT,
+                 "input: expected [N,8]");
+    EXPECT_ERROR(nn_AdaptiveLogSoftmaxWithLoss(8, 12, (7, 3)), LUCID_ERR_ARGUMENT,
+                 "cutoffs: expected");
+    EXPECT_ERROR(nn_AdaptiveLogSoftmaxWithLoss(8, 12, (3, 12)), LUCID_ERR_ARGUMENT,
+                 "cutoffs: expected");
+    EXPECT_ERROR(nn_AdaptiveLogSoftmaxWithLoss(8, 12, (3, 7), .div_value = 0), LUCID_ERR_ARGUMENT,
+                 "div_value: expected");
+    EXPECT_ERROR(nn_AdaptiveLogSoftmaxWithLoss(8, 12, (3, 7)), LUCID_ERR_ARGUMENT,
+                 "in_features / div_value^clusters: expected at least 1, got 0");
+    lucid_module_free(m);
 }

@@ -269,8 +269,45 @@ def cells(area):
     )
 
 
+def bags(area):
+    s = Source("bags")
+    index, flat = s.integers(3, 4, high=6), s.integers(7, high=6)
+    offsets, factor = torch.tensor([0, 2, 2, 5]), s.uniform(7, low=0.5, high=2.0)
+    for mode in ("sum", "mean", "max"):
+        for padding in (None, 2):
+            case = f"bag_{mode}" if padding is None else f"bag_{mode}_padding"
+            for name, inputs in (("rows", [index]), ("offsets", [flat, offsets])):
+                module = nn.EmbeddingBag(6, 3, mode=mode, padding_idx=padding)
+                extra = {} if padding is None else {"padding_idx": padding}
+                sizes = dict(num_embeddings=6, embedding_dim=3)
+                run(area, f"{case}_{name}", module, inputs, None, "f64", mode=mode, **sizes, **extra)
+    module = nn.EmbeddingBag(6, 3, mode="sum", include_last_offset=True)
+    run(
+        area,
+        "bag_weights",
+        module,
+        [flat, torch.tensor([0, 2, 2, 7]), factor],
+        module,
+        "f32",
+        mode="sum",
+        num_embeddings=6,
+        embedding_dim=3,
+        include_last_offset=True,
+    )
+
+
+def adaptives(area):
+    s = Source("adaptives")
+    for name, target in (("all", [0, 11, 4, 3, 2, 9, 5]), ("head", [0, 1, 2])):
+        module = nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7], div_value=2.0, head_bias=True)
+        inputs = [s.normal(len(target), 8), torch.tensor(target)]
+        call = lambda x, t: tuple(module(x, t))
+        sizes = dict(in_features=8, n_classes=12, cutoffs=[3, 7])
+        run(area, f"adaptive_{name}", module, inputs, call, "f64", **sizes)
+
+
 def make(folder):
     area = Area("sequences", "Modules of sequences: inputs in0.., outputs out0.., all gradients.")
-    for part in (attentions, transformers, recurrents, cells):
+    for part in (attentions, transformers, recurrents, cells, bags, adaptives):
         part(area)
     area.write(folder)

@@ -45,6 +45,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_elu) \
     DEFAULTS(lucid_ema) \
     DEFAULTS(lucid_embedding) \
+    DEFAULTS(lucid_embedding_bag) \
     DEFAULTS(lucid_fake_data) \
     DEFAULTS(lucid_fashion_mnist) \
     DEFAULTS(lucid_focal_loss) \
@@ -99,6 +100,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nadam) \
     DEFAULTS(lucid_nan_to_num) \
     DEFAULTS(lucid_nll_loss) \
+    DEFAULTS(lucid_nn_adaptive_log_softmax_with_loss) \
     DEFAULTS(lucid_nn_batch_norm) \
     DEFAULTS(lucid_nn_bilinear) \
     DEFAULTS(lucid_nn_conv2d) \
@@ -106,6 +108,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_dropout) \
     DEFAULTS(lucid_nn_elu) \
     DEFAULTS(lucid_nn_embedding) \
+    DEFAULTS(lucid_nn_embedding_bag) \
     DEFAULTS(lucid_nn_flatten) \
     DEFAULTS(lucid_nn_gated_cell) \
     DEFAULTS(lucid_nn_gelu) \
@@ -134,6 +137,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_one_cycle_lr) \
     DEFAULTS(lucid_orthogonal) \
     DEFAULTS(lucid_pad) \
+    DEFAULTS(lucid_pad_sequence) \
     DEFAULTS(lucid_pairwise_distance) \
     DEFAULTS(lucid_plot) \
     DEFAULTS(lucid_poisson_nll_loss) \
