@@ -8,6 +8,7 @@
 #include "nn/layers/layer_priv.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/list.h"
+#include "nn/module_priv.h"
 
 #include <math.h>
 
