@@ -30,5 +30,6 @@
 #include "ops/sorting.h"
 #include "ops/statistics.h"
 #include "ops/view.h"
+#include "ops/vision.h"
 
 #endif

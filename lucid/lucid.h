@@ -4,6 +4,7 @@
 
 #include "core/capture.h"
 #include "core/device.h"
+#include "core/dlpack.h"
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/memory.h"

@@ -155,7 +155,7 @@ bool lucid_module_save(lucid_module *m, const char *path)
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* A tensor that lucid cannot hold does not make the whole file an error: asking for it does. */
-static bool read_tensor(lucid_state_dict *s, const lucid_safetensors *file, int64_t i)
+bool luc_state_read(lucid_state_dict *s, const lucid_safetensors *file, int64_t i)
 {
     char why[512];
     const char *name = lucid_safetensors_name(file, i);
@@ -175,7 +175,8 @@ static bool read_safetensors(lucid_state_dict *s, const char *path)
 {
     lucid_safetensors *file = lucid_safetensors_open(path);
     bool ok = file != NULL;
-    for (int64_t i = 0; ok && i < lucid_safetensors_count(file); i++) ok = read_tensor(s, file, i);
+    for (int64_t i = 0; ok && i < lucid_safetensors_count(file); i++)
+        ok = luc_state_read(s, file, i);
     for (int64_t i = 0; ok && i < lucid_safetensors_metadata_count(file); i++) {
         const char *key = lucid_safetensors_metadata_key(file, i);
         ok = read_note(s, key, lucid_safetensors_metadata(file, key));
@@ -210,8 +211,14 @@ static bool read_pth(lucid_state_dict *s, const char *path, const char *entry)
 static lucid_state_dict *read_file(const char *path, const char *entry)
 {
     lucid_state_dict *s = lucid_state_dict_new();
-    const bool is_pth = entry || luc_pth_is_file(path);
-    if (s && (is_pth ? read_pth(s, path, entry) : read_safetensors(s, path))) return s;
+    bool ok = s != NULL;
+    if (entry || luc_pth_is_file(path))
+        ok = ok && read_pth(s, path, entry);
+    else if (luc_is_index(path))
+        ok = ok && luc_state_read_index(s, path);
+    else
+        ok = ok && read_safetensors(s, path);
+    if (ok) return s;
     lucid_state_dict_free(s);
     return NULL;
 }

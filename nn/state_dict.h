@@ -95,7 +95,8 @@ LUCID_API bool lucid_load_state_dict_opt(lucid_module *module, const lucid_state
  * which stays as it was after any error. Writes nothing while an error is pending. */
 LUCID_API bool lucid_module_save(lucid_module *module, const char *path);
 /* Reads a file of lucid_module_save, or any file of safetensors or torch.save with the right names
- * and sizes. What it is is told by its first bytes, not by its name. Nothing in it is executed; see
+ * and sizes, or an index of several safetensors files (model.safetensors.index.json), which lie
+ * beside it. What it is is told by its first bytes, not by its name. Nothing in it is executed; see
  * pth.h for which part of a checkpoint counts.
  *
  *     lucid_load(net, "resnet18.pth", .ignore = "fc.*"); */

@@ -3,6 +3,7 @@
 #define LUCID_NN_STATE_DICT_PRIV_H
 
 #include "lucid/core/error.h"
+#include "lucid/io/safetensors.h"
 #include "nn/state_dict.h"
 
 /* A name and its tensor, version or note. */
@@ -41,6 +42,12 @@ bool luc_load_rename(lucid_state_dict **state, const lucid_state_dict *wanted,
                      const lucid_load_options *options);
 /* Weights of a convolution [O,C,...] made to fit `channels`, or NULL after an error. */
 lucid_tensor *luc_load_adapt(lucid_tensor *weight, int64_t channels);
+/* Adds tensor i of a file. */
+bool luc_state_read(lucid_state_dict *s, const lucid_safetensors *file, int64_t i);
+/* Whether a file begins as JSON does and safetensors does not; no error is raised. */
+bool luc_is_index(const char *path);
+/* Adds the tensors that an index of safetensors files names. */
+bool luc_state_read_index(lucid_state_dict *s, const char *path);
 /* For functions that need every tensor: returns false, with an error raised, if lucid cannot hold
  * one. */
 bool luc_state_is_whole(const lucid_state_dict *s, const char *op);

@@ -10,6 +10,7 @@
 #include "nn/layers/layer_priv.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/pooling.h"
+#include "nn/models/build_priv.h"
 #include "lucid/core/options_priv.h"
 
 #include <stdio.h>
@@ -17,16 +18,22 @@
 /* ---- parts ----------------------------------------------------------------------------------- */
 
 /* A convolution that keeps the image's size, unless it has a stride. */
-static lucid_module *convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride)
+static lucid_module *grouped_convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride,
+                                         int64_t groups)
 {
-    lucid_module *m =
-        nn_Conv2d(in, out, kernel, .stride = stride, .padding = kernel / 2, .bias = false);
+    lucid_module *m = nn_Conv2d(in, out, kernel, .stride = stride, .padding = kernel / 2,
+                                .groups = groups, .bias = false);
     nn_Conv2d *conv = m ? lucid_self(m, nn_Conv2d) : NULL;
     if (conv &&
         lucid_init_kaiming_normal(conv->weight, .fan_out = true, .nonlinearity = LUCID_RELU))
         return m;
     lucid_module_free(m);
     return NULL;
+}
+
+static lucid_module *convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride)
+{
+    return grouped_convolution(in, out, kernel, stride, 1);
 }
 
 /* The shortcut of a block that changes the sizes. */
@@ -127,15 +134,17 @@ const lucid_module_class lucid_nn_bottleneck_class = {
     .forward = bottleneck_forward,
 };
 
-static lucid_module *bottleneck(int64_t in, int64_t out, int64_t stride)
+static lucid_module *bottleneck(int64_t in, int64_t out, int64_t stride,
+                                const lucid_nn_resnet_options *o)
 {
     lucid_module *m = lucid_module_new(&lucid_nn_bottleneck_class);
     nn_Bottleneck *b = m ? lucid_self(m, nn_Bottleneck) : NULL;
     if (!b) return NULL;
-    int64_t inner = out / 4;
+    const int64_t inner = out / 4 * o->width_per_group / 64 * o->groups;
     bool ok = lucid_register_module(m, "conv1", &b->conv1, convolution(in, inner, 1, 1)) &&
               lucid_register_module(m, "bn1", &b->bn1, nn_BatchNorm2d(inner)) &&
-              lucid_register_module(m, "conv2", &b->conv2, convolution(inner, inner, 3, stride)) &&
+              lucid_register_module(m, "conv2", &b->conv2,
+                                    grouped_convolution(inner, inner, 3, stride, o->groups)) &&
               lucid_register_module(m, "bn2", &b->bn2, nn_BatchNorm2d(inner)) &&
               lucid_register_module(m, "conv3", &b->conv3, convolution(inner, out, 1, 1)) &&
               lucid_register_module(m, "bn3", &b->bn3, nn_BatchNorm2d(out)) &&
@@ -188,7 +197,8 @@ const lucid_module_class lucid_nn_resnet_class = {
 };
 
 /* Registers stage i; *in becomes its number of output channels. */
-static bool add_stage(lucid_module *m, const plan *p, int i, int64_t *in)
+static bool add_stage(lucid_module *m, const plan *p, const lucid_nn_resnet_options *o, int i,
+                      int64_t *in)
 {
     nn_ResNet *net = lucid_self(m, nn_ResNet);
     const bool cifar = p->blocks[3] == 0;
@@ -199,7 +209,7 @@ static bool add_stage(lucid_module *m, const plan *p, int i, int64_t *in)
     for (int k = 0; k < p->blocks[i]; k++) {
         int64_t stride = k == 0 && i > 0 ? 2 : 1;
         lucid_module *block =
-            p->bottlenecks ? bottleneck(*in, out, stride) : basic_block(*in, out, stride, cifar);
+            p->bottlenecks ? bottleneck(*in, out, stride, o) : basic_block(*in, out, stride, cifar);
         if (!lucid_sequential_append(net->layer[i], block)) return false;
         *in = out;
     }
@@ -217,6 +227,21 @@ static bool add_stem(lucid_module *m, const lucid_nn_resnet_options *o, int64_t 
                                            nn_MaxPool2d(3, .stride = 2, .padding = 1)));
 }
 
+/* Bounds that keep every number of channels far from overflow. */
+static bool check_groups(const plan *p, const lucid_nn_resnet_options *o)
+{
+    const int64_t most = 1 << 20;
+    const bool plain = o->groups == 1 && o->width_per_group == 64;
+    if (o->groups >= 1 && o->groups <= most && o->width_per_group >= 1 &&
+        o->width_per_group <= most && (plain || p->bottlenecks))
+        return true;
+    lucid_raise(LUCID_ERR_ARGUMENT, "ResNet",
+                "groups, width_per_group: expected at least 1%s, got %lld and %lld",
+                p->bottlenecks ? "" : " (1 and 64 in basic blocks)", (long long)o->groups,
+                (long long)o->width_per_group);
+    return false;
+}
+
 lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options)
 {
     const lucid_nn_resnet_options *o = LUC_OPTIONS(lucid_nn_resnet, options, "ResNet");
@@ -229,15 +254,34 @@ lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options)
                     (long long)o->num_classes, (long long)o->in_channels);
         return NULL;
     }
+    if (!check_groups(p, o)) return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_resnet_class);
     nn_ResNet *net = m ? lucid_self(m, nn_ResNet) : NULL;
     if (!net) return NULL;
     const bool cifar = p->blocks[3] == 0;
     int64_t channels = cifar ? 16 : 64;
     bool ok = add_stem(m, o, channels, cifar || o->cifar_stem);
-    for (int i = 0; i < (cifar ? 3 : 4) && ok; i++) ok = add_stage(m, p, i, &channels);
+    for (int i = 0; i < (cifar ? 3 : 4) && ok; i++) ok = add_stage(m, p, o, i, &channels);
     ok = ok && lucid_register_module(m, "avgpool", &net->avgpool, nn_AdaptiveAvgPool2d(1)) &&
          lucid_register_module(m, cifar ? "linear" : "fc", &net->fc,
                                nn_Linear(channels, o->num_classes));
     return finished(m, ok);
+}
+
+/* ---- by torchvision's names ------------------------------------------------------------------ */
+
+lucid_module *luc_build_resnet(int i, const lucid_nn_model_options *o)
+{
+    static const struct {
+        int depth;
+        int64_t groups, width;
+    } rows[] = {{18, 1, 64}, {34, 1, 64},  {50, 1, 64},  {101, 1, 64}, {152, 1, 64},
+                {50, 32, 4}, {101, 32, 8}, {101, 64, 4}, {50, 1, 128}, {101, 1, 128}};
+    lucid_nn_resnet_options r = lucid_nn_resnet_defaults;
+    r.depth = rows[i].depth;
+    r.groups = rows[i].groups;
+    r.width_per_group = rows[i].width;
+    r.num_classes = o->num_classes;
+    r.in_channels = o->in_channels;
+    return lucid_nn_resnet(&r);
 }

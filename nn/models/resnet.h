@@ -19,7 +19,8 @@ typedef struct nn_BasicBlock {
     int64_t stride, pad; /* every stride-th pixel of x, and pad channels of zeros on each side */
 } nn_BasicBlock;
 
-/* Three convolutions: 1x1 to fewer channels, 3x3 with the stride, 1x1 to four times that number. */
+/* Three convolutions: 1x1 to fewer channels, 3x3 with the stride, 1x1 to four times as many as a
+ * plain bottleneck has inside. */
 typedef struct nn_Bottleneck {
     lucid_module base;
     lucid_module *conv1, *bn1, *conv2, *bn2, *conv3, *bn3, *relu;
@@ -43,9 +44,13 @@ typedef struct lucid_nn_resnet_options {
     /* The network begins with a 3x3 convolution of stride 1 and without max pooling: for images of
      * 32x32. */
     bool cifar_stem LUCID_DEFAULT(false);
+    /* Of bottlenecks: groups of the 3x3 convolution (ResNeXt, Xie et al., 2017), and the channels
+     * of each in the first stage (wide ResNets, Zagoruyko and Komodakis, 2016). */
+    int64_t groups LUCID_DEFAULT(1);
+    int64_t width_per_group LUCID_DEFAULT(64);
 } lucid_nn_resnet_options;
 LUCID_DEFAULTS(lucid_nn_resnet, .depth = 18, .num_classes = 1000, .in_channels = 3,
-               .cifar_stem = false);
+               .cifar_stem = false, .groups = 1, .width_per_group = 64);
 
 /* Makes the residual network of this depth:
  *
@@ -62,9 +67,11 @@ LUCID_DEFAULTS(lucid_nn_resnet, .depth = 18, .num_classes = 1000, .in_channels =
  *     lucid_tensor *y = lucid_forward(small, lucid_randn((128, 3, 32, 32)));    // [128,10] */
 LUCID_API lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options);
 
-#define nn_ResNet18(...) LUC_RESNET((.depth = 18), __VA_ARGS__)
-#define nn_ResNet34(...) LUC_RESNET((.depth = 34), __VA_ARGS__)
-#define nn_ResNet50(...) LUC_RESNET((.depth = 50), __VA_ARGS__)
+#define nn_ResNet18(...)  LUC_RESNET((.depth = 18), __VA_ARGS__)
+#define nn_ResNet34(...)  LUC_RESNET((.depth = 34), __VA_ARGS__)
+#define nn_ResNet50(...)  LUC_RESNET((.depth = 50), __VA_ARGS__)
+#define nn_ResNet101(...) LUC_RESNET((.depth = 101), __VA_ARGS__)
+#define nn_ResNet152(...) LUC_RESNET((.depth = 152), __VA_ARGS__)
 /* The paper's networks for CIFAR-10, with 10 classes unless .num_classes says otherwise. */
 #define nn_ResNet20(...) LUC_RESNET((.depth = 20, .num_classes = 10), __VA_ARGS__)
 #define LUC_RESNET(preset, ...) \

@@ -41,6 +41,8 @@ AREAS = [
     "transforms",
     "npy",
     "pth",
+    "models",
+    "vision",
 ]
 
 

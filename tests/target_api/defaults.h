@@ -104,12 +104,14 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_batch_norm) \
     DEFAULTS(lucid_nn_bilinear) \
     DEFAULTS(lucid_nn_conv2d) \
+    DEFAULTS(lucid_nn_conv2d_norm_activation) \
     DEFAULTS(lucid_nn_cross_entropy_loss) \
     DEFAULTS(lucid_nn_dropout) \
     DEFAULTS(lucid_nn_elu) \
     DEFAULTS(lucid_nn_embedding) \
     DEFAULTS(lucid_nn_embedding_bag) \
     DEFAULTS(lucid_nn_flatten) \
+    DEFAULTS(lucid_nn_frozen_batch_norm2d) \
     DEFAULTS(lucid_nn_gated_cell) \
     DEFAULTS(lucid_nn_gelu) \
     DEFAULTS(lucid_nn_group_norm) \
@@ -119,6 +121,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_leaky_relu) \
     DEFAULTS(lucid_nn_linear) \
     DEFAULTS(lucid_nn_lstm) \
+    DEFAULTS(lucid_nn_model) \
     DEFAULTS(lucid_nn_mse_loss) \
     DEFAULTS(lucid_nn_multihead_attention) \
     DEFAULTS(lucid_nn_nll_loss) \
@@ -129,6 +132,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_rnn) \
     DEFAULTS(lucid_nn_rnn_cell) \
     DEFAULTS(lucid_nn_softplus) \
+    DEFAULTS(lucid_nn_squeeze_excitation) \
     DEFAULTS(lucid_nn_transformer) \
     DEFAULTS(lucid_nn_transformer_layer) \
     DEFAULTS(lucid_nn_transformer_stack) \
@@ -160,6 +164,8 @@ LUCID_END_DECLS
     DEFAULTS(lucid_resize) \
     DEFAULTS(lucid_rms_norm) \
     DEFAULTS(lucid_rmsprop) \
+    DEFAULTS(lucid_roi_align) \
+    DEFAULTS(lucid_roi_pool) \
     DEFAULTS(lucid_rprop) \
     DEFAULTS(lucid_rrelu) \
     DEFAULTS(lucid_run) \
@@ -172,6 +178,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_softshrink) \
     DEFAULTS(lucid_sort) \
     DEFAULTS(lucid_step_lr) \
+    DEFAULTS(lucid_stochastic_depth) \
     DEFAULTS(lucid_swa) \
     DEFAULTS(lucid_tensor) \
     DEFAULTS(lucid_topk) \
