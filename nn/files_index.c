@@ -2,6 +2,7 @@
  * {"metadata": {...}, "weight_map": {"conv1.weight": "model-00001-of-00002.safetensors", ...}}. */
 #include "lucid/core/error_priv.h"
 #include "lucid/core/memory_priv.h"
+#include "lucid/core/text_priv.h"
 #include "lucid/io/json_priv.h"
 #include "lucid/io/safetensors.h"
 #include "lucid/io/zip_priv.h"
