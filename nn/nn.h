@@ -25,6 +25,7 @@
 #include "layers/norms.h"
 #include "layers/padding.h"
 #include "layers/pooling.h"
+#include "layers/pooling_nd.h"
 #include "layers/rearrange.h"
 #include "layers/recurrent.h"
 #include "layers/transformer.h"

@@ -519,6 +519,9 @@ lucid_tensor *lucid_adaptive_avg_pool2d_opt(lucid_tensor *x, lucid_extent size)
     if (!luc_given(x, "adaptive_avg_pool2d", "x")) return NULL;
     lucid_pool2d_attrs a = {.ceil_mode = false};
     lucid_extent_get(size, a.size);
+    for (int i = 0; i < 2; i++)
+        if (a.size[i] == LUCID_KEEP && x->view.ndim >= 2)
+            a.size[i] = x->view.dims[x->view.ndim - 2 + i];
     if (a.size[0] < 1 || a.size[1] < 1)
         return luc_raise_null(LUCID_ERR_ARGUMENT, "adaptive_avg_pool2d",
                               "size: expected >= 1, got %lld,%lld", (long long)a.size[0],

@@ -7,6 +7,7 @@
 LUCID_BEGIN_DECLS
 
 #define LUCID_KERNEL INT64_MIN /* a stride that is the same as the kernel's size */
+#define LUCID_KEEP   (-1)      /* a size of adaptive pooling: that of the input */
 
 /* Extents: one number for both directions, or lucid_pair(height, width). */
 typedef struct lucid_max_pool2d_options {
@@ -36,7 +37,7 @@ LUCID_API lucid_tensor *lucid_max_pool2d_opt(lucid_tensor *x, lucid_extent kerne
                                              const lucid_max_pool2d_options *options);
 LUCID_API lucid_tensor *lucid_avg_pool2d_opt(lucid_tensor *x, lucid_extent kernel,
                                              const lucid_avg_pool2d_options *options);
-/* Windows of i*H/h .. ceil((i+1)*H/h): the output is [N,C,h,w]. */
+/* Windows of i*H/h .. ceil((i+1)*H/h): the output is [N,C,h,w]. LUCID_KEEP is H or W. */
 LUCID_API lucid_tensor *lucid_adaptive_avg_pool2d_opt(lucid_tensor *x, lucid_extent size);
 /* lucid_max_pool2d(x, 2);  lucid_avg_pool2d(x, (3, 2), .stride = 2, .padding = 1) */
 #define lucid_max_pool2d(...) LUC_POOL2D(lucid_max_pool2d, __VA_ARGS__)

@@ -96,3 +96,98 @@ const lucid_op luc_op_max_unpool = {
     LUC_SAMPLES(unpool_samples),
     LUC_BAD_SAMPLES(unpool_bad_samples),
 };
+
+/* ---- the functions --------------------------------------------------------------------------- */
+
+/* The numbers of an extent for n dimensions, at the end of of[3]; the others become `rest`. */
+static bool numbers(const char *op, const char *argument, int n, lucid_extent extent, int64_t rest,
+                    int64_t of[3])
+{
+    int64_t three[3];
+    bool ok = true;
+    of[0] = of[1] = of[2] = rest;
+    if (luc_extent_is_pair(extent) && n == 2) {
+        lucid_extent_get(extent, of + 1);
+        return true;
+    }
+    ok = (n == 3 || !luc_extent_is_triple(extent)) && lucid_triple_get(extent, three);
+    for (int d = 0; d < n && ok; d++) of[3 - n + d] = three[d];
+    return ok || luc_raise(LUCID_ERR_ARGUMENT, op, "%s: expected one number or %d", argument, n);
+}
+
+/* The sizes of the output after C, at the end of size[3]. */
+static bool output_sizes(const char *op, int n, const lucid_tensor *x, lucid_extent kernel,
+                         const lucid_max_unpool_options *o, int64_t size[3])
+{
+    int64_t k[3], s[3], p[3], wanted[3];
+    const lucid_extent stride = o->stride == LUCID_KERNEL ? kernel : o->stride;
+    if (!numbers(op, "kernel", n, kernel, 1, k) || !numbers(op, "stride", n, stride, 1, s) ||
+        !numbers(op, "padding", n, o->padding, 0, p) ||
+        !numbers(op, "output_size", n, o->output_size, 0, wanted))
+        return false;
+    for (int d = 3 - n; d < 3; d++) {
+        const int64_t in = x->view.dims[x->view.ndim - 3 + d], most = INT32_MAX;
+        if (k[d] < 1 || s[d] < 1 || p[d] < 0 || k[d] > most || s[d] > most || p[d] > most)
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "kernel, stride, padding: expected >= 1, >= 1, >= 0, got %lld, %lld, "
+                             "%lld",
+                             (long long)k[d], (long long)s[d], (long long)p[d]);
+        if (in > most) return luc_raise(LUCID_ERR_ARGUMENT, op, "x: expected a smaller size");
+        const int64_t usual = (in - 1) * s[d] - 2 * p[d] + k[d];
+        size[d] = wanted[d] ? wanted[d] : usual;
+        if (size[d] < 1 || size[d] <= usual - s[d] || size[d] >= usual + s[d])
+            return luc_raise(LUCID_ERR_ARGUMENT, op,
+                             "output_size: expected a size between %lld and %lld, got %lld",
+                             (long long)(usual - s[d]), (long long)(usual + s[d]),
+                             (long long)size[d]);
+    }
+    return true;
+}
+
+static lucid_tensor *unpool(const char *op, int n, lucid_tensor *x, lucid_tensor *index,
+                            lucid_extent kernel, const lucid_max_unpool_options *options)
+{
+    LUC_CALLED_AS(op);
+    const lucid_max_unpool_options *o = LUC_OPTIONS(lucid_max_unpool, options, op);
+    int64_t size[3] = {1, 1, 1}, planes, places = 1;
+    if (!o || !luc_given(x, op, "x") || !luc_given(index, op, "indices")) return NULL;
+    const lucid_view *v = &x->view;
+    if (v->ndim != n + 1 && v->ndim != n + 2)
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "x: expected %d or %d dimensions, got %s",
+                              n + 1, n + 2, luc_shape_text(x).s);
+    if (!luc_dims_equal(v->ndim, v->dims, index->view.ndim, index->view.dims))
+        return luc_raise_null(LUCID_ERR_ARGUMENT, op, "indices: expected %s like x, got %s",
+                              luc_shape_text(x).s, luc_shape_text(index).s);
+    if (!output_sizes(op, n, x, kernel, o, size)) return NULL;
+    lucid_shape shape = lucid_tensor_shape(x);
+    for (int d = 0; d < n; d++) {
+        places *= v->dims[v->ndim - n + d];
+        shape.dims[v->ndim - n + d] = size[3 - n + d];
+    }
+    if (!luc_check_shape(&shape, v->dtype, op)) return NULL;
+    planes = v->dims[0] * (v->ndim == n + 2 ? v->dims[1] : 1);
+    const lucid_shape flat = LUCID_SHAPE(1, planes, places);
+    const lucid_dim_attrs a = {.dim = 2, .size = size[0] * size[1] * size[2]};
+    x = lucid_reshape_opt(x, flat);
+    index = lucid_reshape_opt(index, flat);
+    lucid_tensor *y = x && index ? luc_apply2(&luc_op_max_unpool, x, index, &a) : NULL;
+    return y ? lucid_reshape_opt(y, shape) : NULL;
+}
+
+lucid_tensor *lucid_max_unpool1d_opt(lucid_tensor *x, lucid_tensor *indices, int64_t kernel,
+                                     const lucid_max_unpool_options *options)
+{
+    return unpool("max_unpool1d", 1, x, indices, kernel, options);
+}
+
+lucid_tensor *lucid_max_unpool2d_opt(lucid_tensor *x, lucid_tensor *indices, lucid_extent kernel,
+                                     const lucid_max_unpool_options *options)
+{
+    return unpool("max_unpool2d", 2, x, indices, kernel, options);
+}
+
+lucid_tensor *lucid_max_unpool3d_opt(lucid_tensor *x, lucid_tensor *indices, lucid_extent kernel,
+                                     const lucid_max_unpool_options *options)
+{
+    return unpool("max_unpool3d", 3, x, indices, kernel, options);
+}

@@ -1,5 +1,6 @@
 /* pooling.c: 2-d pooling layers. */
 #include "nn/layers/pooling.h"
+#include "autograd/ops/pooling_nd.h"
 #include "lucid/core/error_priv.h"
 #include "lucid/core/options_priv.h"
 #include "lucid/core/tensor_priv.h"
@@ -51,6 +52,22 @@ static lucid_tensor *max_forward(lucid_module *m, lucid_tensor *x)
     return lucid_max_pool2d_opt(x, p->kernel, &p->options);
 }
 
+/* Places are computed where a second output asks for them. */
+static bool max_forward_many(lucid_module *m, lucid_tensor *const *in, int n_in, lucid_tensor **out,
+                             int n_out)
+{
+    const nn_MaxPool2d *p = lucid_self(m, nn_MaxPool2d);
+    (void)n_in;
+    if (n_out < 2) {
+        out[0] = lucid_max_pool2d_opt(in[0], p->kernel, &p->options);
+        return out[0] != NULL;
+    }
+    const lucid_pooled both = lucid_max_pool2d_with_indices_opt(in[0], p->kernel, &p->options);
+    out[0] = both.values;
+    out[1] = both.indices;
+    return out[0] != NULL;
+}
+
 static int max_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_MaxPool2d *p = lucid_self(m, nn_MaxPool2d);
@@ -66,6 +83,9 @@ const lucid_module_class lucid_nn_max_pool2d_class = {
     .size = sizeof(nn_MaxPool2d),
     .super = &lucid_module_class_base,
     .forward = max_forward,
+    .forward_many = max_forward_many,
+    .inputs = "input",
+    .outputs = "output, indices?",
     .check_input = check_input,
     .extra_repr = max_repr,
 };
@@ -133,7 +153,16 @@ static lucid_tensor *adaptive_forward(lucid_module *m, lucid_tensor *x)
 static int adaptive_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_AdaptiveAvgPool2d *p = lucid_self(m, nn_AdaptiveAvgPool2d);
-    return snprintf(text, size, "output_size=%s", luc_extent_text(p->output).s);
+    int64_t pair[2];
+    lucid_extent_get(p->output, pair);
+    if (pair[0] != LUCID_KEEP && pair[1] != LUCID_KEEP)
+        return snprintf(text, size, "output_size=%s", luc_extent_text(p->output).s);
+    luc_text h, w;
+    snprintf(h.s, sizeof h.s, "%lld", (long long)pair[0]);
+    snprintf(w.s, sizeof w.s, "%lld", (long long)pair[1]);
+    if (p->output == LUCID_KEEP) return snprintf(text, size, "output_size=None");
+    return snprintf(text, size, "output_size=(%s, %s)", pair[0] == LUCID_KEEP ? "None" : h.s,
+                    pair[1] == LUCID_KEEP ? "None" : w.s);
 }
 
 const lucid_module_class lucid_nn_adaptive_avg_pool2d_class = {
@@ -147,7 +176,11 @@ const lucid_module_class lucid_nn_adaptive_avg_pool2d_class = {
 
 lucid_module *lucid_nn_adaptive_avg_pool2d(lucid_extent output)
 {
-    if (!check_least("AdaptiveAvgPool2d", "output", output, 1)) return NULL;
+    int64_t pair[2];
+    lucid_extent_get(output, pair);
+    for (int i = 0; i < 2; i++)
+        if (pair[i] != LUCID_KEEP && !luc_layer_at_least("AdaptiveAvgPool2d", "output", pair[i], 1))
+            return NULL;
     lucid_module *m = lucid_module_new(&lucid_nn_adaptive_avg_pool2d_class);
     nn_AdaptiveAvgPool2d *p = m ? lucid_self(m, nn_AdaptiveAvgPool2d) : NULL;
     if (p) p->output = output;

@@ -30,6 +30,8 @@ typedef struct nn_AdaptiveAvgPool2d {
  * Shape: [N,C,H,W] (or without N) gives [N,C,H',W'],
  *     H' = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down (ceil_mode: up).
  *
+ * A second output gives the places of the largest, h W + w (PyTorch's return_indices).
+ *
  *     lucid_module *pool = nn_MaxPool2d(3, .stride = 2, .padding = 1);
  *     lucid_tensor *y = lucid_forward(pool, lucid_randn((1, 64, 112, 112)));    // [1,64,56,56] */
 LUCID_API lucid_module *lucid_nn_max_pool2d(lucid_extent kernel,
@@ -40,7 +42,8 @@ LUCID_API lucid_module *lucid_nn_max_pool2d(lucid_extent kernel,
  *     lucid_tensor *y = lucid_forward(pool, lucid_randn((1, 8, 28, 28)));    // [1,8,14,14] */
 LUCID_API lucid_module *lucid_nn_avg_pool2d(lucid_extent kernel,
                                             const lucid_avg_pool2d_options *options);
-/* The mean of windows that are chosen so that the output has the wanted size, >= 1.
+/* The mean of windows that are chosen so that the output has the wanted size, >= 1;
+ * LUCID_KEEP is that of the input.
  * Shape: [N,C,H,W] (or without N) gives [N,C,h,w].
  *
  *     lucid_module *pool = nn_AdaptiveAvgPool2d(1);

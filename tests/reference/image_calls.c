@@ -48,8 +48,108 @@ static void call_interpolate(op_case *c)
     c->out[0] = lucid_interpolate_opt(c->in[0], &o);
 }
 
+/* ---- pooling --------------------------------------------------------------------------------- */
+
+static bool is(const op_case *c, const char *name)
+{
+    return strcmp(vectors_get(c->line, "op"), name) == 0;
+}
+
+/* The dimension in a name such as max_pool3d_places. */
+static int rank(const op_case *c)
+{
+    const char *text = strstr(vectors_get(c->line, "op"), "pool");
+    return text ? text[4] - '0' : 0;
+}
+
+static void call_max_pool(op_case *c)
+{
+    lucid_max_pool2d_options o = lucid_max_pool2d_defaults;
+    const lucid_extent kernel = extent(c, "kernel_size", 1);
+    o.stride = extent(c, "stride", LUCID_KERNEL);
+    o.padding = extent(c, "padding", 0);
+    o.dilation = extent(c, "dilation", 1);
+    o.ceil_mode = truth(c, "ceil_mode");
+    const int n = rank(c);
+    lucid_pooled p = n == 1   ? lucid_max_pool1d_with_indices_opt(c->in[0], kernel, &o)
+                     : n == 2 ? lucid_max_pool2d_with_indices_opt(c->in[0], kernel, &o)
+                              : lucid_max_pool3d_with_indices_opt(c->in[0], kernel, &o);
+    c->out[0] = p.values;
+    c->out[1] = p.indices;
+}
+
+static void call_avg_pool(op_case *c)
+{
+    lucid_avg_pool2d_options o = lucid_avg_pool2d_defaults;
+    const lucid_extent kernel = extent(c, "kernel_size", 1);
+    o.stride = extent(c, "stride", LUCID_KERNEL);
+    o.padding = extent(c, "padding", 0);
+    o.ceil_mode = truth(c, "ceil_mode");
+    o.count_include_pad = vectors_bool(c->line, "count_include_pad", true);
+    o.divisor_override = vectors_int(c->line, "divisor_override", 0);
+    c->out[0] = rank(c) == 1 ? lucid_avg_pool1d_opt(c->in[0], kernel, &o)
+                             : lucid_avg_pool3d_opt(c->in[0], kernel, &o);
+}
+
+static void call_adaptive_avg(op_case *c)
+{
+    const lucid_extent size = extent(c, "output_size", 1);
+    c->out[0] = rank(c) == 1 ? lucid_adaptive_avg_pool1d(c->in[0], size)
+                             : lucid_adaptive_avg_pool3d_opt(c->in[0], size);
+}
+
+static void call_adaptive_max(op_case *c)
+{
+    const lucid_extent size = extent(c, "output_size", 1);
+    const int n = rank(c);
+    lucid_pooled p = n == 1   ? lucid_adaptive_max_pool1d_with_indices(c->in[0], size)
+                     : n == 2 ? lucid_adaptive_max_pool2d_with_indices_opt(c->in[0], size)
+                              : lucid_adaptive_max_pool3d_with_indices_opt(c->in[0], size);
+    c->out[0] = p.values;
+    c->out[1] = p.indices;
+}
+
+static void call_lp_pool(op_case *c)
+{
+    lucid_lp_pool_options o = lucid_lp_pool_defaults;
+    const lucid_extent kernel = extent(c, "kernel_size", 1);
+    const double p = vectors_double(c->line, "norm_type", 0);
+    o.stride = extent(c, "stride", LUCID_KERNEL);
+    o.ceil_mode = truth(c, "ceil_mode");
+    c->out[0] = is(c, "lp_pool1d")   ? lucid_lp_pool1d_opt(c->in[0], p, kernel, &o)
+                : is(c, "lp_pool2d") ? lucid_lp_pool2d_opt(c->in[0], p, kernel, &o)
+                                     : lucid_lp_pool3d_opt(c->in[0], p, kernel, &o);
+}
+
+static void call_unpool(op_case *c)
+{
+    lucid_max_unpool_options o = lucid_max_unpool_defaults;
+    const lucid_extent kernel = extent(c, "kernel_size", 1);
+    o.stride = extent(c, "stride", LUCID_KERNEL);
+    o.output_size = extent(c, "output_size", 0);
+    c->out[0] = is(c, "max_unpool1d")   ? lucid_max_unpool1d_opt(c->in[0], c->in[1], kernel, &o)
+                : is(c, "max_unpool2d") ? lucid_max_unpool2d_opt(c->in[0], c->in[1], kernel, &o)
+                                        : lucid_max_unpool3d_opt(c->in[0], c->in[1], kernel, &o);
+}
+
 static const op_entry table[] = {
     {"interpolate", TOLERANCE_SUM, TOLERANCE_SUM, call_interpolate},
+    {"max_pool1d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_max_pool},
+    {"adaptive_max_pool1d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_adaptive_max},
+    {"lp_pool1d", TOLERANCE_STATISTICS, TOLERANCE_STATISTICS, call_lp_pool},
+    {"max_unpool1d", TOLERANCE_EXACT, TOLERANCE_EXACT, call_unpool},
+    {"max_pool2d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_max_pool},
+    {"adaptive_max_pool2d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_adaptive_max},
+    {"lp_pool2d", TOLERANCE_STATISTICS, TOLERANCE_STATISTICS, call_lp_pool},
+    {"max_unpool2d", TOLERANCE_EXACT, TOLERANCE_EXACT, call_unpool},
+    {"max_pool3d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_max_pool},
+    {"adaptive_max_pool3d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_adaptive_max},
+    {"lp_pool3d", TOLERANCE_STATISTICS, TOLERANCE_STATISTICS, call_lp_pool},
+    {"max_unpool3d", TOLERANCE_EXACT, TOLERANCE_EXACT, call_unpool},
+    {"avg_pool1d", TOLERANCE_SUM, TOLERANCE_SUM, call_avg_pool},
+    {"adaptive_avg_pool1d", TOLERANCE_SUM, TOLERANCE_SUM, call_adaptive_avg},
+    {"avg_pool3d", TOLERANCE_SUM, TOLERANCE_SUM, call_avg_pool},
+    {"adaptive_avg_pool3d", TOLERANCE_SUM, TOLERANCE_SUM, call_adaptive_avg},
 };
 
 const op_entry *image_find(const char *name)

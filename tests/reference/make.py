@@ -27,6 +27,7 @@ AREAS = [
     "sequences",
     "ops_interpolate",
     "ops_tensor",
+    "ops_pooling",
     "modules",
     "batchnorm",
     "optim",

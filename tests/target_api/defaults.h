@@ -87,8 +87,10 @@ LUCID_END_DECLS
     DEFAULTS(lucid_loader) \
     DEFAULTS(lucid_local_response_norm) \
     DEFAULTS(lucid_lookahead) \
+    DEFAULTS(lucid_lp_pool) \
     DEFAULTS(lucid_margin_ranking_loss) \
     DEFAULTS(lucid_max_pool2d) \
+    DEFAULTS(lucid_max_unpool) \
     DEFAULTS(lucid_mix) \
     DEFAULTS(lucid_mnist) \
     DEFAULTS(lucid_mse_loss) \
