@@ -1,4 +1,4 @@
-/* segment.c: a U-Net (Ronneberger et al., 2015) that finds which pixels belong to an object, trained
+/* segment.c: a U-Net (Ronneberger et al., 2015) finds the pixels of an object. It is trained
  * with Dice and cross-entropy. The mask travels with its image as a fourth channel, so that crops
  * and flips move both alike.
  *

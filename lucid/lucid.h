@@ -37,6 +37,7 @@
 #include "io/png.h"
 #include "io/pth.h"
 #include "io/safetensors.h"
+#include "io/tensorboard.h"
 
 #include "../autograd/autocast.h"
 #include "../autograd/autograd.h"
