@@ -41,6 +41,16 @@ FREES(lucid_pth_close, lucid_pth_open("given.pth"))
 FREES(lucid_safetensors_close, lucid_safetensors_open("given.st"))
 FREES(lucid_release, lucid_retain(A_lucid_tensor_p("")))
 
+/* What one hands out the other takes. */
+static void special_lucid_to_dlpack(void)
+{
+    lucid_from_dlpack(lucid_to_dlpack(P(1, A_lucid_tensor_p(""))));
+}
+static void special_lucid_from_dlpack(void)
+{
+    lucid_from_dlpack(P(1, lucid_to_dlpack(A_lucid_tensor_p(""))));
+}
+
 /* These change what holds for all calls after them: the old state comes back. */
 static void special_lucid_scope_begin(void)
 {
