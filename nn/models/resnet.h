@@ -73,7 +73,11 @@ LUCID_API lucid_module *lucid_nn_resnet(const lucid_nn_resnet_options *options);
 #define nn_ResNet101(...) LUC_RESNET((.depth = 101), __VA_ARGS__)
 #define nn_ResNet152(...) LUC_RESNET((.depth = 152), __VA_ARGS__)
 /* The paper's networks for CIFAR-10, with 10 classes unless .num_classes says otherwise. */
-#define nn_ResNet20(...) LUC_RESNET((.depth = 20, .num_classes = 10), __VA_ARGS__)
+#define nn_ResNet20(...)  LUC_RESNET((.depth = 20, .num_classes = 10), __VA_ARGS__)
+#define nn_ResNet32(...)  LUC_RESNET((.depth = 32, .num_classes = 10), __VA_ARGS__)
+#define nn_ResNet44(...)  LUC_RESNET((.depth = 44, .num_classes = 10), __VA_ARGS__)
+#define nn_ResNet56(...)  LUC_RESNET((.depth = 56, .num_classes = 10), __VA_ARGS__)
+#define nn_ResNet110(...) LUC_RESNET((.depth = 110, .num_classes = 10), __VA_ARGS__)
 #define LUC_RESNET(preset, ...) \
     LUCID_CALL0_PRESET(lucid_nn_resnet, lucid_nn_resnet, preset, __VA_ARGS__)
 

@@ -21,8 +21,9 @@ NAMES = ["lenet5"] + [n for n in models.list_models(module=models) if n[:4] not 
 # The tests run these; the others only when they are asked to.
 QUICK = """lenet5 alexnet vgg11_bn resnet18 resnet50 resnext50_32x4d wide_resnet50_2 densenet121
 squeezenet1_0 squeezenet1_1 googlenet inception_v3 mobilenet_v2 mobilenet_v3_small
-mobilenet_v3_large mnasnet0_5 mnasnet1_3 shufflenet_v2_x0_5 shufflenet_v2_x1_0 efficientnet_b0 efficientnet_b3
-efficientnet_b5 efficientnet_v2_s regnet_x_400mf regnet_y_400mf regnet_x_8gf regnet_y_800mf
+mobilenet_v3_large mnasnet0_5 mnasnet1_3 shufflenet_v2_x0_5 shufflenet_v2_x1_0 efficientnet_b0
+efficientnet_b3 efficientnet_b5 efficientnet_v2_s regnet_x_400mf regnet_y_400mf regnet_x_8gf
+regnet_y_800mf
 convnext_tiny vit_b_32""".split()
 # No logits: they would take minutes, or float32 is not exact enough.
 LARGE = ["regnet_y_128gf", "vit_h_14", "efficientnet_v2_m"]
