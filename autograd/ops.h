@@ -10,6 +10,7 @@
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/embedding_bag.h"
+#include "ops/grid_sample.h"
 #include "ops/indexing.h"
 #include "ops/interpolate.h"
 #include "ops/loss.h"

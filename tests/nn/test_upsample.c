@@ -132,3 +132,38 @@ Test(upsample, large)
         }
     }
 }
+
+static bool sampled(lucid_tensor *const *in, size_t n, lucid_tensor **out, size_t *n_out,
+                    void *user)
+{
+    (void)n;
+    out[0] = lucid_grid_sample_opt(in[0], in[1], user);
+    *n_out = 1;
+    return out[0] != NULL;
+}
+
+Test(upsample, grid_sample)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_manual_seed(3);
+    lucid_tensor *in[2] = {lucid_randn((1, 2, 3, 4), .dtype = LUCID_F64),
+                           lucid_rand((1, 2, 3, 2), .dtype = LUCID_F64)};
+    in[1] = lucid_sub(lucid_mul(in[1], 3), 1.5);
+    in[1] = lucid_detach(in[1]);
+    for (int i = 0; i < 2; i++) lucid_requires_grad_(in[i], true);
+    for (int padding = LUCID_GRID_ZEROS; padding <= LUCID_GRID_REFLECTION; padding++) {
+        lucid_grid_sample_options o = lucid_grid_sample_defaults;
+        o.padding_mode = (lucid_grid_padding)padding;
+        cr_expect(lucid_gradcheck(sampled, &o, in, 2, NULL), "%d: %s", padding, lucid_error());
+        cr_expect(lucid_gradgradcheck(sampled, &o, in, 2, NULL), "%d: %s", padding, lucid_error());
+    }
+    lucid_tensor *x = lucid_ones((1, 1, 2, 2)), *g = lucid_full((1, 1, 1, 2), NAN);
+    EXPECT_VALUES(lucid_grid_sample(x, g), 0, 0, {0});
+    EXPECT_SHAPE(lucid_grid_sample(lucid_ones((0, 1, 2, 2)), lucid_ones((0, 3, 4, 2))), 0, 1, 3, 4);
+    EXPECT_ERROR(lucid_grid_sample(x, lucid_ones((1, 2, 2, 3))), LUCID_ERR_ARGUMENT,
+                 "grid: expected [1,...,2]");
+    EXPECT_ERROR(lucid_grid_sample(x, g, .mode = LUCID_INTERPOLATE_AREA), LUCID_ERR_ARGUMENT,
+                 "mode: expected nearest, bilinear");
+    EXPECT_ERROR(lucid_affine_grid(x, (1, 1, 2, 2)), LUCID_ERR_ARGUMENT, "theta, size: expected");
+}

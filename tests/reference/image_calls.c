@@ -132,7 +132,29 @@ static void call_unpool(op_case *c)
                                         : lucid_max_unpool3d_opt(c->in[0], c->in[1], kernel, &o);
 }
 
+/* ---- sampling -------------------------------------------------------------------------------- */
+
+static void call_grid_sample(op_case *c)
+{
+    static const char *const modes[] = {"nearest", "?", "?", "bilinear", "?", "bicubic", NULL};
+    static const char *const paddings[] = {"zeros", "border", "reflection", NULL};
+    lucid_grid_sample_options o = lucid_grid_sample_defaults;
+    o.mode = (lucid_interpolate_mode)place(c, "mode", modes);
+    o.padding_mode = (lucid_grid_padding)place(c, "padding_mode", paddings);
+    o.align_corners = truth(c, "align_corners");
+    c->out[0] = lucid_grid_sample_opt(c->in[0], c->in[1], &o);
+}
+
+static void call_affine_grid(op_case *c)
+{
+    lucid_shape size = {.ndim = 0};
+    vectors_list(c->line, "size", &size);
+    c->out[0] = lucid_affine_grid(c->in[0], size, .align_corners = truth(c, "align_corners"));
+}
+
 static const op_entry table[] = {
+    {"grid_sample", TOLERANCE_STATISTICS, TOLERANCE_STATISTICS, call_grid_sample},
+    {"affine_grid", TOLERANCE_SUM, TOLERANCE_SUM, call_affine_grid},
     {"interpolate", TOLERANCE_SUM, TOLERANCE_SUM, call_interpolate},
     {"max_pool1d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_max_pool},
     {"adaptive_max_pool1d_places", TOLERANCE_EXACT, TOLERANCE_SUM, call_adaptive_max},

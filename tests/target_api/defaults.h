@@ -16,6 +16,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_adam) \
     DEFAULTS(lucid_adamax) \
     DEFAULTS(lucid_adamw) \
+    DEFAULTS(lucid_affine_grid) \
     DEFAULTS(lucid_asgd) \
     DEFAULTS(lucid_avg_pool2d) \
     DEFAULTS(lucid_backward) \
@@ -57,6 +58,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_gradcheck) \
     DEFAULTS(lucid_grayscale) \
     DEFAULTS(lucid_grid) \
+    DEFAULTS(lucid_grid_sample) \
     DEFAULTS(lucid_group_norm) \
     DEFAULTS(lucid_hardshrink) \
     DEFAULTS(lucid_hardtanh) \
