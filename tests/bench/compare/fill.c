@@ -42,7 +42,7 @@ void row_fill_module(lucid_module *net)
     for (size_t i = 0; i < n; i++) {
         const char *dot = strrchr(p[i].name, '.');
         if (lucid_ndim(p[i].tensor) < 2) {
-            if (strcmp(dot ? dot + 1 : p[i].name, "bias") == 0) row_fill(p[i].tensor, 0.1, 0);
+            if (strstr(dot ? dot + 1 : p[i].name, "bias")) row_fill(p[i].tensor, 0.1, 0);
             continue;
         }
         int64_t fan_in = lucid_numel(p[i].tensor) / lucid_size(p[i].tensor, 0);

@@ -51,7 +51,7 @@ def fill_module(net):
         for name, p in net.named_parameters():
             if p.dim() >= 2:
                 p.copy_(fill(p.shape, (p.numel() / p.shape[0]) ** -0.5))
-            elif name.split(".")[-1] == "bias":
+            elif "bias" in name.split(".")[-1]:
                 p.copy_(fill(p.shape, 0.1))
 
 
@@ -397,6 +397,8 @@ KINDS = {
     "net_a": training(rival_nets.net_a, (1, 28, 28)),
     "official": training(rival_nets.official, (1, 28, 28), adadelta, F.nll_loss),
     "mlp": training(rival_nets.mlp, (784,), lambda p: torch.optim.SGD(p, lr=0.05, **fused())),
+    "lstm": training(rival_nets.lstm, (64, 64)),
+    "attention": training(rival_nets.attention, (197, 384)),
     "resnet18": training(rival_nets.resnet18, (3, 32, 32)),
     "train_resnet50": training(rival_nets.resnet50, (3, 224, 224)),
     "resnet50": inference(rival_nets.resnet50, (3, 224, 224)),

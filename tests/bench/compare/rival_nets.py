@@ -28,6 +28,28 @@ def mlp():
     return nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
+class First(nn.Module):
+    """The first output of a module that has several."""
+
+    def __init__(self, inner, call):
+        super().__init__()
+        self.inner, self.call = inner, call
+
+    def forward(self, x):
+        return self.call(self.inner, x)[0]
+
+
+def lstm():
+    net = nn.LSTM(64, 128, num_layers=2, batch_first=True)
+    return nn.Sequential(First(net, lambda m, x: m(x)), nn.Flatten(), nn.Linear(64 * 128, 10))
+
+
+def attention():
+    net = nn.MultiheadAttention(384, 6, batch_first=True)
+    return nn.Sequential(First(net, lambda m, x: m(x, x, x, need_weights=False)), nn.Flatten(),
+                         nn.Linear(197 * 384, 10))
+
+
 def unit(inputs, outputs, kernel, stride):
     """A convolution that keeps the image's size, but for the stride, and its BatchNorm."""
     return (nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),

@@ -139,6 +139,24 @@ static void *setup_resnet18(const row *r)
                          LUCID_SHAPE(r->arguments[0], 3, 32, 32), false);
 }
 
+/* Two layers over 64 steps, and a linear layer of all of them. */
+static void *setup_lstm(const row *r)
+{
+    lucid_module *net = nn_Sequential(nn_LSTM(64, 128, .num_layers = 2, .batch_first = true),
+                                      nn_Flatten(), nn_Linear(64 * 128, 10));
+    return make_training(r, net, optim_SGD(net, .lr = 0.05, .momentum = 0.9),
+                         LUCID_SHAPE(r->arguments[0], 64, 64), false);
+}
+
+/* The attention of ViT-S: 197 tokens, 6 heads. */
+static void *setup_attention(const row *r)
+{
+    lucid_module *net = nn_Sequential(nn_MultiheadAttention(384, 6, .batch_first = true),
+                                      nn_Flatten(), nn_Linear(197 * 384, 10));
+    return make_training(r, net, optim_SGD(net, .lr = 0.05, .momentum = 0.9),
+                         LUCID_SHAPE(r->arguments[0], 197, 384), false);
+}
+
 /* ---- the same network as a program of its own would write it, in plain calls ----------------- */
 
 typedef struct own_block {
@@ -276,6 +294,8 @@ const row train_rows[] = {
      .tolerance = 1e-3,
      .flops = 3340e6 * 32,
      .memory = true},
+    TRAIN("lstm", setup_lstm, 32, 88.6, 1e-4),
+    TRAIN("attention", setup_attention, 8, 880, 1e-4),
     INFER("resnet50", 1, 8180),
     INFER("resnet50", 8, 8180),
     TRAIN_HALF("mnist", setup_mnist, 64, 46.7),
