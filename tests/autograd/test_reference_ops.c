@@ -44,6 +44,7 @@ AREA(pooling, 100)
 AREA(interpolate, 300)
 AREA(rearrange, 40)
 AREA(tensor, 700)
+AREA(linear, 300)
 
 /* ---- promotion: the dtype of every pair, 0-d tensors and numbers among them ------------------ */
 

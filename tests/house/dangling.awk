@@ -14,6 +14,8 @@ function argument(type, name,    i) {
     if (type == "lucid_shape") return "LUCID_SHAPE(4)"
     if (type == "lucid_memory_format") return "LUCID_CONTIGUOUS"
     if (type == "lucid_dtype") return "LUCID_F64"
+    if (type == "lucid_matrix_norm_kind") return "LUCID_NORM_FRO"
+    if (type == "lucid_scatter_how") return "LUCID_SCATTER_SUM"
     if (type == "lucid_device") return "lucid_cpu()"
     if (type == "lucid_check_fn") return "check_fn"
     if (type == "lucid_tensor_hook") return "hook"

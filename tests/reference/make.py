@@ -28,6 +28,7 @@ AREAS = [
     "ops_interpolate",
     "ops_tensor",
     "ops_pooling",
+    "ops_linear",
     "ops_grid",
     "modules",
     "batchnorm",

@@ -423,5 +423,6 @@ const op_entry *op_find(const char *name)
     const op_entry *activation = op_find_activation(name);
     if (activation) return activation;
     if (op_find_tensor(name)) return op_find_tensor(name);
+    if (op_find_linear(name)) return op_find_linear(name);
     return lucid_op_find(name) ? &plain : NULL;
 }

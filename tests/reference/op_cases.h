@@ -30,6 +30,8 @@ const op_entry *op_find(const char *name);
 const op_entry *op_find_activation(const char *name);
 /* The same for reductions, scans, parts, turns and searches. */
 const op_entry *op_find_tensor(const char *name);
+/* The same for masks, scattering, indices, products and linear algebra. */
+const op_entry *op_find_linear(const char *name);
 
 /* Runs every case of the area. Each that fails is reported by its name; returns how many ran. */
 int op_cases_run(const char *area);

@@ -16,6 +16,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_adam) \
     DEFAULTS(lucid_adamax) \
     DEFAULTS(lucid_adamw) \
+    DEFAULTS(lucid_addmm) \
     DEFAULTS(lucid_affine_grid) \
     DEFAULTS(lucid_asgd) \
     DEFAULTS(lucid_avg_pool2d) \
@@ -84,6 +85,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_layer_norm) \
     DEFAULTS(lucid_lbfgs) \
     DEFAULTS(lucid_leaky_relu) \
+    DEFAULTS(lucid_linalg_triangular) \
     DEFAULTS(lucid_linear_lr) \
     DEFAULTS(lucid_load) \
     DEFAULTS(lucid_loader) \
@@ -174,6 +176,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_rrelu) \
     DEFAULTS(lucid_run) \
     DEFAULTS(lucid_scaled_dot_product_attention) \
+    DEFAULTS(lucid_scatter_reduce) \
     DEFAULTS(lucid_searchsorted) \
     DEFAULTS(lucid_sgd) \
     DEFAULTS(lucid_smooth_l1_loss) \
