@@ -42,6 +42,7 @@
 #include "optim/optimizer.h"
 #include "optim/scheduler.h"
 #include "pattern.h"
+#include "report.h"
 #include "run_file.h"
 #include "state_dict.h"
 #include "summary.h"

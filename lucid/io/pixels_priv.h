@@ -50,4 +50,8 @@ typedef struct luc_pixels {
 bool luc_png_write(const luc_pixels *pixels, const char *path, const char *op);
 bool luc_jpeg_write(const luc_pixels *pixels, const char *path, const char *op, int quality);
 
+/* A picture [C,H,W] or [H,W], uint8 or floating from 0 to 1, as a PNG file in memory, for luc_free.
+ * NULL after an error. */
+unsigned char *luc_tensor_png(const lucid_tensor *image, size_t *size, const char *op);
+
 #endif

@@ -7,6 +7,7 @@
 #include "lucid/core/error_priv.h"
 #include "lucid/core/memory_priv.h"
 #include "lucid/core/text_priv.h"
+#include "lucid/io/pixels_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -368,13 +369,11 @@ static bool check_image(const lucid_tensor *image, const char *op)
                      lucid_dtype_name(t));
 }
 
-bool lucid_tensorboard_image(lucid_tensorboard *board, const char *tag, const lucid_tensor *image,
-                             int64_t step)
+unsigned char *luc_tensor_png(const lucid_tensor *image, size_t *size, const char *op)
 {
-    static const char op[] = "tensorboard_image";
     static const png_uint_32 formats[] = {0, PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FORMAT_RGB,
                                           PNG_FORMAT_RGBA};
-    if (!check(board, tag, op) || !check_image(image, op)) return false;
+    if (!check_image(image, op)) return NULL;
     const lucid_shape s = lucid_tensor_shape(image);
     const size_t channels = s.ndim == 3 ? (size_t)s.dims[0] : 1;
     png_image png = {.version = PNG_IMAGE_VERSION,
@@ -382,20 +381,33 @@ bool lucid_tensorboard_image(lucid_tensorboard *board, const char *tag, const lu
                      .height = (png_uint_32)s.dims[s.ndim - 2],
                      .format = formats[channels]};
     unsigned char *pixels = pixels_of(image, channels, op), *file = NULL;
-    png_alloc_size_t size = pixels ? PNG_IMAGE_PNG_SIZE_MAX(png) : 0;
-    if (size) file = luc_alloc(size, op);
-    bool ok = file && png_image_write_to_memory(&png, file, &size, 0, pixels, 0, NULL);
-    if (file && !ok) luc_raise(LUCID_ERR_IO, op, "image: libpng: %s", png.message);
-    if (ok) {
-        message m = {0}, picture = {0};
-        add_int(&picture, 1, s.dims[s.ndim - 2]);
-        add_int(&picture, 2, s.dims[s.ndim - 1]);
-        add_int(&picture, 3, (int64_t)channels);
-        add_bytes(&picture, 4, file, size);
-        add_message(&m, 4, &picture);
-        ok = write_value(board, tag, &m, step, op);
+    png_alloc_size_t bytes = pixels ? PNG_IMAGE_PNG_SIZE_MAX(png) : 0;
+    if (bytes) file = luc_alloc(bytes, op);
+    if (file && !png_image_write_to_memory(&png, file, &bytes, 0, pixels, 0, NULL)) {
+        luc_raise(LUCID_ERR_IO, op, "image: libpng: %s", png.message);
+        luc_free(file);
+        file = NULL;
     }
-    luc_free(file);
     luc_free(pixels);
-    return ok;
+    *size = bytes;
+    return file;
+}
+
+bool lucid_tensorboard_image(lucid_tensorboard *board, const char *tag, const lucid_tensor *image,
+                             int64_t step)
+{
+    static const char op[] = "tensorboard_image";
+    if (!check(board, tag, op)) return false;
+    size_t size;
+    unsigned char *file = luc_tensor_png(image, &size, op);
+    if (!file) return false;
+    const lucid_shape s = lucid_tensor_shape(image);
+    message m = {0}, picture = {0};
+    add_int(&picture, 1, s.dims[s.ndim - 2]);
+    add_int(&picture, 2, s.dims[s.ndim - 1]);
+    add_int(&picture, 3, s.ndim == 3 ? s.dims[0] : 1);
+    add_bytes(&picture, 4, file, size);
+    add_message(&m, 4, &picture);
+    luc_free(file);
+    return write_value(board, tag, &m, step, op);
 }
