@@ -462,8 +462,8 @@ static const lucid_linalg_attrs plain,
     upper = {.upper = true}, unit_upper = {.upper = true, .unit = true}, full = {.full = true},
     values = {.values_only = true};
 /* Cholesky and eigh read one triangle, and their derivative is that of a symmetric matrix: samples,
- * whose elements change one by one, are of one row. tests/autograd/test_linalg.c has larger
- * ones. */
+ * whose elements change one by one, are of one row. Larger ones are compared with PyTorch's values
+ * (tests/reference, ops_linear). */
 static const lucid_sample positive_samples[] = {
     {.name = "lower", .n_in = 1, .in = {LUC_RANGE(0.5, 2, {3, {3, 1, 1}})}, .attrs = &plain},
     {.name = "upper", .n_in = 1, .in = {LUC_RANGE(0.5, 2, {2, {1, 1}})}, .attrs = &upper},
