@@ -1,4 +1,4 @@
-/* commands_priv.h: what the command `lucid` does. Each takes the arguments after its name and returns
+/* commands_priv.h: what the command `lucid` does. Each takes the arguments after its name and gives
  * the exit status; main reports an error that is pending afterwards. */
 #ifndef LUCID_NN_COMMAND_COMMANDS_PRIV_H
 #define LUCID_NN_COMMAND_COMMANDS_PRIV_H
