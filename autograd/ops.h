@@ -7,6 +7,7 @@
 #include "ops/arrange.h"
 #include "ops/attention.h"
 #include "ops/convolution.h"
+#include "ops/convolution_nd.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/embedding_bag.h"

@@ -11,6 +11,7 @@
 #include "layers/blocks.h"
 #include "layers/container.h"
 #include "layers/convolution.h"
+#include "layers/convolution_nd.h"
 #include "layers/curves.h"
 #include "layers/dropout.h"
 #include "layers/embedding.h"

@@ -2,6 +2,7 @@
  * inputs, so their derivatives are again one another. */
 #include "autograd/ops/convolution.h"
 #include "autograd/graph/graph_priv.h"
+#include "autograd/ops/convolution_nd_priv.h"
 #include "autograd/ops/ops_priv.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/view.h"
@@ -469,11 +470,31 @@ bool luc_conv2d_attrs(const lucid_conv2d_options *options, const char *op, lucid
     return check_attrs(op, a);
 }
 
+/* For the padding LUCID_SAME: the options with it in numbers, and x with what is uneven of it. */
+static lucid_tensor *pad_same(lucid_tensor *x, lucid_tensor *weight,
+                              const lucid_conv2d_options *options, lucid_conv2d_options *even)
+{
+    luc_windows w = {.op = "conv2d", .rank = 2};
+    const lucid_conv2d_options *o = LUC_OPTIONS(lucid_conv2d, options, w.op);
+    if (!o || !luc_extent_of_rank(w.op, "stride", 2, o->stride, 1, w.stride) ||
+        !luc_extent_of_rank(w.op, "dilation", 2, o->dilation, 1, w.dilation))
+        return NULL;
+    *even = *o;
+    x = luc_conv_same(x, weight, &w);
+    even->padding = lucid_pair(w.padding[1], w.padding[2]);
+    return x;
+}
+
 lucid_tensor *lucid_conv2d_opt(lucid_tensor *x, lucid_tensor *weight, lucid_tensor *bias,
                                const lucid_conv2d_options *o)
 {
     if (!luc_given(x, "conv2d", "x") || !luc_given(weight, "conv2d", "weight")) return NULL;
     lucid_conv2d_attrs a;
+    lucid_conv2d_options even;
+    if (o && o->padding == LUCID_SAME && weight->view.ndim >= 2 && x->view.ndim >= 2) {
+        if (!(x = pad_same(x, weight, o, &even))) return NULL;
+        o = &even;
+    }
     if (!luc_conv2d_attrs(o, "conv2d", &a)) return NULL;
     bool single = x->view.ndim == 3;
     if (single) x = lucid_unsqueeze(x, 0);

@@ -6,11 +6,15 @@
 
 LUCID_BEGIN_DECLS
 
+/* A padding with which the output has the input's size, at stride 1: dilation (k - 1) zeros, of
+ * which an odd one goes to the right or below. */
+#define LUCID_SAME INT64_MIN
+
 /* Extents: one number for both directions, or lucid_pair(height, width). */
 typedef struct lucid_conv2d_options {
     LUCID_OPTIONS_SIZE(lucid_conv2d_options);
     lucid_extent stride LUCID_DEFAULT(1);   /* >= 1 */
-    lucid_extent padding LUCID_DEFAULT(0);  /* zeros around the image; >= 0 */
+    lucid_extent padding LUCID_DEFAULT(0);  /* zeros around the image; >= 0, or LUCID_SAME */
     lucid_extent dilation LUCID_DEFAULT(1); /* distance between kernel elements; >= 1 */
     int64_t groups LUCID_DEFAULT(1);        /* divides C and O; >= 1 */
 } lucid_conv2d_options;

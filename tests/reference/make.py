@@ -18,6 +18,7 @@ AREAS = [
     "ops_sorting",
     "ops_matrix",
     "ops_spatial",
+    "ops_conv",
     "ops_loss",
     "ops_losses",
     "ops_norms",

@@ -2,6 +2,7 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "tests/reference/image_calls.h"
+#include "tests/reference/conv_calls.h"
 #include "tests/reference/loss_calls.h"
 #include "tests/reference/op_cases.h"
 #include "tests/testing.h"
@@ -259,8 +260,10 @@ static void call_slices(op_case *c)
 
 static void call_conv2d(op_case *c)
 {
+    const bool same = strcmp(vectors_get(c->line, "padding"), "same") == 0;
+    const lucid_extent padding = same ? LUCID_SAME : extent(c, "padding");
     c->out[0] = lucid_conv2d(c->in[0], c->in[1], c->in[2], .stride = extent(c, "stride"),
-                             .padding = extent(c, "padding"), .dilation = extent(c, "dilation"),
+                             .padding = padding, .dilation = extent(c, "dilation"),
                              .groups = vectors_int(c->line, "groups", 1));
 }
 
@@ -418,6 +421,7 @@ const op_entry *op_find(const char *name)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0) return &table[i];
     if (loss_find(name)) return loss_find(name);
+    if (conv_find(name)) return conv_find(name);
     if (image_find(name)) return image_find(name);
     static const op_entry plain = {"", FUNCTION, CANCELLING, unary};
     const op_entry *activation = op_find_activation(name);

@@ -32,8 +32,10 @@ LUCID_END_DECLS
     DEFAULTS(lucid_color_jitter) \
     DEFAULTS(lucid_constant_lr) \
     DEFAULTS(lucid_constant_pad) \
+    DEFAULTS(lucid_conv) \
     DEFAULTS(lucid_conv2d) \
     DEFAULTS(lucid_conv2d_batch_norm) \
+    DEFAULTS(lucid_conv_transpose) \
     DEFAULTS(lucid_cosine_embedding_loss) \
     DEFAULTS(lucid_cosine_lr) \
     DEFAULTS(lucid_cosine_similarity) \
@@ -109,8 +111,10 @@ LUCID_END_DECLS
     DEFAULTS(lucid_nn_adaptive_log_softmax_with_loss) \
     DEFAULTS(lucid_nn_batch_norm) \
     DEFAULTS(lucid_nn_bilinear) \
+    DEFAULTS(lucid_nn_conv) \
     DEFAULTS(lucid_nn_conv2d) \
     DEFAULTS(lucid_nn_conv2d_norm_activation) \
+    DEFAULTS(lucid_nn_conv_transpose) \
     DEFAULTS(lucid_nn_cross_entropy_loss) \
     DEFAULTS(lucid_nn_dropout) \
     DEFAULTS(lucid_nn_elu) \
@@ -193,6 +197,7 @@ LUCID_END_DECLS
     DEFAULTS(lucid_triplet_margin_loss) \
     DEFAULTS(lucid_triplet_margin_with_distance_loss) \
     DEFAULTS(lucid_trunc_normal) \
+    DEFAULTS(lucid_unfold) \
     DEFAULTS(lucid_upsampling2d) \
     DEFAULTS(lucid_var) \
     DEFAULTS(lucid_warm_restarts_lr) \
