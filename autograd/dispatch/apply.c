@@ -187,7 +187,7 @@ static bool run_kernel(const lucid_call *c, lucid_kernel kernel, lucid_tensor *c
     lucid_keep keep;
     lucid_tensor *kept = c->op->keeps ? in[c->op->keeps] : NULL;
     if (kept && c->device.type == LUCID_CPU && c->needs) {
-        if (kept->storage->kept) luc_keep_drop(kept->storage); /* training will change it */
+        luc_keep_drop(kept->storage); /* training will change it */
     } else if (kept && luc_keep_begin(&keep, kept)) {
         args.keep = &keep;
     }

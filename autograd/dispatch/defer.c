@@ -203,6 +203,8 @@ static bool compute_held(luc_deferred *d, lucid_tensor **extra)
 static bool hold(luc_deferred *d)
 {
     luc_lock(LUC_LOCK_DEFERRED);
+    /* The thread that computed it at a fork is not in the child, which computes it itself. */
+    if (d->state == RUNNING && d->fork_depth != luc_fork_depth()) d->state = WAITING;
     while (d->state == RUNNING && d->runner != &here) {
         luc_unlock(LUC_LOCK_DEFERRED);
         luc_yield();
@@ -212,6 +214,7 @@ static bool hold(luc_deferred *d)
     if (held) {
         d->state = RUNNING;
         d->runner = &here;
+        d->fork_depth = luc_fork_depth();
     }
     luc_unlock(LUC_LOCK_DEFERRED);
     return held;
@@ -280,6 +283,7 @@ static void forget(lucid_tensor *t)
     const bool compute_it = d->writes != 0;
     d->state = RUNNING;
     d->runner = &here;
+    d->fork_depth = luc_fork_depth();
     luc_unlock(LUC_LOCK_DEFERRED);
     if (compute_it) compute(d, NULL); /* its error stays, where it fails */
     luc_lock(LUC_LOCK_DEFERRED);

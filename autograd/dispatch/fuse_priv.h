@@ -62,6 +62,7 @@ typedef struct luc_deferred {
     atomic_int refs;      /* of the tensor and of the thread's list */
     int state;            /* under LUC_LOCK_DEFERRED */
     const void *runner;   /* which thread computes it */
+    unsigned fork_depth;  /* luc_fork_depth of that thread's process */
     lucid_tensor *tensor; /* what it makes; not owned */
     lucid_call call;      /* with .in and .attrs of its own: */
     luc_joined what;      /* owns the inputs */

@@ -20,6 +20,10 @@ lucid_tensor *luc_accumulate_buffer(lucid_tensor *a, lucid_tensor *b, bool creat
 {
     lucid_tensor *sum;
     size_t scope = lucid_scope_begin_at("lucid_backward", 0);
+    if (!scope) {
+        lucid_release(a);
+        return NULL;
+    }
     if (!create_graph && is_sole(a) && is_dense(a))
         sum = lucid_apply_inplace(&luc_op_add, (lucid_tensor *[]){a, b}, 2, NULL);
     else if (!create_graph && is_sole(b) && is_dense(b))

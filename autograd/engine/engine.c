@@ -83,9 +83,9 @@ static uint32_t wanted_inputs(luc_run *run, const lucid_node *n)
 /* Runs the vjp in a scope of its own; grad_in[] become owned references. */
 static bool run_vjp(luc_run *run, lucid_node *n, luc_vjp_run *vjp, lucid_tensor *const *grad_out)
 {
+    luc_vjp_begin(vjp, n, grad_out); /* the caller releases grad_in after a failure too */
     size_t scope = lucid_scope_begin_at("lucid_backward", 0);
     if (!scope) return false;
-    luc_vjp_begin(vjp, n, grad_out);
     vjp->v.needs &= wanted_inputs(run, n);
     bool ok = luc_profiler_is_on() ? luc_profile_vjp(vjp, n) : luc_vjp_call(vjp);
     if (ok && lucid_is_anomaly_enabled()) ok = luc_anomaly_check(n, vjp->grad_in);

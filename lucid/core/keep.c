@@ -86,7 +86,7 @@ static void replace(luc_storage *s, lucid_kept *k)
 {
     luc_spin_lock(LUC_SPIN_STORAGE, s);
     lucid_kept *old = s->kept;
-    s->kept = k;
+    __atomic_store_n(&s->kept, k, __ATOMIC_RELAXED); /* luc_keep_drop reads it without the lock */
     luc_spin_unlock(LUC_SPIN_STORAGE, s);
     lucid_kept_release(old);
 }
@@ -101,7 +101,7 @@ void lucid_keep_put(lucid_keep *keep, lucid_kept *kept)
 
 void luc_keep_drop(luc_storage *s)
 {
-    replace(s, NULL);
+    if (__atomic_load_n(&s->kept, __ATOMIC_RELAXED)) replace(s, NULL);
 }
 
 bool luc_keep_begin(lucid_keep *keep, const lucid_tensor *t)

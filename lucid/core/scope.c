@@ -45,9 +45,7 @@ static void stack_free(scope_stack *s)
     pop_to(s, 0, (luc_end){.how = LUC_END_ROOT});
     luc_free(s->tensors);
     luc_free(s->marks);
-    bool registered = s->registered;
-    memset(s, 0, sizeof *s);
-    s->registered = registered;
+    memset(s, 0, sizeof *s); /* a later destructor that makes tensors registers it again */
 }
 
 static void at_thread_end(void *p)

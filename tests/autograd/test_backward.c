@@ -1,5 +1,8 @@
 /* test_backward.c: gradients, from one multiplication to third derivatives. */
+#include "autograd/ops.h"
 #include "own_ops.h"
+
+#include <pthread.h>
 
 TestSuite(backward, .init = own_setup, .fini = own_teardown);
 
@@ -323,5 +326,51 @@ Test(backward, errors_in_a_vjp)
         cr_expect_null(lucid_tensor_grad(x));
         cr_expect(lucid_is_grad_enabled());
         lucid_clear_error();
+    }
+}
+
+/* ---- out of memory where the stack of scopes grows ------------------------------------------- */
+
+typedef struct {
+    int scopes;
+    uint64_t nth;
+    bool reached;
+} shortage;
+
+/* Leaves garbage where the next calls have their variables. */
+__attribute__((noinline)) static void dirty_the_stack(void)
+{
+    volatile char bytes[100000];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = 0x41;
+}
+
+static void *backward_without_memory(void *p)
+{
+    shortage *s = p;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_tensor *x = lucid_requires_grad_(lucid_full((2, 3), 1.5), true);
+    lucid_tensor *y = lucid_sum(lucid_mul(lucid_mul(x, x), x));
+    for (int i = 0; i < s->scopes; i++) lucid_scope_begin();
+    dirty_the_stack();
+    lucid_memory_fail_nth(s->nth);
+    const bool ok = lucid_backward_multi((lucid_tensor *[]){y, y}, NULL, 2, NULL);
+    s->reached = lucid_memory_fail_count() >= s->nth;
+    lucid_memory_fail_nth(0);
+    cr_expect_eq(ok, lucid_error_code() == LUCID_OK, "%d scopes, allocation %d: %s: %s", s->scopes,
+                 (int)s->nth, ok ? "true" : "false", lucid_error());
+    return NULL;
+}
+
+/* Each thread has a stack of its own, which grows at 64 open scopes. */
+Test(backward, memory_is_out_at_any_depth_of_scopes)
+{
+    for (int scopes = 60; scopes <= 64; scopes++) {
+        shortage s = {.scopes = scopes, .nth = 1, .reached = true};
+        for (; s.reached; s.nth++) {
+            pthread_t thread;
+            cr_assert(pthread_create(&thread, NULL, backward_without_memory, &s) == 0);
+            pthread_join(thread, NULL);
+        }
+        cr_expect_gt(s.nth, 5);
     }
 }

@@ -395,3 +395,33 @@ Test(scope, a_loop_without_one_is_warned_about_once)
                   c.text);
     }
 }
+
+static pthread_key_t late;
+
+static void make_a_tensor_late(void *p)
+{
+    (void)p;
+    lucid_full((1000), 2.0);
+}
+
+static void *end_with_a_destructor(void *p)
+{
+    lucid_full((2, 3), 1.5);
+    pthread_setspecific(late, p);
+    return NULL;
+}
+
+/* pthreads calls destructors in any order: one of the program's may come after lucid's own. */
+Test(scope, tensors_of_a_destructor_of_a_thread_end_with_it)
+{
+    int value = 0;
+    lucid_full((1), 0); /* makes lucid's keys first */
+    cr_assert(pthread_key_create(&late, make_a_tensor_late) == 0);
+    const int64_t before = alive();
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        cr_assert(pthread_create(&thread, NULL, end_with_a_destructor, &value) == 0);
+        pthread_join(thread, NULL);
+        cr_expect_eq(alive(), before);
+    }
+}
