@@ -2,6 +2,7 @@
 #ifndef LUCID_NN_LAYERS_CONVOLUTION_H
 #define LUCID_NN_LAYERS_CONVOLUTION_H
 
+#include "../../autograd/ops/padding.h"
 #include "../module.h"
 
 LUCID_BEGIN_DECLS
@@ -15,21 +16,25 @@ typedef struct nn_Conv2d {
     int64_t groups;
     lucid_tensor *weight; /* [out_channels, in_channels/groups, kH, kW] */
     lucid_tensor *bias;   /* [out_channels] or NULL */
+    bool same;            /* padding is LUCID_SAME */
+    lucid_pad_mode padding_mode;
 } nn_Conv2d;
 
 /* Extents: one number for both directions, or lucid_pair(height, width). */
 typedef struct lucid_nn_conv2d_options {
     LUCID_OPTIONS_SIZE(lucid_nn_conv2d_options);
     lucid_extent stride LUCID_DEFAULT(1);   /* >= 1 */
-    lucid_extent padding LUCID_DEFAULT(0);  /* zeros around the image; >= 0 */
+    lucid_extent padding LUCID_DEFAULT(0);  /* around the image; >= 0, or LUCID_SAME */
     lucid_extent dilation LUCID_DEFAULT(1); /* distance between kernel elements; >= 1 */
     int64_t groups LUCID_DEFAULT(1);        /* divides both numbers of channels */
     bool bias LUCID_DEFAULT(true);          /* adds a learned bias */
+    /* what the padding is: zeros, or as lucid_pad has it */
+    lucid_pad_mode padding_mode LUCID_DEFAULT(LUCID_PAD_CONSTANT);
     lucid_device device LUCID_DEFAULT({LUCID_CPU, 0});
     lucid_dtype dtype LUCID_DEFAULT(LUCID_F32);
 } lucid_nn_conv2d_options;
 LUCID_DEFAULTS(lucid_nn_conv2d, .stride = 1, .padding = 0, .dilation = 1, .groups = 1, .bias = true,
-               .device = {LUCID_CPU, 0}, .dtype = LUCID_F32);
+               .padding_mode = LUCID_PAD_CONSTANT, .device = {LUCID_CPU, 0}, .dtype = LUCID_F32);
 
 /* 2-d convolution (cross-correlation). kernel is the window's size.
  * Shape: [N,in_channels,H,W] (or without N) gives [N,out_channels,H',W'],

@@ -71,6 +71,34 @@ Test(convolutions, padding_mode)
     lucid_module_free(same);
 }
 
+Test(convolutions, images)
+{
+    LUCID_SCOPE;
+    lucid_set_error_mode(LUCID_ERRORS_RETURN);
+    lucid_module *m =
+        nn_Conv2d(1, 1, (3, 2), .padding = lucid_pair(2, 1), .padding_mode = LUCID_PAD_REPLICATE);
+    lucid_module *same = nn_Conv2d(1, 2, (4, 3), .padding = LUCID_SAME, .bias = false);
+    lucid_module *both =
+        nn_Conv2d(1, 1, 4, .padding = LUCID_SAME, .padding_mode = LUCID_PAD_REFLECT);
+    check_text(m, "Conv2d(1, 1, kernel_size=(3, 2), stride=(1, 1), padding=(2, 1), "
+                  "padding_mode=replicate)");
+    check_text(same, "Conv2d(1, 2, kernel_size=(4, 3), stride=(1, 1), padding=same, bias=False)");
+    lucid_tensor *x = lucid_randn((2, 1, 5, 6));
+    check(m, x,
+          lucid_conv2d(lucid_pad(x, (1, 1, 2, 2), .mode = LUCID_PAD_REPLICATE),
+                       lucid_get_parameter(m, "weight"), lucid_get_parameter(m, "bias")));
+    check(same, x,
+          lucid_conv2d(lucid_pad(x, (1, 1, 1, 2)), lucid_get_parameter(same, "weight"), NULL));
+    check(both, x,
+          lucid_conv2d(lucid_pad(x, (1, 2, 1, 2), .mode = LUCID_PAD_REFLECT),
+                       lucid_get_parameter(both, "weight"), lucid_get_parameter(both, "bias")));
+    EXPECT_ERROR(nn_Conv2d(1, 1, 3, .stride = lucid_pair(1, 2), .padding = LUCID_SAME),
+                 LUCID_ERR_ARGUMENT, "Conv2d: padding: LUCID_SAME needs stride 1, got (1, 2)");
+    lucid_module_free(m);
+    lucid_module_free(same);
+    lucid_module_free(both);
+}
+
 Test(convolutions, transposed)
 {
     LUCID_SCOPE;
