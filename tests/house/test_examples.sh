@@ -45,6 +45,7 @@ run_one finetune 75
 run_one folder 60 ', best'
 run_one precision 80 'scale 4096'
 run_one segment 85 'IoU'
+run_one style 80
 run_one vae 95
 
 {
