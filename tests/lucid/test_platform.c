@@ -11,6 +11,7 @@
 #define luc_allowed_cpus posix_allowed_cpus
 #define luc_cgroup_cpus  posix_cgroup_cpus
 #define luc_machine_name posix_machine_name
+#define luc_allow_tiles  posix_allow_tiles
 #include "lucid/core/platform_posix.c" /* NOLINT: the functions under test */
 #undef luc_platform
 #undef luc_wait_while
@@ -19,6 +20,7 @@
 #undef luc_allowed_cpus
 #undef luc_cgroup_cpus
 #undef luc_machine_name
+#undef luc_allow_tiles
 
 typedef struct platform {
     const char *name;
