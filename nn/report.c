@@ -64,7 +64,8 @@ void lucid_report_free(lucid_report *r)
 
 static bool check(const lucid_report *r, const char *text, const char *what, const char *op)
 {
-    if (!r || lucid_error_code() != LUCID_OK) return false;
+    if (lucid_error_code() != LUCID_OK) return false;
+    if (!r) return luc_raise(LUCID_ERR_ARGUMENT, op, "report: got NULL");
     return text || luc_raise(LUCID_ERR_ARGUMENT, op, "%s: got NULL", what);
 }
 

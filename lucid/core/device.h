@@ -44,9 +44,9 @@ LUCID_API int lucid_get_num_threads(void);
  * x86-64 and AArch64 can do it; on another CPU get still returns false. */
 LUCID_API bool lucid_set_flush_denormal(bool enabled);
 LUCID_API bool lucid_get_flush_denormal(void);
-/* The kernels that run: "generic", "avx2", "avx512", "avx512_bf16" and "amx" on x86-64, "generic" and
- * "neon" on AArch64. They are the best that the CPU has, unless LUCID_CPU names a lower level. If it
- * names no level it is ignored, and one line on stderr says so. */
+/* The kernels that run: "generic", "avx2", "avx512", "avx512_bf16" or "amx" on x86-64, "generic" or
+ * "neon" on AArch64. They are the best that the CPU has, unless LUCID_CPU names a lower level. If
+ * it names no level it is ignored, and one line on stderr says so. */
 LUCID_API const char *lucid_cpu_level(void);
 
 LUCID_END_DECLS

@@ -4,6 +4,7 @@
  * endian. A message is an Event: wall_time = 1, step = 2, file_version = 3, summary = 5. */
 #include "lucid/io/tensorboard.h"
 
+#include "lucid/core/dangling_priv.h"
 #include "lucid/core/error_priv.h"
 #include "lucid/core/memory_priv.h"
 #include "lucid/core/text_priv.h"
@@ -150,7 +151,8 @@ static bool write_value(lucid_tensorboard *board, const char *tag, message *valu
 
 static bool check(const lucid_tensorboard *board, const char *tag, const char *op)
 {
-    if (!board || lucid_error_code() != LUCID_OK) return false;
+    if (lucid_error_code() != LUCID_OK) return false;
+    if (!board) return luc_raise(LUCID_ERR_ARGUMENT, op, "board: got NULL");
     return (tag && *tag) || luc_raise(LUCID_ERR_ARGUMENT, op, "tag: expected a text, got %s",
                                       tag ? "an empty one" : "NULL");
 }
@@ -299,6 +301,7 @@ bool lucid_tensorboard_histogram(lucid_tensorboard *board, const char *tag,
     enum { N = 2 * BINS_OF_A_SIGN + 1 };
     if (!check(board, tag, op)) return false;
     if (!values) return luc_raise(LUCID_ERR_ARGUMENT, op, "values: got NULL");
+    if (!luc_is_living(values, op, "values")) return false;
     if (!lucid_numel(values)) return luc_raise(LUCID_ERR_ARGUMENT, op, "values: there is none");
     size_t n;
     double *v = values_of(values, &n, op), limits[N], counts[N] = {0};
@@ -353,6 +356,7 @@ static unsigned char *pixels_of(const lucid_tensor *image, size_t channels, cons
 static bool check_image(const lucid_tensor *image, const char *op)
 {
     if (!image) return luc_raise(LUCID_ERR_ARGUMENT, op, "image: got NULL");
+    if (!luc_is_living(image, op, "image")) return false;
     const lucid_shape s = lucid_tensor_shape(image);
     const int64_t channels = s.ndim == 3 ? s.dims[0] : 1;
     const int64_t h = s.ndim >= 2 ? s.dims[s.ndim - 2] : 0;

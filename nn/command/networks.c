@@ -82,6 +82,19 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+typedef struct number {
+    char s[24];
+} number;
+
+/* A time with two decimals, whatever the locale. */
+static number hundredths(double ms)
+{
+    number n;
+    const int64_t all = (int64_t)(ms * 100 + 0.5);
+    snprintf(n.s, sizeof n.s, "%" PRId64 ".%02d", all / 100, (int)(all % 100));
+    return n;
+}
+
 /* The median of at least 5 runs, and of as many as fit into 2 seconds, after one that does not
  * count; in milliseconds. */
 static double time_of(void (*run)(lucid_module *, lucid_optimizer *, lucid_tensor *,
@@ -123,10 +136,10 @@ int command_bench(int argc, char **argv)
         lucid_train(net);
         /* BatchNorm of one pixel and one image has no variance: batches of two and more train. */
         if (batch == 1)
-            printf("%5" PRId64 "  %8.2f   -\n", batch, forward_ms);
+            printf("%5" PRId64 "  %8s         -\n", batch, hundredths(forward_ms).s);
         else
-            printf("%5" PRId64 "  %8.2f  %8.2f\n", batch, forward_ms,
-                   time_of(step, net, opt, x, y));
+            printf("%5" PRId64 "  %8s  %8s\n", batch, hundredths(forward_ms).s,
+                   hundredths(time_of(step, net, opt, x, y)).s);
     }
     lucid_optimizer_free(opt);
     lucid_module_free(net);

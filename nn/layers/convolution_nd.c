@@ -103,7 +103,7 @@ lucid_tensor *lucid_forward_sized_opt(lucid_module *m, lucid_tensor *x, lucid_sh
 {
     const char *op = "forward_sized";
     if (!m) return luc_raise_null(LUCID_ERR_ARGUMENT, op, "module: expected a module, got NULL");
-    if (!x) return luc_raise_null(LUCID_ERR_ARGUMENT, op, "x: expected a tensor, got NULL");
+    if (!luc_check_tensor(x, op, "x")) return NULL;
     if (!is_transposed(m))
         return luc_raise_null(LUCID_ERR_ARGUMENT, op,
                               "module: expected a transposed convolution, got %s", m->cls->name);

@@ -1,6 +1,7 @@
 /* pooling_nd.c: pooling layers of one and three dimensions, adaptive maxima, means of powers, and
  * the way back. */
 #include "nn/layers/pooling_nd.h"
+#include "lucid/core/format_priv.h"
 #include "lucid/core/error_priv.h"
 #include "lucid/core/options_priv.h"
 #include "lucid/core/tensor_priv.h"
@@ -22,14 +23,14 @@ static luc_text sizes(lucid_extent extent, int n, bool always)
         lucid_triple_get(extent, d);
     const bool list = always || luc_extent_is_pair(extent) || luc_extent_is_triple(extent);
     const int count = list ? n : 1;
-    int used = snprintf(t.s, sizeof t.s, list ? "(" : "%s", "");
+    int used = luc_snprintf(t.s, sizeof t.s, list ? "(" : "%s", "");
     for (int i = 0; i < count; i++) {
-        used += snprintf(t.s + used, sizeof t.s - (size_t)used, i ? ", " : "%s", "");
+        used += luc_snprintf(t.s + used, sizeof t.s - (size_t)used, i ? ", " : "%s", "");
         used += d[i] == LUCID_KEEP
-                    ? snprintf(t.s + used, sizeof t.s - (size_t)used, "None")
-                    : snprintf(t.s + used, sizeof t.s - (size_t)used, "%lld", (long long)d[i]);
+                    ? luc_snprintf(t.s + used, sizeof t.s - (size_t)used, "None")
+                    : luc_snprintf(t.s + used, sizeof t.s - (size_t)used, "%lld", (long long)d[i]);
     }
-    if (list) snprintf(t.s + used, sizeof t.s - (size_t)used, count == 1 ? ",)" : ")");
+    if (list) luc_snprintf(t.s + used, sizeof t.s - (size_t)used, count == 1 ? ",)" : ")");
     return t;
 }
 
@@ -95,10 +96,11 @@ static int max_repr(const lucid_module *m, char *text, size_t size)
     const nn_Pool *p = pool_of(m);
     const lucid_max_pool2d_options *o = &p->max;
     const int n = rank_of(m);
-    return snprintf(text, size, "kernel_size=%s, stride=%s, padding=%s, dilation=%s, ceil_mode=%s",
-                    sizes(p->kernel, n, false).s, sizes(step_of(p->kernel, o->stride), n, false).s,
-                    sizes(o->padding, n, false).s, sizes(o->dilation, n, false).s,
-                    luc_python_bool(o->ceil_mode));
+    return luc_snprintf(
+        text, size, "kernel_size=%s, stride=%s, padding=%s, dilation=%s, ceil_mode=%s",
+        sizes(p->kernel, n, false).s, sizes(step_of(p->kernel, o->stride), n, false).s,
+        sizes(o->padding, n, false).s, sizes(o->dilation, n, false).s,
+        luc_python_bool(o->ceil_mode));
 }
 
 #define MAX_POOL(n)                                                                                \
@@ -138,7 +140,7 @@ static int avg_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_Pool *p = pool_of(m);
     const int n = rank_of(m);
-    return snprintf(
+    return luc_snprintf(
         text, size, "kernel_size=%s, stride=%s, padding=%s", sizes(p->kernel, n, n == 1).s,
         sizes(step_of(p->kernel, p->avg.stride), n, n == 1).s, sizes(p->avg.padding, n, n == 1).s);
 }
@@ -170,7 +172,8 @@ AVG_POOL(3)
 
 static int adaptive_repr(const lucid_module *m, char *text, size_t size)
 {
-    return snprintf(text, size, "output_size=%s", sizes(pool_of(m)->kernel, rank_of(m), false).s);
+    return luc_snprintf(text, size, "output_size=%s",
+                        sizes(pool_of(m)->kernel, rank_of(m), false).s);
 }
 
 static lucid_module *make_adaptive(const lucid_module_class *cls, int n, lucid_extent output)
@@ -229,10 +232,10 @@ static int lp_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_Pool *p = pool_of(m);
     const int n = rank_of(m);
-    return snprintf(text, size, "norm_type=%g, kernel_size=%s, stride=%s, ceil_mode=%s",
-                    p->norm_type, sizes(p->kernel, n, false).s,
-                    p->lp.stride == LUCID_KERNEL ? "None" : sizes(p->lp.stride, n, false).s,
-                    luc_python_bool(p->lp.ceil_mode));
+    return luc_snprintf(text, size, "norm_type=%g, kernel_size=%s, stride=%s, ceil_mode=%s",
+                        p->norm_type, sizes(p->kernel, n, false).s,
+                        p->lp.stride == LUCID_KERNEL ? "None" : sizes(p->lp.stride, n, false).s,
+                        luc_python_bool(p->lp.ceil_mode));
 }
 
 #define LP_POOL(n)                                                                                 \
@@ -269,10 +272,10 @@ static int unpool_repr(const lucid_module *m, char *text, size_t size)
 {
     const nn_Pool *p = pool_of(m);
     const int n = rank_of(m);
-    return snprintf(text, size, "kernel_size=%s, stride=%s, padding=%s",
-                    sizes(p->kernel, n, true).s,
-                    sizes(step_of(p->kernel, p->unpool.stride), n, true).s,
-                    sizes(p->unpool.padding, n, true).s);
+    return luc_snprintf(text, size, "kernel_size=%s, stride=%s, padding=%s",
+                        sizes(p->kernel, n, true).s,
+                        sizes(step_of(p->kernel, p->unpool.stride), n, true).s,
+                        sizes(p->unpool.padding, n, true).s);
 }
 
 #define UNPOOL(n)                                                                          \

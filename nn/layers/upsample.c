@@ -1,5 +1,6 @@
 /* upsample.c: layers that make images larger or smaller. */
 #include "nn/layers/upsample.h"
+#include "lucid/core/format_priv.h"
 #include "lucid/core/error_priv.h"
 #include "lucid/core/options_priv.h"
 #include "lucid/core/tensor_priv.h"
@@ -22,15 +23,15 @@ static bool check_image(lucid_module *m, lucid_tensor *x)
 /* As Python writes a number of sizes, or of factors. */
 static int list_text(char *text, size_t size, const char *name, int n, const double *of, bool whole)
 {
-    int used = snprintf(text, size, n > 1 ? "%s=(" : "%s=", name);
+    int used = luc_snprintf(text, size, n > 1 ? "%s=(" : "%s=", name);
     for (int i = 0; i < n; i++) {
         const size_t at = (size_t)used < size ? (size_t)used : size;
-        used +=
-            whole ? snprintf(text + at, size - at, "%s%.0f", i ? ", " : "", of[i])
-                  : snprintf(text + at, size - at, "%s%s", i ? ", " : "", luc_float_text(of[i]).s);
+        used += whole ? luc_snprintf(text + at, size - at, "%s%.0f", i ? ", " : "", of[i])
+                      : luc_snprintf(text + at, size - at, "%s%s", i ? ", " : "",
+                                     luc_float_text(of[i]).s);
     }
     const size_t at = (size_t)used < size ? (size_t)used : size;
-    return used + snprintf(text + at, size - at, n > 1 ? ")" : "");
+    return used + luc_snprintf(text + at, size - at, n > 1 ? ")" : "");
 }
 
 static int upsample_repr(const lucid_module *m, char *text, size_t size)
@@ -56,7 +57,7 @@ static int upsample_repr(const lucid_module *m, char *text, size_t size)
     else
         used = list_text(text, size, "scale_factor", 1, &o->scale_factor, false);
     const size_t at = (size_t)used < size ? (size_t)used : size;
-    return used + snprintf(text + at, size - at, ", mode='%s'", modes[o->mode]);
+    return used + luc_snprintf(text + at, size - at, ", mode='%s'", modes[o->mode]);
 }
 
 #define CLASS(Type, snake, check)                         \

@@ -104,13 +104,25 @@ Test(autocast, every_operator_has_torchs_policy)
 {
     static const struct {
         lucid_autocast_policy policy;
-        const char *names[32];
+        const char *names[48];
     } lists[] = {
         {LUCID_AUTOCAST_LOW, {"matmul", "linear", "conv2d", "lstm"}},
-        {LUCID_AUTOCAST_FULL,
-         {"exp",  "log",     "rsqrt",       "square",   "reciprocal", "pow_scalar", "pow",
-          "sum",  "softmax", "log_softmax", "nll_loss", "softplus",   "tan",        "asin",
-          "acos", "sinh",    "cosh",        "log1p",    "log2",       "log10",      "expm1"}},
+        {LUCID_AUTOCAST_FULL, {"exp",          "log",
+                               "rsqrt",        "square",
+                               "reciprocal",   "pow_scalar",
+                               "pow",          "sum",
+                               "softmax",      "log_softmax",
+                               "nll_loss",     "softplus",
+                               "tan",          "asin",
+                               "acos",         "sinh",
+                               "cosh",         "log1p",
+                               "log2",         "log10",
+                               "expm1",        "cumsum",
+                               "cumprod",      "linalg_cholesky",
+                               "linalg_det",   "linalg_slogdet",
+                               "linalg_solve", "linalg_solve_triangular",
+                               "linalg_qr",    "linalg_svd",
+                               "linalg_eigh"}},
         {LUCID_AUTOCAST_WIDEST, {"add", "sub", "mul", "div", "cat", "minimum", "maximum", "atan2"}},
     };
     const size_t n_lists = sizeof lists / sizeof *lists;

@@ -43,7 +43,7 @@ function argument(i, after_pointer,    id) {
         return "P(" i ", " (type ~ /^const/ ? "" : "(void *)") "o_" id "())"
     }
     if (id ~ /_p$/) return "P(" i ", A_" id "(\"" name "\"))"
-    if (after_pointer && is_count(name)) return "A_count()"
+    if (after_pointer && is_count(name) && type != "lucid_shape") return "A_count()"
     return "A_" id "(\"" name "\")"
 }
 

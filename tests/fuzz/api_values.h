@@ -111,6 +111,8 @@ ENUM(lucid_activation, LUCID_ACTIVATION_GELU + 1)
 ENUM(lucid_box_format, LUCID_BOX_CXCYWH + 1)
 ENUM(lucid_transformer_activation, LUCID_TRANSFORMER_GELU + 1)
 ENUM(lucid_bag_mode, LUCID_BAG_MAX + 1)
+ENUM(lucid_interpolate_mode, LUCID_INTERPOLATE_AREA + 1)
+ENUM(lucid_grid_padding, LUCID_GRID_REFLECTION + 1)
 ENUM(lucid_muon_adjust, 3)
 ENUM(lucid_cycle_mode, 3)
 ENUM(lucid_run_best, 3)
@@ -477,6 +479,26 @@ static lucid_confusion *A_lucid_confusion_p(const char *name)
     (void)name;
     if (!*c) *c = lucid_confusion_new_opt(4, NULL);
     return *c;
+}
+static lucid_tensorboard *A_lucid_tensorboard_p(const char *name)
+{
+    static lucid_tensorboard *list[2];
+    lucid_tensorboard **b = &list[dice(2)];
+    (void)name;
+    if (!*b) *b = lucid_tensorboard_open("board");
+    return *b;
+}
+static lucid_report *A_lucid_report_p(const char *name)
+{
+    static lucid_report *list[2];
+    lucid_report **r = &list[dice(2)];
+    (void)name;
+    if (!*r) *r = lucid_report_new("a run");
+    return *r;
+}
+static lucid_scales A_lucid_scales(const char *name)
+{
+    return (lucid_scales){(int)dice(6) - 1, {A_double(name), A_double(name), A_double(name)}};
 }
 static lucid_grad_scaler *A_lucid_grad_scaler_p(const char *name)
 {

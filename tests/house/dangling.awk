@@ -15,6 +15,7 @@ function argument(type, name,    i) {
     if (type == "lucid_memory_format") return "LUCID_CONTIGUOUS"
     if (type == "lucid_dtype") return "LUCID_F64"
     if (type == "lucid_matrix_norm_kind") return "LUCID_NORM_FRO"
+    if (type == "lucid_box_format") return "LUCID_BOX_XYXY"
     if (type == "lucid_scatter_how") return "LUCID_SCATTER_SUM"
     if (type == "lucid_device") return "lucid_cpu()"
     if (type == "lucid_check_fn") return "check_fn"
@@ -29,7 +30,7 @@ function argument(type, name,    i) {
     if (type ~ /^(const )?(double|int64_t) \*$/) return "(void *)memory"
     if (type ~ /^(const )?lucid_(transform|generator) \*$/) return "a_" name
     if (type == "lucid_module_totals *") return "(&totals)"
-    if (type ~ /^lucid_(module|optimizer|state_dict|grad_scaler|confusion) \*$/) return "a_" name
+    if (type ~ /^lucid_(module|optimizer|state_dict|grad_scaler|confusion|tensorboard|report) \*$/) return "a_" name
     unknown = unknown "#error \"" function_name ": no argument for '" type "'\"\n"
     return "0"
 }

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static lucid_module *a_module, *a_self, *a_batch_norm, *a_conv;
+static lucid_module *a_module, *a_self, *a_batch_norm, *a_conv, *a_adaptive;
 static lucid_optimizer *a_optimizer;
 static lucid_state_dict *a_state;
 static lucid_grad_scaler *a_scaler;
 static lucid_transform *a_transform;
 static lucid_confusion *a_confusion;
+static lucid_tensorboard *a_board;
+static lucid_report *a_report;
 static lucid_module_totals totals;
 static lucid_generator *a_rng;
 static lucid_tensor *out[LUCID_MAX_OUTPUTS];
@@ -66,11 +68,16 @@ int main(int argc, char **argv)
     a_module = a_self = nn_Linear(4, 4);
     a_batch_norm = nn_BatchNorm2d(4);
     a_conv = nn_Conv2d(4, 4, 1);
+    a_adaptive = nn_AdaptiveLogSoftmaxWithLoss(64, 20, (5, 10));
     a_optimizer = optim_SGD(a_module, .lr = 0.1);
     a_state = lucid_state_dict_new();
     a_scaler = lucid_grad_scaler_new(NULL);
     a_transform = data_ToFloat();
     a_confusion = lucid_confusion_new(10);
+    a_report = lucid_report_new("a run");
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s.board", path);
+    a_board = argc > 1 ? lucid_tensorboard_open(folder) : NULL;
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
         for (int which = -1; which < uses[i].tensors; which++) {
             fflush(stdout);
