@@ -77,7 +77,7 @@ static lucid_module *make_trunk(const plan *p, int64_t in)
     lucid_module *m = nn_Sequential();
     bool ok = m != NULL;
     for (int s = 0; ok && s < 4; s++) {
-        char name[24];
+        char name[40];
         snprintf(name, sizeof name, "block%d", s + 1);
         lucid_module *stage = nn_Sequential();
         ok = luc_append(m, name, stage);
