@@ -69,7 +69,7 @@ static lucid_module *make_block(int layers, int64_t in, int64_t growth)
     lucid_module *m = lucid_module_new(&block_class);
     bool ok = m != NULL;
     for (int k = 0; ok && k < layers; k++) {
-        char name[24];
+        char name[40];
         snprintf(name, sizeof name, "denselayer%d", k + 1);
         ok = luc_append(m, name, make_layer(in + k * growth, growth));
     }
@@ -108,7 +108,7 @@ lucid_module *luc_build_densenet(int i, const lucid_nn_model_options *o)
         luc_append(f, "relu0", nn_ReLU(.inplace = true)) &&
         luc_append(f, "pool0", nn_MaxPool2d(3, .stride = 2, .padding = 1));
     for (int k = 0; ok && k < 4; k++) {
-        char name[24];
+        char name[40];
         snprintf(name, sizeof name, "denseblock%d", k + 1);
         ok = luc_append(f, name, make_block(rows[i].layers[k], width, rows[i].growth));
         width += rows[i].layers[k] * rows[i].growth;

@@ -47,7 +47,7 @@ lucid_module *luc_build_shufflenet(int i, const lucid_nn_model_options *o)
     bool ok = luc_net_add(m, "conv1", conv(o->in_channels, in, 3, 2)) &&
               luc_net_add(m, "maxpool", nn_MaxPool2d(3, .stride = 2, .padding = 1));
     for (int s = 0; ok && s < 3; s++) {
-        char name[16];
+        char name[40];
         snprintf(name, sizeof name, "stage%d", s + 2);
         lucid_module *stage = nn_Sequential();
         ok = luc_net_add(m, name, stage);
