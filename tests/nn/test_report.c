@@ -108,7 +108,7 @@ Test(report, mistakes)
     EXPECT_ERROR(lucid_report_new(NULL), LUCID_ERR_ARGUMENT, "title: got NULL");
     lucid_report *r = lucid_report_new("x");
     EXPECT_ERROR(lucid_report_point(r, NULL, "b", 1, 2), LUCID_ERR_ARGUMENT, "diagram: got NULL");
-    char name[8];
+    char name[16];
     for (int i = 0; i < 8; i++) {
         snprintf(name, sizeof name, "%d", i);
         cr_assert(lucid_report_point(r, "d", name, 1, 2));
