@@ -22,7 +22,7 @@ lucid_tensor *luc_count_on(const lucid_tensor *x, int64_t start, int64_t step, i
 
 /* ---- repeating ------------------------------------------------------------------------------- */
 
-/* x, which has as many dimensions as there are numbers, repeated; sizes are checked. */
+/* Repeats x along each dimension; `repeats` has one number for each. Checks the sizes. */
 static lucid_tensor *repeated(lucid_tensor *x, const lucid_shape *repeats, const char *op)
 {
     lucid_shape sizes = lucid_tensor_shape(x);

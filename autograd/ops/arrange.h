@@ -63,9 +63,9 @@ LUCID_API lucid_tensor *lucid_unfold_dim(lucid_tensor *x, int dim, int64_t size,
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 
-/* x `repeats` times along each dimension. repeat: there are at least as many numbers as dimensions,
- * more ones are new dimensions in front; tile: missing ones count as 1, in front.
- * lucid_repeat(x, (2, 1)) */
+/* Repeats x along each dimension, `repeats` times. The last number belongs to the last dimension.
+ * repeat needs a number for each dimension, and further numbers make new dimensions in front; in
+ * tile, numbers that are missing in front count as 1.    lucid_repeat(x, (2, 1)) */
 LUCID_API lucid_tensor *lucid_repeat_opt(lucid_tensor *x, lucid_shape repeats);
 LUCID_API lucid_tensor *lucid_tile_opt(lucid_tensor *x, lucid_shape repeats);
 #define lucid_repeat(x, repeats) LUCID_STRICT(lucid_repeat_opt(x, LUCID_SHAPE_OF(repeats)))

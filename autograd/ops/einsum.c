@@ -105,7 +105,7 @@ static bool read_output(const char *equation, const char *text, const operand *o
         implied_output(operands, n, dots, out);
     } else {
         if (text[0] != '-' || text[1] != '>')
-            return bad_equation(equation, "as many terms as operands");
+            return bad_equation(equation, "one term for each operand");
         text += 2;
         if (!read_term(equation, &text, dots, out, &has_dots)) return false;
         if (*text) return bad_equation(equation, "one \"->\"");
@@ -271,10 +271,10 @@ lucid_tensor *lucid_einsum(const char *equation, lucid_tensor *const *operands, 
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) {
         list[i].x = operands[i];
-        if (i > 0 && *text++ != ',') ok = bad_equation(equation, "as many terms as operands");
+        if (i > 0 && *text++ != ',') ok = bad_equation(equation, "one term for each operand");
         ok = ok && read_operand(equation, &text, &list[i], &dots);
     }
-    if (ok && *text == ',') ok = bad_equation(equation, "as many terms as operands");
+    if (ok && *text == ',') ok = bad_equation(equation, "one term for each operand");
     if (ok && read_output(equation, text, list, n, dots, &out)) y = compute(list, n, &out);
     luc_free(list);
     return lucid_scope_return(y);

@@ -304,8 +304,8 @@ static uint32_t qr_saves(const lucid_call *c)
     return LUCID_SAVE_INPUT(0) | LUCID_SAVE_OUTPUT(0) | LUCID_SAVE_OUTPUT(1);
 }
 
-/* Of a with at least as many rows as columns: (gq + Q S) R^-T, where S is the upper triangle of
- * gr R^T - Q^T gq, mirrored. */
+/* The gradient of a matrix that has no fewer rows than columns is (gq + Q S) R^-T, where S is the
+ * upper triangle of gr R^T - Q^T gq, mirrored. */
 static lucid_tensor *tall_qr(lucid_tensor *q, lucid_tensor *r, lucid_tensor *gq, lucid_tensor *gr)
 {
     lucid_tensor *m = gr ? product(gr, transposed(r)) : NULL;

@@ -80,16 +80,18 @@ LUCID_API lucid_tensor *lucid_index_fill_opt(lucid_tensor *x, int dim, lucid_ten
 
 /* ---- x[i, j] and x[mask] --------------------------------------------------------------------- */
 
-/* The elements that n indices name together: they broadcast with one another and stand for the
- * first dimensions of x; a bool mask stands for as many dimensions as it has. Negative indices
- * count from the end.    lucid_index(x, (lucid_tensor *[]){i, j}, 2) of x [A,B,C]: [..,C] */
+/* Takes the elements that n indices name together. The indices broadcast with one another. Each
+ * integer index stands for one dimension of x, from the first on, and a bool mask of k dimensions
+ * stands for k of them. Negative indices count from the end.
+ *
+ *     lucid_index(x, (lucid_tensor *[]){i, j}, 2)   // of x [A,B,C]: [..,C] */
 LUCID_API lucid_tensor *lucid_index(lucid_tensor *x, lucid_tensor *const *indices, size_t n);
 /* x with `values`, which broadcast to the sizes of lucid_index, in these places; with accumulate
  * added to them. Of several values for one place the last stays. */
 LUCID_API lucid_tensor *lucid_index_put(lucid_tensor *x, lucid_tensor *const *indices, size_t n,
                                         lucid_tensor *values, bool accumulate);
 /* Elements of x as one row, by an index of any sizes; negative ones count from the end. put:
- * source has as many elements as the index. */
+ * the index and `source` have the same number of elements. */
 LUCID_API lucid_tensor *lucid_take(lucid_tensor *x, lucid_tensor *index);
 LUCID_API lucid_tensor *lucid_put(lucid_tensor *x, lucid_tensor *index, lucid_tensor *source,
                                   bool accumulate);

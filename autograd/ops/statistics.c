@@ -107,8 +107,8 @@ static lucid_shape reduced_shape(const lucid_tensor *x, uint32_t mask, bool keep
     return shape;
 }
 
-/* Halves the last dimension until one element is left: as many products as there are elements, and
- * a derivative without a division. */
+/* Multiplies both halves of the last dimension until one element is left. The derivative needs no
+ * division then. */
 static lucid_tensor *multiplied(lucid_tensor *x)
 {
     while (x && x->view.dims[x->view.ndim - 1] > 1) {
